@@ -1,1 +1,36 @@
-//! The contract.
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod around;
+mod body;
+mod failure;
+mod into_response;
+mod map;
+mod mount;
+mod mounts;
+mod only;
+mod outline;
+mod panic;
+mod path;
+mod peer;
+mod stack;
+
+pub use app::{App, BoxApp, BoxFuture, Request, Response};
+pub use around::{Around, Next, around};
+pub use body::{
+    Abort, Body, BodySender, Closed, CollectError, End, FilePart, LengthMismatch, Outcome,
+};
+pub use failure::{Failure, FailureKind};
+pub use into_response::IntoResponse;
+pub use map::{MapRequest, MapResponse, map_request, map_response};
+pub use mount::Mount;
+pub use mounts::Mounts;
+pub use only::Only;
+pub use outline::Outline;
+pub use panic::{CatchPanic, Panicked};
+pub use path::{PathError, PathView};
+pub use peer::{Address, Peer};
+pub use stack::{Stack, UnknownLayer};
+
+/// Any error, boxed: what bodies end with and what a [`Failure`] is made from.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

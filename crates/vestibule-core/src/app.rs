@@ -1,0 +1,236 @@
+//! The whole contract: an app takes a request and gives a response.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Body, IntoResponse, Outline};
+
+/// A request as every app and middleware sees it.
+pub type Request = http::Request<Body>;
+
+/// A response as every app and middleware gives it.
+pub type Response = http::Response<Body>;
+
+/// A callable from request to response.
+///
+/// A server calls it, an application is it, and middleware is both: it holds an app and is one.
+/// There is no readiness to ask for and no error to handle: an app that cannot do its work answers
+/// with a response that says so, and leaves the cause in a [`Failure`](crate::Failure).
+///
+/// Every `async fn(Request) -> impl IntoResponse` is an app:
+///
+/// ```
+/// use vestibule_core::{App, Request};
+///
+/// async fn hello(_: Request) -> &'static str {
+///     "Hello!"
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let response = hello.call(Request::default()).await;
+/// assert_eq!(response.status(), 200);
+/// # }
+/// ```
+///
+/// A middleware is a type that wraps one:
+///
+/// ```
+/// use vestibule_core::{App, Request, Response};
+/// use http::HeaderValue;
+///
+/// struct NoSniff<A> {
+///     app: A,
+/// }
+///
+/// impl<A: App> App for NoSniff<A> {
+///     async fn call(&self, request: Request) -> Response {
+///         let mut response = self.app.call(request).await;
+///         response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+///         response
+///     }
+/// }
+/// ```
+///
+/// # Laws
+///
+/// The future may be dropped at any await: servers do so when the client goes away. Call the
+/// wrapped app *inside* the async block: a call that is bound before it doubles the size of the
+/// future at every layer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an app",
+    label = "an app is expected here",
+    note = "an app is an `async fn(Request) -> R` where `R` can become a response (text, bytes, a status, a `Response`, a `Result` of these)",
+    note = "or a type with `impl App for ...`; a closure takes exactly one `Request` and returns a future that is `Send`"
+)]
+pub trait App: Send + Sync + 'static {
+    /// Answers the request.
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Tells the outline about this app: options, mounts, and the app that it wraps.
+    ///
+    /// The default says nothing more than the name. A middleware in a [`Stack`](crate::Stack) need
+    /// not say what it wraps, since the stack knows.
+    fn describe(&self, outline: &mut Outline) {
+        let _ = outline;
+    }
+
+    /// The name of this kind of app in outlines, logs and stacks: the type's name, without its path
+    /// and parameters.
+    fn name() -> &'static str
+    where
+        Self: Sized,
+    {
+        short_name(std::any::type_name::<Self>())
+    }
+
+    /// Erases the type: one allocation now, one for each call's future.
+    fn boxed(self) -> BoxApp
+    where
+        Self: Sized,
+    {
+        BoxApp(Arc::new(self))
+    }
+}
+
+impl<F, Fut> App for F
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: IntoResponse> + Send,
+{
+    async fn call(&self, request: Request) -> Response {
+        self(request).await.into_response()
+    }
+}
+
+impl<A: App> App for Arc<A> {
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
+        A::call(self, request)
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        A::describe(self, outline);
+    }
+
+    fn name() -> &'static str {
+        A::name()
+    }
+}
+
+/// A future of a response whose type is erased.
+pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
+
+/// An app whose type is erased; cheap to clone, and never boxed twice.
+///
+/// ```
+/// use vestibule_core::{App, BoxApp, Request};
+///
+/// async fn hello(_: Request) -> &'static str { "Hello!" }
+/// async fn bye(_: Request) -> &'static str { "Bye!" }
+///
+/// let apps: [BoxApp; 2] = [hello.boxed(), bye.boxed()];
+/// assert_eq!(apps[1].outline().name(), "bye");
+/// ```
+#[derive(Clone)]
+pub struct BoxApp(Arc<dyn Erased>);
+
+impl BoxApp {
+    /// What this app is made of, as a tree.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        Outline::of(self)
+    }
+
+    /// The name of the app inside.
+    pub(crate) fn inner_name(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl App for BoxApp {
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
+        self.0.call(request)
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.rename(self.inner_name());
+        self.0.describe(outline);
+    }
+
+    fn boxed(self) -> BoxApp {
+        self
+    }
+}
+
+impl fmt::Debug for BoxApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoxApp({})", self.outline().name())
+    }
+}
+
+/// [`App`] as a trait object: the same four questions with the future boxed.
+trait Erased: Send + Sync {
+    fn call(&self, request: Request) -> BoxFuture<'_>;
+    fn describe(&self, outline: &mut Outline);
+    fn name(&self) -> &'static str;
+}
+
+impl<A: App> Erased for A {
+    fn call(&self, request: Request) -> BoxFuture<'_> {
+        Box::pin(App::call(self, request))
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        App::describe(self, outline);
+    }
+
+    fn name(&self) -> &'static str {
+        A::name()
+    }
+}
+
+/// `a::b::Name<c::D>` becomes `Name`; a closure keeps the function that it stands in.
+fn short_name(full: &'static str) -> &'static str {
+    let plain = match full.find('<') {
+        Some(at) if at > 0 => &full[..at],
+        _ => full,
+    };
+    let own = match plain.strip_suffix("::{{closure}}") {
+        Some(outer) => outer,
+        None => plain,
+    };
+    match own.rfind("::") {
+        Some(at) => &plain[at + 2..],
+        None => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short() {
+        let cases = [
+            ("a::b::Name<c::D<e::F>>", "Name"),
+            ("a::hello", "hello"),
+            ("Name", "Name"),
+            ("a::main::{{closure}}", "main::{{closure}}"),
+            (
+                "a::main::{{closure}}::{{closure}}",
+                "{{closure}}::{{closure}}",
+            ),
+        ];
+        for (full, short) in cases {
+            assert_eq!(short_name(full), short, "{full}");
+        }
+    }
+
+    #[test]
+    fn boxing_a_boxed_app_is_the_same_allocation() {
+        let once = (|_: Request| async { "x" }).boxed();
+        let twice = once.clone().boxed();
+        assert!(Arc::ptr_eq(&once.0, &twice.0));
+    }
+}

@@ -1,0 +1,292 @@
+//! A body that is written to from elsewhere.
+//!
+//! Written on a mutex and two wakers, since this crate knows no runtime.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+
+use super::Abort;
+use crate::BoxError;
+
+/// The writing end of [`Body::channel`](super::Body::channel).
+///
+/// A sender that is dropped before [`finish`](Self::finish) ends the body in an error: a writer
+/// that panicked or forgot must not look like a whole body.
+pub struct BodySender {
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What a write says when the body is gone: whoever read it went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body that is written to was dropped")
+    }
+}
+
+impl Error for Closed {}
+
+impl BodySender {
+    /// Writes a piece; waits while the reader is behind by more than 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the body was dropped.
+    pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<(), Closed> {
+        let data = data.into();
+        self.ready().await?;
+        match data.is_empty() {
+            true => Ok(()),
+            false => self.push(Frame::data(data)),
+        }
+    }
+
+    /// Waits until the reader has room. Writes that follow at once do not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the body was dropped.
+    pub async fn ready(&mut self) -> Result<(), Closed> {
+        poll_fn(|cx| lock(&self.shared).poll_room(cx)).await
+    }
+
+    /// Waits until the body is dropped. For writers that wait for something else meanwhile.
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| lock(&self.shared).poll_closed(cx)).await;
+    }
+
+    /// Ends the body.
+    pub fn finish(self) {
+        lock(&self.shared).end(None);
+    }
+
+    /// Ends the body with trailers.
+    pub fn finish_with(mut self, trailers: HeaderMap) {
+        if self.push(Frame::trailers(trailers)).is_ok() {
+            self.finish();
+        }
+    }
+
+    /// Ends the body in an error: the reader can tell that it is not whole.
+    pub fn abort(&mut self, error: impl Into<BoxError>) {
+        lock(&self.shared).end(Some(error.into()));
+    }
+
+    fn push(&mut self, frame: Frame<Bytes>) -> Result<(), Closed> {
+        let mut shared = lock(&self.shared);
+        if shared.is_closed {
+            return Err(Closed);
+        }
+        shared.waiting += frame.data_ref().map_or(0, Bytes::len);
+        shared.frames.push_back(frame);
+        shared.wake_reader();
+        Ok(())
+    }
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        lock(&self.shared).end(Some(Abort.into()));
+    }
+}
+
+impl fmt::Debug for BodySender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = lock(&self.shared);
+        f.debug_struct("BodySender")
+            .field("waiting_bytes", &shared.waiting)
+            .field("is_closed", &shared.is_closed)
+            .finish()
+    }
+}
+
+/// The reading end; it lives inside a `Body`.
+pub(super) struct Receiver {
+    shared: Arc<Mutex<Shared>>,
+}
+
+pub(super) fn channel() -> (BodySender, Receiver) {
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    let sender = BodySender {
+        shared: shared.clone(),
+    };
+    (sender, Receiver { shared })
+}
+
+impl http_body::Body for Receiver {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut shared = lock(&self.shared);
+        if let Some(frame) = shared.frames.pop_front() {
+            shared.waiting -= frame.data_ref().map_or(0, Bytes::len);
+            shared.wake_writer();
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match &mut shared.end {
+            Some(error) => Poll::Ready(error.take().map(Err)),
+            None => {
+                shared.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = lock(&self.shared);
+        shared.frames.is_empty() && matches!(shared.end, Some(None))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.shared);
+        shared.is_closed = true;
+        shared.frames.clear();
+        shared.wake_writer();
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    frames: VecDeque<Frame<Bytes>>,
+    /// Data bytes in `frames`.
+    waiting: usize,
+    /// Set once by the writer: the end, or the error that is the end.
+    end: Option<Option<BoxError>>,
+    /// The reader is gone.
+    is_closed: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Shared {
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
+        if self.is_closed {
+            return Poll::Ready(Err(Closed));
+        }
+        if self.waiting < ROOM {
+            return Poll::Ready(Ok(()));
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_closed {
+            return Poll::Ready(());
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn end(&mut self, error: Option<BoxError>) {
+        if self.end.is_none() {
+            self.end = Some(error);
+            self.wake_reader();
+        }
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A panic elsewhere leaves the queue as whole as it was: every change is one step.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many bytes may wait before a writer does.
+const ROOM: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Body;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_writer_waits_for_its_reader() {
+        let (mut sender, mut body) = Body::channel();
+        sender.send(vec![0; ROOM]).await.unwrap();
+        let writer = tokio::spawn(async move {
+            sender.send("more").await.unwrap();
+            sender.finish();
+        });
+        tokio::task::yield_now().await;
+        assert!(!writer.is_finished());
+        assert_eq!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap()
+                .into_data()
+                .unwrap()
+                .len(),
+            ROOM
+        );
+        writer.await.unwrap();
+        assert_eq!(body.collect(10).await.unwrap(), "more");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_sender_is_an_error() {
+        let (mut sender, mut body) = Body::channel();
+        sender.send("half").await.unwrap();
+        drop(sender);
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().unwrap_err().is::<Abort>());
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_body_is_told() {
+        let (mut sender, body) = Body::channel();
+        drop(body);
+        assert_eq!(sender.send("x").await, Err(Closed));
+        sender.closed().await;
+    }
+
+    #[tokio::test]
+    async fn trailers_come_last() {
+        let (mut sender, mut body) = Body::channel();
+        sender.send("x").await.unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        sender.finish_with(trailers.clone());
+        body.frame().await;
+        assert_eq!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap()
+                .into_trailers()
+                .unwrap(),
+            trailers
+        );
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -1,0 +1,620 @@
+//! One body for requests and responses.
+
+mod adapter;
+mod channel;
+mod collect;
+mod end;
+mod file;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use http_body::{Frame, SizeHint};
+
+use crate::{BoxError, Panicked};
+use adapter::{Adapter, FromStream};
+use end::Extra;
+
+pub use channel::{BodySender, Closed};
+pub use collect::CollectError;
+pub use end::{Abort, End, LengthMismatch, Outcome};
+pub use file::FilePart;
+
+/// The bytes of a message, whole or as they come, and its trailers.
+///
+/// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
+/// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
+/// ([`Panicked`]). An empty body and one that is whole in memory need no allocation.
+///
+/// ```
+/// use vestibule_core::Body;
+/// use http_body::Body as _;
+///
+/// let body = Body::from("hello");
+/// assert_eq!(body.size_hint().exact(), Some(5));
+/// assert_eq!(body.as_bytes().unwrap(), "hello");
+/// ```
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// What only some bodies have, out of the way of those that have none of it.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Default)]
+enum Kind {
+    /// Nothing, or nothing more: the end has been seen.
+    #[default]
+    Empty,
+    /// Whole in memory and never empty.
+    Full(Bytes),
+    /// Frames as they come; sizes are remembered by the adapter inside.
+    Stream(BoxedBody),
+}
+
+type BoxedBody =
+    Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync + 'static>>;
+
+impl Body {
+    /// A body with nothing in it.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            kind: Kind::Empty,
+            extra: None,
+        }
+    }
+
+    /// Takes any body in. A `Body` is taken as it is, not boxed again.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut slot = Some(body);
+        if let Some(own) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            return own.take().unwrap_or_default();
+        }
+        match slot {
+            Some(body) if !body.is_end_stream() => Self {
+                kind: Kind::Stream(Box::pin(Adapter::new(body))),
+                extra: None,
+            },
+            _ => Self::empty(),
+        }
+    }
+
+    /// A body from a stream of pieces. The stream is not polled after its end.
+    pub fn from_stream<S, T, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<T, E>> + Send + 'static,
+        T: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        Self::new(FromStream::new(stream))
+    }
+
+    /// A body that is written to from elsewhere, at the pace at which it is read.
+    ///
+    /// ```
+    /// use vestibule_core::Body;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (mut sender, body) = Body::channel();
+    /// let writer = tokio::spawn(async move {
+    ///     sender.send("hello, ").await?;
+    ///     sender.send("world").await?;
+    ///     sender.finish();
+    ///     Ok::<_, vestibule_core::Closed>(())
+    /// });
+    /// assert_eq!(body.collect(1024).await.unwrap(), "hello, world");
+    /// writer.await.unwrap().unwrap();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn channel() -> (BodySender, Self) {
+        let (sender, receiver) = channel::channel();
+        (sender, Self::new(receiver))
+    }
+
+    /// Whether the body is whole in memory, and so may be read by middleware inside `call`.
+    #[must_use]
+    pub const fn is_buffered(&self) -> bool {
+        !matches!(self.kind, Kind::Stream(_))
+    }
+
+    /// The bytes of a body that is whole in memory. Reading them does not use them up.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&Bytes> {
+        static NONE: Bytes = Bytes::new();
+        match &self.kind {
+            Kind::Empty => Some(&NONE),
+            Kind::Full(bytes) => Some(bytes),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    /// The file whose bytes these are, while none of them has been read.
+    ///
+    /// A gateway may send the file itself instead of the body. Whatever changes the bytes wraps the
+    /// body in another, which is not a file.
+    #[must_use]
+    pub fn as_file(&self) -> Option<&FilePart> {
+        self.extra.as_deref().and_then(Extra::file)
+    }
+
+    /// Says that the bytes of this body are exactly those of a part of a file.
+    #[must_use]
+    pub fn with_file(mut self, part: FilePart) -> Self {
+        self.extra_mut().set_file(part);
+        self
+    }
+
+    /// Calls `f` once when the body has ended: complete, failed, or dropped before its end.
+    ///
+    /// This is WSGI's `close()`, and where access logs belong. Several callbacks run in reverse
+    /// order: what wraps hears last. They must not panic and should not block.
+    ///
+    /// ```
+    /// use vestibule_core::{Body, Outcome};
+    /// use std::sync::mpsc;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let body = Body::from("four").on_end(move |end| {
+    ///     tell.send((matches!(end.outcome, Outcome::Aborted), end.bytes)).unwrap();
+    /// });
+    /// drop(body);
+    /// assert_eq!(told.recv(), Ok((true, 0)));
+    /// ```
+    #[must_use]
+    pub fn on_end(mut self, f: impl FnOnce(&End<'_>) + Send + 'static) -> Self {
+        let ended = matches!(self.kind, Kind::Empty);
+        let extra = self.extra_mut();
+        extra.push(f);
+        if ended {
+            extra.complete();
+        }
+        self
+    }
+
+    /// Holds the body to a length, as a `Content-Length` does: fewer bytes or more are an error
+    /// ([`LengthMismatch`]), and the body counts as complete when they have been read.
+    #[must_use]
+    pub fn with_length(mut self, length: u64) -> Self {
+        if http_body::Body::size_hint(&self).exact() == Some(length) && self.is_buffered() {
+            return self;
+        }
+        // An empty body that owes bytes has to be asked for them before it can be found short.
+        if matches!(self.kind, Kind::Empty) {
+            self.kind = Kind::Stream(Box::pin(Adapter::new(FromStream::new(Nothing))));
+        }
+        self.extra_mut().expect(length);
+        self
+    }
+
+    /// Drops the bytes and keeps the end: an empty body whose `on_end` callbacks hear of a complete
+    /// one. For answers that have no body bytes: to HEAD, and 1xx, 204 and 304.
+    #[must_use]
+    pub fn without_bytes(mut self) -> Self {
+        self.kind = Kind::Empty;
+        if let Some(extra) = &mut self.extra {
+            extra.strip();
+        }
+        self
+    }
+
+    /// The next frame, or `None` at the end.
+    pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(self), cx)).await
+    }
+
+    /// Reads the whole body, at most `limit` bytes of it. Trailers are dropped.
+    ///
+    /// Bytes that are in memory already are not copied.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError::TooLarge`] as soon as the body is known to be larger than `limit`, and
+    /// [`CollectError::Body`] when the body ends in an error. Both can be returned from an app:
+    /// they are 413 and 400.
+    pub async fn collect(self, limit: u64) -> Result<Bytes, CollectError> {
+        collect::collect(self, limit).await
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match std::mem::take(&mut self.kind) {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Kind::Stream(mut stream) => {
+                // The stream is out of `self` while it runs: one that panics is never polled again.
+                let polled = Panicked::catch(|| stream.as_mut().poll_frame(cx));
+                match polled {
+                    Ok(Poll::Pending) => {
+                        self.kind = Kind::Stream(stream);
+                        Poll::Pending
+                    }
+                    Ok(Poll::Ready(Some(Ok(frame)))) => {
+                        if !stream.is_end_stream() {
+                            self.kind = Kind::Stream(stream);
+                        }
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    Ok(Poll::Ready(end)) => Poll::Ready(end),
+                    Err(panicked) => Poll::Ready(Some(Err(panicked.into()))),
+                }
+            }
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let polled = ready!(this.poll_kind(cx));
+        let Some(extra) = &mut this.extra else {
+            return Poll::Ready(polled);
+        };
+        let seen = extra.saw(polled, matches!(this.kind, Kind::Empty));
+        if matches!(seen, None | Some(Err(_))) {
+            this.kind = Kind::Empty;
+        }
+        Poll::Ready(seen)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(stream) => stream.size_hint(),
+        };
+        match self.extra.as_deref().and_then(Extra::owed) {
+            Some(owed) => SizeHint::with_exact(owed),
+            None => hint,
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        let kind = match bytes.is_empty() {
+            true => Kind::Empty,
+            false => Kind::Full(bytes),
+        };
+        Self { kind, extra: None }
+    }
+}
+
+macro_rules! from_bytes_like {
+    ($($t:ty => $convert:expr),+ $(,)?) => {$(
+        impl From<$t> for Body {
+            fn from(value: $t) -> Self {
+                Self::from($convert(value))
+            }
+        }
+    )+};
+}
+
+from_bytes_like! {
+    &'static str => Bytes::from,
+    &'static [u8] => Bytes::from,
+    String => Bytes::from,
+    Vec<u8> => Bytes::from,
+    Box<[u8]> => Bytes::from,
+}
+
+impl From<Cow<'static, str>> for Body {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::from(text),
+            Cow::Owned(text) => Self::from(text),
+        }
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hint = http_body::Body::size_hint(self);
+        let kind = match self.kind {
+            Kind::Empty => "Empty",
+            Kind::Full(_) => "Full",
+            Kind::Stream(_) => "Stream",
+        };
+        f.debug_struct("Body")
+            .field("kind", &kind)
+            .field("at_least", &hint.lower())
+            .field("at_most", &hint.upper())
+            .field("file", &self.as_file())
+            .finish()
+    }
+}
+
+/// A stream that ends at once.
+struct Nothing;
+
+impl Stream for Nothing {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::HeaderMap;
+    use http_body::Body as _;
+
+    use super::*;
+
+    /// What the callbacks of a body heard, in order.
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+
+    impl Heard {
+        fn listen(&self, name: &'static str, body: Body) -> Body {
+            let heard = self.0.clone();
+            body.on_end(move |end| {
+                heard
+                    .lock()
+                    .unwrap()
+                    .push(format!("{name}: {:?} {}", end.outcome, end.bytes));
+            })
+        }
+
+        fn all(&self) -> Vec<String> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    /// Plays a list of steps; `None` is a pause. It panics when it is polled after its end.
+    struct Script(
+        std::vec::IntoIter<Option<Result<Frame<Bytes>, BoxError>>>,
+        bool,
+    );
+
+    fn script(steps: Vec<Option<Result<Frame<Bytes>, BoxError>>>) -> Body {
+        Body::new(Script(steps.into_iter(), false))
+    }
+
+    fn data(text: &'static str) -> Option<Result<Frame<Bytes>, BoxError>> {
+        Some(Ok(Frame::data(Bytes::from(text))))
+    }
+
+    impl http_body::Body for Script {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            assert!(!self.1, "polled after the end");
+            match self.0.next() {
+                Some(Some(step)) => Poll::Ready(Some(step)),
+                Some(None) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                None => {
+                    self.1 = true;
+                    Poll::Ready(None)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn is_small_and_thread_safe() {
+        fn check<T: Send + Sync + Unpin + 'static>() {}
+        check::<Body>();
+        assert!(size_of::<Body>() <= 48, "{}", size_of::<Body>());
+    }
+
+    #[test]
+    fn a_body_is_never_boxed_twice() {
+        let body = Body::new(Body::new(Body::from("x")));
+        assert!(body.is_buffered());
+    }
+
+    #[tokio::test]
+    async fn is_fused() {
+        let mut body = script(vec![data("a"), None, data("b")]);
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "a"
+        );
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "b"
+        );
+        for _ in 0..3 {
+            assert!(body.frame().await.is_none());
+            assert!(body.is_end_stream());
+        }
+    }
+
+    #[tokio::test]
+    async fn ends_after_an_error() {
+        let heard = Heard::default();
+        let steps = vec![data("ab"), Some(Err("disk".into())), data("never")];
+        let mut body = heard.listen("log", script(steps));
+        assert!(body.frame().await.unwrap().is_ok());
+        assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "disk");
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(heard.all(), ["log: Failed(\"disk\") 2"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        let heard = Heard::default();
+        let stream = Body::from_stream(futures_iter(|| -> Option<Result<Bytes, BoxError>> {
+            panic!("no more paper")
+        }));
+        let mut body = heard.listen("log", stream);
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "panicked: no more paper");
+        assert!(error.is::<Panicked>());
+        assert!(body.frame().await.is_none());
+        assert_eq!(heard.all().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_heard_once_and_the_outer_hears_last() {
+        let heard = Heard::default();
+        let body = heard.listen("inner", script(vec![data("abc")]));
+        let mut body = heard.listen("outer", body);
+        while body.frame().await.is_some() {}
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(heard.all(), ["inner: Complete 3", "outer: Complete 3"]);
+    }
+
+    #[tokio::test]
+    async fn a_whole_body_is_complete_without_a_last_poll() {
+        let heard = Heard::default();
+        let mut body = heard.listen("full", Body::from("abc"));
+        body.frame().await;
+        assert!(body.is_end_stream());
+        drop(body);
+        drop(heard.listen("empty", Body::empty()));
+        drop(heard.listen("head", Body::from("abc")).without_bytes());
+        drop(heard.listen("unread", Body::from("abc")));
+        let all = [
+            "full: Complete 3",
+            "empty: Complete 0",
+            "head: Complete 0",
+            "unread: Aborted 0",
+        ];
+        assert_eq!(heard.all(), all);
+    }
+
+    #[tokio::test]
+    async fn trailers_pass() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        let mut body = script(vec![data("a"), Some(Ok(Frame::trailers(trailers.clone())))]);
+        body.frame().await;
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_trailers().unwrap(), trailers);
+    }
+
+    #[tokio::test]
+    async fn a_length_is_held() {
+        // what the body has, the length that is claimed, what comes out
+        let cases = [
+            (vec![data("abc")], 3, Ok("abc"), "Complete 3"),
+            (
+                vec![data("abc")],
+                4,
+                Err("the body has 3 bytes, its length says 4"),
+                "Failed",
+            ),
+            (
+                vec![data("ab"), data("cd")],
+                3,
+                Err("the body has at least 4 bytes, its length says 3"),
+                "Failed",
+            ),
+            (
+                vec![],
+                1,
+                Err("the body has 0 bytes, its length says 1"),
+                "Failed",
+            ),
+        ];
+        for (steps, length, want, end) in cases {
+            let heard = Heard::default();
+            let body = heard.listen("log", script(steps).with_length(length));
+            assert_eq!(body.size_hint().exact(), Some(length));
+            let got = body.collect(100).await.map_err(|error| error.to_string());
+            match want {
+                Ok(text) => assert_eq!(got.unwrap(), text),
+                Err(text) => assert_eq!(got.unwrap_err(), format!("the body broke off: {text}")),
+            }
+            let all = heard.all();
+            assert!(all.len() == 1 && all[0].contains(end), "{all:?}");
+        }
+        let short = Body::empty().with_length(2).collect(10).await;
+        assert!(short.is_err());
+        assert_eq!(
+            Body::from("ab").with_length(2).collect(10).await.unwrap(),
+            "ab"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_held_body_is_complete_at_its_length() {
+        // A server stops reading when it has as many bytes as it announced.
+        let heard = Heard::default();
+        let mut body = heard.listen("log", script(vec![data("abc")]).with_length(3));
+        body.frame().await;
+        drop(body);
+        assert_eq!(heard.all(), ["log: Complete 3"]);
+    }
+
+    #[test]
+    fn a_file_is_known_until_it_is_read_or_wrapped() {
+        let part = FilePart::new(std::path::Path::new("/a"), 0, 3);
+        let body = Body::from("abc").with_file(part.clone());
+        assert_eq!(body.as_file(), Some(&part));
+        let logged = body.on_end(|_| ());
+        assert_eq!(logged.as_file(), Some(&part));
+        assert_eq!(logged.without_bytes().as_file(), None);
+    }
+
+    #[tokio::test]
+    async fn sizes_are_remembered_for_bodies_that_are_not_sync() {
+        let cell = std::cell::Cell::new(0); // Send, not Sync
+        let body = Body::from_stream(futures_iter(move || {
+            cell.set(cell.get() + 1);
+            (cell.get() < 3).then(|| Ok::<_, BoxError>("x"))
+        }));
+        assert_eq!(body.size_hint().upper(), None);
+        assert_eq!(body.collect(10).await.unwrap(), "xx");
+    }
+
+    /// A stream from a closure.
+    fn futures_iter<T, E>(
+        f: impl FnMut() -> Option<Result<T, E>> + Send + 'static,
+    ) -> impl Stream<Item = Result<T, E>> + Send + 'static {
+        struct Iter<F>(F);
+        impl<F: FnMut() -> Option<I> + Unpin, I> Stream for Iter<F> {
+            type Item = I;
+            fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I>> {
+                Poll::Ready((self.0)())
+            }
+        }
+        Iter(Box::new(f))
+    }
+}

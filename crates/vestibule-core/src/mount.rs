@@ -1,0 +1,72 @@
+//! Where in the URL space an app is mounted.
+
+use std::sync::Arc;
+
+use crate::Request;
+
+/// The place of an app below a prefix; an extension of requests that [`Mounts`](crate::Mounts) sets.
+///
+/// `request.uri()` is never cut: prefix and rest together are its path, always. This is WSGI's
+/// `SCRIPT_NAME` and `PATH_INFO`, raw.
+///
+/// ```
+/// use vestibule_core::Mount;
+///
+/// let mount = Mount::new("/app/users", 4);
+/// assert_eq!((mount.prefix(), mount.rest()), ("/app", "/users"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    path: Arc<str>,
+    at: usize,
+}
+
+impl Mount {
+    /// Mounts at the first `at` bytes of `path`.
+    ///
+    /// # Panics
+    ///
+    /// A mount ends at the end of the path, or where a `/` begins its rest.
+    pub fn new(path: impl Into<Arc<str>>, at: usize) -> Self {
+        let path = path.into();
+        let ends_well = path.len() == at || path.as_bytes().get(at) == Some(&b'/');
+        assert!(ends_well, "a mount at byte {at} of {path:?} cuts a segment");
+        Self { path, at }
+    }
+
+    /// The mount of a request, if it is below one.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// The path of a request below its mount: the whole path when there is none.
+    #[must_use]
+    pub fn rest_of(request: &Request) -> &str {
+        match Self::of(request) {
+            Some(mount) => mount.rest(),
+            None => request.uri().path(),
+        }
+    }
+
+    /// Mounts a request `length` bytes further down its path than it is.
+    pub(crate) fn descend(request: &mut Request, length: usize) {
+        let mount = match Self::of(request) {
+            Some(outer) => Self::new(outer.path.clone(), outer.at + length),
+            None => Self::new(request.uri().path(), length),
+        };
+        request.extensions_mut().insert(mount);
+    }
+
+    /// What comes before the app: empty, or `/` and what follows, without a slash at its end.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.path[..self.at]
+    }
+
+    /// What is left for the app: empty, or `/` and what follows.
+    #[must_use]
+    pub fn rest(&self) -> &str {
+        &self.path[self.at..]
+    }
+}

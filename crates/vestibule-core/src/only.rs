@@ -1,0 +1,72 @@
+//! A middleware for some requests only.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{App, BoxApp, Outline, Request, Response};
+
+/// Sends a request through a middleware when a predicate holds, past it otherwise.
+///
+/// ```
+/// use vestibule_core::{App, MapResponse, Only, Request};
+/// use http::HeaderValue;
+///
+/// async fn hello(_: Request) -> &'static str { "hello" }
+///
+/// let app = Only::new(hello, |request: &Request| request.uri().path() == "/marked", |app| {
+///     MapResponse::new(app, |mut response| {
+///         response.headers_mut().insert("x-mark", HeaderValue::from_static("1"));
+///         response
+///     })
+/// });
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut request = Request::default();
+/// assert!(!app.call(request).await.headers().contains_key("x-mark"));
+/// request = Request::default();
+/// *request.uri_mut() = "/marked".parse().unwrap();
+/// assert!(app.call(request).await.headers().contains_key("x-mark"));
+/// # }
+/// ```
+pub struct Only<A, P> {
+    wrapped: A,
+    plain: BoxApp,
+    predicate: Arc<P>,
+}
+
+impl<A: App, P: Fn(&Request) -> bool + Send + Sync + 'static> Only<A, P> {
+    /// Wraps `app` by `wrap`, for requests of which `predicate` is true.
+    pub fn new(app: impl App, predicate: P, wrap: impl FnOnce(BoxApp) -> A) -> Self {
+        let plain = app.boxed();
+        Self {
+            wrapped: wrap(plain.clone()),
+            plain,
+            predicate: Arc::new(predicate),
+        }
+    }
+}
+
+impl<A: App, P: Fn(&Request) -> bool + Send + Sync + 'static> App for Only<A, P> {
+    async fn call(&self, request: Request) -> Response {
+        match (self.predicate)(&request) {
+            true => self.wrapped.call(request).await,
+            false => self.plain.call(request).await,
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        self.wrapped.describe(outline);
+        outline.rename(A::name()).option("only", "some requests");
+    }
+
+    fn name() -> &'static str {
+        A::name()
+    }
+}
+
+impl<A: fmt::Debug, P> fmt::Debug for Only<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Only")
+            .field("wrapped", &self.wrapped)
+            .finish_non_exhaustive()
+    }
+}

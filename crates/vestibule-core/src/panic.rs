@@ -1,0 +1,146 @@
+//! A panic is an answer, or the error of a body; never the end of a server.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response};
+
+/// Turns a panic of the wrapped app into a 500 with its cause.
+///
+/// Servers wrap their app in it. Put another where a panic should be caught nearer, so that the
+/// layers outside see a response. A panic in a body needs none: it is the body's error.
+///
+/// ```
+/// use vestibule_core::{App, CatchPanic, Failure, Request};
+///
+/// async fn shaky(_: Request) -> &'static str { panic!("no more paper") }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let response = CatchPanic::new(shaky).call(Request::default()).await;
+/// assert_eq!(response.status(), 500);
+/// assert_eq!(Failure::of(&response).unwrap().to_string(), "panicked: no more paper");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CatchPanic<A> {
+    app: A,
+}
+
+impl<A: App> CatchPanic<A> {
+    /// Wraps `app`.
+    pub const fn new(app: A) -> Self {
+        Self { app }
+    }
+}
+
+impl<A: App> App for CatchPanic<A> {
+    async fn call(&self, request: Request) -> Response {
+        // The request moves in here, so that a panic before the first await is caught as well.
+        let mut answer = pin!(async move { self.app.call(request).await });
+        let answered =
+            std::future::poll_fn(|cx| match Panicked::catch(|| answer.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+                Err(panicked) => Poll::Ready(Err(panicked)),
+            });
+        match answered.await {
+            Ok(response) => response,
+            Err(panicked) => Failure::new(panicked)
+                .kind(FailureKind::Panic)
+                .layer("CatchPanic")
+                .into_response(),
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.wraps(&self.app);
+    }
+}
+
+/// A panic that was caught, as an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panicked {
+    message: String,
+}
+
+impl Panicked {
+    /// Runs `f`; a panic is an error that carries its message.
+    ///
+    /// The caller must not use what `f` may have left half changed.
+    pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Self> {
+        catch_unwind(AssertUnwindSafe(f)).map_err(Self::from_payload)
+    }
+
+    fn from_payload(payload: Box<dyn Any + Send>) -> Self {
+        let message = match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(payload) => match payload.downcast::<&'static str>() {
+                Ok(text) => (*text).to_owned(),
+                Err(payload) => {
+                    // A payload may panic when it is dropped; it would take the server along.
+                    std::mem::forget(payload);
+                    "with a payload that is not text".to_owned()
+                }
+            },
+        };
+        Self { message }
+    }
+
+    /// What the panic said.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.message)
+    }
+}
+
+impl Error for Panicked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct AtOnce;
+
+    impl App for AtOnce {
+        #[allow(clippy::manual_async_fn)] // the panic has to come before there is a future
+        fn call(&self, _: Request) -> impl Future<Output = Response> + Send {
+            if true {
+                std::panic::panic_any(7_u8);
+            }
+            async { Response::default() }
+        }
+    }
+
+    #[tokio::test]
+    async fn before_the_future_and_without_text() {
+        let response = CatchPanic::new(AtOnce).call(Request::default()).await;
+        assert_eq!(response.status(), 500);
+        let cause = Failure::of(&response).unwrap();
+        assert_eq!(
+            cause.to_string(),
+            "panicked: with a payload that is not text"
+        );
+        assert_eq!(cause.failure_kind(), FailureKind::Panic);
+    }
+
+    #[tokio::test]
+    async fn after_an_await() {
+        let app = |_: Request| async {
+            tokio::task::yield_now().await;
+            let n: usize = "x".parse().expect("a number");
+            n.to_string()
+        };
+        let response = CatchPanic::new(app).call(Request::default()).await;
+        assert_eq!(response.status(), 500);
+    }
+}

@@ -1,0 +1,370 @@
+//! Middleware composed at run time, and looked at.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::{
+    App, Around, BoxApp, IntoResponse, MapRequest, MapResponse, Next, Only, Outline, Request,
+    Response, around, map_request, map_response,
+};
+
+/// A list of middleware, outermost first, that wraps any app.
+///
+/// Each layer is a function from app to app and has a name, by which it can be found, replaced and
+/// removed. A stack can be cloned, and can wrap several apps. Each layer costs a request one small
+/// allocation; there is no limit to their number.
+///
+/// ```
+/// use vestibule_core::{App, Request, Stack};
+/// use http::HeaderValue;
+///
+/// let stack = Stack::new()
+///     .around(|request, next| async move { next.call(request).await })
+///     .map_response(|mut response| {
+///         response.headers_mut().insert("x-frame-options", HeaderValue::from_static("DENY"));
+///         response
+///     });
+/// let app = stack.app(|_: Request| async { "hello" });
+///
+/// assert_eq!(stack.names().collect::<Vec<_>>(), ["Around", "MapResponse"]);
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// assert_eq!(app.call(Request::default()).await.headers()["x-frame-options"], "DENY");
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a stack does nothing until `app` wraps an app in it"]
+pub struct Stack {
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone)]
+struct Layer {
+    name: Cow<'static, str>,
+    wrap: Arc<dyn Fn(BoxApp, Cow<'static, str>) -> BoxApp + Send + Sync>,
+}
+
+impl Stack {
+    /// No layers: an app stays what it is.
+    pub const fn new() -> Self {
+        Self { layers: Vec::new() }
+    }
+
+    /// Adds a layer inside of those that are there: `AccessLog::new`, or
+    /// `|app| Compression::new(app).min_size(256)`.
+    pub fn with<A: App>(self, wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static) -> Self {
+        self.named(A::name(), wrap)
+    }
+
+    /// Adds a layer with a name of its own.
+    pub fn named<A: App>(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.layers.push(Layer::new(name, wrap));
+        self
+    }
+
+    /// Adds a layer when `condition` holds now, while the stack is built.
+    pub fn when<A: App>(
+        self,
+        condition: bool,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Self {
+        match condition {
+            true => self.with(wrap),
+            false => self,
+        }
+    }
+
+    /// Adds a layer for those requests of which `predicate` is true.
+    pub fn only<A, P>(
+        self,
+        predicate: P,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: App,
+        P: Fn(&Request) -> bool + Send + Sync + 'static,
+    {
+        let predicate = Arc::new(predicate);
+        self.with(move |app| {
+            let predicate = predicate.clone();
+            Only::new(app, move |request: &Request| predicate(request), &wrap)
+        })
+    }
+
+    /// Adds a layer from an async closure: `|request, next| async move { next.call(request).await }`.
+    pub fn around<F, Fut>(self, f: F) -> Self
+    where
+        F: Fn(Request, Next) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoResponse> + Send + 'static,
+    {
+        self.named(Around::<F>::name(), around(f))
+    }
+
+    /// Adds a layer that passes each request through a function.
+    pub fn map_request<F>(self, f: F) -> Self
+    where
+        F: Fn(Request) -> Request + Send + Sync + 'static,
+    {
+        self.named(MapRequest::<BoxApp, F>::name(), map_request(f))
+    }
+
+    /// Adds a layer that passes each response through a function.
+    pub fn map_response<F>(self, f: F) -> Self
+    where
+        F: Fn(Response) -> Response + Send + Sync + 'static,
+    {
+        self.named(MapResponse::<BoxApp, F>::name(), map_response(f))
+    }
+
+    /// Adds the layers of another stack inside of those that are there.
+    pub fn append(mut self, inner: Self) -> Self {
+        self.layers.extend(inner.layers);
+        self
+    }
+
+    /// Adds a layer just outside of the one called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownLayer`] when there is none; of several, the outermost counts.
+    pub fn insert_before<A: App>(
+        self,
+        name: &str,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Result<Self, UnknownLayer> {
+        let at = self.position(name)?;
+        Ok(self.inserted(at, wrap))
+    }
+
+    /// Adds a layer just inside of the one called `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::insert_before`].
+    pub fn insert_after<A: App>(
+        self,
+        name: &str,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Result<Self, UnknownLayer> {
+        let at = self.position(name)?;
+        Ok(self.inserted(at + 1, wrap))
+    }
+
+    /// Puts another layer in the place, and under the name, of the one called `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::insert_before`].
+    pub fn replace<A: App>(
+        mut self,
+        name: &str,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Result<Self, UnknownLayer> {
+        let at = self.position(name)?;
+        let layer = &mut self.layers[at];
+        *layer = Layer::new(layer.name.clone(), wrap);
+        Ok(self)
+    }
+
+    /// Takes the layer called `name` out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::insert_before`].
+    pub fn remove(mut self, name: &str) -> Result<Self, UnknownLayer> {
+        let at = self.position(name)?;
+        self.layers.remove(at);
+        Ok(self)
+    }
+
+    /// The layers' names, outermost first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.layers.iter().map(|layer| &*layer.name)
+    }
+
+    /// Wraps `app` in all layers.
+    pub fn app(&self, app: impl App) -> BoxApp {
+        let wrap = |app, layer: &Layer| (layer.wrap)(app, layer.name.clone());
+        self.layers.iter().rev().fold(app.boxed(), wrap)
+    }
+
+    /// The stack as it stands, around an app that is called `app`.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        async fn app(_: Request) {}
+        self.app(app).outline()
+    }
+
+    fn inserted<A: App>(
+        mut self,
+        at: usize,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.layers.insert(at, Layer::new(A::name(), wrap));
+        self
+    }
+
+    fn position(&self, name: &str) -> Result<usize, UnknownLayer> {
+        let found = self.names().position(|other| other == name);
+        found.ok_or_else(|| UnknownLayer {
+            name: name.to_owned(),
+            names: self.names().map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// No layer of a stack has the name that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownLayer {
+    name: String,
+    names: Vec<String>,
+}
+
+impl fmt::Display for UnknownLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no layer is called `{}`; ", self.name)?;
+        match self.names.is_empty() {
+            true => f.write_str("the stack is empty"),
+            false => write!(f, "the layers are: {}", self.names.join(", ")),
+        }
+    }
+}
+
+impl Error for UnknownLayer {}
+
+impl Layer {
+    fn new<A: App>(
+        name: impl Into<Cow<'static, str>>,
+        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            wrap: Arc::new(move |inner, name| {
+                let app = wrap(inner.clone());
+                Layered { name, app, inner }.boxed()
+            }),
+        }
+    }
+}
+
+/// A layer in its place: what the stack knows of a middleware that does not say it itself.
+struct Layered<A> {
+    name: Cow<'static, str>,
+    app: A,
+    inner: BoxApp,
+}
+
+impl<A: App> App for Layered<A> {
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
+        self.app.call(request)
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        self.app.describe(outline);
+        outline.rename(self.name.clone());
+        if outline.inner().is_none() {
+            outline.wraps(&self.inner);
+        }
+    }
+
+    fn name() -> &'static str {
+        A::name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Appends its letter to `x-order` on the way out.
+    fn mark(letter: &'static str) -> impl Fn(BoxApp) -> Marked + Send + Sync + 'static {
+        move |app| Marked { app, letter }
+    }
+
+    struct Marked {
+        app: BoxApp,
+        letter: &'static str,
+    }
+
+    impl App for Marked {
+        async fn call(&self, request: Request) -> Response {
+            let mut response = self.app.call(request).await;
+            let letter = HeaderValue::from_static(self.letter);
+            response.headers_mut().append("x-order", letter);
+            response
+        }
+    }
+
+    async fn order(stack: &Stack) -> String {
+        let response = stack
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let letters = response.headers().get_all("x-order").iter();
+        letters.map(|letter| letter.to_str().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn outermost_first() {
+        let stack = Stack::new().with(mark("a")).with(mark("b")).with(mark("c"));
+        assert_eq!(order(&stack).await, "cba");
+    }
+
+    #[tokio::test]
+    async fn layers_are_found_by_name() {
+        let stack = Stack::new().named("a", mark("a")).named("b", mark("b"));
+        let before = stack.clone().insert_before("b", mark("x")).unwrap();
+        assert_eq!(order(&before).await, "bxa");
+        let after = stack.clone().insert_after("b", mark("x")).unwrap();
+        assert_eq!(order(&after).await, "xba");
+        let replaced = stack.clone().replace("a", mark("x")).unwrap();
+        assert_eq!(order(&replaced).await, "bx");
+        assert_eq!(replaced.names().collect::<Vec<_>>(), ["a", "b"]);
+        let removed = stack.clone().remove("a").unwrap();
+        assert_eq!(order(&removed).await, "b");
+        let error = stack.remove("z").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no layer is called `z`; the layers are: a, b"
+        );
+    }
+
+    #[tokio::test]
+    async fn conditions_and_appending() {
+        let stack = Stack::new()
+            .when(true, mark("t"))
+            .when(false, mark("f"))
+            .only(|request| request.method() == "GET", mark("g"))
+            .only(|request| request.method() == "POST", mark("p"))
+            .append(Stack::new().with(mark("z")));
+        assert_eq!(order(&stack).await, "zgt");
+        assert_eq!(stack.names().collect::<Vec<_>>(), ["Marked"; 4]);
+    }
+
+    #[tokio::test]
+    async fn a_hundred_layers() {
+        let stack = (0..100).fold(Stack::new(), |stack, _| stack.with(mark("x")));
+        assert_eq!(order(&stack).await.len(), 100);
+        assert_eq!(stack.outline().layers().count(), 101);
+    }
+
+    #[test]
+    fn the_outline_knows_layers_that_say_nothing() {
+        let stack = Stack::new().named("first", mark("a")).with(mark("b"));
+        assert_eq!(stack.outline().to_string(), "first\nMarked\napp\n");
+    }
+}
