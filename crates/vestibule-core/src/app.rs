@@ -22,13 +22,13 @@ pub type Response = http::Response<Body>;
 /// Every `async fn(Request) -> impl IntoResponse` is an app:
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, Request};
 ///
 /// async fn hello(_: Request) -> &'static str {
 ///     "Hello!"
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let response = hello.call(Request::default()).await;
 /// assert_eq!(response.status(), 200);
 /// # }

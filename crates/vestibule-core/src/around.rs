@@ -65,6 +65,7 @@ impl Next {
 /// Makes a middleware, a function from app to app, from an async closure.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, Request, Stack, around};
 /// use http::{StatusCode, Method};
 ///
@@ -76,7 +77,6 @@ impl Next {
 /// });
 /// let app = Stack::new().with(read_only).app(|_: Request| async { "read me" });
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let mut request = Request::default();
 /// *request.method_mut() = Method::POST;
 /// assert_eq!(app.call(request).await.status(), 405);

@@ -17,6 +17,7 @@ use crate::{BoxError, IntoResponse, Response};
 /// Any error turns into a failure with `?`:
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, Failure, Request};
 ///
 /// async fn answer(_: Request) -> Result<String, Failure> {
@@ -24,7 +25,6 @@ use crate::{BoxError, IntoResponse, Response};
 ///     Ok(n.to_string())
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let response = answer.call(Request::default()).await;
 /// assert_eq!(response.status(), 500);
 /// assert_eq!(Failure::of(&response).unwrap().to_string(), "invalid digit found in string");

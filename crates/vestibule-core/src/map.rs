@@ -8,6 +8,7 @@ use crate::{App, BoxApp, Outline, Request, Response};
 /// Passes each request through a function before the app sees it.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, MapRequest, Request};
 /// use http::Uri;
 ///
@@ -18,7 +19,6 @@ use crate::{App, BoxApp, Outline, Request, Response};
 ///         request
 ///     },
 /// );
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let body = app.call(Request::default()).await.into_body();
 /// assert_eq!(body.as_bytes().unwrap(), "/new");
 /// # }
@@ -59,6 +59,7 @@ impl<A: fmt::Debug, F> fmt::Debug for MapRequest<A, F> {
 /// Passes each response through a function before the server sees it.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, MapResponse, Request};
 /// use http::{HeaderValue, header::SERVER};
 ///
@@ -69,7 +70,6 @@ impl<A: fmt::Debug, F> fmt::Debug for MapRequest<A, F> {
 ///         response
 ///     },
 /// );
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// assert_eq!(app.call(Request::default()).await.headers()["server"], "Vestibule");
 /// # }
 /// ```

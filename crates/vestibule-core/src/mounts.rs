@@ -14,6 +14,7 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 /// are 400 (see [`PathView`]).
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, Mount, Mounts, Request};
 ///
 /// async fn api(request: Request) -> String {
@@ -25,7 +26,6 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 ///     .at("/", |_: Request| async { "home" })
 ///     .at_host("admin.example.org", "/", |_: Request| async { "admin" });
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let mut request = Request::default();
 /// *request.uri_mut() = "/api/users".parse().unwrap();
 /// assert_eq!(app.call(request).await.into_body().collect(99).await.unwrap(), "/users");

@@ -8,6 +8,7 @@ use crate::{App, BoxApp, Outline, Request, Response};
 /// Sends a request through a middleware when a predicate holds, past it otherwise.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, MapResponse, Only, Request};
 /// use http::HeaderValue;
 ///
@@ -19,7 +20,6 @@ use crate::{App, BoxApp, Outline, Request, Response};
 ///         response
 ///     })
 /// });
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let mut request = Request::default();
 /// assert!(!app.call(request).await.headers().contains_key("x-mark"));
 /// request = Request::default();

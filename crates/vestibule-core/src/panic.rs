@@ -15,11 +15,11 @@ use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response}
 /// layers outside see a response. A panic in a body needs none: it is the body's error.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, CatchPanic, Failure, Request};
 ///
 /// async fn shaky(_: Request) -> &'static str { panic!("no more paper") }
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let response = CatchPanic::new(shaky).call(Request::default()).await;
 /// assert_eq!(response.status(), 500);
 /// assert_eq!(Failure::of(&response).unwrap().to_string(), "panicked: no more paper");

@@ -18,6 +18,7 @@ use crate::{
 /// allocation; there is no limit to their number.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{App, Request, Stack};
 /// use http::HeaderValue;
 ///
@@ -30,7 +31,6 @@ use crate::{
 /// let app = stack.app(|_: Request| async { "hello" });
 ///
 /// assert_eq!(stack.names().collect::<Vec<_>>(), ["Around", "MapResponse"]);
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// assert_eq!(app.call(Request::default()).await.headers()["x-frame-options"], "DENY");
 /// # }
 /// ```

@@ -101,9 +101,9 @@ impl Body {
     /// A body that is written to from elsewhere, at the pace at which it is read.
     ///
     /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// use vestibule_core::Body;
     ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let (mut sender, body) = Body::channel();
     /// let writer = tokio::spawn(async move {
     ///     sender.send("hello, ").await?;
