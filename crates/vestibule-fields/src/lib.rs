@@ -14,6 +14,7 @@
 pub mod date;
 pub mod etag;
 pub mod list;
+pub mod quality;
 
 use http::HeaderValue;
 
