@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod accept_encoding;
 pub mod date;
 pub mod etag;
 pub mod list;
