@@ -12,10 +12,13 @@
 )]
 
 pub mod accept_encoding;
+pub mod content_range;
 pub mod date;
 pub mod etag;
+pub mod if_range;
 pub mod list;
 pub mod quality;
+pub mod range;
 
 use http::HeaderValue;
 
