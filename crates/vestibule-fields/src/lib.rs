@@ -15,6 +15,7 @@ pub mod accept_encoding;
 pub mod content_range;
 pub mod date;
 pub mod etag;
+pub mod host;
 pub mod if_range;
 pub mod list;
 pub mod quality;
