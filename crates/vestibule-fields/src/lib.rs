@@ -12,6 +12,7 @@
 )]
 
 pub mod accept_encoding;
+pub mod cache_control;
 pub mod content_range;
 pub mod date;
 pub mod etag;
