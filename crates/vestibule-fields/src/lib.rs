@@ -19,6 +19,7 @@ pub mod etag;
 pub mod host;
 pub mod if_range;
 pub mod list;
+pub mod media_type;
 pub mod quality;
 pub mod range;
 

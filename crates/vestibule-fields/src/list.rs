@@ -19,6 +19,7 @@
 //! assert_eq!(elements, [&b"a"[..], br#"b="c,d""#]);
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::header::ValueIter;
@@ -277,6 +278,46 @@ pub fn token(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
 
+/// The text of a quoted string, without its quotes and escapes; `None` when `value` is not exactly one.
+///
+/// It allocates only where there is an escape.
+///
+/// ```
+/// use vestibule_fields::list::unquote;
+///
+/// assert_eq!(unquote(br#""a \"b\"""#).as_deref(), Some(&br#"a "b""#[..]));
+/// assert_eq!(unquote(b"a"), None);
+/// assert_eq!(unquote(br#""a"b""#), None);
+/// ```
+#[must_use]
+pub fn unquote(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let mut escaped = false;
+    let mut escapes = false;
+    for &byte in text {
+        let is_text = matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+        if !is_text || (byte == b'"' && !escaped) {
+            return None;
+        }
+        escaped = byte == b'\\' && !escaped;
+        escapes |= escaped;
+    }
+    if escaped {
+        return None;
+    }
+    if !escapes {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    for &byte in text {
+        escaped = byte == b'\\' && !escaped;
+        if !escaped {
+            plain.push(byte);
+        }
+    }
+    Some(Cow::Owned(plain))
+}
+
 /// Whether `byte` may stand in a token.
 ///
 /// ```
@@ -356,6 +397,28 @@ mod tests {
                 .map(|element| std::str::from_utf8(element).unwrap())
                 .collect();
             assert_eq!(&found, elements, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9110_5_6_4_quoted_strings() {
+        let table = [
+            (r#""""#, Some("")),
+            (r#""a b""#, Some("a b")),
+            (r#""a\"b""#, Some("a\"b")),
+            (r#""\\""#, Some("\\")),
+            (r#""\a""#, Some("a")),
+            (r#"""#, None),
+            (r#""a"#, None),
+            (r#"a""#, None),
+            (r#""a\""#, None),
+            (r#""a"b""#, None),
+            ("\"a\nb\"", None),
+            ("", None),
+        ];
+        for (value, text) in table {
+            let found = unquote(value.as_bytes());
+            assert_eq!(found.as_deref(), text.map(str::as_bytes), "{value}");
         }
     }
 
