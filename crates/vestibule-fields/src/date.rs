@@ -42,11 +42,23 @@ pub struct HttpDate {
 
 impl HttpDate {
     /// `Mon, 01 Jan 0001 00:00:00 GMT`.
+    ///
+    /// ```
+    /// use vestibule_fields::date::HttpDate;
+    ///
+    /// assert_eq!(HttpDate::MIN.to_string(), "Mon, 01 Jan 0001 00:00:00 GMT");
+    /// ```
     pub const MIN: Self = Self {
         unix: -62_135_596_800,
     };
 
     /// `Fri, 31 Dec 9999 23:59:59 GMT`.
+    ///
+    /// ```
+    /// use vestibule_fields::date::HttpDate;
+    ///
+    /// assert_eq!(HttpDate::MAX.to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
+    /// ```
     pub const MAX: Self = Self {
         unix: 253_402_300_799,
     };
@@ -145,6 +157,12 @@ impl HttpDate {
     }
 
     /// The seconds since the start of 1970; negative before it.
+    ///
+    /// ```
+    /// use vestibule_fields::date::HttpDate;
+    ///
+    /// assert_eq!(HttpDate::from_unix(-1).unix(), -1);
+    /// ```
     #[must_use]
     pub fn unix(self) -> i64 {
         self.unix

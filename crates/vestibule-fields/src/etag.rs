@@ -130,12 +130,24 @@ impl<'a> ETag<'a> {
     }
 
     /// Whether the tag is marked with `W/`.
+    ///
+    /// ```
+    /// use vestibule_fields::etag::ETag;
+    ///
+    /// assert!(ETag::parse(r#"W/"1""#).unwrap().is_weak());
+    /// ```
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.weak
     }
 
     /// The bytes between the quotes; they need not be UTF-8.
+    ///
+    /// ```
+    /// use vestibule_fields::etag::ETag;
+    ///
+    /// assert_eq!(ETag::parse(r#"W/"1""#).unwrap().opaque(), b"1");
+    /// ```
     #[must_use]
     pub fn opaque(&self) -> &[u8] {
         &self.opaque
@@ -288,6 +300,13 @@ impl<'a> ETagList<'a> {
     }
 
     /// The tags, in order; none for `*`.
+    ///
+    /// ```
+    /// use vestibule_fields::etag::ETagList;
+    ///
+    /// assert_eq!(ETagList::parse(r#""a", oops, "b""#).iter().count(), 2);
+    /// assert_eq!(ETagList::parse("*").iter().count(), 0);
+    /// ```
     #[must_use]
     pub fn iter(&self) -> ETags<'a> {
         ETags(self.lines.elements(Quotes::Opaque))

@@ -97,12 +97,25 @@ impl<'a> Host<'a> {
     }
 
     /// The host without the port, as it was written; an IPv6 address has its brackets.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("[::1]:80").unwrap().name(), "[::1]");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'a str {
         self.name
     }
 
     /// The port, if one is given.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("a:8080").unwrap().port(), Some(8080));
+    /// assert_eq!(Host::parse("a").unwrap().port(), None);
+    /// ```
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port

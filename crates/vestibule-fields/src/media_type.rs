@@ -80,12 +80,24 @@ impl<'a> MediaType<'a> {
     }
 
     /// The type, `text` in `text/html`, as it was written.
+    ///
+    /// ```
+    /// use vestibule_fields::media_type::MediaType;
+    ///
+    /// assert_eq!(MediaType::parse("text/html").unwrap().main(), "text");
+    /// ```
     #[must_use]
     pub const fn main(&self) -> &'a str {
         self.main
     }
 
     /// The subtype, `html` in `text/html`, as it was written.
+    ///
+    /// ```
+    /// use vestibule_fields::media_type::MediaType;
+    ///
+    /// assert_eq!(MediaType::parse("text/html").unwrap().subtype(), "html");
+    /// ```
     #[must_use]
     pub const fn subtype(&self) -> &'a str {
         self.subtype

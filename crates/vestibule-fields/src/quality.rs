@@ -33,9 +33,21 @@ pub struct Quality {
 
 impl Quality {
     /// `q=0`: not acceptable.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Quality;
+    ///
+    /// assert!(!Quality::ZERO.is_acceptable());
+    /// ```
     pub const ZERO: Self = Self { thousandths: 0 };
 
     /// `q=1`: most preferred, and what is meant where no weight is given.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Quality;
+    ///
+    /// assert_eq!(Quality::default(), Quality::ONE);
+    /// ```
     pub const ONE: Self = Self { thousandths: 1000 };
 
     /// A quality of `thousandths`, or `None` above 1000.
@@ -91,6 +103,12 @@ impl Quality {
     }
 
     /// The quality in thousandths, 0 to 1000.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Quality;
+    ///
+    /// assert_eq!(Quality::parse("0.25").unwrap().thousandths(), 250);
+    /// ```
     #[must_use]
     pub const fn thousandths(self) -> u16 {
         self.thousandths
@@ -176,6 +194,12 @@ impl<'a> Weight<'a> {
     }
 
     /// The name as it was written; names compare without regard to ASCII case.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Weight;
+    ///
+    /// assert_eq!(Weight::parse("GZip;q=0").unwrap().name(), "GZip");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'a str {
         self.name
@@ -194,6 +218,13 @@ impl<'a> Weight<'a> {
     }
 
     /// The parameters before the weight, each as it was written.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Weight;
+    ///
+    /// let weight = Weight::parse("a/b;c=d;q=1;e").unwrap();
+    /// assert_eq!(weight.parameters().collect::<Vec<_>>(), [b"c=d"]);
+    /// ```
     pub fn parameters(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         List::new(self.parameters)
             .separator(b';')
@@ -201,6 +232,12 @@ impl<'a> Weight<'a> {
     }
 
     /// The weight, [`Quality::ONE`] when there was none.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::{Quality, Weight};
+    ///
+    /// assert_eq!(Weight::parse("br").unwrap().quality(), Quality::ONE);
+    /// ```
     #[must_use]
     pub const fn quality(&self) -> Quality {
         self.quality
@@ -246,6 +283,12 @@ impl<'a> Weights<'a> {
     }
 
     /// The elements, in order.
+    ///
+    /// ```
+    /// use vestibule_fields::quality::Weights;
+    ///
+    /// assert_eq!(Weights::parse("br, gzip;q=0.5").iter().count(), 2);
+    /// ```
     #[must_use]
     pub fn iter(&self) -> WeightsIter<'a> {
         WeightsIter(self.lines.elements(Quotes::Escaped))

@@ -234,18 +234,36 @@ impl ByteRange {
     }
 
     /// The position of the first byte.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().first(), 2);
+    /// ```
     #[must_use]
     pub const fn first(self) -> u64 {
         self.first
     }
 
     /// The position of the last byte, which is in the range.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().last(), 5);
+    /// ```
     #[must_use]
     pub const fn last(self) -> u64 {
         self.last
     }
 
     /// How many bytes there are, at least one.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().bytes(), 4);
+    /// ```
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
