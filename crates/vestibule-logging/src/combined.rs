@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_line() {
         let mut request = Request::default();
-        *request.uri_mut() = "/a%20b?c=\"d\"".parse().unwrap();
+        *request.uri_mut() = "/a%20b?c=\\d".parse().unwrap();
         let peer = Address::Tcp("[2001:db8::1]:99".parse().unwrap());
         let local = Address::Tcp("127.0.0.1:80".parse().unwrap());
         request.extensions_mut().insert(Peer::new(peer, local));
@@ -121,7 +121,7 @@ mod tests {
         record.bytes = 2326;
         assert_eq!(
             line(&record),
-            r#"2001:db8::1 - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\x22d\x22 HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0""#
+            r#"2001:db8::1 - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\x5Cd HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0""#
         );
     }
 
