@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use vestibule_core::Outline;
+
 use crate::open_file::OpenFile;
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 
@@ -144,8 +146,11 @@ impl Source for Directory {
         self.root()?.list(name, self.symlinks)
     }
 
-    fn label(&self) -> String {
-        self.shared.path.display().to_string()
+    fn describe(&self, outline: &mut Outline) {
+        outline.option("root", self.shared.path.display());
+        if self.symlinks != Symlinks::default() {
+            outline.option("symlinks", self.symlinks);
+        }
     }
 }
 
@@ -536,5 +541,101 @@ mod system {
 
     pub(super) fn join(root: &Path, name: &[u8]) -> Arc<Path> {
         root.join(&*String::from_utf8_lossy(name)).into()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::OFlags;
+
+    use super::*;
+
+    /// The walk and the kernel have to agree, so both are asked the same.
+    #[test]
+    fn the_walk_finds_what_the_kernel_finds() {
+        let name = format!("vestibule-static-walk-{}", std::process::id());
+        let base = std::env::temp_dir().join(name);
+        let root = base.join("root");
+        fs::create_dir_all(root.join("sub/deep")).unwrap();
+        fs::write(base.join("secret"), "secret").unwrap();
+        fs::write(root.join("a"), "a").unwrap();
+        fs::write(root.join("sub/b"), "b").unwrap();
+        symlink("a", root.join("near")).unwrap();
+        symlink("sub", root.join("folder")).unwrap();
+        symlink("../a", root.join("sub/up")).unwrap();
+        symlink("./deep/../b", root.join("sub/round")).unwrap();
+        symlink("../secret", root.join("out")).unwrap();
+        symlink("../../secret", root.join("sub/out")).unwrap();
+        symlink("../root/a", root.join("out-and-in")).unwrap();
+        symlink("..", root.join("parent")).unwrap();
+        symlink(root.join("a"), root.join("absolute")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        symlink("near", root.join("twice")).unwrap();
+
+        let kernel = Directory::open(&root).unwrap();
+        let fd = OwnedFd::from(fs::File::open(&root).unwrap());
+        let names = [
+            ("a", Some("a"), Some("a")),
+            ("sub/b", Some("b"), Some("b")),
+            ("near", None, Some("a")),
+            ("twice", None, Some("a")),
+            ("folder/b", None, Some("b")),
+            ("folder/up", None, Some("a")),
+            ("sub/up", None, Some("a")),
+            ("sub/round", None, Some("b")),
+            ("out", None, None),
+            ("sub/out", None, None),
+            ("out-and-in", None, None),
+            ("parent/secret", None, None),
+            ("parent/root/a", None, None),
+            ("absolute", None, None),
+            ("loop", None, None),
+            ("dangling", None, None),
+            ("a/b", None, None),
+            ("nothing", None, None),
+        ];
+        for (name, denied, beneath) in names {
+            for (symlinks, want) in [(Symlinks::Deny, denied), (Symlinks::Beneath, beneath)] {
+                let walked = system::walk(&fd, name.as_bytes(), OFlags::RDONLY, symlinks);
+                let walked = walked.ok().map(|fd| {
+                    let mut text = String::new();
+                    fs::File::from(fd).read_to_string(&mut text).unwrap();
+                    text
+                });
+                assert_eq!(walked.as_deref(), want, "{name}, {symlinks}, walked");
+                let opened = kernel
+                    .clone()
+                    .symlinks(symlinks)
+                    .open(name.as_bytes(), Wait::Allowed);
+                assert_eq!(opened.is_ok(), want.is_some(), "{name}, {symlinks}, opened");
+            }
+        }
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_root_that_is_put_in_the_place_of_another_is_found() {
+        let name = format!("vestibule-static-root-{}", std::process::id());
+        let base = std::env::temp_dir().join(name);
+        for release in ["one", "two"] {
+            fs::create_dir_all(base.join(release)).unwrap();
+            fs::write(base.join(release).join(release), "").unwrap();
+        }
+        symlink("one", base.join("current")).unwrap();
+        let source = Directory::open(base.join("current")).unwrap();
+        assert!(source.open(b"one", Wait::Allowed).is_ok());
+        fs::remove_file(base.join("current")).unwrap();
+        symlink("two", base.join("current")).unwrap();
+        // As if the time to look again had come.
+        *source.shared.root.write().unwrap() = None;
+        assert!(source.open(b"two", Wait::Allowed).is_ok());
+        assert!(source.open(b"one", Wait::Allowed).is_err());
+        fs::remove_dir_all(base).unwrap();
     }
 }

@@ -186,20 +186,11 @@ pub(crate) fn read_whole(
 }
 
 /// How large the next piece is: more for a reader that keeps up, less for one that does not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pace {
     /// Bytes since the reader was last slow.
     sent: usize,
     last: Option<Instant>,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            sent: 0,
-            last: None,
-        }
-    }
 }
 
 impl Pace {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use vestibule_core::Outline;
+
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 
 /// Files in memory, by name.
@@ -82,7 +84,7 @@ impl Source for Memory {
         Ok(found)
     }
 
-    fn label(&self) -> String {
-        format!("{} files in memory", self.files.len())
+    fn describe(&self, outline: &mut Outline) {
+        outline.option("files in memory", self.files.len());
     }
 }

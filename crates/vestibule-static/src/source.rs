@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use vestibule_core::Outline;
 use vestibule_fields::date::HttpDate;
 
 use crate::open_file::OpenFile;
@@ -38,8 +39,10 @@ pub trait Source: Clone + Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Where the files are, for the outline.
-    fn label(&self) -> String;
+    /// Tells the outline where the files are.
+    fn describe(&self, outline: &mut Outline) {
+        let _ = outline;
+    }
 }
 
 /// Whether a question to a [`Source`] may wait for a disk.

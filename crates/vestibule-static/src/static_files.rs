@@ -242,9 +242,8 @@ impl<S: Source> App for StaticFiles<S> {
 
     fn describe(&self, outline: &mut Outline) {
         let Files { source, options } = &*self.files;
-        outline
-            .option("root", source.label())
-            .option("index", options.index.join(" "));
+        source.describe(outline);
+        outline.option("index", options.index.join(" "));
         if options.dotfiles {
             outline.option("dotfiles", "served");
         }
@@ -392,10 +391,10 @@ impl<S> Clone for StaticFiles<S> {
     }
 }
 
-impl<S: Source> fmt::Debug for StaticFiles<S> {
+impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticFiles")
-            .field("source", &self.files.source.label())
+            .field("source", &self.files.source)
             .field("index", &self.files.options.index)
             .field("dotfiles", &self.files.options.dotfiles)
             .field("or", &self.or)
