@@ -1,0 +1,226 @@
+//! The bytes of a file as a body: read as they are asked for.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use crate::open_file::OpenFile;
+
+/// Parts of one file, with bytes of ours before, between and after them.
+///
+/// Each piece is read when it is asked for: in place when the page cache has it, by one call to the blocking pool
+/// when it has not. Nothing is held for a reader that does not read. The file is held against what it was after each
+/// piece; one that changed ends the body in an error.
+pub(crate) struct FileBody {
+    file: OpenFile,
+    segments: VecDeque<Segment>,
+    /// The bytes of all segments.
+    remaining: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    pace: Pace,
+}
+
+/// A piece of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Bytes of the file; never none.
+    File { start: u64, length: u64 },
+}
+
+impl Segment {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+}
+
+impl FileBody {
+    pub(crate) fn new(file: OpenFile, segments: impl IntoIterator<Item = Segment>) -> Self {
+        let segments: VecDeque<_> = segments
+            .into_iter()
+            .filter(|segment| segment.length() > 0)
+            .collect();
+        Self {
+            file,
+            remaining: segments.iter().map(Segment::length).sum(),
+            segments,
+            reading: None,
+            pace: Pace::default(),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(reading) = &mut self.reading {
+            let read = ready!(Pin::new(reading).poll(cx));
+            self.reading = None;
+            // A runtime that shuts down cancels reads.
+            let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+            return Poll::Ready(Some(read));
+        }
+        let (start, length) = match self.segments.front() {
+            None => return Poll::Ready(None),
+            Some(Segment::Bytes(bytes)) => return Poll::Ready(Some(Ok(bytes.clone()))),
+            Some(Segment::File { start, length }) => (*start, *length),
+        };
+        let chunk = self.pace.next(Instant::now());
+        let size = usize::try_from(length).map_or(chunk, |length| length.min(chunk));
+        match read_now(&self.file, start, size) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(Some(read)),
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Poll::Ready(Some(read_chunk(&self.file, start, size)));
+        };
+        let file = self.file.clone();
+        let rest = length - size as u64;
+        self.reading = Some(runtime.spawn_blocking(move || {
+            let read = read_chunk(&file, start, size);
+            if rest > 0 {
+                file.read_ahead(start + size as u64, READ_AHEAD);
+            }
+            read
+        }));
+        self.poll_piece(cx)
+    }
+
+    /// Takes `piece` off what is to come.
+    fn advance(&mut self, piece: &Bytes) {
+        let count = piece.len() as u64;
+        self.remaining -= count;
+        match self.segments.front_mut() {
+            Some(Segment::File { start, length }) if *length > count => {
+                *start += count;
+                *length -= count;
+            }
+            _ => drop(self.segments.pop_front()),
+        }
+    }
+}
+
+impl http_body::Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(read) = ready!(self.poll_piece(cx)) else {
+            return Poll::Ready(None);
+        };
+        if let Ok(piece) = &read {
+            self.advance(piece);
+            self.pace.sent(piece.len());
+        } else {
+            self.segments.clear();
+        }
+        Poll::Ready(Some(read.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+/// Reads `size` bytes, fewer if fewer are in memory; `WouldBlock` if none are. An end before them is an error.
+fn read_now(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; size];
+    let count = file.read_now(&mut buffer, start)?;
+    if count == 0 {
+        return Err(file.changed());
+    }
+    buffer.truncate(count);
+    file.check()?;
+    Ok(buffer.into())
+}
+
+/// Reads `size` bytes, waiting for them.
+fn read_chunk(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match file.read(&mut buffer[filled..], start + filled as u64)? {
+            0 => return Err(file.changed()),
+            count => filled += count,
+        }
+    }
+    file.check()?;
+    Ok(buffer.into())
+}
+
+/// Reads all of a small file: what is in memory at once, the rest waiting if `may_wait`, else `WouldBlock`.
+pub(crate) fn read_whole(
+    file: &OpenFile,
+    start: u64,
+    size: usize,
+    may_wait: bool,
+) -> io::Result<Bytes> {
+    if may_wait {
+        return read_chunk(file, start, size);
+    }
+    let mut buffer = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match file.read_now(&mut buffer[filled..], start + filled as u64)? {
+            0 => return Err(file.changed()),
+            count => filled += count,
+        }
+    }
+    file.check()?;
+    Ok(buffer.into())
+}
+
+/// How large the next piece is: more for a reader that keeps up, less for one that does not.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Bytes since the reader was last slow.
+    sent: usize,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    fn next(&mut self, now: Instant) -> usize {
+        let is_slow = self
+            .last
+            .is_some_and(|last| now.duration_since(last) > SLOW);
+        if is_slow {
+            self.sent = 0;
+        }
+        self.last = Some(now);
+        (self.sent / GROWTH).clamp(SMALLEST, LARGEST)
+    }
+
+    const fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes);
+    }
+}
+
+/// The first piece, and the pieces of a slow reader.
+const SMALLEST: usize = 64 * 1024;
+
+/// The pieces of a fast reader, which gets them after two megabytes.
+const LARGEST: usize = 256 * 1024;
+
+/// A piece may be this part of what a reader took without a pause.
+const GROWTH: usize = 8;
+
+/// A reader that leaves a piece for so long is slow.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// How much the system is asked to read on behind a piece that was not in memory.
+const READ_AHEAD: usize = 512 * 1024;

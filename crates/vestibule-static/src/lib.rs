@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod conditions;
+mod directory;
+mod file_body;
+mod memory;
+mod mime;
+mod multipart;
+mod name;
+mod open_file;
+mod redirect;
+mod respond;
+mod source;
+mod static_files;
+
+pub use directory::{Directory, Symlinks};
+pub use memory::Memory;
+pub use mime::{is_compressible, media_type};
+pub use open_file::FileChanged;
+pub use source::{Entry, Listed, Source, Stored, Wait};
+pub use static_files::StaticFiles;
