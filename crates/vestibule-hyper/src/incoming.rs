@@ -108,11 +108,14 @@ pub(crate) struct Rest(Arc<Left>);
 struct Left {
     body: Mutex<Option<Incoming>>,
     was_read: AtomicBool,
+    /// It ended in an error: where the next request begins is anyone's guess.
+    broke: AtomicBool,
 }
 
 impl Rest {
     /// Reads and drops what the app left, so that the connection can be used again. False when
-    /// there is too much of it, or when it does not come; then the connection has to be closed.
+    /// there is too much of it, when it does not come, or when the body has broken off; then the
+    /// connection has to be closed.
     ///
     /// `expects_continue`: the client waits for a `100 Continue` before it sends the body. Reading
     /// would ask it to send what nobody wants.
@@ -124,7 +127,7 @@ impl Rest {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(mut body) = left else {
-            return true;
+            return !self.0.broke.load(Ordering::Relaxed);
         };
         let asks = expects_continue && !self.0.was_read.load(Ordering::Relaxed);
         if asks || body.size_hint().lower() > MAX_DRAIN {
@@ -184,7 +187,12 @@ impl http_body::Body for Unread {
                 }
                 Some(Ok(frame))
             }
-            Some(Err(error)) => Some(Err(error.into())),
+            Some(Err(error)) => {
+                if let Some(rest) = &self.rest {
+                    rest.0.broke.store(true, Ordering::Relaxed);
+                }
+                Some(Err(error.into()))
+            }
             None => None,
         })
     }
