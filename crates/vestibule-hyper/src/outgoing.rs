@@ -1,0 +1,324 @@
+//! A response on its way out: framed as HTTP says whatever the app set, and cut rather than ended
+//! well when its body breaks.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Uri, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use vestibule_core::{
+    Abort, Body, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
+};
+
+use crate::io::Signals;
+
+/// What has to be known of a request to answer it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// For the log only.
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    /// Whether the connection can become another protocol's.
+    pub(crate) can_upgrade: bool,
+}
+
+/// Makes a response fit for hyper, which trusts what it is given.
+pub(crate) fn prepare(
+    mut response: Response,
+    asked: Asked,
+    closes: bool,
+    signals: &Arc<Signals>,
+) -> http::Response<Outgoing> {
+    let is_http2 = asked.version == Version::HTTP_2;
+    let shape = match shape(&asked, response.status(), response.headers()) {
+        Ok(shape) => shape,
+        Err(mistake) => {
+            tracing::error!(
+                target: "vestibule", method = %asked.method, uri = %asked.uri,
+                status = response.status().as_u16(), "the app's response cannot be sent: {mistake}"
+            );
+            response = Failure::new(mistake).into_response();
+            match asked.method {
+                Method::HEAD => Shape::NoBytes { keeps_length: true },
+                _ => Shape::Any,
+            }
+        }
+    };
+    *response.version_mut() = match is_http2 {
+        true => Version::HTTP_2,
+        false => Version::HTTP_11,
+    };
+    let (mut head, mut body) = response.into_parts();
+    let headers = &mut head.headers;
+    headers.remove(TRANSFER_ENCODING);
+    match shape {
+        Shape::Handover => {
+            if head.status != StatusCode::SWITCHING_PROTOCOLS {
+                headers.remove(CONTENT_LENGTH);
+            }
+            if !is_http2 {
+                signals.upgraded();
+            }
+        }
+        Shape::NoBytes { keeps_length } => {
+            if !keeps_length {
+                headers.remove(CONTENT_LENGTH);
+            } else if asked.method == Method::HEAD && !headers.contains_key(CONTENT_LENGTH) {
+                // An app that gives a HEAD no body at all has said nothing of its length.
+                if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+                    headers.insert(CONTENT_LENGTH, length.into());
+                }
+            }
+            body = body.without_bytes();
+        }
+        Shape::Length(length) => {
+            // One line, and in our spelling.
+            headers.insert(CONTENT_LENGTH, length.into());
+            if body.size_hint().exact() != Some(length) {
+                body = body.with_length(length);
+            }
+        }
+        Shape::Any => {}
+    }
+    if closes && !is_http2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let body = Outgoing::new(body, asked, signals);
+    http::Response::from_parts(head, body)
+}
+
+/// What a response may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// The connection is no longer HTTP's: hands off.
+    Handover,
+    /// No bytes (RFC 9110, section 6.4.1), with or without a `Content-Length`.
+    NoBytes { keeps_length: bool },
+    /// Exactly as many bytes as the app says.
+    Length(u64),
+    /// Whatever the body has.
+    Any,
+}
+
+/// A pure function of the request and of what the app set.
+fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> Result<Shape, Mistake> {
+    let is_http2 = asked.version == Version::HTTP_2;
+    if status == StatusCode::SWITCHING_PROTOCOLS && asked.can_upgrade && !is_http2 {
+        return Ok(Shape::Handover);
+    }
+    if status.is_informational() {
+        return Err(Mistake::Informational(status));
+    }
+    if asked.method == Method::CONNECT && status.is_success() {
+        return Ok(Shape::Handover);
+    }
+    let length = match content_length(headers) {
+        Ok(length) => length,
+        Err(()) => return Err(Mistake::ContentLength),
+    };
+    let is_head = asked.method == Method::HEAD;
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => Ok(Shape::NoBytes {
+            keeps_length: false,
+        }),
+        StatusCode::NOT_MODIFIED => Ok(Shape::NoBytes { keeps_length: true }),
+        _ if is_head => Ok(Shape::NoBytes { keeps_length: true }),
+        _ => Ok(length.map_or(Shape::Any, Shape::Length)),
+    }
+}
+
+/// The one length that the lines agree on.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
+    let mut length = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        let line = line.to_str().map_err(|_| ())?;
+        // `parse` would take a sign.
+        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(());
+        }
+        let this: u64 = line.parse().map_err(|_| ())?;
+        if length.is_some_and(|other| other != this) {
+            return Err(());
+        }
+        length = Some(this);
+    }
+    Ok(length)
+}
+
+/// What an app did that cannot be sent; the client gets a 500 instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mistake {
+    Informational(StatusCode),
+    ContentLength,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Informational(status) if *status == StatusCode::SWITCHING_PROTOCOLS => {
+                f.write_str("101 answers a request that asks for no other protocol")
+            }
+            Self::Informational(status) => write!(f, "{status} is not a final answer"),
+            Self::ContentLength => {
+                f.write_str("Content-Length is not a number, or two of them differ")
+            }
+        }
+    }
+}
+
+impl Error for Mistake {}
+
+/// A response's body as hyper reads it.
+///
+/// An error in it is logged here, since no response can carry it any more: an app's mistake at
+/// error level, a failing source at warn level, and an [`Abort`] on purpose at debug level.
+pub(crate) struct Outgoing {
+    body: Body,
+    /// `None` for a body that cannot break.
+    watched: Option<Box<Watched>>,
+}
+
+struct Watched {
+    asked: Asked,
+    signals: Arc<Signals>,
+    /// How many frames in a row had no bytes.
+    empty: u32,
+}
+
+impl Outgoing {
+    fn new(body: Body, asked: Asked, signals: &Arc<Signals>) -> Self {
+        let watched = match body.is_buffered() {
+            true => None,
+            false => Some(Box::new(Watched {
+                asked,
+                signals: signals.clone(),
+                empty: 0,
+            })),
+        };
+        Self { body, watched }
+    }
+}
+
+impl Watched {
+    fn broke(&self, error: &BoxError) {
+        let Asked { method, uri, .. } = &self.asked;
+        if error.is::<Abort>() {
+            tracing::debug!(target: "vestibule", %method, %uri, "the app aborted its response");
+        } else if error.is::<LengthMismatch>() || error.is::<Panicked>() {
+            tracing::error!(target: "vestibule", %method, %uri, "the response is cut: {error}");
+        } else {
+            tracing::warn!(target: "vestibule", %method, %uri, "the response is cut: {error}");
+        }
+        // To an HTTP/1.0 client the end of the connection is the end of the body.
+        if self.asked.version < Version::HTTP_11 {
+            self.signals.reset();
+        }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Some(watched) = &mut this.watched else {
+            return Poll::Ready(polled);
+        };
+        match &polled {
+            Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {
+                // hyper asks again at once; a body of nothing but these would hold its thread.
+                watched.empty += 1;
+                if watched.empty >= MAX_EMPTY {
+                    watched.empty = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            Some(Ok(_)) => watched.empty = 0,
+            Some(Err(error)) => watched.broke(error),
+            None => {}
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How many empty frames in a row a body has before others get a turn.
+const MAX_EMPTY: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: Shape = Shape::NoBytes {
+        keeps_length: false,
+    };
+    const SIZED: Shape = Shape::NoBytes { keeps_length: true };
+
+    #[test]
+    fn shapes() {
+        // method, version, whether it may upgrade, status, Content-Length lines
+        type Case = (&'static str, Version, bool, u16, &'static [&'static str]);
+        let one = Version::HTTP_11;
+        let two = Version::HTTP_2;
+        let cases: [(Case, Option<Shape>); 21] = [
+            (("GET", one, false, 200, &[]), Some(Shape::Any)),
+            (("GET", one, false, 200, &["3"]), Some(Shape::Length(3))),
+            (
+                ("GET", one, false, 200, &["3", "03"]),
+                Some(Shape::Length(3)),
+            ),
+            (("GET", one, false, 200, &["3", "4"]), None),
+            (("GET", one, false, 200, &["+3"]), None),
+            (("GET", one, false, 200, &["3, 3"]), None),
+            (("GET", one, false, 200, &[""]), None),
+            (("GET", one, false, 200, &["99999999999999999999"]), None),
+            (("GET", two, false, 500, &["3"]), Some(Shape::Length(3))),
+            (("HEAD", one, false, 200, &["3"]), Some(SIZED)),
+            (("HEAD", one, false, 204, &["3"]), Some(BARE)),
+            (("GET", one, false, 204, &["3"]), Some(BARE)),
+            (("GET", one, false, 205, &[]), Some(BARE)),
+            (("GET", two, false, 304, &["3"]), Some(SIZED)),
+            (("GET", one, true, 101, &[]), Some(Shape::Handover)),
+            (("GET", one, false, 101, &[]), None),
+            (("GET", two, true, 101, &[]), None),
+            (("GET", one, false, 100, &[]), None),
+            (("GET", one, false, 103, &[]), None),
+            (("CONNECT", one, true, 200, &["3"]), Some(Shape::Handover)),
+            (("CONNECT", one, true, 403, &["3"]), Some(Shape::Length(3))),
+        ];
+        for ((method, version, can_upgrade, status, lengths), want) in cases {
+            let asked = Asked {
+                method: method.parse().unwrap(),
+                uri: Uri::default(),
+                version,
+                can_upgrade,
+            };
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(CONTENT_LENGTH, length.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let got = shape(&asked, status, &headers).ok();
+            assert_eq!(got, want, "{method} {version:?} {status} {lengths:?}");
+        }
+    }
+}
