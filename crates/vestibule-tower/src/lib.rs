@@ -3,7 +3,6 @@
 mod errors;
 mod from_layer;
 mod from_service;
-#[cfg(feature = "hyper")]
 mod hyper;
 mod layer;
 mod service;
@@ -12,7 +11,6 @@ mod shared;
 pub use errors::{OnError, failure};
 pub use from_layer::{from_layer, from_layer_shared};
 pub use from_service::{FromService, HttpService, from_service};
-#[cfg(feature = "hyper")]
 pub use hyper::{FromHyper, from_hyper, hyper_service};
 pub use layer::{AppLayer, AppLayerShared, layer, layer_shared};
 pub use service::{AppService, ResponseFuture, service};

@@ -36,7 +36,7 @@ pub fn service(app: impl App) -> AppService {
     AppService { app: app.boxed() }
 }
 
-/// An app as a tower service; made by [`service`]. With the feature `hyper` it is hyper's as well.
+/// An app as a service, tower's and hyper's; made by [`service`].
 ///
 /// It is always ready, since an app has no readiness: a layer outside of it that sheds load when a
 /// service is not ready never sees one that is not. Its errors are responses. A call costs one
