@@ -85,7 +85,7 @@ pub trait App: Send + Sync + 'static {
     where
         Self: Sized,
     {
-        short_name(std::any::type_name::<Self>())
+        Outline::name_of::<Self>()
     }
 
     /// Erases the type: one allocation now, one for each call's future.
@@ -145,6 +145,24 @@ impl BoxApp {
         Outline::of(self)
     }
 
+    /// Calls the app with a future that keeps it alive, and so borrows nothing: for spawned tasks,
+    /// and for services whose futures have no lifetime. One allocation, as [`App::call`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    ///
+    /// async fn hello(_: Request) -> &'static str { "Hello!" }
+    ///
+    /// let answer = hello.boxed().call_owned(Request::default());
+    /// assert_eq!(tokio::spawn(answer).await.unwrap().status(), 200);
+    /// # }
+    /// ```
+    #[must_use = "a future does nothing until it is awaited"]
+    pub fn call_owned(self, request: Request) -> BoxFuture<'static> {
+        self.0.call_owned(request)
+    }
+
     /// The name of the app inside.
     pub(crate) fn inner_name(&self) -> &'static str {
         self.0.name()
@@ -172,9 +190,10 @@ impl fmt::Debug for BoxApp {
     }
 }
 
-/// [`App`] as a trait object: the same four questions with the future boxed.
+/// [`App`] as a trait object: the same questions with the future boxed.
 trait Erased: Send + Sync {
     fn call(&self, request: Request) -> BoxFuture<'_>;
+    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static>;
     fn describe(&self, outline: &mut Outline);
     fn name(&self) -> &'static str;
 }
@@ -184,6 +203,10 @@ impl<A: App> Erased for A {
         let mut room = Box::<Slot<_>>::default();
         room.future = Some(App::call(self, request));
         Box::into_pin(room)
+    }
+
+    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
+        Box::pin(async move { A::call(&self, request).await })
     }
 
     fn describe(&self, outline: &mut Outline) {
@@ -222,7 +245,7 @@ impl<F: Future> Future for Slot<F> {
 }
 
 /// `a::b::Name<c::D>` becomes `Name`; a closure keeps the function that it stands in.
-fn short_name(full: &'static str) -> &'static str {
+pub(crate) fn short_name(full: &'static str) -> &'static str {
     let plain = match full.find('<') {
         Some(at) if at > 0 => &full[..at],
         _ => full,
