@@ -3,6 +3,7 @@
 mod app;
 mod around;
 mod body;
+mod check;
 mod failure;
 mod into_response;
 mod map;
@@ -20,6 +21,7 @@ pub use around::{Around, Next, around};
 pub use body::{
     Abort, Body, BodySender, Closed, CollectError, End, FilePart, LengthMismatch, Outcome,
 };
+pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
 pub use into_response::IntoResponse;
 pub use map::{MapRequest, MapResponse, map_request, map_response};
