@@ -18,7 +18,9 @@ pub struct Counts(Vec<(&'static str, Count)>);
 impl Counts {
     pub fn of(&self, name: &str) -> Count {
         let found = self.0.iter().find(|(other, _)| *other == name);
-        found.unwrap_or_else(|| panic!("no case is called {name:?}")).1
+        found
+            .unwrap_or_else(|| panic!("no case is called {name:?}"))
+            .1
     }
 }
 
@@ -44,7 +46,10 @@ pub fn run(
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--rounds", rounds, name] => {
-            let (_, set_up) = cases.iter().find(|(other, _)| *other == name).expect("a case of ours");
+            let (_, set_up) = cases
+                .iter()
+                .find(|(other, _)| *other == name)
+                .expect("a case of ours");
             let round = set_up();
             (0..rounds.parse::<u32>().expect("a number")).for_each(|_| round());
             return ExitCode::SUCCESS;
@@ -56,8 +61,16 @@ pub fn run(
         }
         _ => {}
     }
-    println!("{:<32} {:>14} {:>14}", "a request", "instructions", "allocations");
-    let counts = Counts(cases.iter().map(|&(name, set_up)| (name, count(name, set_up))).collect());
+    println!(
+        "{:<32} {:>14} {:>14}",
+        "a request", "instructions", "allocations"
+    );
+    let counts = Counts(
+        cases
+            .iter()
+            .map(|&(name, set_up)| (name, count(name, set_up)))
+            .collect(),
+    );
     let bars = judge(&counts);
     println!();
     for Bar { what, value, bar } in &bars {
@@ -76,7 +89,10 @@ fn count(name: &'static str, set_up: fn() -> Box<dyn Fn()>) -> Count {
     let allocations = allocation_counter::measure(&*round).count_total as f64;
     let instructions = (instructions(name, MANY) - instructions(name, FEW)) / f64::from(MANY - FEW);
     println!("{name:<32} {instructions:>14.0} {allocations:>14.0}");
-    Count { instructions, allocations }
+    Count {
+        instructions,
+        allocations,
+    }
 }
 
 fn instructions(name: &str, rounds: u32) -> f64 {
@@ -88,7 +104,9 @@ fn instructions(name: &str, rounds: u32) -> f64 {
         .output()
         .expect("valgrind counts the instructions: install the Debian package `valgrind`");
     let text = String::from_utf8_lossy(&output.stderr);
-    let collected = text.lines().find_map(|line| line.split_once("Collected : "));
+    let collected = text
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
     match collected {
         Some((_, count)) => count.trim().parse().expect("callgrind prints a number"),
         None => panic!("callgrind did not count {name:?}:\n{text}"),

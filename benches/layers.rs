@@ -69,7 +69,12 @@ macro_rules! nested {
 }
 
 fn stacked(layers: usize) -> BoxApp {
-    let set = |stack: Stack, index| stack.with(move |app| SetHeader { app, name: &NAMES[index] });
+    let set = |stack: Stack, index| {
+        stack.with(move |app| SetHeader {
+            app,
+            name: &NAMES[index],
+        })
+    };
     (0..layers).fold(Stack::new(), set).app(roomy)
 }
 
@@ -122,7 +127,10 @@ fn call_tower<S: Service<Request> + Clone>(service: &S) {
 fn call_axum(router: &axum::Router) {
     let mut router = router.clone();
     let request = http::Request::new(axum::body::Body::empty());
-    drop(std::hint::black_box(now(Service::call(&mut router, request))));
+    drop(std::hint::black_box(now(Service::call(
+        &mut router,
+        request,
+    ))));
 }
 
 /// One case: its name, and what it does once it has been set up.
@@ -162,7 +170,10 @@ const CASES: &[Case] = &[
 
 fn main() -> std::process::ExitCode {
     count::run(CASES, |counts| {
-        println!("\n{:<16} {:>24} {:>22}", "a layer costs", "instructions a request", "allocations a request");
+        println!(
+            "\n{:<16} {:>24} {:>22}",
+            "a layer costs", "instructions a request", "allocations a request"
+        );
         let mut bars = Vec::new();
         for kind in ["stack", "nested", "tower static", "axum"] {
             let of = |layers| counts.of(&format!("{kind}, {layers} layers"));
@@ -183,13 +194,24 @@ fn main() -> std::process::ExitCode {
             }
         }
         let six = |kind| counts.of(&format!("{kind}, 6 layers")).instructions;
-        bars.push(count::at_most("six layers, stack to axum", six("stack") / six("axum"), 0.25));
+        bars.push(count::at_most(
+            "six layers, stack to axum",
+            six("stack") / six("axum"),
+            0.25,
+        ));
 
         let nest = nested!(roomy, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
         let future = size_of_val(&nest.call(Request::default())) as f64;
-        bars.push(count::at_most("a nest of 12 layers: bytes of future", future, 4096.0));
+        bars.push(count::at_most(
+            "a nest of 12 layers: bytes of future",
+            future,
+            4096.0,
+        ));
         let hundred = (0..100).fold(Stack::new(), |stack, index| {
-            stack.with(move |app| SetHeader { app, name: &NAMES[index % 12] })
+            stack.with(move |app| SetHeader {
+                app,
+                name: &NAMES[index % 12],
+            })
         });
         call(&hundred.app(roomy));
         println!("a stack of 100 layers answers");

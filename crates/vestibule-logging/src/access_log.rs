@@ -16,7 +16,7 @@
 use std::time::Instant;
 
 use http::StatusCode;
-use vestibule_core::{App, Failure, Outline, Request, Response};
+use vestibule_core::{App, Failure, Outline, Request, Response, Role};
 
 use crate::{Record, RecordOutcome, Sink};
 
@@ -61,6 +61,7 @@ impl<A: App> App for AccessLog<A> {
 
     fn describe(&self, outline: &mut Outline) {
         outline
+            .role(Role::ACCESS_LOG)
             .option("format", "combined")
             .option("to", &self.sink)
             .wraps(&self.app);
