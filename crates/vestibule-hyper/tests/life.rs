@@ -306,3 +306,41 @@ async fn a_server_that_is_dropped_ends_everything() {
     })
     .await;
 }
+
+/// Signals are for the whole process, so there is one test of them.
+#[cfg(unix)]
+#[tokio::test]
+async fn faults_145_signals() {
+    let kill = |name: &str| {
+        let command = format!("kill -{name} {}", std::process::id());
+        let status = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    for name in ["TERM", "INT"] {
+        let guards = Guards::default();
+        let held = guards.clone();
+        let bound = Server::new(move |_: Request| never(held.clone()))
+            .bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let address = bound.address().to_string();
+        let running = tokio::spawn(bound.run());
+        let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let mut client = crate::support::Client(stream);
+        client.write(GET).await;
+        guards.made(1).await;
+
+        kill(name);
+        eventually("the port is closed", || {
+            std::net::TcpStream::connect(&address).is_err()
+        })
+        .await;
+        assert_eq!(guards.dropped.load(Ordering::SeqCst), 0);
+
+        kill(name);
+        assert_eq!(soon(running).await.unwrap().unwrap().aborted, 1);
+        guards.dropped(1).await;
+    }
+}

@@ -281,12 +281,17 @@ async fn faults_40_to_42_framing() {
             "complete 5",
         ),
     ];
-    for (method, path, head, rest, end) in cases {
-        let (server, heard) = start().await;
-        let text = server.send(get(method, path)).await;
-        let name = format!("{method} {path}");
-        assert_eq!(parts(&text), (head.to_owned(), rest), "{name}");
-        assert_eq!(*heard.lock().unwrap(), [end], "{name}");
+    let asked = cases.map(|(method, path, head, rest, end)| {
+        tokio::spawn(async move {
+            let (server, heard) = start().await;
+            let text = server.send(get(method, path)).await;
+            let name = format!("{method} {path}");
+            assert_eq!(parts(&text), (head.to_owned(), rest), "{name}");
+            assert_eq!(*heard.lock().unwrap(), [end], "{name}");
+        })
+    });
+    for case in asked {
+        case.await.unwrap();
     }
 }
 
