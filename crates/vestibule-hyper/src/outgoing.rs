@@ -67,14 +67,16 @@ pub(crate) fn prepare(
             }
         }
         Shape::NoBytes { keeps_length } => {
-            if !keeps_length {
-                headers.remove(CONTENT_LENGTH);
-            } else if asked.method == Method::HEAD && !headers.contains_key(CONTENT_LENGTH) {
+            let length = match content_length(headers) {
+                Ok(Some(length)) => Some(length),
                 // An app that gives a HEAD no body at all has said nothing of its length.
-                if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
-                    headers.insert(CONTENT_LENGTH, length.into());
-                }
-            }
+                _ if asked.method == Method::HEAD => body.size_hint().exact().filter(|it| *it > 0),
+                _ => None,
+            };
+            match length.filter(|_| keeps_length) {
+                Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
+                None => headers.remove(CONTENT_LENGTH),
+            };
             body = body.without_bytes();
         }
         Shape::Length(length) => {
@@ -89,7 +91,9 @@ pub(crate) fn prepare(
     if closes && !is_http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = Outgoing::new(body, asked, signals);
+    let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
+    let watched = can_break.then(|| Box::new(Watched::new(asked, signals)));
+    let body = Outgoing { body, watched };
     http::Response::from_parts(head, body)
 }
 
@@ -174,6 +178,10 @@ impl fmt::Display for Mistake {
 
 impl Error for Mistake {}
 
+fn len(bytes: &Bytes) -> u64 {
+    bytes.len() as u64
+}
+
 /// A response's body as hyper reads it.
 ///
 /// An error in it is logged here, since no response can carry it any more: an app's mistake at
@@ -187,26 +195,23 @@ pub(crate) struct Outgoing {
 struct Watched {
     asked: Asked,
     signals: Arc<Signals>,
+    /// What comes next, and was asked for already.
+    next: Option<Result<Frame<Bytes>, BoxError>>,
     /// How many frames in a row had no bytes.
     empty: u32,
 }
 
-impl Outgoing {
-    fn new(body: Body, asked: Asked, signals: &Arc<Signals>) -> Self {
-        let watched = match body.is_buffered() {
-            true => None,
-            false => Some(Box::new(Watched {
-                asked,
-                signals: signals.clone(),
-                empty: 0,
-            })),
-        };
-        Self { body, watched }
-    }
-}
-
 impl Watched {
-    fn broke(&self, error: &BoxError) {
+    fn new(asked: Asked, signals: &Arc<Signals>) -> Self {
+        Self {
+            asked,
+            signals: signals.clone(),
+            next: None,
+            empty: 0,
+        }
+    }
+
+    fn log(&self, error: &BoxError) {
         let Asked { method, uri, .. } = &self.asked;
         if error.is::<Abort>() {
             tracing::debug!(target: "vestibule", %method, %uri, "the app aborted its response");
@@ -215,10 +220,23 @@ impl Watched {
         } else {
             tracing::warn!(target: "vestibule", %method, %uri, "the response is cut: {error}");
         }
+    }
+
+    /// The body has ended in `error`. hyper throws away what it has not written when it hears of
+    /// that, the head of the response included: so it gets a turn to write first.
+    fn broke(
+        &mut self,
+        error: BoxError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.log(&error);
         // To an HTTP/1.0 client the end of the connection is the end of the body.
         if self.asked.version < Version::HTTP_11 {
             self.signals.reset();
         }
+        self.next = Some(Err(error));
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -231,29 +249,46 @@ impl http_body::Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
         let Some(watched) = &mut this.watched else {
-            return Poll::Ready(polled);
+            return Pin::new(&mut this.body).poll_frame(cx);
         };
-        match &polled {
-            Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {
-                // hyper asks again at once; a body of nothing but these would hold its thread.
-                watched.empty += 1;
-                if watched.empty >= MAX_EMPTY {
-                    watched.empty = 0;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            }
-            Some(Ok(_)) => watched.empty = 0,
-            Some(Err(error)) => watched.broke(error),
-            None => {}
+        if let Some(next) = watched.next.take() {
+            return Poll::Ready(Some(next));
         }
-        Poll::Ready(polled)
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return watched.broke(error, cx),
+            None => return Poll::Ready(None),
+        };
+        if frame.data_ref().is_some_and(Bytes::is_empty) {
+            // hyper asks again at once; a body of nothing but these would hold its thread.
+            watched.empty += 1;
+            if watched.empty >= MAX_EMPTY {
+                watched.empty = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        watched.empty = 0;
+        // hyper stops asking at the length that was announced. Whether there is more is asked here.
+        if this.body.size_hint().exact() == Some(0) && !this.body.is_end_stream() {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Err(error))) => return watched.broke(error, cx),
+                Poll::Ready(next) => watched.next = next,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let has_next = self
+            .watched
+            .as_ref()
+            .is_some_and(|watched| watched.next.is_some());
+        // A body that owes bytes is asked for them, and so found short.
+        !has_next && self.body.is_end_stream() && self.body.size_hint().exact() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {

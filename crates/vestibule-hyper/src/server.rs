@@ -26,7 +26,7 @@ use crate::listen::{Backoff, Bind, BindError, Listener};
 ///     "Hello!"
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
+/// #[tokio::main(flavor = "current_thread")]
 /// async fn main() -> std::io::Result<()> {
 ///     vestibule_hyper::serve("127.0.0.1:8080", hello).await
 /// }

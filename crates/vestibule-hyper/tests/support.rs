@@ -49,10 +49,21 @@ impl Running {
     }
 
     /// Sends bytes, and reads to the end of the connection.
-    pub(crate) async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
-        let mut client = self.connect().await;
-        client.write(bytes).await;
-        client.rest().await
+    pub(crate) fn send<B: AsRef<[u8]>>(
+        &self,
+        bytes: B,
+    ) -> impl Future<Output = String> + Send + use<B> {
+        let (address, bytes) = (self.address, bytes.as_ref().to_vec());
+        async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            let mut read = Vec::new();
+            // What the server refuses to take is not its fault.
+            let write = writer.write_all(&bytes);
+            let both = async { tokio::join!(write, reader.read_to_end(&mut read)) };
+            let _ = soon(both).await;
+            String::from_utf8_lossy(&read).into_owned()
+        }
     }
 
     /// Asks the server to end and waits until it has.
@@ -75,6 +86,21 @@ impl Client {
     /// Writes what the server still takes.
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
+    }
+
+    /// Writes pieces that arrive apart.
+    pub(crate) async fn pieces<'a, T: AsRef<[u8]> + ?Sized + 'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a T>,
+    ) {
+        self.0.set_nodelay(true).unwrap();
+        for piece in pieces {
+            self.write(piece.as_ref()).await;
+            // The server has its turn before the next piece is there.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Reads up to and including `end`.
