@@ -99,6 +99,7 @@ async fn add_extension() {
 }
 
 #[tokio::test]
+#[allow(deprecated)] // for being too basic to be safe, which is not what is tried here
 async fn authorization() {
     let layer = from_layer(ValidateRequestHeaderLayer::bearer("secret"));
     let app = around(layer, hello);
