@@ -50,12 +50,11 @@ checked_rules! {
                 .then(|| format!("CONNECT {uri}"))
         };
 
-    "target-begins-with-slash", "RFC 9112, section 3.2.1",
-    "The path of any other target begins with a slash." =>
+    "target-is-ascii", "RFC 3986, section 2",
+    "A target is ASCII: what is not stands in it escaped." =>
         |request| {
-            let uri = request.uri();
-            let is_other = !is_authority(uri) && !is_asterisk(request);
-            (is_other && !uri.path().starts_with('/')).then(|| format!("the path is {:?}", uri.path()))
+            let target = request.uri().path_and_query()?.as_str();
+            (!target.is_ascii()).then(|| format!("{target:?}"))
         };
 
     "scheme-is-http", "RFC 9110, section 4.2",

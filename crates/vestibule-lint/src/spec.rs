@@ -86,6 +86,7 @@ const BY_TYPES: &str = "
 These need no check: what breaks them does not compile, or cannot be made.
 
 - A method is a token; a field name is a token in lower case; a value has no CR, LF or NUL. *http*
+- The path of a URI begins with a slash, or is `*`; it has no fragment. *http*
 - A status is between 100 and 999. *http*
 - A response is one value: there is no second head, and none after the body began. *App*
 - A body is read once, by one reader, and is `None` for ever after its end or an error; what is inside is not polled again. *Body*

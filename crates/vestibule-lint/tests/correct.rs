@@ -58,20 +58,16 @@ async fn correct_answers() {
         ("GET /", "426\nupgrade: TLS/1.0\nconnection: upgrade", ""),
         ("GET /", "302\nlocation: ../a?b=%20#c", ""),
         ("GET /", "401\nwww-authenticate: Basic realm=\"a\"", ""),
-        ("GET /", "405\nallow:  ".trim_end_matches(' '), ""),
+        ("GET /", "405\nallow: GET", ""),
         ("GET /\nhost: [::1]:80", "205", ""),
     ];
     for (asked, head, text) in cases {
-        let head = match head.strip_suffix(':') {
-            Some(head) => format!("{head}: GET"),
-            None => head.to_owned(),
-        };
-        let shown = head.clone();
-        let lint = Lint::new(app(move || response(&head, text)));
+        let owned = head.to_owned();
+        let lint = Lint::new(app(move || response(&owned, text)));
         assert_eq!(
             violations(lint, request(asked)).await,
             [],
-            "{asked}, {shown}"
+            "{asked}, {head}"
         );
     }
 }

@@ -31,20 +31,11 @@ struct Case {
 async fn bad_requests(cases: &mut Vec<Case>) {
     let mut mounted = request("GET /a/b HTTP/1.1");
     mounted.extensions_mut().insert(Mount::new("/x/b", 2));
-    let mut unslashed = request(GET);
-    let path: Result<http::uri::PathAndQuery, _> = "a".parse();
-    if let Ok(path) = path {
-        let mut parts = http::uri::Parts::default();
-        parts.path_and_query = Some(path);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *unslashed.uri_mut() = uri;
-        }
-    }
     let faults = [
         ("asterisk-with-options", request("GET *")),
         ("authority-with-connect", request("GET example.org:80")),
         ("connect-names-a-port", request("CONNECT /")),
-        ("target-begins-with-slash", unslashed),
+        ("target-is-ascii", request("GET /ü")),
         ("scheme-is-http", request("GET ftp://example.org/")),
         ("no-user-in-target", request("GET http://me@example.org/")),
         ("host-is-a-host", request("GET /\nhost: a@b")),
