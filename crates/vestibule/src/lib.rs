@@ -47,3 +47,8 @@ pub mod prelude {
         App, Body, BoxApp, Failure, IntoResponse, Mounts, Next, Request, Response, Stack,
     };
 }
+
+/// The README's program, compiled so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
