@@ -3,5 +3,6 @@
 
 mod basics;
 mod changing;
+mod ranges;
 mod safety;
 mod support;
