@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use crate::open_file::OpenFile;
+use crate::source::Wait;
 
 /// Parts of one file, with bytes of ours before, between and after them.
 ///
@@ -163,14 +164,14 @@ fn read_chunk(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
     Ok(buffer.into())
 }
 
-/// Reads all of a small file: what is in memory at once, the rest waiting if `may_wait`, else `WouldBlock`.
+/// Reads all of a small file: what is in memory at once, or all of it waiting if that is allowed, else `WouldBlock`.
 pub(crate) fn read_whole(
     file: &OpenFile,
     start: u64,
     size: usize,
-    may_wait: bool,
+    wait: Wait,
 ) -> io::Result<Bytes> {
-    if may_wait {
+    if wait == Wait::Allowed {
         return read_chunk(file, start, size);
     }
     let mut buffer = vec![0; size];

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod coding;
 mod conditions;
 mod directory;
 mod file_body;

@@ -145,9 +145,7 @@ fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Resu
         Content::File(file) => {
             let part = file.part(start, length);
             let body = match usize::try_from(length) {
-                Ok(size) if size <= SMALL => {
-                    Body::from(read_whole(file, start, size, asked.wait == Wait::Allowed)?)
-                }
+                Ok(size) if size <= SMALL => Body::from(read_whole(file, start, size, asked.wait)?),
                 _ => Body::new(FileBody::new(
                     file.clone(),
                     [Segment::File { start, length }],

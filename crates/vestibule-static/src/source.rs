@@ -10,6 +10,7 @@ use bytes::Bytes;
 use vestibule_core::Outline;
 use vestibule_fields::date::HttpDate;
 
+use crate::file_body::read_whole;
 use crate::open_file::OpenFile;
 
 /// A store of files by name.
@@ -143,6 +144,15 @@ impl Stored {
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
         self.tag = Some(tag.into());
         self
+    }
+
+    /// The first bytes, at most `size`.
+    pub(crate) fn head(&self, size: usize, wait: Wait) -> io::Result<Bytes> {
+        let size = usize::try_from(self.length).map_or(size, |length| length.min(size));
+        match &self.content {
+            Content::Memory(bytes) => Ok(bytes.slice(..size)),
+            Content::File(file) => read_whole(file, 0, size, wait),
+        }
     }
 
     /// The length in bytes.

@@ -12,8 +12,9 @@ use vestibule_core::{
     App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathView, Request, Response,
 };
 
+use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
-use crate::mime::media_type;
+use crate::mime::{is_compressible, media_type};
 use crate::name::Name;
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond, status_page};
@@ -69,6 +70,8 @@ struct Options {
     /// Names of files that stand for their directory.
     index: Vec<Cow<'static, str>>,
     dotfiles: bool,
+    /// Whether sidecars are looked for.
+    precompressed: bool,
 }
 
 impl StaticFiles {
@@ -110,6 +113,7 @@ impl<S: Source> StaticFiles<S> {
         let options = Options {
             index: vec![Cow::Borrowed("index.html")],
             dotfiles: false,
+            precompressed: false,
         };
         Self {
             files: Arc::new(Files { source, options }),
@@ -153,6 +157,38 @@ impl<S: Source> StaticFiles<S> {
     #[must_use]
     pub fn dotfiles(mut self, are_served: bool) -> Self {
         self.options().dotfiles = are_served;
+        self
+    }
+
+    /// Says whether `app.js.br`, `app.js.zst` and `app.js.gz` are sent in the place of `app.js` to clients that take them;
+    /// `false` if it is not said.
+    ///
+    /// Only types that shrink are looked at. A sidecar that is older than its file is ignored, and so is one in zstd that
+    /// browsers refuse (RFC 9659). Each sidecar has an entity tag and ranges of its own, and all answers for such types
+    /// say `Vary: Accept-Encoding`. Costs an attempt to open for each coding that the client likes better.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderValue;
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new()
+    ///     .with("app.js", Stored::memory("let a = 1"))
+    ///     .with("app.js.br", Stored::memory("(as brotli)"));
+    /// let app = StaticFiles::from_source(files).precompressed(true);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/app.js".parse().unwrap();
+    /// request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip, br"));
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["content-encoding"], "br");
+    /// assert_eq!(response.headers()["vary"], "accept-encoding");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn precompressed(mut self, are_sent: bool) -> Self {
+        self.options().precompressed = are_sent;
         self
     }
 
@@ -244,6 +280,9 @@ impl<S: Source> App for StaticFiles<S> {
         let Files { source, options } = &*self.files;
         source.describe(outline);
         outline.option("index", options.index.join(" "));
+        if options.precompressed {
+            outline.option("precompressed", "br zstd gzip");
+        }
         if options.dotfiles {
             outline.option("dotfiles", "served");
         }
@@ -263,7 +302,13 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Option<Response>> {
         let name = name.as_bytes();
         match self.find(asked, name, has_slash)? {
-            Found::File(stored, name) => respond(asked, self.represent(stored, &name)).map(Some),
+            Found::File(stored, name) => {
+                let mut file = self.represent(stored, &name);
+                if self.options.precompressed {
+                    self.encode(asked, &mut file, &name)?;
+                }
+                respond(asked, file).map(Some)
+            }
             Found::Directory => Ok(redirect::with_slash(asked.uri).map(respond::redirect)),
             Found::Nothing => Ok(None),
         }
@@ -312,6 +357,40 @@ impl<S: Source> Files<S> {
         }
     }
 
+    /// Puts the best sidecar in the place of `file`, if there is one.
+    fn encode(&self, asked: &Asked<'_>, file: &mut Representation, name: &[u8]) -> io::Result<()> {
+        if !file.content_type.to_str().is_ok_and(is_compressible) {
+            return Ok(());
+        }
+        file.varies = true;
+        for coding in coding::wanted(asked.headers) {
+            let name = [name, coding.suffix().as_bytes()].concat();
+            let mut sidecar = match self.open(&name, asked.wait) {
+                Ok(Some(Entry::File(sidecar))) => sidecar,
+                Ok(_) => continue,
+                // One that may not be read is no reason to refuse the file.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(error) => return Err(error),
+            };
+            if !is_fresh(&sidecar, &file.stored) {
+                continue;
+            }
+            if coding == Coding::Zstd && !is_zstd_for_the_web(&sidecar.head(ZSTD_HEAD, asked.wait)?)
+            {
+                continue;
+            }
+            // Two codings of one file must not share a tag, whatever the store says.
+            sidecar.tag = match (&file.stored.tag, sidecar.tag) {
+                (Some(_), Some(tag)) => Some(format!("{tag}-{}", coding.token()).into()),
+                _ => None,
+            };
+            file.stored = sidecar;
+            file.encoding = Some(coding.token());
+            break;
+        }
+        Ok(())
+    }
+
     fn represent(&self, stored: Stored, name: &[u8]) -> Representation {
         Representation {
             stored,
@@ -332,6 +411,16 @@ enum Found<'n> {
     /// A directory that has a page, named without its slash.
     Directory,
     Nothing,
+}
+
+/// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
+fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
+    let is_later = match (sidecar.modified, file.modified) {
+        (Some(sidecar), Some(file)) => sidecar >= file,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    is_later && sidecar.length > 0
 }
 
 /// Whether an error of opening says that there is no such file, or none that may be served.

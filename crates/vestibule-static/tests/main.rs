@@ -3,5 +3,7 @@
 
 mod basics;
 mod changing;
+mod codings;
+mod ranges;
 mod safety;
 mod support;

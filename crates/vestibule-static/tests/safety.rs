@@ -162,7 +162,7 @@ async fn only_regular_files_are_opened() {
 async fn what_may_not_be_read_is_403() {
     let (folder, app) = site();
     let path = folder.file("www/locked.txt", "locked");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything, and then there is nothing to see.
     let want = if fs::read(&path).is_ok() { 200 } else { 403 };
     assert_eq!(status(&app, "GET /locked.txt", &[]).await, want);
