@@ -34,11 +34,18 @@ impl Running {
         while address.is_none() {
             let read = stderr.read_line(&mut welcome).unwrap();
             assert!(read > 0, "the program ended: {welcome}");
-            let found = welcome.split_once("at http://").filter(|(_, rest)| rest.contains('\n'));
+            let found = welcome
+                .split_once("at http://")
+                .filter(|(_, rest)| rest.contains('\n'));
             address = found.map(|(_, rest)| format!("http://{}", rest.trim_end()));
         }
         let address = address.unwrap();
-        Self { child, address, welcome, stderr }
+        Self {
+            child,
+            address,
+            welcome,
+            stderr,
+        }
     }
 
     /// What `curl -i` prints of a path.
@@ -50,16 +57,31 @@ impl Running {
             .arg(url)
             .output()
             .expect("curl asks the server: install the Debian package `curl`");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Ends it as a person at a terminal does; gives what it wrote to standard output and error.
     fn interrupt(mut self) -> (String, String) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let mut out = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
         let mut error = std::mem::take(&mut self.welcome);
         self.stderr.read_to_string(&mut error).unwrap();
         assert!(self.child.wait().unwrap().success(), "{error}");
@@ -83,17 +105,35 @@ fn a_site_is_served_logged_and_ended() {
     let site = Running::serve(&[SITE]);
     let page = site.curl(&[], "");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
-    assert!(page.contains("content-type: text/html; charset=utf-8\r\n"), "{page}");
+    assert!(
+        page.contains("content-type: text/html; charset=utf-8\r\n"),
+        "{page}"
+    );
     assert!(page.contains("<h1>The Vestibule</h1>"), "{page}");
 
-    let etag = page.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    let etag = page
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .unwrap();
     let again = site.curl(&["-H", &format!("if-none-match: {etag}")], "");
-    assert!(again.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{again}");
+    assert!(
+        again.starts_with("HTTP/1.1 304 Not Modified\r\n"),
+        "{again}"
+    );
 
-    assert!(site.curl(&[], "style.css").contains("content-type: text/css; charset=utf-8\r\n"));
+    assert!(
+        site.curl(&[], "style.css")
+            .contains("content-type: text/css; charset=utf-8\r\n")
+    );
     assert!(site.curl(&[], "rooms").contains("location: /rooms/\r\n"));
-    assert!(site.curl(&["--path-as-is"], "../main.rs").starts_with("HTTP/1.1 40"));
-    assert!(site.curl(&["--http2-prior-knowledge"], "").starts_with("HTTP/2 200"));
+    assert!(
+        site.curl(&["--path-as-is"], "../main.rs")
+            .starts_with("HTTP/1.1 40")
+    );
+    assert!(
+        site.curl(&["--http2-prior-knowledge"], "")
+            .starts_with("HTTP/2 200")
+    );
 
     let (log, error) = site.interrupt();
     let first = log.lines().next().unwrap();
@@ -101,8 +141,14 @@ fn a_site_is_served_logged_and_ended() {
     assert!(first.contains("] \"GET / HTTP/1.1\" 200 "), "{log}");
     assert!(log.contains("\"GET / HTTP/1.1\" 304 0 "), "{log}");
     assert!(log.contains("\"GET / HTTP/2.0\" 200 "), "{log}");
-    assert!(error.contains("AccessLog  format: combined, to: stdout\nStaticFiles  root: "), "{error}");
-    assert!(!error.contains('\x1b'), "no colour where nobody looks: {error}");
+    assert!(
+        error.contains("AccessLog  format: combined, to: stdout\nStaticFiles  root: "),
+        "{error}"
+    );
+    assert!(
+        !error.contains('\x1b'),
+        "no colour where nobody looks: {error}"
+    );
 }
 
 #[test]
@@ -115,7 +161,9 @@ fn this_repository_is_served_without_its_secrets() {
 
 #[test]
 fn mistakes_are_answered_with_what_to_do() {
-    let wrong_flag = vestibule(&["serve", "--lisen", "127.0.0.1:0"]).output().unwrap();
+    let wrong_flag = vestibule(&["serve", "--lisen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
     assert_eq!(wrong_flag.status.code(), Some(2));
     assert!(text(&wrong_flag).contains("a similar argument exists: '--listen'"));
 
@@ -125,7 +173,11 @@ fn mistakes_are_answered_with_what_to_do() {
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let in_use = vestibule(&["serve", SITE, "--listen", &address]).output().unwrap();
+    let in_use = vestibule(&["serve", SITE, "--listen", &address])
+        .output()
+        .unwrap();
     assert_eq!(in_use.status.code(), Some(1));
-    assert!(text(&in_use).contains("another process listens there; stop it, or choose another port"));
+    assert!(
+        text(&in_use).contains("another process listens there; stop it, or choose another port")
+    );
 }
