@@ -7,16 +7,16 @@ use std::process::{Command, ExitCode};
 
 /// What one round of a case costs.
 #[derive(Clone, Copy, Debug)]
-pub struct Count {
-    pub instructions: f64,
-    pub allocations: f64,
+pub(crate) struct Count {
+    pub(crate) instructions: f64,
+    pub(crate) allocations: f64,
 }
 
 /// The counts of all cases, by name.
-pub struct Counts(Vec<(&'static str, Count)>);
+pub(crate) struct Counts(Vec<(&'static str, Count)>);
 
 impl Counts {
-    pub fn of(&self, name: &str) -> Count {
+    pub(crate) fn of(&self, name: &str) -> Count {
         let found = self.0.iter().find(|(other, _)| *other == name);
         found
             .unwrap_or_else(|| panic!("no case is called {name:?}"))
@@ -25,13 +25,13 @@ impl Counts {
 }
 
 /// A bar, and whether it is met.
-pub struct Bar {
+pub(crate) struct Bar {
     what: String,
     value: f64,
     bar: f64,
 }
 
-pub fn at_most(what: impl Into<String>, value: f64, bar: f64) -> Bar {
+pub(crate) fn at_most(what: impl Into<String>, value: f64, bar: f64) -> Bar {
     let what = what.into();
     Bar { what, value, bar }
 }
@@ -39,7 +39,7 @@ pub fn at_most(what: impl Into<String>, value: f64, bar: f64) -> Bar {
 /// Runs every case and prints its counts; then asks `judge` for the bars.
 ///
 /// Without `--bench`, as when `cargo test` runs the benchmarks, each case runs once and nothing is counted.
-pub fn run(
+pub(crate) fn run(
     cases: &[(&'static str, fn() -> Box<dyn Fn()>)],
     judge: impl FnOnce(&Counts) -> Vec<Bar>,
 ) -> ExitCode {
