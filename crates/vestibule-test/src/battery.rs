@@ -127,10 +127,22 @@ impl Battery {
     ///
     /// `case` is the name of a case, one of [`Battery::cases`].
     pub fn skip(mut self, case: &str) -> Self {
-        let mut all = CASES.iter();
-        let found = all.find(|own| own.name == case);
-        let found = found.unwrap_or_else(|| panic!("no case is called {case:?}"));
-        self.skipped.push(found.name);
+        self.skipped.push(named(case));
+        self
+    }
+
+    /// Runs this case alone: for the one that fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`Battery::skip`].
+    pub fn only(mut self, case: &str) -> Self {
+        let only = named(case);
+        let others = CASES
+            .iter()
+            .map(|case| case.name)
+            .filter(|name| *name != only);
+        self.skipped.extend(others);
         self
     }
 
@@ -171,7 +183,7 @@ impl Battery {
             let outcomes = cases.map(|case| Outcome {
                 case: case.name,
                 says: case.says,
-                fault: on_a_thread(case, &self.options).err(),
+                fault: on_a_thread(case, &self.options, WALL_LIMIT).err(),
             });
             let _ = tell.send(Report {
                 outcomes: outcomes.collect(),
@@ -240,7 +252,14 @@ impl fmt::Display for Report {
     }
 }
 
-fn on_a_thread(case: &'static Case, options: &Options) -> Result<(), String> {
+/// The name of a case that there is.
+fn named(case: &str) -> &'static str {
+    let found = CASES.iter().find(|own| own.name == case);
+    let found = found.unwrap_or_else(|| panic!("no case is called {case:?}; see `Battery::cases`"));
+    found.name
+}
+
+fn on_a_thread(case: &'static Case, options: &Options, limit: Duration) -> Result<(), String> {
     let options = options.clone();
     let (tell, told) = mpsc::channel();
     let thread = thread::Builder::new().name(format!("battery: {}", case.name));
@@ -256,11 +275,11 @@ fn on_a_thread(case: &'static Case, options: &Options) -> Result<(), String> {
     if let Err(error) = spawned {
         return Err(format!("there is no thread for it: {error}"));
     }
-    match told.recv_timeout(WALL_LIMIT) {
+    match told.recv_timeout(limit) {
         Ok(outcome) => outcome,
         // The thread is left to itself: nothing can stop it.
         Err(RecvTimeoutError::Timeout) => Err(format!(
-            "it blocks its thread, or runs for ever ({WALL_LIMIT:?})"
+            "it blocks its thread, or runs for ever ({limit:?})"
         )),
         Err(RecvTimeoutError::Disconnected) => Err("it broke down".to_owned()),
     }
@@ -300,3 +319,26 @@ fn on_a_runtime(case: &Case, options: Options) -> Result<(), String> {
 const PAUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const REAL_LIMIT: Duration = Duration::from_secs(20);
 const WALL_LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_blocks_its_thread_is_given_up() {
+        static BLOCKS: Case = Case {
+            name: "blocks",
+            says: "It blocks.",
+            run: |_| {
+                Box::pin(async {
+                    loop {
+                        thread::park();
+                    }
+                })
+            },
+        };
+        let options = Options::new(Arc::new(|app| app));
+        let fault = on_a_thread(&BLOCKS, &options, Duration::from_millis(20)).unwrap_err();
+        assert!(fault.starts_with("it blocks its thread"), "{fault}");
+    }
+}
