@@ -64,14 +64,22 @@ where
 /// See [`from_service_shared`](crate::from_service_shared) for what that means.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// use std::time::Duration;
 /// use tower::limit::RateLimitLayer;
-/// use vestibule_core::{Request, Stack};
+/// use vestibule_core::{App, Request, Stack};
 /// use vestibule_tower::from_layer_shared;
 ///
-/// let limit = RateLimitLayer::new(100, Duration::from_secs(1));
-/// let stack = Stack::new().with(from_layer_shared(limit));
-/// assert_eq!(stack.outline().to_string(), "RateLimit\napp\n");
+/// let limit = RateLimitLayer::new(1, Duration::from_secs(60));
+/// let app = Stack::new()
+///     .with(from_layer_shared(limit))
+///     .app(|_: Request| async { "hello" });
+///
+/// let start = tokio::time::Instant::now();
+/// app.call(Request::default()).await;
+/// app.call(Request::default()).await;
+/// assert_eq!(start.elapsed().as_secs(), 60);
+/// # }
 /// ```
 pub fn from_layer_shared<L>(
     layer: L,

@@ -24,7 +24,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 /// use vestibule_tower::layer;
 ///
 /// let router = Router::new()
-///     .route("/", get(|| async { panic!("no more paper") }))
+///     .route("/", get(async || -> &str { panic!("no more paper") }))
 ///     .layer(layer(CatchPanic::new))
 ///     .layer(layer(map_response(|mut response| {
 ///         response.headers_mut().insert("x-frame-options", HeaderValue::from_static("DENY"));
@@ -55,8 +55,9 @@ where
 /// See [`from_service_shared`](crate::from_service_shared) for what that means.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// use std::time::Duration;
-/// use tower::ServiceBuilder;
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use vestibule_core::{CatchPanic, Request};
 /// use vestibule_tower::{layer_shared, service};
 ///
@@ -64,7 +65,11 @@ where
 ///     .layer(layer_shared(CatchPanic::new))
 ///     .rate_limit(100, Duration::from_secs(1))
 ///     .service(service(|_: Request| async { "hello" }));
-/// let _ = service.clone(); // the limit is shared by the clones
+///
+/// // `RateLimit` is not `Clone`; what stands around it is, and its clones share the limit.
+/// let response = service.clone().oneshot(Request::default()).await.unwrap();
+/// assert_eq!(response.status(), 200);
+/// # }
 /// ```
 pub fn layer_shared<F, A>(f: F) -> AppLayerShared<F>
 where

@@ -99,6 +99,7 @@ async fn add_extension() {
 }
 
 #[tokio::test]
+#[allow(deprecated)] // for being too basic to be safe, which is not what is tried here
 async fn authorization() {
     let layer = from_layer(ValidateRequestHeaderLayer::bearer("secret"));
     let app = around(layer, hello);
@@ -423,6 +424,7 @@ async fn validate_request() {
     assert_eq!(app.call(get("/")).await.status(), 403);
     streams(&around(layer, echo)).await;
 
+    #[allow(clippy::result_large_err)] // the layer asks for this type
     let custom = |request: &mut Request| -> Result<(), Response> {
         match request.uri().path() {
             "/secret" => Err(StatusCode::NOT_FOUND.into_response()),

@@ -1,5 +1,7 @@
 //! The four directions against tower, tower-http, axum and hyper.
 
+#![allow(clippy::unwrap_used)] // what tests share is a test as well, which clippy cannot know
+
 mod bodies;
 mod common;
 mod frameworks;

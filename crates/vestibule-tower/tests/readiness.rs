@@ -76,11 +76,15 @@ async fn answers(app: &impl App, calls: &AtomicUsize) {
     }
 }
 
-#[test]
+/// What the other tests rely on.
+#[tokio::test]
 #[should_panic(expected = "called before it was ready")]
-fn the_probe_tells() {
-    let mut probe = Probe::new(service(hello)).clone();
-    let _ = probe.call(Request::default());
+async fn the_probe_tells() {
+    let mut probe = Probe::new(service(hello));
+    ServiceExt::<Request>::ready(&mut probe).await.unwrap();
+    let mut clone = probe.clone();
+    drop(probe.call(get("/")));
+    drop(clone.call(get("/")));
 }
 
 #[tokio::test]
