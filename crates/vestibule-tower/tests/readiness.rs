@@ -290,6 +290,20 @@ async fn one_who_gives_up_after_being_woken_passes_it_on() {
 }
 
 #[tokio::test]
+async fn nobody_overtakes() {
+    let gate = Gate::default();
+    let app = from_service_shared(Gated(gate.clone())).boxed();
+    let mut first = Box::pin(app.call(get("/first")));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    gate.open(); // the first is woken, and slow to come
+    let mut second = Box::pin(app.call(get("/second")));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    assert_eq!(text(first.await).await, "/first");
+    gate.open();
+    assert_eq!(text(second.await).await, "/second");
+}
+
+#[tokio::test]
 async fn a_panic_in_a_shared_service_holds_nobody_up() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
