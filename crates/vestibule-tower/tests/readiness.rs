@@ -304,6 +304,22 @@ async fn nobody_overtakes() {
 }
 
 #[tokio::test]
+async fn one_who_waits_may_move_to_another_task() {
+    let gate = Gate::default();
+    let app = from_service_shared(Gated(gate.clone())).boxed();
+    let mut first = app.clone().call_owned(get("/first"));
+    let mut second = app.call_owned(get("/second"));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let (first, second) = (tokio::spawn(first), tokio::spawn(second));
+    settle().await;
+    gate.open();
+    gate.open();
+    settle().await;
+    assert!(first.is_finished() && second.is_finished());
+}
+
+#[tokio::test]
 async fn a_panic_in_a_shared_service_holds_nobody_up() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
