@@ -4,6 +4,7 @@
 mod basics;
 mod changing;
 mod codings;
+mod cold;
 mod ranges;
 mod safety;
 mod support;
