@@ -5,6 +5,7 @@ mod basics;
 mod changing;
 mod codings;
 mod cold;
+mod comforts;
 mod ranges;
 mod safety;
 mod support;
