@@ -4,6 +4,8 @@
 mod basics;
 mod changing;
 mod codings;
+mod cold;
+mod comforts;
 mod ranges;
 mod safety;
 mod support;
