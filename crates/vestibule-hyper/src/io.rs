@@ -4,7 +4,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,31 +12,14 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::{Duration, Sleep};
 
+use crate::vitals::Vitals;
+
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-}
-
-/// What the service tells the socket below it.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    /// End the connection with a reset: a plain close would look like the end of a whole body.
-    reset: AtomicBool,
-    /// The connection is another protocol's now, and its close is not ours to stretch.
-    upgraded: AtomicBool,
-}
-
-impl Signals {
-    pub(crate) fn reset(&self) {
-        self.reset.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn upgraded(&self) {
-        self.upgraded.store(true, Ordering::Relaxed);
-    }
 }
 
 /// A socket as hyper reads and writes it.
@@ -50,7 +32,7 @@ impl Signals {
 pub(crate) struct Io {
     socket: Socket,
     ahead: Ahead,
-    signals: Arc<Signals>,
+    vitals: Arc<Vitals>,
     has_ended: bool,
     lingering: Option<Lingering>,
 }
@@ -73,7 +55,7 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(socket: Socket, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
         Self {
             socket,
             ahead: Ahead {
@@ -81,7 +63,7 @@ impl Io {
                 start: 0,
                 end: 0,
             },
-            signals,
+            vitals,
             has_ended: false,
             lingering: None,
         }
@@ -127,13 +109,16 @@ impl AsyncRead for Io {
         let polled = Pin::new(&mut this.socket).poll_read(cx, buffer);
         let has_some = buffer.filled().len() > before;
         match polled {
-            Poll::Ready(Ok(())) => {
-                this.has_ended |= !has_some;
+            Poll::Ready(Ok(())) if !has_some => {
+                this.has_ended = true;
                 Poll::Ready(Ok(()))
             }
+            other if !has_some => other,
             // An error comes again at the next read; what is there goes first.
-            _ if has_some => Poll::Ready(Ok(())),
-            other => other,
+            _ => {
+                this.vitals.read();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -144,7 +129,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, data)
+        let polled = Pin::new(&mut self.socket).poll_write(cx, data);
+        self.vitals.wrote(polled.is_pending());
+        polled
     }
 
     fn poll_write_vectored(
@@ -152,7 +139,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.vitals.wrote(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -167,7 +156,7 @@ impl AsyncWrite for Io {
         let this = &mut *self;
         if this.lingering.is_none() {
             let closed = ready!(Pin::new(&mut this.socket).poll_shutdown(cx));
-            let is_ours = !this.signals.upgraded.load(Ordering::Relaxed);
+            let is_ours = !this.vitals.has_tunnel();
             if closed.is_err() || this.has_ended || !is_ours {
                 return Poll::Ready(closed);
             }
@@ -197,7 +186,7 @@ impl AsyncWrite for Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        if self.signals.reset.load(Ordering::Relaxed) {
+        if self.vitals.resets() {
             if let Socket::Tcp(stream) = &self.socket {
                 // If it fails the connection is gone already.
                 let _ = stream.set_zero_linger();

@@ -75,6 +75,13 @@ pub(crate) struct Limits {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    /// Bytes a second; 0 is no least rate.
+    pub(crate) min_body_rate: u64,
+    pub(crate) write_timeout: Duration,
+    pub(crate) max_requests: Option<usize>,
+    pub(crate) lame_duck: Duration,
 }
 
 impl Limits {
@@ -92,6 +99,12 @@ impl Default for Limits {
             ping_interval: Some(Duration::from_secs(60)),
             ping_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 500,
+            write_timeout: Duration::from_secs(30),
+            max_requests: None,
+            lame_duck: Duration::from_secs(1),
         }
     }
 }
@@ -113,10 +126,50 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long the head of an HTTP/1 request may take from its first byte to its last, and how
-    /// long a kept connection may wait for the next one: 10 s.
+    /// How long the head of an HTTP/1 request may take from its first byte to its last: 10 s.
+    ///
+    /// The connection is closed then, without an answer.
     pub const fn header_timeout(mut self, limit: Duration) -> Self {
         self.limits.header_timeout = limit;
+        self
+    }
+
+    /// How long a connection may wait between requests: 60 s.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle_timeout = limit;
+        self
+    }
+
+    /// How long an app that reads a request's body waits for its next bytes: 30 s.
+    ///
+    /// The body ends in [`RequestBodyError::Stalled`](crate::RequestBodyError::Stalled) then. An
+    /// app that answers with that error answers 408, and the connection is closed.
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How fast a request's body has to come when an app waits for it: 500 bytes a second, after
+    /// 10 s of waiting in all. 0 turns it off.
+    ///
+    /// The body ends in [`RequestBodyError::TooSlow`](crate::RequestBodyError::TooSlow) otherwise.
+    pub const fn min_body_rate(mut self, bytes_per_second: u64) -> Self {
+        self.limits.min_body_rate = bytes_per_second;
+        self
+    }
+
+    /// How long a client may read nothing of a response that is there for it: 30 s. The connection
+    /// is reset then.
+    ///
+    /// On HTTP/2 that is also a client that opens no window for any of its streams.
+    pub const fn write_timeout(mut self, limit: Duration) -> Self {
+        self.limits.write_timeout = limit;
+        self
+    }
+
+    /// How many requests a connection may carry before it is closed after an answer: no limit.
+    pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_requests = count.into();
         self
     }
 
@@ -157,6 +210,38 @@ impl<A: App> Server<A> {
     /// still at work then are cut.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
+    ///
+    /// A request that was on its way when the drain began is answered, with `Connection: close`;
+    /// without this it would be lost, since clients send on a kept connection before they know
+    /// that it is closed.
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.limits.lame_duck = time;
+        self
+    }
+
+    /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
+    /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
+    /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
+    ///
+    /// Options after it change single limits.
+    pub fn strict(mut self) -> Self {
+        self.limits = Limits {
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            max_header_bytes: 16 * 1024,
+            max_headers: 64,
+            max_streams: 32,
+            idle_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: 1024,
+            write_timeout: Duration::from_secs(10),
+            max_requests: Some(1000),
+            ..self.limits
+        };
         self
     }
 
