@@ -1,5 +1,7 @@
 //! The program as its users meet it: started for real, asked by curl, stopped by a signal.
 
+#![allow(clippy::unwrap_used)] // what fails here is a test
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Output, Stdio};
 
