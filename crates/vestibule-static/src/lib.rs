@@ -7,6 +7,7 @@ mod directory;
 mod file_body;
 mod glob;
 mod hashed;
+mod listing;
 mod memory;
 mod mime;
 mod multipart;

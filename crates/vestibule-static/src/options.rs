@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) clean_urls: bool,
     /// Whether a name with a hash in it is cached for good.
     pub(crate) hashed_names: bool,
+    /// Whether directories without an index file are listed.
+    pub(crate) listing: bool,
     /// The page of a single-page app.
     pub(crate) spa: Option<Cow<'static, str>>,
     /// The page of a 404.
@@ -39,6 +41,7 @@ impl Default for Options {
             precompressed: false,
             clean_urls: false,
             hashed_names: false,
+            listing: false,
             spa: None,
             not_found: None,
             media_types: Vec::new(),
@@ -91,6 +94,7 @@ impl Options {
             ("precompressed", self.precompressed),
             ("clean_urls", self.clean_urls),
             ("hashed_names", self.hashed_names),
+            ("listing", self.listing),
         ];
         for (name, _) in flags.into_iter().filter(|(_, is_on)| *is_on) {
             outline.option(name, "yes");

@@ -19,6 +19,7 @@ use vestibule_core::{
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::glob::Glob;
+use crate::listing::Listing;
 use crate::mime::is_compressible;
 use crate::name::Name;
 use crate::options::{self, Options, wants_page};
@@ -182,6 +183,29 @@ impl<S: Source> StaticFiles<S> {
     #[must_use]
     pub fn precompressed(mut self, are_sent: bool) -> Self {
         self.options().precompressed = are_sent;
+        self
+    }
+
+    /// Says whether directories without an index file are listed; `false` if it is not said.
+    ///
+    /// The listing is a page that sorts by name, size and date without any script, or JSON to those who like it better
+    /// (`Accept: application/json`): `{"path":"/","entries":[{"name":"a.txt","type":"file","href":"./a.txt","size":10,
+    /// "modified":"1994-11-06T08:49:37Z"}]}`. What is refused is not listed. Directories are read in the blocking pool.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.txt", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files).listing(true);
+    /// let page = app.call(Request::default()).await.into_body().collect(9999).await.unwrap();
+    /// assert!(String::from_utf8_lossy(&page).contains("href=\"./a.txt\""));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn listing(mut self, is_made: bool) -> Self {
+        self.options().listing = is_made;
         self
     }
 
@@ -407,8 +431,20 @@ impl<S: Source> Files<S> {
                 Some(location) => Ok(Some(respond::redirect(location))),
                 None => self.answer_nothing(asked, wanted),
             },
+            Found::Listing(name) => self.list(asked, name).map(Some),
             Found::Nothing => self.answer_nothing(asked, wanted),
         }
+    }
+
+    /// Answers with what is in a directory.
+    fn list(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Response> {
+        if asked.wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut entries = self.source.list(name)?;
+        entries.retain(|entry| Name::allows(&entry.name, self.options.dotfiles));
+        let listing = Listing { name, entries };
+        Ok(listing.respond(asked.headers, asked.uri.query()))
     }
 
     /// The answer where there is no file: a page that stands for it, a 404, or another app's.
@@ -498,17 +534,21 @@ impl<S: Source> Files<S> {
         has_slash: bool,
     ) -> io::Result<Found<'n>> {
         for index in &self.options.index {
-            let name = match name {
+            let page = match name {
                 b"" => index.as_bytes().to_vec(),
                 _ => [name, index.as_bytes()].join(&b'/'),
             };
-            match self.open(&name, asked.wait)? {
+            match self.open(&page, asked.wait)? {
                 Some(Entry::File(_)) if !has_slash => return Ok(Found::Directory),
-                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(name))),
+                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(page))),
                 _ => {}
             }
         }
-        Ok(Found::Nothing)
+        Ok(match (self.options.listing, has_slash) {
+            (true, true) => Found::Listing(name),
+            (true, false) => Found::Directory,
+            (false, _) => Found::Nothing,
+        })
     }
 
     /// Opens a name; `None` when there is nothing.
@@ -590,6 +630,8 @@ enum Found<'n> {
     File(Stored, Cow<'n, [u8]>),
     /// A directory that has a page, named without its slash.
     Directory,
+    /// A directory that is to be listed.
+    Listing(&'n [u8]),
     Nothing,
 }
 
