@@ -13,6 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
@@ -47,9 +48,16 @@ impl<A: App> Service<A> {
     }
 
     /// Serves a connection until one side ends it.
-    pub(crate) async fn serve(self: Arc<Self>, socket: Socket, peer: Peer, watch: Watch) {
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        (socket, peer): (Socket, Peer),
+        place: Option<OwnedSemaphorePermit>,
+        watch: Watch,
+    ) {
         let address = peer.address().clone();
-        if let Err(error) = self.converse(socket, peer, watch).await {
+        let vitals = Arc::new(Vitals::new());
+        let io = Io::new(socket, vitals.clone(), place);
+        if let Err(error) = self.converse(io, vitals, peer, watch).await {
             tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             );
@@ -58,12 +66,11 @@ impl<A: App> Service<A> {
 
     async fn converse(
         self: Arc<Self>,
-        socket: Socket,
+        mut io: Io,
+        vitals: Arc<Vitals>,
         peer: Peer,
         mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let vitals = Arc::new(Vitals::new());
-        let mut io = Io::new(socket, vitals.clone());
         let told = tokio::time::timeout(self.limits.first_byte_timeout, detect(&mut io));
         let last_call = self.last_call(&mut watch);
         let protocol = match race(told, last_call).await {
@@ -74,6 +81,9 @@ impl<A: App> Service<A> {
             First::Right(()) => return Ok(()),
         };
         vitals.begin(protocol == Protocol::Http1);
+        if watch.is_draining() {
+            vitals.make_last();
+        }
         let io = TokioIo::new(io);
         let shutdown = watch.shutdown();
         let service = service_fn(|request| {

@@ -133,6 +133,10 @@ impl Watch {
         self.shutdown.clone()
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
     /// Resolves when the drain begins.
     pub(crate) async fn draining(&mut self) {
         self.reached(Phase::Draining).await;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Sleep};
 
 use crate::vitals::Vitals;
@@ -35,6 +36,8 @@ pub(crate) struct Io {
     vitals: Arc<Vitals>,
     has_ended: bool,
     lingering: Option<Lingering>,
+    /// The place among the server's connections; an upgraded one keeps it.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The bytes that were read to tell the protocol; hyper reads them first.
@@ -55,7 +58,11 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        vitals: Arc<Vitals>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             socket,
             ahead: Ahead {
@@ -66,6 +73,7 @@ impl Io {
             vitals,
             has_ended: false,
             lingering: None,
+            _place: place,
         }
     }
 
@@ -130,7 +138,7 @@ impl AsyncWrite for Io {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, data);
-        self.vitals.wrote(polled.is_pending());
+        self.vitals.wrote(&polled);
         polled
     }
 
@@ -140,7 +148,7 @@ impl AsyncWrite for Io {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
-        self.vitals.wrote(polled.is_pending());
+        self.vitals.wrote(&polled);
         polled
     }
 

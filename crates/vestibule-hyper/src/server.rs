@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use vestibule_core::{Address, App, Peer};
 
 use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
 use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener};
+use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -82,6 +83,7 @@ pub(crate) struct Limits {
     pub(crate) write_timeout: Duration,
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
+    pub(crate) max_connections: Option<usize>,
 }
 
 impl Limits {
@@ -105,6 +107,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             max_requests: None,
             lame_duck: Duration::from_secs(1),
+            max_connections: max_connections(),
         }
     }
 }
@@ -210,6 +213,15 @@ impl<A: App> Server<A> {
     /// still at work then are cut.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How many connections there may be at a time, on all listeners together: four fifths of what
+    /// the process may open, less 100 (on Linux; no limit elsewhere).
+    ///
+    /// More than that wait in the kernel's queue until a place is free; none is turned away.
+    pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_connections = count.into();
         self
     }
 
@@ -336,10 +348,17 @@ impl<A: App> Bound<A> {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
         let mut now = pin!(now);
+        // A listener that waits for a connection holds a place for it: all but one get an extra.
+        let extra = self.listeners.len().saturating_sub(1);
+        let places = self.service.limits().max_connections.map(|most| {
+            let most = most.max(1).saturating_add(extra);
+            Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+        });
         let mut accepting = Vec::new();
         for listener in self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
-            let accept = accept_all(listener, self.service.clone(), drain.watch());
+            let (service, places) = (self.service.clone(), places.clone());
+            let accept = accept_all(listener, service, places, drain.watch());
             accepting.push(tokio::spawn(accept));
         }
         if let First::Right(()) = race(stop, now.as_mut()).await {
@@ -370,21 +389,30 @@ impl<A> fmt::Debug for Bound<A> {
 }
 
 /// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(listener: Listener, service: Arc<Service<A>>, mut watch: Watch) {
+async fn accept_all<A: App>(
+    listener: Listener,
+    service: Arc<Service<A>>,
+    places: Option<Arc<Semaphore>>,
+    mut watch: Watch,
+) {
     let mut backoff = Backoff::default();
     let connections = watch.clone();
-    let start = |(socket, peer): (Socket, Peer)| {
-        tokio::spawn(service.clone().serve(socket, peer, connections.clone()));
+    let start = |accepted: (Socket, Peer), place| {
+        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
     };
     loop {
-        let accepted = poll_fn(|cx| listener.poll_accept(cx));
+        let accepted = async {
+            // Without a free place the connection waits in the kernel's queue.
+            let place = take_place(places.as_ref()).await;
+            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
+        };
         let wait = match race(accepted, watch.draining()).await {
-            First::Left(Ok(accepted)) => {
+            First::Left((Ok(accepted), place)) => {
                 backoff.reset();
-                start(accepted);
+                start(accepted, place);
                 continue;
             }
-            First::Left(Err(error)) => backoff.after(&error, Instant::now()),
+            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
             First::Right(()) => break,
         };
         if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
@@ -393,9 +421,14 @@ async fn accept_all<A: App>(listener: Listener, service: Arc<Service<A>>, mut wa
     }
     poll_fn(|cx| {
         while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted);
+            start(accepted, None);
         }
         Poll::Ready(())
     })
     .await;
+}
+
+async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    places?.clone().acquire_owned().await.ok()
 }

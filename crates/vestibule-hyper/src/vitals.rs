@@ -6,6 +6,7 @@
 //! that is quick moves no timer at all.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -32,7 +33,7 @@ pub(crate) struct Vitals {
     blocked: AtomicU64,
     /// HTTP/2 bodies that wait for the client: they have given bytes and are not asked for more.
     sending: AtomicUsize,
-    /// When the last of these was asked.
+    /// When one of these was last asked, or written.
     asked: AtomicU64,
     requests: AtomicUsize,
     /// The next answer is the connection's last.
@@ -114,13 +115,18 @@ impl Vitals {
         }
     }
 
-    /// The socket takes bytes, or not.
-    pub(crate) fn wrote(&self, is_blocked: bool) {
+    /// The socket took so many bytes, or is full.
+    pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         let was_blocked = self.blocked.load(Relaxed) != NEVER;
-        match (was_blocked, is_blocked) {
-            (false, true) => self.blocked.store(self.now(), Relaxed),
-            (true, false) => self.blocked.store(NEVER, Relaxed),
+        match (was_blocked, polled) {
+            (false, Poll::Pending) => self.blocked.store(self.now(), Relaxed),
+            (true, Poll::Ready(_)) => self.blocked.store(NEVER, Relaxed),
             _ => {}
+        }
+        // Of HTTP/2, it may be the answer to a ping; bodies that move are larger.
+        let is_body = matches!(polled, Poll::Ready(Ok(count)) if *count >= LEAST_BODY);
+        if is_body && self.sending.load(Relaxed) > 0 {
+            self.asked.store(self.now(), Relaxed);
         }
     }
 
@@ -316,6 +322,9 @@ impl Future for Watchdog<'_> {
         Poll::Pending
     }
 }
+
+/// How many bytes written at once are taken for a part of a body.
+const LEAST_BODY: usize = 64;
 
 /// No time is later.
 const NEVER: u64 = u64::MAX;
