@@ -8,6 +8,7 @@ use crate::run;
 const DEBIAN: &[(&str, &str)] = &[
     ("curl", "a client that is not ours asks the server"),
     ("valgrind", "counts instructions, for the benchmarks"),
+    ("wrk", "asks the servers of the benchmarks"),
 ];
 
 /// Python packages, and why each.
