@@ -238,7 +238,7 @@ impl<A: App> App for Lint<A> {
         let expect = Expect::of_response(&asked, &response);
         let place = self.place.watch(&exchange, callee, Direction::Response);
         let mut response = response.map(|body| watch(body, expect, place));
-        if self.place != Place::Inner && exchange.options().header {
+        if self.place != Place::Inner && exchange.has_header() {
             for rule in exchange.broken() {
                 response
                     .headers_mut()
@@ -312,14 +312,14 @@ impl<A: fmt::Debug> fmt::Debug for Lint<A> {
             buffers,
             allowed,
             ..
-        } = read(&self.options);
+        } = &*read(&self.options);
         f.debug_struct("Lint")
             .field("app", &self.app)
             .field("place", &self.place)
-            .field("header", &header)
-            .field("panics", &panics)
-            .field("buffers", &buffers)
-            .field("allowed", &allowed)
+            .field("header", header)
+            .field("panics", panics)
+            .field("buffers", buffers)
+            .field("allowed", allowed)
             .finish_non_exhaustive()
     }
 }
