@@ -34,5 +34,8 @@ pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
 pub use stack::{Stack, UnknownLayer};
 
+/// The crate whose requests and responses these are, in the version that the contract speaks.
+pub use http;
+
 /// Any error, boxed: what bodies end with and what a [`Failure`] is made from.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use crate::app::short_name;
 use crate::{App, Role};
 
 /// An app, its options, the app that it wraps, and the apps mounted in it.
@@ -43,6 +44,19 @@ impl Outline {
         let mut outline = Self::named(A::name());
         app.describe(&mut outline);
         outline
+    }
+
+    /// The name by which outlines call an app of type `T`: the type's, without its path and
+    /// parameters. For apps that stand for something else, and so override [`App::name`].
+    ///
+    /// ```
+    /// use vestibule_core::Outline;
+    ///
+    /// assert_eq!(Outline::name_of::<std::sync::Arc<String>>(), "Arc");
+    /// ```
+    #[must_use]
+    pub fn name_of<T: ?Sized>() -> &'static str {
+        short_name(std::any::type_name::<T>())
     }
 
     fn named(name: impl Into<Cow<'static, str>>) -> Self {

@@ -1,0 +1,350 @@
+//! `Host`: which site a request is for.
+//!
+//! ```text
+//! Host       = uri-host [ ":" port ]
+//! uri-host   = IP-literal / IPv4address / reg-name
+//! IP-literal = "[" ( IPv6address / IPvFuture ) "]"
+//! IPvFuture  = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
+//! reg-name   = *( unreserved / pct-encoded / sub-delims )
+//! port       = *DIGIT
+//! ```
+//!
+//! Source: RFC 9110 section 7.2 (the field), RFC 3986 section 3.2.2 and 3.2.3 (the grammar).
+//!
+//! User information, a path, a space: all of these are refused, since a host goes into links, cache keys and allow lists.
+//! The grammar lets in more than DNS does (`a,b`, `a;b`, `a'b`, `%41`), so whoever trusts a name compares it with those
+//! that it knows. Three choices are ours: the empty host is refused; an empty port (`a:`)
+//! is the same as none, as in RFC 3986 section 6.2.3; a percent-escape is checked and left as it is.
+//!
+//! ```
+//! use vestibule_fields::host::Host;
+//!
+//! let host = Host::parse("Example.com:8080").unwrap();
+//! assert_eq!((host.name(), host.port()), ("Example.com", Some(8080)));
+//! assert!(host.is("example.com"));
+//! assert!(Host::parse("user@example.com").is_none());
+//! ```
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue};
+
+use crate::header_value;
+use crate::list::Lines;
+
+/// A host that keeps to the grammar, and its port.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    text: &'a str,
+    name: &'a str,
+    port: Option<u16>,
+}
+
+impl<'a> Host<'a> {
+    /// Reads one value, strictly.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("[::1]:80").unwrap().name(), "[::1]");
+    /// assert_eq!(Host::parse("a:").unwrap().port(), None);
+    /// assert!(Host::parse("a:65536").is_none());
+    /// assert!(Host::parse("a/b").is_none());
+    /// assert!(Host::parse("").is_none());
+    /// ```
+    #[must_use]
+    pub fn parse(value: &'a (impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
+        let value = value.as_ref();
+        if value.len() > MAX_BYTES {
+            return None;
+        }
+        let text = std::str::from_utf8(value).ok()?;
+        // A colon inside brackets belongs to the address.
+        let (name, port) = match text.rfind(']') {
+            Some(end) => text.split_at_checked(end.checked_add(1)?)?,
+            None => text.split_at_checked(text.find(':').unwrap_or(text.len()))?,
+        };
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => None,
+            None => return None,
+            Some("") => None,
+            Some(digits) => Some(port_number(digits)?),
+        };
+        let is_valid = match name.strip_prefix('[') {
+            Some(literal) => is_ip_literal(literal.strip_suffix(']')?),
+            None => !name.is_empty() && is_reg_name(name.as_bytes()),
+        };
+        is_valid.then_some(Self { text, name, port })
+    }
+
+    /// Reads the `Host` field of a request; `None` when it is absent, broken or repeated, which is a `400` in HTTP/1.1
+    /// (RFC 9112 section 3.2).
+    ///
+    /// ```
+    /// use http::{HeaderMap, header::HOST};
+    /// use vestibule_fields::host::Host;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.append(HOST, "a".parse().unwrap());
+    /// assert!(Host::from_headers(&headers).is_some());
+    /// headers.append(HOST, "b".parse().unwrap());
+    /// assert!(Host::from_headers(&headers).is_none());
+    /// ```
+    #[must_use]
+    pub fn from_headers(headers: &'a HeaderMap) -> Option<Self> {
+        Self::parse(Lines::from_headers(headers, HOST).only()?)
+    }
+
+    /// The host without the port, as it was written; an IPv6 address has its brackets.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("[::1]:80").unwrap().name(), "[::1]");
+    /// ```
+    #[must_use]
+    pub const fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The port, if one is given.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("a:8080").unwrap().port(), Some(8080));
+    /// assert_eq!(Host::parse("a").unwrap().port(), None);
+    /// ```
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The address, when the host is one.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert!(Host::parse("127.0.0.1:80").unwrap().ip().unwrap().is_loopback());
+    /// assert!(Host::parse("localhost").unwrap().ip().is_none());
+    /// ```
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        let bare = self
+            .name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'));
+        match bare {
+            Some(address) => address.parse().map(IpAddr::V6).ok(),
+            None => self.name.parse().map(IpAddr::V4).ok(),
+        }
+    }
+
+    /// Whether the host is `name`, whatever the port: ASCII case does not count, nor does one dot at the end, which says
+    /// that the name is absolute. Addresses compare as text.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert!(Host::parse("EXAMPLE.com.:80").unwrap().is("example.com"));
+    /// assert!(!Host::parse("example.com.evil").unwrap().is("example.com"));
+    /// ```
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        fn relative(name: &str) -> &str {
+            name.strip_suffix('.').unwrap_or(name)
+        }
+        relative(self.name).eq_ignore_ascii_case(relative(name))
+    }
+
+    /// The value as it was read.
+    ///
+    /// ```
+    /// use vestibule_fields::host::Host;
+    ///
+    /// assert_eq!(Host::parse("a:80").unwrap().to_header_value(), "a:80");
+    /// ```
+    #[must_use]
+    pub fn to_header_value(&self) -> HeaderValue {
+        header_value(self.text.into())
+    }
+}
+
+/// Writes the value as it was read.
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+/// At most five digits, at most 65535.
+fn port_number(digits: &str) -> Option<u16> {
+    let is_number = digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok())?
+}
+
+/// What stands between brackets.
+fn is_ip_literal(literal: &str) -> bool {
+    match literal.as_bytes() {
+        [b'v' | b'V', future @ ..] => {
+            let dot = future.iter().position(|&byte| byte == b'.');
+            match dot.and_then(|dot| future.split_at_checked(dot)) {
+                Some((version, [b'.', address @ ..])) => {
+                    !version.is_empty()
+                        && version.iter().all(u8::is_ascii_hexdigit)
+                        && !address.is_empty()
+                        && address.iter().all(|&byte| is_plain(byte) || byte == b':')
+                }
+                _ => false,
+            }
+        }
+        _ => literal.parse::<Ipv6Addr>().is_ok(),
+    }
+}
+
+fn is_reg_name(mut name: &[u8]) -> bool {
+    loop {
+        name = match name {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if is_plain(*byte) => rest,
+            _ => return false,
+        }
+    }
+}
+
+/// `unreserved / sub-delims`.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
+}
+
+/// The longest value that is read: 255 bytes of name, which is what DNS allows, a colon, and five digits.
+pub const MAX_BYTES: usize = 261;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rfc3986_3_2_2_host() {
+        let table = [
+            ("example.com", Some(("example.com", None))),
+            ("EXAMPLE.com:80", Some(("EXAMPLE.com", Some(80)))),
+            ("example.com.", Some(("example.com.", None))),
+            ("localhost:", Some(("localhost", None))),
+            ("a:0", Some(("a", Some(0)))),
+            ("a:00080", Some(("a", Some(80)))),
+            ("a:65535", Some(("a", Some(65535)))),
+            ("127.0.0.1:1", Some(("127.0.0.1", Some(1)))),
+            ("999.0.0.1", Some(("999.0.0.1", None))),
+            ("[::1]", Some(("[::1]", None))),
+            ("[2001:DB8::7]:443", Some(("[2001:DB8::7]", Some(443)))),
+            ("[::ffff:1.2.3.4]", Some(("[::ffff:1.2.3.4]", None))),
+            ("[v1.a:b]:8", Some(("[v1.a:b]", Some(8)))),
+            ("a_b~c!", Some(("a_b~c!", None))),
+            ("a,b", Some(("a,b", None))),
+            ("%41%2f", Some(("%41%2f", None))),
+            ("", None),
+            (":", None),
+            (":80", None),
+            ("a:65536", None),
+            ("a:000080", None),
+            ("a:99999999999", None),
+            ("a:+80", None),
+            ("a:-1", None),
+            ("a:8 0", None),
+            ("a:80:80", None),
+            ("a::", None),
+            ("a:b", None),
+            ("::1", None),
+            ("[::1", None),
+            ("::1]", None),
+            ("[]", None),
+            ("[::1]80", None),
+            ("[::1]]", None),
+            ("[[::1]]", None),
+            ("[::1]:80]", None),
+            ("a[::1]", None),
+            ("[1.2.3.4]", None),
+            ("[fe80::1%25eth0]", None),
+            ("[fe80::1%eth0]", None),
+            ("[v.a]", None),
+            ("[v1.]", None),
+            ("[v1]", None),
+            ("[vg.a]", None),
+            ("user@example.com", None),
+            ("user:pass@example.com", None),
+            ("example.com/path", None),
+            ("http://example.com", None),
+            ("example.com?q", None),
+            ("example.com#f", None),
+            ("example.com\\a", None),
+            ("a b", None),
+            (" a", None),
+            ("a ", None),
+            ("a\tb", None),
+            ("a\0", None),
+            ("a\r\nb", None),
+            ("<a>", None),
+            ("\"a\"", None),
+            ("é.example", None),
+            ("%", None),
+            ("%4", None),
+            ("%4g", None),
+        ];
+        for (value, expected) in table {
+            let found = Host::parse(value).map(|host| (host.name(), host.port()));
+            assert_eq!(found, expected, "{value:?}");
+        }
+        assert!(Host::parse(&"a".repeat(MAX_BYTES)).is_some());
+        assert!(Host::parse(&"a".repeat(MAX_BYTES + 1)).is_none());
+    }
+
+    #[test]
+    fn comparison() {
+        let table = [
+            ("example.com", "example.com", true),
+            ("Example.COM:80", "example.com", true),
+            ("example.com.", "example.com", true),
+            ("example.com", "example.com.", true),
+            ("example.com..", "example.com", false),
+            ("www.example.com", "example.com", false),
+            ("example.com.evil", "example.com", false),
+            ("[::A]:80", "[::a]", true),
+        ];
+        for (value, name, expected) in table {
+            assert_eq!(
+                Host::parse(value).unwrap().is(name),
+                expected,
+                "{value} {name}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(value: Vec<u8>) {
+            if let Some(host) = Host::parse(&value) {
+                let written = host.to_header_value();
+                prop_assert_eq!(written.as_bytes(), &value);
+            }
+        }
+
+        #[test]
+        fn nearly_a_host(value in "[a-z0-9.:@/%\\[\\]v]{0,16}") {
+            if let Some(host) = Host::parse(&value) {
+                prop_assert!(!host.name().is_empty() && !value.contains(['@', '/']));
+                prop_assert_eq!(host.to_string(), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! `Range`: which bytes of a representation a client asks for.
+//!
+//! ```text
+//! Range            = ranges-specifier
+//! ranges-specifier = range-unit "=" range-set
+//! range-set        = 1#range-spec
+//! range-spec       = int-range / suffix-range
+//! int-range        = first-pos "-" [ last-pos ]
+//! suffix-range     = "-" suffix-length
+//! ```
+//!
+//! Source: RFC 9110 section 14.1 (units), 14.1.2 (byte ranges), 14.2 (the field, and when to ignore it).
+//!
+//! A set with one broken element is ignored as a whole, as the RFC demands. A number too large for 64 bits is a position
+//! behind the end of everything.
+//!
+//! ```
+//! use vestibule_fields::range::{Outcome, Range};
+//!
+//! let range = Range::parse("bytes=0-99, -100").unwrap();
+//! let Outcome::Satisfiable(ranges) = range.within(1000) else { panic!() };
+//! let found: Vec<_> = ranges.iter().map(|range| (range.first(), range.last())).collect();
+//! assert_eq!(found, [(0, 99), (900, 999)]);
+//! ```
+
+use http::HeaderMap;
+use http::header::RANGE;
+
+use crate::list::{Lines, List, token};
+
+/// A valid set of byte ranges, not yet held against a length.
+#[derive(Clone, Debug)]
+pub struct Range<'a> {
+    set: List<'a>,
+}
+
+impl<'a> Range<'a> {
+    /// Reads a set of byte ranges; `None` means that the field is ignored and the whole representation is sent.
+    ///
+    /// ```
+    /// use vestibule_fields::range::Range;
+    ///
+    /// assert!(Range::parse("Bytes=0-").is_some());
+    /// assert!(Range::parse("items=0-").is_none()); // not a unit we know
+    /// assert!(Range::parse("bytes=5-2").is_none());
+    /// assert!(Range::parse("bytes=0-1, x").is_none());
+    /// ```
+    #[must_use]
+    pub fn parse(value: &'a (impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
+        let value = value.as_ref();
+        let end = value.iter().position(|&byte| byte == b'=')?;
+        let (unit, set) = value.split_at_checked(end)?;
+        if !token(unit)?.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let set = List::new(set.strip_prefix(b"=")?);
+        let mut specs = set.clone().map(Spec::parse);
+        let is_valid = specs.next()?.is_some() && specs.all(|spec| spec.is_some());
+        is_valid.then_some(Self { set })
+    }
+
+    /// Reads the `Range` field of a request; `None` when it is absent, ignored or repeated.
+    ///
+    /// The caller looks at the method (only `GET` has ranges) and at [`IfRange`](crate::if_range::IfRange) first.
+    ///
+    /// ```
+    /// use http::{HeaderMap, header::RANGE};
+    /// use vestibule_fields::range::Range;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert(RANGE, "bytes=0-499".parse().unwrap());
+    /// assert!(Range::from_headers(&headers).is_some());
+    /// ```
+    #[must_use]
+    pub fn from_headers(headers: &'a HeaderMap) -> Option<Self> {
+        Self::parse(Lines::from_headers(headers, RANGE).only()?)
+    }
+
+    /// The ranges inside a representation of `length` bytes, ordered by position; neighbours and overlaps are merged.
+    ///
+    /// On an empty representation `bytes=0-` is unsatisfiable by the RFC, which leaves a server free to ignore the field
+    /// and answer `200`. A suffix is satisfiable there, but has no first byte to name: that is [`Outcome::Whole`].
+    ///
+    /// ```
+    /// use vestibule_fields::range::{Outcome, Range};
+    ///
+    /// let within = |value, length| Range::parse(value).unwrap().within(length);
+    /// assert!(matches!(within("bytes=0-9", 5), Outcome::Satisfiable(ranges) if ranges[0].last() == 4));
+    /// assert!(matches!(within("bytes=5-9", 5), Outcome::Unsatisfiable));
+    /// assert!(matches!(within("bytes=0-,0-,0-", 5), Outcome::Whole));
+    /// ```
+    #[must_use]
+    pub fn within(&self, length: u64) -> Outcome {
+        let mut ranges = Ranges::EMPTY;
+        let mut whole = false;
+        let mut bytes = 0_u64;
+        for (count, spec) in self.set.clone().filter_map(Spec::parse).enumerate() {
+            if count >= MAX_RANGES {
+                return Outcome::Whole;
+            }
+            match spec.within(length) {
+                Some(range) => {
+                    bytes = bytes.saturating_add(range.bytes());
+                    ranges.push(range);
+                }
+                None => whole |= length == 0 && matches!(spec, Spec::Suffix(1..)),
+            }
+        }
+        if ranges.is_empty() {
+            return if whole {
+                Outcome::Whole
+            } else {
+                Outcome::Unsatisfiable
+            };
+        }
+        if bytes > length || ranges.merge() > MAX_OVERLAPS {
+            return Outcome::Whole;
+        }
+        Outcome::Satisfiable(ranges)
+    }
+}
+
+/// What a range request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "272 bytes on the stack for a moment, instead of an allocation"
+)]
+pub enum Outcome {
+    /// `206` with these ranges, at least one.
+    Satisfiable(Ranges),
+    /// `416`, with `Content-Range: bytes */length`.
+    Unsatisfiable,
+    /// `200` with the whole representation, although the set is valid: it has more than [`MAX_RANGES`] ranges, more than
+    /// [`MAX_OVERLAPS`] overlaps, or asks for more bytes than there are (RFC 9110 section 14.2 and 17.15).
+    Whole,
+}
+
+/// At most [`MAX_RANGES`] ranges, ordered, with a gap between each two. It is a slice, and allocates nothing.
+#[derive(Clone)]
+pub struct Ranges {
+    ranges: [ByteRange; MAX_RANGES],
+    count: usize,
+}
+
+impl Ranges {
+    const EMPTY: Self = Self {
+        ranges: [ByteRange { first: 0, last: 0 }; MAX_RANGES],
+        count: 0,
+    };
+
+    /// Adds `range`; one too many is dropped.
+    fn push(&mut self, range: ByteRange) {
+        if let Some(place) = self.ranges.get_mut(self.count) {
+            *place = range;
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Orders the ranges, merges those without a gap between them, and returns how many overlapped the ones before.
+    fn merge(&mut self) -> usize {
+        let mut sorted = self.clone();
+        if let Some(ranges) = sorted.ranges.get_mut(..self.count) {
+            ranges.sort_unstable_by_key(|range| range.first);
+        }
+        *self = Self::EMPTY;
+        let mut overlaps = 0_usize;
+        let mut open: Option<ByteRange> = None;
+        for &range in sorted.iter() {
+            match &mut open {
+                Some(open) if range.first <= open.last.saturating_add(1) => {
+                    overlaps = overlaps.saturating_add(usize::from(range.first <= open.last));
+                    open.last = open.last.max(range.last);
+                }
+                _ => {
+                    if let Some(done) = open.replace(range) {
+                        self.push(done);
+                    }
+                }
+            }
+        }
+        if let Some(done) = open {
+            self.push(done);
+        }
+        overlaps
+    }
+}
+
+impl std::ops::Deref for Ranges {
+    type Target = [ByteRange];
+
+    fn deref(&self) -> &[ByteRange] {
+        self.ranges.get(..self.count).unwrap_or(&[])
+    }
+}
+
+impl std::fmt::Debug for Ranges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Ranges {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Ranges {}
+
+/// The bytes from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    first: u64,
+    last: u64,
+}
+
+impl ByteRange {
+    /// The bytes from `first` to `last`, or `None` when `last` comes before `first`.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(500, 999).unwrap().bytes(), 500);
+    /// assert!(ByteRange::new(5, 2).is_none());
+    /// ```
+    #[must_use]
+    pub const fn new(first: u64, last: u64) -> Option<Self> {
+        if first <= last {
+            Some(Self { first, last })
+        } else {
+            None
+        }
+    }
+
+    /// The position of the first byte.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().first(), 2);
+    /// ```
+    #[must_use]
+    pub const fn first(self) -> u64 {
+        self.first
+    }
+
+    /// The position of the last byte, which is in the range.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().last(), 5);
+    /// ```
+    #[must_use]
+    pub const fn last(self) -> u64 {
+        self.last
+    }
+
+    /// How many bytes there are, at least one.
+    ///
+    /// ```
+    /// use vestibule_fields::range::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(2, 5).unwrap().bytes(), 4);
+    /// ```
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
+/// One element of the set, as it was written.
+#[derive(Clone, Copy)]
+enum Spec {
+    From(u64),
+    FromTo(u64, u64),
+    Suffix(u64),
+}
+
+impl Spec {
+    fn parse(element: &[u8]) -> Option<Self> {
+        let dash = element.iter().position(|&byte| byte == b'-')?;
+        let (first, last) = element.split_at_checked(dash)?;
+        match (first, last.strip_prefix(b"-")?) {
+            ([], suffix) => Some(Self::Suffix(position(suffix)?)),
+            (first, []) => Some(Self::From(position(first)?)),
+            (first, last) => {
+                let (first, last) = (position(first)?, position(last)?);
+                (first <= last).then_some(Self::FromTo(first, last))
+            }
+        }
+    }
+
+    /// The part of a representation of `length` bytes, or `None` when there is none.
+    fn within(self, length: u64) -> Option<ByteRange> {
+        let end = length.checked_sub(1)?;
+        let (first, last) = match self {
+            Self::From(first) => (first, end),
+            Self::FromTo(first, last) => (first, last.min(end)),
+            Self::Suffix(0) => return None,
+            Self::Suffix(suffix) => (length.saturating_sub(suffix), end),
+        };
+        ByteRange::new(first, last)
+    }
+}
+
+/// A decimal number, at most `u64::MAX`; `None` when there is no digit or something else.
+fn position(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, &byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        Some(number.saturating_mul(10).saturating_add(u64::from(digit)))
+    })
+}
+
+/// How many ranges a request may have; with more it gets the whole representation.
+pub const MAX_RANGES: usize = 16;
+
+/// How many ranges may overlap the one before; with more the request gets the whole representation.
+pub const MAX_OVERLAPS: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `ignored`, `416`, `whole`, or the ranges.
+    fn ask(value: &str, length: u64) -> String {
+        match Range::parse(value).map(|range| range.within(length)) {
+            None => "ignored".to_owned(),
+            Some(Outcome::Unsatisfiable) => "416".to_owned(),
+            Some(Outcome::Whole) => "whole".to_owned(),
+            Some(Outcome::Satisfiable(ranges)) => {
+                let ranges: Vec<_> = ranges
+                    .iter()
+                    .map(|r| format!("{}-{}", r.first, r.last))
+                    .collect();
+                ranges.join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn rfc9110_14_1_2_byte_ranges() {
+        let table = [
+            // The section's examples, of a representation of 10000 bytes.
+            ("bytes=0-499", "0-499"),
+            ("bytes=500-999", "500-999"),
+            ("bytes=-500", "9500-9999"),
+            ("bytes=9500-", "9500-9999"),
+            ("bytes=0-0,-1", "0-0 9999-9999"),
+            (
+                "bytes= 0-999, 4500-5499, -1000",
+                "0-999 4500-5499 9000-9999",
+            ),
+            ("bytes=500-600,601-999", "500-999"),
+            ("bytes=500-700,601-999", "500-999"),
+            // At and behind the end.
+            ("bytes=0-", "0-9999"),
+            ("bytes=0-9999", "0-9999"),
+            ("bytes=0-10000", "0-9999"),
+            ("bytes=9999-", "9999-9999"),
+            ("bytes=10000-", "416"),
+            ("bytes=10000-20000", "416"),
+            ("bytes=-10000", "0-9999"),
+            ("bytes=-10001", "0-9999"),
+            ("bytes=-0", "416"),
+            ("bytes=-0, 5-5", "5-5"),
+            ("bytes=20000-, 5-5", "5-5"),
+            // More than 64 bits.
+            ("bytes=0-18446744073709551615", "0-9999"),
+            ("bytes=0-18446744073709551616", "0-9999"),
+            ("bytes=99999999999999999999999-", "416"),
+            ("bytes=-99999999999999999999999", "0-9999"),
+            ("bytes=000000000000000000000005-6", "5-6"),
+            // Order.
+            ("bytes=100-199, 0-9", "0-9 100-199"),
+            // Spelling.
+            ("Bytes=0-1", "0-1"),
+            ("BYTES=0-1", "0-1"),
+            ("bytes=0-1,", "0-1"),
+            ("bytes=,, 0-1 ,\t, 3-4,", "0-1 3-4"),
+            // Not byte ranges.
+            ("items=0-1", "ignored"),
+            ("bytes", "ignored"),
+            ("bytes=", "ignored"),
+            ("bytes=,", "ignored"),
+            (",", "ignored"),
+            ("", "ignored"),
+            ("=0-1", "ignored"),
+            ("bytes =0-1", "ignored"),
+            (" bytes=0-1", "ignored"),
+            ("bytes:0-1", "ignored"),
+            ("bytes 0-1", "ignored"),
+            ("0-1", "ignored"),
+            ("bytes=-", "ignored"),
+            ("bytes=--", "ignored"),
+            ("bytes=5", "ignored"),
+            ("bytes=5-2", "ignored"),
+            ("bytes=0-1, 5-2", "ignored"),
+            ("bytes=0--1", "ignored"),
+            ("bytes=--1", "ignored"),
+            ("bytes=a-b", "ignored"),
+            ("bytes=0-b", "ignored"),
+            ("bytes=0x0-1", "ignored"),
+            ("bytes=+0-1", "ignored"),
+            ("bytes=0 - 1", "ignored"),
+            ("bytes=0-1 2-3", "ignored"),
+            ("bytes=0-1;2-3", "ignored"),
+            ("bytes=\"0-1\"", "ignored"),
+            ("bytes=0-1-2", "ignored"),
+            ("bytes=bytes=0-1", "ignored"),
+        ];
+        for (value, expected) in table {
+            assert_eq!(ask(value, 10_000), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9110_14_2_abuse() {
+        let many = |count: u64| {
+            let specs: Vec<_> = (0..count)
+                .map(|n| format!("{}-{}", n * 10, n * 10))
+                .collect();
+            format!("bytes={}", specs.join(","))
+        };
+        assert_ne!(ask(&many(16), 10_000), "whole");
+        assert_eq!(ask(&many(17), 10_000), "whole");
+        let table = [
+            ("bytes=0-9,5-14", "0-14"),
+            ("bytes=0-9,5-14,10-19", "whole"),
+            ("bytes=0-,0-", "whole"),
+            ("bytes=0-9999,5-5", "whole"),
+            ("bytes=0-4999,5000-", "0-9999"),
+            ("bytes=0-9,0-9,0-9", "whole"),
+        ];
+        for (value, expected) in table {
+            assert_eq!(ask(value, 10_000), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn empty_and_huge_representations() {
+        let table = [
+            ("bytes=0-", 0, "416"),
+            ("bytes=0-0", 0, "416"),
+            ("bytes=-0", 0, "416"),
+            ("bytes=-5", 0, "whole"),
+            ("bytes=0-", 1, "0-0"),
+            ("bytes=-1", 1, "0-0"),
+            ("bytes=-2", 1, "0-0"),
+            ("bytes=1-", 1, "416"),
+            ("bytes=0-", u64::MAX, "0-18446744073709551614"),
+            ("bytes=18446744073709551615-", u64::MAX, "416"),
+            (
+                "bytes=0-1,18446744073709551614-",
+                u64::MAX,
+                "0-1 18446744073709551614-18446744073709551614",
+            ),
+        ];
+        for (value, length, expected) in table {
+            assert_eq!(ask(value, length), expected, "{value:?} of {length}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_field_is_ignored() {
+        let mut headers = HeaderMap::new();
+        headers.append(RANGE, "bytes=0-1".parse().unwrap());
+        assert!(Range::from_headers(&headers).is_some());
+        headers.append(RANGE, "bytes=2-3".parse().unwrap());
+        assert!(Range::from_headers(&headers).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(value: Vec<u8>, length: u64) {
+            check(&value, length);
+        }
+
+        #[test]
+        fn nearly_a_range(value in "bytes=([0-9]{0,3}-[0-9]{0,3},){0,18}", length in 0_u64..1000) {
+            check(value.as_bytes(), length);
+        }
+    }
+
+    /// What every outcome promises.
+    fn check(value: &[u8], length: u64) {
+        if let Some(Outcome::Satisfiable(ranges)) = Range::parse(value).map(|r| r.within(length)) {
+            assert!(!ranges.is_empty());
+            assert!(
+                ranges
+                    .iter()
+                    .all(|range| range.first <= range.last && range.last < length)
+            );
+            assert!(
+                ranges
+                    .windows(2)
+                    .all(|pair| pair[0].last + 1 < pair[1].first)
+            );
+        }
+    }
+}

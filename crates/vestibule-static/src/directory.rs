@@ -1,0 +1,641 @@
+//! A folder on disk. No name leads out of it, by construction.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use vestibule_core::Outline;
+
+use crate::open_file::OpenFile;
+use crate::source::{Entry, Listed, Source, Stored, Wait};
+
+/// The files below a folder.
+///
+/// On Linux every name is opened by `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, which the kernel
+/// holds to also while links and folders are being swapped. Where there is no such call (older kernels, other systems)
+/// names are walked segment by segment, each opened without following links. Only regular files are ever read, and
+/// opening one never waits for a writer.
+///
+/// The folder is looked at again at most once a second: one that is made later, or put in the place of another (as
+/// deployments by symbolic link do), is found.
+///
+/// ```
+/// use vestibule_static::{Directory, Source, Wait};
+///
+/// let source = Directory::open(env!("CARGO_MANIFEST_DIR"))?;
+/// assert!(source.open(b"Cargo.toml", Wait::Allowed).is_ok());
+/// assert!(source.open(b"nothing", Wait::Allowed).is_err());
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Directory {
+    shared: Arc<Shared>,
+    symlinks: Symlinks,
+}
+
+/// What is done with symbolic links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// A name with a link in it is not found.
+    Deny,
+    /// Links are followed as long as they stay below the root. Links with absolute targets do not.
+    #[default]
+    Beneath,
+    /// Links are followed wherever they lead.
+    Follow,
+}
+
+impl fmt::Display for Symlinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deny => "deny",
+            Self::Beneath => "beneath",
+            Self::Follow => "follow",
+        })
+    }
+}
+
+struct Shared {
+    path: PathBuf,
+    root: RwLock<Option<Arc<system::Root>>>,
+    start: Instant,
+    /// When the root was looked at last, in milliseconds after `start`.
+    looked: AtomicU64,
+}
+
+impl Directory {
+    /// The folder at `path`. If there is none, nothing is found until there is one.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let root = system::Root::open(&path).ok().map(Arc::new);
+        Self {
+            shared: Arc::new(Shared {
+                path,
+                root: RwLock::new(root),
+                start: Instant::now(),
+                looked: AtomicU64::new(0),
+            }),
+            symlinks: Symlinks::default(),
+        }
+    }
+
+    /// The folder at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be opened.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        system::Root::open(&path)?;
+        Ok(Self::new(path))
+    }
+
+    /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    #[must_use]
+    pub const fn symlinks(mut self, symlinks: Symlinks) -> Self {
+        self.symlinks = symlinks;
+        self
+    }
+
+    /// The path of the folder, as it was given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    fn root(&self) -> io::Result<Arc<system::Root>> {
+        let shared = &*self.shared;
+        let now = u64::try_from(shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let looked = shared.looked.load(Ordering::Relaxed);
+        if now.saturating_sub(looked) < LOOK_AGAIN_MILLIS {
+            let root = shared.root.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(root) = &*root {
+                return Ok(root.clone());
+            }
+        }
+        // Not found is looked for each time: a test or a build that makes the folder is not kept waiting.
+        let is_same = |root: &Arc<system::Root>| root.is_at(&shared.path);
+        let mut root = shared.root.write().unwrap_or_else(PoisonError::into_inner);
+        if !root.as_ref().is_some_and(is_same) {
+            *root = None;
+            *root = Some(Arc::new(system::Root::open(&shared.path)?));
+        }
+        shared.looked.store(now, Ordering::Relaxed);
+        root.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Source for Directory {
+    fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry> {
+        let root = self.root()?;
+        root.entry(name, &self.shared.path, self.symlinks, wait)
+    }
+
+    fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
+        self.root()?.list(name, self.symlinks)
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.option("root", self.shared.path.display());
+        if self.symlinks != Symlinks::default() {
+            outline.option("symlinks", self.symlinks);
+        }
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory")
+            .field("path", &self.shared.path)
+            .field("symlinks", &self.symlinks)
+            .finish()
+    }
+}
+
+/// How long a root is taken for the one at its path.
+const LOOK_AGAIN_MILLIS: u64 = 1000;
+
+#[cfg(unix)]
+mod system {
+    use std::ffi::OsStr;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    use rustix::fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, stat, statat,
+    };
+    use rustix::io::Errno;
+    use vestibule_fields::date::HttpDate;
+
+    use super::*;
+
+    /// An open root.
+    pub(super) struct Root {
+        fd: OwnedFd,
+        /// Device and inode.
+        id: (u64, u64),
+        #[cfg(target_os = "linux")]
+        can: Can,
+    }
+
+    /// What the kernel can do.
+    #[cfg(target_os = "linux")]
+    #[derive(Clone, Copy)]
+    struct Can {
+        /// `openat2`: Linux 5.6, and no filter that forbids it.
+        openat2: bool,
+        /// `RESOLVE_CACHED`: Linux 5.12.
+        cached: bool,
+        /// The file system is memory, where nothing waits.
+        memory: bool,
+    }
+
+    impl Root {
+        pub(super) fn open(path: &Path) -> io::Result<Self> {
+            let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
+            let id = id(&fstat(&fd)?);
+            #[cfg(target_os = "linux")]
+            let can = Can::of(&fd);
+            Ok(Self {
+                fd,
+                id,
+                #[cfg(target_os = "linux")]
+                can,
+            })
+        }
+
+        /// Whether this is still the folder at `path`.
+        pub(super) fn is_at(&self, path: &Path) -> bool {
+            stat(path).is_ok_and(|stat| id(&stat) == self.id)
+        }
+
+        pub(super) const fn is_memory(&self) -> bool {
+            #[cfg(target_os = "linux")]
+            return self.can.memory;
+            #[cfg(not(target_os = "linux"))]
+            false
+        }
+
+        /// What is called `name`; only regular files and folders are.
+        pub(super) fn entry(
+            &self,
+            name: &[u8],
+            root: &Path,
+            symlinks: Symlinks,
+            wait: Wait,
+        ) -> io::Result<Entry> {
+            let fd = self.resolve(
+                if name.is_empty() { b"." } else { name },
+                FILE,
+                symlinks,
+                wait,
+            )?;
+            let stat = fstat(&fd)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                return Ok(Entry::Directory);
+            }
+            let path = root.join(OsStr::from_bytes(name)).into();
+            match OpenFile::with_stat(fd.into(), &stat, path, self.is_memory()) {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+
+        pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
+            let folder = if name.is_empty() { b"." } else { name };
+            let fd = self.resolve(folder, DIRECTORY, symlinks, Wait::Allowed)?;
+            let mut found = Vec::new();
+            for entry in Dir::read_from(&fd)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if matches!(name, b"." | b"..") {
+                    continue;
+                }
+                let stat = match statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                        match self.stat_link(folder, name, symlinks) {
+                            Some(stat) => stat,
+                            None => continue,
+                        }
+                    }
+                    Ok(stat) => stat,
+                    Err(_) => continue,
+                };
+                let is_directory = match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => true,
+                    FileType::RegularFile => false,
+                    _ => continue,
+                };
+                #[allow(clippy::unnecessary_cast, reason = "the type differs between systems")]
+                let seconds = stat.st_mtime as i64;
+                found.push(Listed {
+                    name: name.to_vec(),
+                    is_directory,
+                    length: match is_directory {
+                        true => 0,
+                        false => u64::try_from(stat.st_size).unwrap_or(0),
+                    },
+                    modified: (!matches!(seconds, 0 | 1)).then(|| HttpDate::from_unix(seconds)),
+                });
+            }
+            Ok(found)
+        }
+
+        /// What the link `link` in the folder `name` leads to, by the rules by which it would be opened.
+        fn stat_link(&self, name: &[u8], link: &[u8], symlinks: Symlinks) -> Option<Stat> {
+            let name = [name, link].join(&b'/');
+            let fd = self.resolve(&name, PEEK, symlinks, Wait::Allowed).ok()?;
+            fstat(fd).ok()
+        }
+
+        fn resolve(
+            &self,
+            name: &[u8],
+            flags: OFlags,
+            symlinks: Symlinks,
+            wait: Wait,
+        ) -> io::Result<OwnedFd> {
+            #[cfg(target_os = "linux")]
+            if self.can.openat2 {
+                return self.openat2(name, flags, symlinks, wait);
+            }
+            let _ = wait;
+            match symlinks {
+                Symlinks::Follow => Ok(openat(&self.fd, name, flags, Mode::empty())?),
+                _ => Ok(walk(&self.fd, name, flags, symlinks)?),
+            }
+        }
+
+        #[cfg(target_os = "linux")]
+        fn openat2(
+            &self,
+            name: &[u8],
+            flags: OFlags,
+            symlinks: Symlinks,
+            wait: Wait,
+        ) -> io::Result<OwnedFd> {
+            use rustix::fs::{ResolveFlags, openat2};
+
+            let how = match symlinks {
+                Symlinks::Deny => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+                Symlinks::Beneath => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+                Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
+            };
+            if wait == Wait::Never && self.can.cached && !self.can.memory {
+                return Ok(openat2(
+                    &self.fd,
+                    name,
+                    flags,
+                    Mode::empty(),
+                    how | ResolveFlags::CACHED,
+                )?);
+            }
+            // The kernel gives up when something was renamed beside a link that it follows; such luck does not last.
+            for _ in 0..RETRIES {
+                match openat2(&self.fd, name, flags, Mode::empty(), how) {
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    other => return Ok(other?),
+                }
+            }
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    impl Can {
+        fn of(root: &OwnedFd) -> Self {
+            use rustix::fs::{ResolveFlags, fstatfs, openat2};
+
+            let probe = |how| {
+                openat2(
+                    root,
+                    ".",
+                    DIRECTORY,
+                    Mode::empty(),
+                    ResolveFlags::BENEATH | how,
+                )
+            };
+            Self {
+                openat2: probe(ResolveFlags::empty()).is_ok(),
+                cached: probe(ResolveFlags::CACHED).is_ok(),
+                memory: fstatfs(root)
+                    .is_ok_and(|fs| matches!(fs.f_type as u64, TMPFS_MAGIC | RAMFS_MAGIC)),
+            }
+        }
+    }
+
+    /// Opens `name` below `root` segment by segment; no step follows a link, links are read and walked in turn.
+    pub(super) fn walk(
+        root: &OwnedFd,
+        name: &[u8],
+        flags: OFlags,
+        symlinks: Symlinks,
+    ) -> rustix::io::Result<OwnedFd> {
+        /// Segments that are still to be walked, the next one last.
+        fn push(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
+            todo.extend(path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
+        }
+        let mut todo = Vec::new();
+        push(&mut todo, name);
+        let mut folders: Vec<OwnedFd> = Vec::new();
+        let mut links = 0;
+        while let Some(segment) = todo.pop() {
+            let here = folders.last().unwrap_or(root);
+            let is_last = todo.is_empty();
+            match &*segment {
+                b"" | b"." if !is_last => continue,
+                b"" | b"." => return openat(here, ".", flags, Mode::empty()),
+                b".." => {
+                    folders.pop().ok_or(Errno::XDEV)?;
+                    if is_last {
+                        let here = folders.last().unwrap_or(root);
+                        return openat(here, ".", flags, Mode::empty());
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let how = if is_last { flags } else { DIRECTORY };
+            match openat(here, &*segment, how | OFlags::NOFOLLOW, Mode::empty()) {
+                Ok(fd) if is_last => return Ok(fd),
+                Ok(fd) => folders.push(fd),
+                // A link is ELOOP, EMLINK or EFTYPE to those who ask for a file, ENOTDIR to those who ask for a folder.
+                Err(error) => {
+                    let Ok(target) = readlinkat(here, &*segment, Vec::new()) else {
+                        return Err(error);
+                    };
+                    links += 1;
+                    if symlinks == Symlinks::Deny || links > MAX_LINKS {
+                        return Err(Errno::LOOP);
+                    }
+                    if target.to_bytes().starts_with(b"/") {
+                        return Err(Errno::XDEV);
+                    }
+                    push(&mut todo, target.to_bytes());
+                }
+            }
+        }
+        Err(Errno::NOENT)
+    }
+
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the types of these fields differ between systems"
+    )]
+    const fn id(stat: &Stat) -> (u64, u64) {
+        (stat.st_dev as u64, stat.st_ino as u64)
+    }
+
+    const DIRECTORY: OFlags = OFlags::RDONLY
+        .union(OFlags::DIRECTORY)
+        .union(OFlags::CLOEXEC);
+
+    /// Opening never waits for the other end of a pipe, and no terminal becomes ours.
+    const FILE: OFlags = OFlags::RDONLY
+        .union(OFlags::NONBLOCK)
+        .union(OFlags::NOCTTY)
+        .union(OFlags::CLOEXEC);
+
+    /// Enough to ask what something is.
+    #[cfg(target_os = "linux")]
+    const PEEK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+    #[cfg(not(target_os = "linux"))]
+    const PEEK: OFlags = FILE;
+
+    const RETRIES: usize = 32;
+
+    /// As many as the kernel follows.
+    const MAX_LINKS: usize = 40;
+
+    #[cfg(target_os = "linux")]
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+    #[cfg(target_os = "linux")]
+    const RAMFS_MAGIC: u64 = 0x8584_58f6;
+}
+
+/// Without descriptors to start from, paths are checked and then opened: a link that is swapped in between is followed.
+#[cfg(not(unix))]
+mod system {
+    use super::*;
+
+    pub(super) struct Root {
+        path: PathBuf,
+        real: PathBuf,
+    }
+
+    impl Root {
+        pub(super) fn open(path: &Path) -> io::Result<Self> {
+            let real = path.canonicalize()?;
+            if !real.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(Self {
+                path: path.to_owned(),
+                real,
+            })
+        }
+
+        pub(super) fn is_at(&self, path: &Path) -> bool {
+            path.canonicalize().is_ok_and(|real| real == self.real)
+        }
+
+        pub(super) const fn is_memory(&self) -> bool {
+            false
+        }
+
+        pub(super) fn entry(
+            &self,
+            name: &[u8],
+            root: &Path,
+            symlinks: Symlinks,
+            _: Wait,
+        ) -> io::Result<Entry> {
+            let path = self.resolve(name, symlinks)?;
+            if std::fs::metadata(&path)?.is_dir() {
+                return Ok(Entry::Directory);
+            }
+            let shown = root.join(&*String::from_utf8_lossy(name));
+            match OpenFile::new(std::fs::File::open(path)?, shown.into(), false)? {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+
+        pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(self.resolve(name, symlinks)?)? {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                if metadata.is_symlink() {
+                    continue;
+                }
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                found.push(Listed {
+                    name: name.into_bytes(),
+                    is_directory: metadata.is_dir(),
+                    length: if metadata.is_dir() { 0 } else { metadata.len() },
+                    modified: metadata.modified().ok().map(Into::into),
+                });
+            }
+            Ok(found)
+        }
+
+        fn resolve(&self, name: &[u8], symlinks: Symlinks) -> io::Result<PathBuf> {
+            let name = std::str::from_utf8(name).map_err(|_| io::ErrorKind::NotFound)?;
+            let mut path = self.path.clone();
+            for segment in name.split('/').filter(|segment| !segment.is_empty()) {
+                path.push(segment);
+                if symlinks == Symlinks::Deny && path.symlink_metadata()?.is_symlink() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+            }
+            let real = path.canonicalize()?;
+            match symlinks == Symlinks::Follow || real.starts_with(&self.real) {
+                true => Ok(real),
+                false => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::OFlags;
+
+    use super::*;
+
+    /// The walk and the kernel have to agree, so both are asked the same.
+    #[test]
+    fn the_walk_finds_what_the_kernel_finds() {
+        let name = format!("vestibule-static-walk-{}", std::process::id());
+        let base = std::env::temp_dir().join(name);
+        let root = base.join("root");
+        fs::create_dir_all(root.join("sub/deep")).unwrap();
+        fs::write(base.join("secret"), "secret").unwrap();
+        fs::write(root.join("a"), "a").unwrap();
+        fs::write(root.join("sub/b"), "b").unwrap();
+        symlink("a", root.join("near")).unwrap();
+        symlink("sub", root.join("folder")).unwrap();
+        symlink("../a", root.join("sub/up")).unwrap();
+        symlink("./deep/../b", root.join("sub/round")).unwrap();
+        symlink("../secret", root.join("out")).unwrap();
+        symlink("../../secret", root.join("sub/out")).unwrap();
+        symlink("../root/a", root.join("out-and-in")).unwrap();
+        symlink("..", root.join("parent")).unwrap();
+        symlink(root.join("a"), root.join("absolute")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        symlink("near", root.join("twice")).unwrap();
+
+        let kernel = Directory::open(&root).unwrap();
+        let fd = OwnedFd::from(fs::File::open(&root).unwrap());
+        let names = [
+            ("a", Some("a"), Some("a")),
+            ("sub/b", Some("b"), Some("b")),
+            ("near", None, Some("a")),
+            ("twice", None, Some("a")),
+            ("folder/b", None, Some("b")),
+            ("folder/up", None, Some("a")),
+            ("sub/up", None, Some("a")),
+            ("sub/round", None, Some("b")),
+            ("out", None, None),
+            ("sub/out", None, None),
+            ("out-and-in", None, None),
+            ("parent/secret", None, None),
+            ("parent/root/a", None, None),
+            ("absolute", None, None),
+            ("loop", None, None),
+            ("dangling", None, None),
+            ("a/b", None, None),
+            ("nothing", None, None),
+        ];
+        for (name, denied, beneath) in names {
+            for (symlinks, want) in [(Symlinks::Deny, denied), (Symlinks::Beneath, beneath)] {
+                let walked = system::walk(&fd, name.as_bytes(), OFlags::RDONLY, symlinks);
+                let walked = walked.ok().map(|fd| {
+                    let mut text = String::new();
+                    fs::File::from(fd).read_to_string(&mut text).unwrap();
+                    text
+                });
+                assert_eq!(walked.as_deref(), want, "{name}, {symlinks}, walked");
+                let opened = kernel
+                    .clone()
+                    .symlinks(symlinks)
+                    .open(name.as_bytes(), Wait::Allowed);
+                assert_eq!(opened.is_ok(), want.is_some(), "{name}, {symlinks}, opened");
+            }
+        }
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_root_that_is_put_in_the_place_of_another_is_found() {
+        let name = format!("vestibule-static-root-{}", std::process::id());
+        let base = std::env::temp_dir().join(name);
+        for release in ["one", "two"] {
+            fs::create_dir_all(base.join(release)).unwrap();
+            fs::write(base.join(release).join(release), "").unwrap();
+        }
+        symlink("one", base.join("current")).unwrap();
+        let source = Directory::open(base.join("current")).unwrap();
+        assert!(source.open(b"one", Wait::Allowed).is_ok());
+        fs::remove_file(base.join("current")).unwrap();
+        symlink("two", base.join("current")).unwrap();
+        // As if the time to look again had come.
+        *source.shared.root.write().unwrap() = None;
+        assert!(source.open(b"two", Wait::Allowed).is_ok());
+        assert!(source.open(b"one", Wait::Allowed).is_err());
+        fs::remove_dir_all(base).unwrap();
+    }
+}

@@ -1,0 +1,242 @@
+//! The bytes of a file as a body: read as they are asked for.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use crate::buffer::Buffer;
+use crate::open_file::OpenFile;
+use crate::source::Wait;
+
+/// Parts of one file, with bytes of ours before, between and after them.
+///
+/// Each piece is read when it is asked for: in place when the page cache has it, by one call to the blocking pool
+/// when it has not. Nothing is held for a reader that does not read. The file is held against what it was after each
+/// piece; one that changed ends the body in an error.
+pub(crate) struct FileBody {
+    file: OpenFile,
+    segments: VecDeque<Segment>,
+    /// The bytes of all segments.
+    remaining: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    pace: Pace,
+}
+
+/// A piece of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Bytes of the file; never none.
+    File { start: u64, length: u64 },
+}
+
+impl Segment {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+}
+
+impl FileBody {
+    pub(crate) fn new(file: OpenFile, segments: impl IntoIterator<Item = Segment>) -> Self {
+        let segments: VecDeque<_> = segments
+            .into_iter()
+            .filter(|segment| segment.length() > 0)
+            .collect();
+        Self {
+            file,
+            remaining: segments.iter().map(Segment::length).sum(),
+            segments,
+            reading: None,
+            pace: Pace::default(),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(reading) = &mut self.reading {
+            let read = ready!(Pin::new(reading).poll(cx));
+            self.reading = None;
+            // A runtime that shuts down cancels reads.
+            let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+            return Poll::Ready(Some(read));
+        }
+        let (start, length) = match self.segments.front() {
+            None => return Poll::Ready(None),
+            Some(Segment::Bytes(bytes)) => return Poll::Ready(Some(Ok(bytes.clone()))),
+            Some(Segment::File { start, length }) => (*start, *length),
+        };
+        let chunk = self.pace.next(Instant::now());
+        let size = usize::try_from(length).map_or(chunk, |length| length.min(chunk));
+        match read_now(&self.file, start, size) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(Some(read)),
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Poll::Ready(Some(read_whole(&self.file, start, size, Wait::Allowed)));
+        };
+        let file = self.file.clone();
+        let rest = length - size as u64;
+        self.reading = Some(runtime.spawn_blocking(move || {
+            let read = read_whole(&file, start, size, Wait::Allowed);
+            if rest > 0 {
+                file.read_ahead(start + size as u64, READ_AHEAD);
+            }
+            read
+        }));
+        self.poll_piece(cx)
+    }
+
+    /// Takes `piece` off what is to come.
+    fn advance(&mut self, piece: &Bytes) {
+        let count = piece.len() as u64;
+        self.remaining -= count;
+        match self.segments.front_mut() {
+            Some(Segment::File { start, length }) if *length > count => {
+                *start += count;
+                *length -= count;
+            }
+            _ => drop(self.segments.pop_front()),
+        }
+    }
+}
+
+impl http_body::Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(read) = ready!(self.poll_piece(cx)) else {
+            return Poll::Ready(None);
+        };
+        if let Ok(piece) = &read {
+            self.advance(piece);
+            self.pace.sent(piece.len());
+        } else {
+            self.segments.clear();
+        }
+        Poll::Ready(Some(read.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+/// Reads `size` bytes, fewer if fewer are in memory; `WouldBlock` if none are. An end before them is an error.
+fn read_now(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
+    let mut buffer = Buffer::new(size);
+    match file.read_now(buffer.as_mut(), start)? {
+        0 => Err(file.changed()),
+        count => finish(file, buffer, count),
+    }
+}
+
+/// Reads `size` bytes, all of them: what is in memory or `WouldBlock`, or waiting for them if that is allowed.
+pub(crate) fn read_whole(
+    file: &OpenFile,
+    start: u64,
+    size: usize,
+    wait: Wait,
+) -> io::Result<Bytes> {
+    let mut buffer = Buffer::new(size);
+    let mut filled = 0;
+    while filled < size {
+        let rest = &mut buffer.as_mut()[filled..];
+        let at = start + filled as u64;
+        let read = match wait {
+            Wait::Never => file.read_now(rest, at)?,
+            Wait::Allowed => file.read(rest, at)?,
+        };
+        match read {
+            0 => return Err(file.changed()),
+            count => filled += count,
+        }
+    }
+    finish(file, buffer, filled)
+}
+
+/// What was read, if the file is still what it was.
+fn finish(file: &OpenFile, buffer: Buffer, count: usize) -> io::Result<Bytes> {
+    file.check()?;
+    Ok(buffer.freeze(count))
+}
+
+/// How large the next piece is: more for a reader that keeps up, less for one that does not.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Bytes since the reader was last slow.
+    sent: usize,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    fn next(&mut self, now: Instant) -> usize {
+        let is_slow = self
+            .last
+            .is_some_and(|last| now.duration_since(last) > SLOW);
+        if is_slow {
+            self.sent = 0;
+        }
+        self.last = Some(now);
+        match self.sent {
+            0..QUICK => 64 * 1024,
+            QUICK..FAST => 128 * 1024,
+            FAST.. => 256 * 1024,
+        }
+    }
+
+    const fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes);
+    }
+}
+
+/// So many bytes without a pause, and pieces are 128 KiB.
+const QUICK: usize = 256 * 1024;
+
+/// So many, and they are 256 KiB. One that stops reading before holds at most half of that.
+const FAST: usize = 2 * 1024 * 1024;
+
+/// A reader that leaves a piece for so long is slow.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// How much the system is asked to read on behind a piece that was not in memory.
+const READ_AHEAD: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_grow_for_those_who_read_and_shrink_for_those_who_do_not() {
+        let mut now = Instant::now();
+        let mut pace = Pace::default();
+        let mut pieces = Vec::new();
+        for _ in 0..24 {
+            let piece = pace.next(now);
+            pace.sent(piece);
+            pieces.push(piece / 1024);
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(pieces[..5], [64, 64, 64, 64, 128]);
+        assert_eq!(pieces[22..], [256, 256]);
+        now += SLOW * 2;
+        assert_eq!(pace.next(now), 64 * 1024);
+    }
+}

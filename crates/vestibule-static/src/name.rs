@@ -1,0 +1,178 @@
+//! The name of a file: the segments of a path, each one safe to hand to a file system.
+
+use std::borrow::Cow;
+
+use vestibule_core::PathView;
+
+/// A relative name in bytes: segments with `/` between them, none of them empty, `.` or `..`. The root's name is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name<'a>(Cow<'a, [u8]>);
+
+impl<'a> Name<'a> {
+    /// The name that `view` asks for; `None` when no file may have it, which is a 404.
+    ///
+    /// Refused are segments with `/`, `\` or control bytes, of more than 255 bytes, and dot files unless `dotfiles`. The
+    /// first segment may be `.well-known` always (RFC 8615).
+    pub(crate) fn of(view: &PathView<'a>, dotfiles: bool) -> Option<Self> {
+        let is_allowed = |(index, segment): (usize, &[u8])| {
+            Self::allows(segment, dotfiles) || (index == 0 && segment == WELL_KNOWN)
+        };
+        if !view
+            .segments()
+            .enumerate()
+            .all(|(index, segment)| is_allowed((index, &segment)))
+        {
+            return None;
+        }
+        let raw = view.raw();
+        let name = if raw.contains('%') {
+            let segments: Vec<_> = view.segments().collect();
+            Cow::Owned(segments.join(&b'/'))
+        } else {
+            let raw = raw.strip_prefix('/').unwrap_or(raw);
+            Cow::Borrowed(raw.strip_suffix('/').unwrap_or(raw).as_bytes())
+        };
+        (name.len() <= MAX_NAME).then_some(Self(name))
+    }
+
+    /// Whether a file called `segment` can be asked for.
+    pub(crate) fn allows(segment: &[u8], dotfiles: bool) -> bool {
+        is_sound(segment)
+            && (cfg!(not(windows)) || is_sound_on_windows(segment))
+            && (dotfiles || segment.first() != Some(&b'.'))
+    }
+
+    /// The bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A copy that borrows nothing.
+    pub(crate) fn into_owned(self) -> Name<'static> {
+        Name(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+/// Whether a file may be called that on any system.
+fn is_sound(segment: &[u8]) -> bool {
+    segment.len() <= MAX_SEGMENT
+        && !segment
+            .iter()
+            .any(|byte| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f))
+}
+
+/// Whether Windows reads the name as it is written: no device, no alternate stream, nothing that it cuts off.
+///
+/// Source: Microsoft, "Naming Files, Paths, and Namespaces".
+fn is_sound_on_windows(segment: &[u8]) -> bool {
+    let reserved = |byte: &u8| matches!(byte, b'<' | b'>' | b':' | b'"' | b'|' | b'?' | b'*');
+    if segment.iter().any(reserved) || matches!(segment.last(), Some(b'.' | b' ')) {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(segment) else {
+        return false;
+    };
+    let stem = text.split('.').next().unwrap_or(text);
+    let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
+    let is_numbered = |prefix| {
+        stem.strip_prefix(prefix).is_some_and(|rest| {
+            matches!(rest.chars().next(), Some('0'..='9' | '¹' | '²' | '³'))
+                && rest.chars().count() == 1
+        })
+    };
+    !matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        && !is_numbered("COM")
+        && !is_numbered("LPT")
+}
+
+/// The longest name of one file on common file systems, in bytes.
+const MAX_SEGMENT: usize = 255;
+
+/// Longer than any path that a kernel opens (`PATH_MAX` is 4096 with its NUL).
+const MAX_NAME: usize = 4095;
+
+/// RFC 8615.
+const WELL_KNOWN: &[u8] = b".well-known";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str, dotfiles: bool) -> Option<String> {
+        let name = Name::of(&PathView::parse(path).ok()?, dotfiles)?;
+        Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn names() {
+        let long = format!("/{}", "a".repeat(255));
+        let cases = [
+            ("/", Some("")),
+            ("", Some("")),
+            ("/a", Some("a")),
+            ("/a/", Some("a")),
+            ("/a/b.txt", Some("a/b.txt")),
+            ("/%61/b%20c", Some("a/b c")),
+            ("/%252e%252e/x", Some("%2e%2e/x")),
+            ("/..;/x", None),
+            ("/...", None),
+            ("/a%2Fb", None),
+            ("/a%5Cb", None),
+            ("/a\\b", None),
+            ("/%5c..%5cx", None),
+            ("/a%0Ab", None),
+            ("/a%7F", None),
+            ("/a%00", None),
+            ("/.env", None),
+            ("/.git/config", None),
+            ("/a/.well-known/x", None),
+            ("/.well-known/x", Some(".well-known/x")),
+            ("/.well-known", Some(".well-known")),
+            ("/.well-known/.x", None),
+            ("/.well-knownx", None),
+            ("/%2Ewell-known/x", Some(".well-known/x")),
+            (&long, Some(&long[1..])),
+            ("/..", None),
+        ];
+        for (path, want) in cases {
+            assert_eq!(name(path, false).as_deref(), want, "{path}");
+        }
+        assert_eq!(name(&format!("{long}a"), false), None);
+        assert_eq!(name(&"/abcdefg".repeat(600), false), None);
+        assert_eq!(name("/.env", true).as_deref(), Some(".env"));
+        assert_eq!(name("/..", true), None);
+    }
+
+    #[test]
+    fn names_on_windows() {
+        let refused = [
+            "con",
+            "CON.txt",
+            "nul",
+            "NUL .txt",
+            "aux.tar.gz",
+            "com1",
+            "COM¹.log",
+            "lpt9.x",
+            "c:",
+            "a:b",
+            "a.txt::$DATA",
+            "a.",
+            "a ",
+            "a?",
+            "a*",
+            "<a>",
+            "a|b",
+            "\"",
+        ];
+        for segment in refused {
+            assert!(!is_sound_on_windows(segment.as_bytes()), "{segment}");
+        }
+        for segment in [
+            "console", "com", "com10", "a.con", "null", "lpt", "a b", "ä",
+        ] {
+            assert!(is_sound_on_windows(segment.as_bytes()), "{segment}");
+        }
+        assert!(!is_sound_on_windows(b"\xff"));
+    }
+}

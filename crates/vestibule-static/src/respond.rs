@@ -1,0 +1,245 @@
+//! From a file and a request to a response: conditions, ranges, headers, the body.
+
+use std::io;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use vestibule_core::{Body, Response};
+use vestibule_fields::content_range::ContentRange;
+use vestibule_fields::date::HttpDate;
+use vestibule_fields::etag::ETag;
+use vestibule_fields::range::{Outcome, Range};
+
+use crate::conditions::{Verdict, evaluate, range_counts};
+use crate::file_body::{FileBody, Segment, read_whole};
+use crate::multipart::Multipart;
+use crate::source::{Content, Stored, Wait};
+
+/// The parts of a GET or HEAD that an answer depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) now: HttpDate,
+    pub(crate) wait: Wait,
+}
+
+/// What was chosen to be sent: a file and its description.
+#[derive(Clone, Debug)]
+pub(crate) struct Representation {
+    pub(crate) stored: Stored,
+    /// 200, or the status whose page this is; only 200 has conditions and ranges.
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: HeaderValue,
+    pub(crate) encoding: Option<&'static str>,
+    /// Another `Accept-Encoding` may get another representation.
+    pub(crate) varies_by_coding: bool,
+    /// Another `Accept` may.
+    pub(crate) varies_by_type: bool,
+    pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) extra: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Answers with a representation: 200, 206, 304, 412 or 416.
+///
+/// # Errors
+///
+/// `WouldBlock` when the bytes of a small file are not in memory and the question must not wait; others when they cannot
+/// be read.
+pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
+    let Representation {
+        stored,
+        status,
+        content_type,
+        encoding,
+        varies_by_coding,
+        varies_by_type,
+        cache_control,
+        extra,
+    } = file;
+    let is_ok = status == StatusCode::OK;
+    let tag = stored.tag.as_deref().filter(|_| is_ok);
+    let tag = tag.and_then(|tag| ETag::strong(tag).ok());
+    let modified = stored.modified.filter(|_| is_ok);
+    let modified = modified.map(|modified| modified.min(asked.now));
+
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    for (name, value) in extra {
+        headers.insert(name, value);
+    }
+    if let Some(cache_control) = cache_control {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    if varies_by_type {
+        headers.append(VARY, ACCEPT);
+    }
+    if varies_by_coding {
+        headers.append(VARY, ACCEPT_ENCODING);
+    }
+    if let Some(tag) = &tag {
+        headers.insert(ETAG, tag.to_header_value());
+    }
+    if is_ok {
+        match evaluate(asked.headers, tag.as_ref(), modified, asked.now) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => {
+                // A tag says more than a date, and is enough (RFC 9110 section 15.4.5).
+                if let (None, Some(modified)) = (&tag, modified) {
+                    headers.insert(LAST_MODIFIED, modified.to_header_value());
+                }
+                return Ok(build(StatusCode::NOT_MODIFIED, headers, Body::empty()));
+            }
+            Verdict::Failed => return Ok(status_page(StatusCode::PRECONDITION_FAILED)),
+        }
+    }
+    if let Some(modified) = modified {
+        headers.insert(LAST_MODIFIED, modified.to_header_value());
+    }
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    let wants_part = is_ok
+        && asked.method == Method::GET
+        && stored.length > 0
+        && range_counts(asked.headers, tag.as_ref(), modified, asked.now);
+    let outcome = match Range::from_headers(asked.headers) {
+        Some(range) if wants_part => range.within(stored.length),
+        _ => Outcome::Whole,
+    };
+    if is_ok {
+        headers.insert(ACCEPT_RANGES, BYTES);
+    }
+    match outcome {
+        Outcome::Unsatisfiable => {
+            let mut response = status_page(StatusCode::RANGE_NOT_SATISFIABLE);
+            let range = ContentRange::unsatisfied(stored.length).to_header_value();
+            response.headers_mut().insert(CONTENT_RANGE, range);
+            Ok(response)
+        }
+        Outcome::Satisfiable(ranges) if ranges.len() == 1 => {
+            let range = ContentRange::new(ranges[0], stored.length).to_header_value();
+            headers.insert(CONTENT_RANGE, range);
+            headers.insert(CONTENT_TYPE, content_type);
+            headers.insert(CONTENT_LENGTH, ranges[0].bytes().into());
+            let body = part(asked, &stored, ranges[0].first(), ranges[0].bytes())?;
+            Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
+        }
+        Outcome::Satisfiable(ranges) if ranges.len() <= MAX_PARTS => {
+            let parts = Multipart::new(&ranges, &content_type, stored.length);
+            headers.insert(CONTENT_TYPE, parts.content_type());
+            headers.insert(CONTENT_LENGTH, parts.length().into());
+            let body = several(&stored, parts);
+            Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
+        }
+        _ => {
+            headers.insert(CONTENT_TYPE, content_type);
+            headers.insert(CONTENT_LENGTH, stored.length.into());
+            let body = part(asked, &stored, 0, stored.length)?;
+            Ok(build(status, headers, body))
+        }
+    }
+}
+
+/// The body of one part of a file; none for HEAD.
+fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Result<Body> {
+    if asked.method == Method::HEAD || length == 0 {
+        return Ok(Body::empty());
+    }
+    match &stored.content {
+        Content::Memory(bytes) => Ok(Body::from(slice(bytes, start, length))),
+        Content::File(file) => {
+            let part = file.part(start, length);
+            let body = match usize::try_from(length) {
+                Ok(size) if size <= SMALL => Body::from(read_whole(file, start, size, asked.wait)?),
+                _ => Body::new(FileBody::new(
+                    file.clone(),
+                    [Segment::File { start, length }],
+                )),
+            };
+            Ok(body.with_file(part))
+        }
+    }
+}
+
+/// The body of several parts of a file.
+fn several(stored: &Stored, parts: Multipart) -> Body {
+    match &stored.content {
+        Content::File(file) => Body::new(FileBody::new(file.clone(), parts.into_segments())),
+        Content::Memory(bytes) => {
+            let mut whole = Vec::new();
+            for segment in parts.into_segments() {
+                match segment {
+                    Segment::Bytes(bytes) => whole.extend_from_slice(&bytes),
+                    Segment::File { start, length } => {
+                        whole.extend_from_slice(&slice(bytes, start, length));
+                    }
+                }
+            }
+            Body::from(whole)
+        }
+    }
+}
+
+/// The bytes of a range that lies within `bytes`.
+fn slice(bytes: &Bytes, start: u64, length: u64) -> Bytes {
+    let place = |at: u64| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
+    bytes.slice(place(start)..place(start.saturating_add(length)))
+}
+
+fn build(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A line of text that says what the status says.
+pub(crate) fn status_page(status: StatusCode) -> Response {
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let text = format!("{} {reason}\n", status.as_u16());
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CONTENT_TYPE, TEXT);
+    headers.insert(CONTENT_LENGTH, text.len().into());
+    build(status, headers, Body::from(text))
+}
+
+/// `308 Permanent Redirect` to `location`.
+pub(crate) fn redirect(location: HeaderValue) -> Response {
+    let mut response = status_page(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+/// `204 No Content` with what may be asked.
+pub(crate) fn options() -> Response {
+    let mut response = build(StatusCode::NO_CONTENT, HeaderMap::new(), Body::empty());
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+/// `405 Method Not Allowed` with what may be asked.
+pub(crate) fn method_not_allowed() -> Response {
+    let mut response = status_page(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+/// Files up to this size are read whole before the answer, so that outer layers can look at them.
+const SMALL: usize = 64 * 1024;
+
+/// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
+const MAX_PARTS: usize = 8;
+
+const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

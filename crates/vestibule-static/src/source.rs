@@ -1,0 +1,178 @@
+//! Where files come from.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vestibule_core::Outline;
+use vestibule_fields::date::HttpDate;
+
+use crate::file_body::read_whole;
+use crate::open_file::OpenFile;
+
+/// A store of files by name.
+///
+/// A name is relative, in bytes, with `/` between its segments; the root's is empty. Names have been looked at before
+/// they come here: no segment is empty, `.` or `..`, holds `/`, `\` or control bytes, or is over 255 bytes long.
+///
+/// [`Directory`](crate::Directory) is the one for a folder on disk, [`Memory`](crate::Memory) the one for bytes at hand.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// Opens what is called `name`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `NotADirectory` and the like are a 404, `PermissionDenied` is a 403, others are a 500.
+    ///
+    /// `WouldBlock` says that the answer takes the disk: the same question comes again with [`Wait::Allowed`], from a
+    /// thread that may wait. A source that answers from memory need not look at `wait`.
+    fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry>;
+
+    /// What the directory called `name` holds, in any order; asked from a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
+        let _ = name;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tells the outline where the files are.
+    fn describe(&self, outline: &mut Outline) {
+        let _ = outline;
+    }
+}
+
+/// Whether a question to a [`Source`] may wait for a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The caller serves others too: answer at once, or with `WouldBlock`.
+    Never,
+    /// The caller has a thread of its own.
+    Allowed,
+}
+
+/// What stands under a name.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A file.
+    File(Stored),
+    /// A directory.
+    Directory,
+}
+
+/// One line of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name of the file in its directory, in bytes.
+    pub name: Vec<u8>,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// The length in bytes; 0 for directories.
+    pub length: u64,
+    /// When it was changed, if that is known.
+    pub modified: Option<HttpDate>,
+}
+
+/// A file: its bytes, and what tells it from its earlier self.
+#[derive(Clone)]
+pub struct Stored {
+    pub(crate) content: Content,
+    pub(crate) length: u64,
+    pub(crate) modified: Option<HttpDate>,
+    pub(crate) tag: Option<Arc<str>>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Content {
+    Memory(Bytes),
+    File(OpenFile),
+}
+
+impl Stored {
+    /// A file whose bytes are in memory, without validators.
+    ///
+    /// ```
+    /// use vestibule_static::Stored;
+    ///
+    /// assert_eq!(Stored::memory("hello").length(), 5);
+    /// ```
+    pub fn memory(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            length: bytes.len() as u64,
+            content: Content::Memory(bytes),
+            modified: None,
+            tag: None,
+        }
+    }
+
+    /// A regular file, opened from `path`. Its validators come from its size, its times and its inode.
+    ///
+    /// # Errors
+    ///
+    /// When the metadata cannot be read, and `NotFound` when it is not a regular file.
+    pub fn file(file: File, path: impl Into<Arc<Path>>) -> io::Result<Self> {
+        match OpenFile::new(file, path.into(), false)? {
+            Some(file) => Ok(Self::open(file)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(crate) fn open(file: OpenFile) -> Self {
+        let (modified, tag) = file.validators();
+        Self {
+            length: file.length(),
+            content: Content::File(file),
+            modified,
+            tag,
+        }
+    }
+
+    /// Says when the file was changed.
+    #[must_use]
+    pub fn modified(mut self, date: HttpDate) -> Self {
+        self.modified = Some(date);
+        self
+    }
+
+    /// Sets the strong entity tag, without its quotes: visible ASCII other than `"`. Another tag is no tag.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// The first bytes, at most `size`.
+    pub(crate) fn head(&self, size: usize, wait: Wait) -> io::Result<Bytes> {
+        let size = usize::try_from(self.length).map_or(size, |length| length.min(size));
+        match &self.content {
+            Content::Memory(bytes) => Ok(bytes.slice(..size)),
+            Content::File(file) => read_whole(file, 0, size, wait),
+        }
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = match &self.content {
+            Content::Memory(_) => "memory".to_owned(),
+            Content::File(file) => file.path().display().to_string(),
+        };
+        f.debug_struct("Stored")
+            .field("content", &content)
+            .field("length", &self.length)
+            .field("modified", &self.modified)
+            .field("tag", &self.tag)
+            .finish()
+    }
+}

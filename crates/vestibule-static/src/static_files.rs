@@ -1,0 +1,727 @@
+//! The app.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use vestibule_core::{
+    App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathView, Request, Response,
+};
+
+use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
+use crate::directory::{Directory, Symlinks};
+use crate::glob::Glob;
+use crate::listing::Listing;
+use crate::mime::is_compressible;
+use crate::name::Name;
+use crate::options::{self, Options, wants_page};
+use crate::redirect;
+use crate::respond::{self, Asked, Representation, respond, status_page};
+use crate::source::{Entry, Source, Stored, Wait};
+
+/// Answers with files.
+///
+/// | request | answer |
+/// |---|---|
+/// | GET of a file | 200, or by its conditions and ranges 206, 304, 412, 416 |
+/// | HEAD | the same headers, no body |
+/// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
+/// | what is not there, or is refused | 404, or the app given to [`or`](Self::or) |
+/// | a path that could be read in two ways | 400 (see [`PathView`]) |
+/// | a file that may not be read | 403 |
+/// | OPTIONS | 204 with `Allow` |
+/// | other methods | 405 with `Allow`, or the app given to [`or`](Self::or) |
+///
+/// Below a [`Mount`](vestibule_core::Mount) names are looked up after its prefix.
+///
+/// Reads `Accept-Encoding`, `If-Match`, `If-None-Match`, `If-Modified-Since`, `If-Unmodified-Since`, `If-Range` and
+/// `Range`. Writes `Content-Type`, `Content-Length`, `ETag`, `Last-Modified`, `Accept-Ranges`, `Content-Range`,
+/// `Content-Encoding`, `Vary`, `Cache-Control`, `Location`, `Allow` and `X-Content-Type-Options`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, Request};
+/// use vestibule_static::StaticFiles;
+///
+/// let app = StaticFiles::new(env!("CARGO_MANIFEST_DIR"));
+///
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/README.md".parse().unwrap();
+/// let response = app.call(request).await;
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.headers()["content-type"], "text/markdown; charset=utf-8");
+/// # }
+/// ```
+pub struct StaticFiles<S = Directory> {
+    files: Arc<Files<S>>,
+    or: Option<BoxApp>,
+}
+
+/// What may be needed on a thread of the blocking pool.
+#[derive(Clone)]
+struct Files<S> {
+    source: S,
+    options: Options,
+}
+
+impl StaticFiles {
+    /// Serves the files below the folder at `path`.
+    ///
+    /// If there is no such folder, nothing is found until there is one; [`try_new`](Self::try_new) says so at once.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::from_source(Directory::new(path))
+    }
+
+    /// Serves the files below the folder at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such folder, or it cannot be opened.
+    ///
+    /// ```
+    /// use vestibule_static::StaticFiles;
+    ///
+    /// assert!(StaticFiles::try_new(env!("CARGO_MANIFEST_DIR")).is_ok());
+    /// assert!(StaticFiles::try_new("no such folder").is_err());
+    /// ```
+    pub fn try_new(path: impl Into<PathBuf>) -> io::Result<Self> {
+        Ok(Self::from_source(Directory::open(path)?))
+    }
+
+    /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    #[must_use]
+    pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
+        let files = Arc::make_mut(&mut self.files);
+        files.source = files.source.clone().symlinks(symlinks);
+        self
+    }
+}
+
+impl<S: Source> StaticFiles<S> {
+    /// Serves the files of a store.
+    pub fn from_source(source: S) -> Self {
+        let options = Options::default();
+        Self {
+            files: Arc::new(Files { source, options }),
+            or: None,
+        }
+    }
+
+    /// Sends what is not found to another app: GET and HEAD of what is missing or refused, and all requests with other
+    /// methods, since files can only be read.
+    ///
+    /// The app gets the request as it came, its mount included.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::StaticFiles;
+    ///
+    /// async fn hello(_: Request) -> &'static str { "hello" }
+    ///
+    /// let app = StaticFiles::new(env!("CARGO_MANIFEST_DIR")).or(hello);
+    /// let response = app.call(Request::default()).await;
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "hello");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn or(mut self, app: impl App) -> Self {
+        self.or = Some(app.boxed());
+        self
+    }
+
+    /// Names the files that stand for their directory, the first that is there counts; `index.html` if it is not said,
+    /// none if the list is empty.
+    #[must_use]
+    pub fn index<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.options().index = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says whether files and folders are served whose names begin with a dot; `false` if it is not said. What is below
+    /// `/.well-known/` is always served (RFC 8615).
+    #[must_use]
+    pub fn dotfiles(mut self, are_served: bool) -> Self {
+        self.options().dotfiles = are_served;
+        self
+    }
+
+    /// Says whether `app.js.br`, `app.js.zst` and `app.js.gz` are sent in the place of `app.js` to clients that take them;
+    /// `false` if it is not said.
+    ///
+    /// Only types that shrink are looked at. A sidecar that is older than its file is ignored, and so is one in zstd that
+    /// browsers refuse (RFC 9659). Each sidecar has an entity tag and ranges of its own, and all answers for such types
+    /// say `Vary: Accept-Encoding`. Costs an attempt to open for each coding that the client likes better.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderValue;
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new()
+    ///     .with("app.js", Stored::memory("let a = 1"))
+    ///     .with("app.js.br", Stored::memory("(as brotli)"));
+    /// let app = StaticFiles::from_source(files).precompressed(true);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/app.js".parse().unwrap();
+    /// request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip, br"));
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["content-encoding"], "br");
+    /// assert_eq!(response.headers()["vary"], "accept-encoding");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn precompressed(mut self, are_sent: bool) -> Self {
+        self.options().precompressed = are_sent;
+        self
+    }
+
+    /// Says whether directories without an index file are listed; `false` if it is not said.
+    ///
+    /// The listing is a page that sorts by name, size and date without any script, or JSON to those who like it better
+    /// (`Accept: application/json`): `{"path":"/","entries":[{"name":"a.txt","type":"file","href":"./a.txt","size":10,
+    /// "modified":"1994-11-06T08:49:37Z"}]}`. What is refused is not listed. Directories are read in the blocking pool.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.txt", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files).listing(true);
+    /// let page = app.call(Request::default()).await.into_body().collect(9999).await.unwrap();
+    /// assert!(String::from_utf8_lossy(&page).contains("href=\"./a.txt\""));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn listing(mut self, is_made: bool) -> Self {
+        self.options().listing = is_made;
+        self
+    }
+
+    /// Says whether `/about` is answered with `about.html` when there is no `about`; `false` if it is not said.
+    #[must_use]
+    pub fn clean_urls(mut self, are_found: bool) -> Self {
+        self.options().clean_urls = are_found;
+        self
+    }
+
+    /// Answers navigation to what is not there with `page`, as single-page apps need it: GET and HEAD that say `text/html`
+    /// in `Accept` by name. Scripts, images and programs get their 404 still. Comes before the app given to
+    /// [`or`](Self::or). The answers say `Vary: Accept`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderValue;
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let app = StaticFiles::from_source(Memory::new().with("app.html", Stored::memory("<app>"))).spa("app.html");
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/users/7".parse().unwrap();
+    /// request.headers_mut().insert("accept", HeaderValue::from_static("text/html"));
+    /// assert_eq!(app.call(request).await.status(), 200);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/users/7.js".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn spa(mut self, page: impl Into<Cow<'static, str>>) -> Self {
+        self.options().spa = Some(page.into());
+        self
+    }
+
+    /// Sends `page` with each 404. It does nothing when there is an app given to [`or`](Self::or): the 404 is its own.
+    #[must_use]
+    pub fn not_found(mut self, page: impl Into<Cow<'static, str>>) -> Self {
+        self.options().not_found = Some(page.into());
+        self
+    }
+
+    /// Sets the media type of all files with an extension (without its dot; case does not count).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("clip.ts", Stored::memory("G"));
+    /// let app = StaticFiles::from_source(files).media_type("ts", "video/mp2t");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/clip.ts".parse().unwrap();
+    /// assert_eq!(app.call(request).await.headers()["content-type"], "video/mp2t");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `media_type` cannot stand in a header.
+    #[must_use]
+    pub fn media_type<V: TryInto<HeaderValue>>(mut self, extension: &str, media_type: V) -> Self {
+        let rule = (
+            extension.trim_start_matches('.').to_ascii_lowercase(),
+            options::value(media_type),
+        );
+        self.options().media_types.push(rule);
+        self
+    }
+
+    /// Sets `Cache-Control` on files whose names match a [`Glob`]; of several rules the last one that matches counts.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("index.html", Stored::memory("<p>"));
+    /// let app = StaticFiles::from_source(files).cache_control("*", "max-age=600").cache_control("*.html", "no-cache");
+    /// assert_eq!(app.call(Request::default()).await.headers()["cache-control"], "no-cache");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `value` cannot stand in a header.
+    #[must_use]
+    pub fn cache_control<V: TryInto<HeaderValue>>(mut self, pattern: &str, value: V) -> Self {
+        let rule = (Glob::new(pattern), options::value(value));
+        self.options().cache.push(rule);
+        self
+    }
+
+    /// Says whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`;
+    /// `false` if it is not said. See [`has_hashed_name`](crate::has_hashed_name); rules by name go first.
+    #[must_use]
+    pub fn hashed_names(mut self, are_immutable: bool) -> Self {
+        self.options().hashed_names = are_immutable;
+        self
+    }
+
+    /// Sets a header on files whose names match a [`Glob`], on 304 too. All rules that match apply, later ones over earlier
+    /// ones of the same header.
+    ///
+    /// # Panics
+    ///
+    /// When `name` is no header name, or `value` cannot stand in a header. The headers that describe the bytes and the
+    /// answer (`Content-Length`, `Content-Range`, `ETag` and so on) are not to be set here.
+    #[must_use]
+    pub fn header<V: TryInto<HeaderValue>>(mut self, pattern: &str, name: &str, value: V) -> Self {
+        let name: HeaderName = name.parse().expect("a header name is an RFC 9110 token");
+        assert!(!OURS.contains(&name), "{name} is set by StaticFiles itself");
+        let rule = (Glob::new(pattern), name, options::value(value));
+        self.options().headers.push(rule);
+        self
+    }
+
+    fn options(&mut self) -> &mut Options {
+        &mut Arc::make_mut(&mut self.files).options
+    }
+
+    /// The answer to a GET or HEAD; `None` when there is no such file and another app to ask.
+    async fn answer(&self, request: &Request) -> Option<Response> {
+        let view = match PathView::of(request) {
+            Ok(view) => view,
+            Err(error) => return Some(error.into_response()),
+        };
+        let asked = Asked {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            now: SystemTime::now().into(),
+            wait: Wait::Never,
+        };
+        let wanted = Wanted {
+            name: Name::of(&view, self.files.options.dotfiles),
+            has_slash: view.has_trailing_slash(),
+            is_last: self.or.is_none(),
+        };
+        let answer = match self.files.answer(&asked, &wanted) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.answer_in_pool(&asked, wanted.into_owned()).await
+            }
+            answer => answer,
+        };
+        answer.unwrap_or_else(|error| Some(fault(error)))
+    }
+
+    /// Starts again on a thread that may wait: one hand-over does all that remains.
+    async fn answer_in_pool(
+        &self,
+        asked: &Asked<'_>,
+        wanted: Wanted<'static>,
+    ) -> io::Result<Option<Response>> {
+        let wait = Wait::Allowed;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.files.answer(&Asked { wait, ..*asked }, &wanted);
+        };
+        let files = self.files.clone();
+        let (method, uri) = (asked.method.clone(), asked.uri.clone());
+        let (headers, now) = (asked.headers.clone(), asked.now);
+        let answer = runtime.spawn_blocking(move || {
+            let asked = Asked {
+                method: &method,
+                uri: &uri,
+                headers: &headers,
+                now,
+                wait,
+            };
+            files.answer(&asked, &wanted)
+        });
+        answer
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+}
+
+impl<S: Source> App for StaticFiles<S> {
+    async fn call(&self, request: Request) -> Response {
+        let is_head = request.method() == Method::HEAD;
+        if is_head || request.method() == Method::GET {
+            if let Some(response) = self.answer(&request).await {
+                return if is_head {
+                    without_bytes(response)
+                } else {
+                    response
+                };
+            }
+        }
+        match &self.or {
+            Some(app) => app.call(request).await,
+            // GET and HEAD have their answer by now.
+            None => match *request.method() {
+                Method::OPTIONS => respond::options(),
+                _ => respond::method_not_allowed(),
+            },
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        let Files { source, options } = &*self.files;
+        source.describe(outline);
+        options.describe(outline);
+        if let Some(app) = &self.or {
+            outline.mount("otherwise", app);
+        }
+    }
+}
+
+impl<S: Source> Files<S> {
+    /// The answer for a name; `None` when there is no such file and another app to ask.
+    fn answer(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
+        let found = match &wanted.name {
+            Some(name) => self.find(asked, name.as_bytes(), wanted.has_slash)?,
+            None => Found::Nothing,
+        };
+        match found {
+            Found::File(stored, name) => self.send(asked, stored, &name, Page::Itself).map(Some),
+            Found::Directory => match redirect::with_slash(asked.uri) {
+                Some(location) => Ok(Some(respond::redirect(location))),
+                None => self.answer_nothing(asked, wanted),
+            },
+            Found::Listing(name) => self.list(asked, name).map(Some),
+            Found::Nothing => self.answer_nothing(asked, wanted),
+        }
+    }
+
+    /// Answers with what is in a directory.
+    fn list(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Response> {
+        if asked.wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut entries = self.source.list(name)?;
+        entries.retain(|entry| Name::allows(&entry.name, self.options.dotfiles));
+        let listing = Listing { name, entries };
+        Ok(listing.respond(asked.headers, asked.uri.query()))
+    }
+
+    /// The answer where there is no file: a page that stands for it, a 404, or another app's.
+    fn answer_nothing(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &Wanted<'_>,
+    ) -> io::Result<Option<Response>> {
+        if let Some(page) = &self.options.spa {
+            // What was refused is not a page of the app.
+            if wanted.name.is_some() && wants_page(asked.headers) {
+                if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
+                    return self
+                        .send(asked, stored, page.as_bytes(), Page::App)
+                        .map(Some);
+                }
+            }
+        }
+        if !wanted.is_last {
+            return Ok(None);
+        }
+        if let Some(page) = &self.options.not_found {
+            if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
+                return self
+                    .send(asked, stored, page.as_bytes(), Page::NotFound)
+                    .map(Some);
+            }
+        }
+        Ok(Some(status_page(StatusCode::NOT_FOUND)))
+    }
+
+    /// Answers with the file called `name`, or with its best sidecar.
+    fn send(
+        &self,
+        asked: &Asked<'_>,
+        stored: Stored,
+        name: &[u8],
+        page: Page,
+    ) -> io::Result<Response> {
+        let mut file = Representation {
+            stored,
+            status: match page {
+                Page::Itself | Page::App => StatusCode::OK,
+                Page::NotFound => StatusCode::NOT_FOUND,
+            },
+            content_type: self.options.content_type(name),
+            encoding: None,
+            varies_by_coding: false,
+            varies_by_type: self.options.spa.is_some() && page != Page::Itself,
+            cache_control: self.options.cache_control(name),
+            extra: self.options.headers(name),
+        };
+        if self.options.precompressed {
+            self.encode(asked, &mut file, name)?;
+        }
+        respond(asked, file)
+    }
+
+    fn find<'n>(
+        &self,
+        asked: &Asked<'_>,
+        name: &'n [u8],
+        has_slash: bool,
+    ) -> io::Result<Found<'n>> {
+        match self.open(name, asked.wait)? {
+            Some(Entry::File(_)) if has_slash => Ok(Found::Nothing),
+            Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Borrowed(name))),
+            Some(Entry::Directory) => self.find_index(asked, name, has_slash),
+            None if self.options.clean_urls && !has_slash => self.find_page(asked, name),
+            None => Ok(Found::Nothing),
+        }
+    }
+
+    /// Looks for `about.html` where `about` was asked for.
+    fn find_page<'n>(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Found<'n>> {
+        let name = [name, b".html"].concat();
+        match self.open(&name, asked.wait)? {
+            Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Owned(name))),
+            _ => Ok(Found::Nothing),
+        }
+    }
+
+    fn find_index<'n>(
+        &self,
+        asked: &Asked<'_>,
+        name: &'n [u8],
+        has_slash: bool,
+    ) -> io::Result<Found<'n>> {
+        for index in &self.options.index {
+            let page = match name {
+                b"" => index.as_bytes().to_vec(),
+                _ => [name, index.as_bytes()].join(&b'/'),
+            };
+            match self.open(&page, asked.wait)? {
+                Some(Entry::File(_)) if !has_slash => return Ok(Found::Directory),
+                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(page))),
+                _ => {}
+            }
+        }
+        Ok(match (self.options.listing, has_slash) {
+            (true, true) => Found::Listing(name),
+            (true, false) => Found::Directory,
+            (false, _) => Found::Nothing,
+        })
+    }
+
+    /// Opens a name; `None` when there is nothing.
+    fn open(&self, name: &[u8], wait: Wait) -> io::Result<Option<Entry>> {
+        match self.source.open(name, wait) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the best sidecar in the place of `file`, if there is one.
+    fn encode(&self, asked: &Asked<'_>, file: &mut Representation, name: &[u8]) -> io::Result<()> {
+        if !file.content_type.to_str().is_ok_and(is_compressible) {
+            return Ok(());
+        }
+        file.varies_by_coding = true;
+        for coding in coding::wanted(asked.headers) {
+            let name = [name, coding.suffix().as_bytes()].concat();
+            let mut sidecar = match self.open(&name, asked.wait) {
+                Ok(Some(Entry::File(sidecar))) => sidecar,
+                Ok(_) => continue,
+                // One that may not be read is no reason to refuse the file.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(error) => return Err(error),
+            };
+            if !is_fresh(&sidecar, &file.stored) {
+                continue;
+            }
+            if coding == Coding::Zstd && !is_zstd_for_the_web(&sidecar.head(ZSTD_HEAD, asked.wait)?)
+            {
+                continue;
+            }
+            // Two codings of one file must not share a tag, whatever the store says.
+            sidecar.tag = match (&file.stored.tag, sidecar.tag) {
+                (Some(_), Some(tag)) => Some(format!("{tag}-{}", coding.token()).into()),
+                _ => None,
+            };
+            file.stored = sidecar;
+            file.encoding = Some(coding.token());
+            break;
+        }
+        Ok(())
+    }
+}
+
+/// What a path asks for.
+struct Wanted<'a> {
+    /// `None` for a name that no file may have.
+    name: Option<Name<'a>>,
+    has_slash: bool,
+    /// Whether there is no other app to ask.
+    is_last: bool,
+}
+
+impl Wanted<'_> {
+    fn into_owned(self) -> Wanted<'static> {
+        Wanted {
+            name: self.name.map(Name::into_owned),
+            ..self
+        }
+    }
+}
+
+/// As what a file is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    /// As what was asked for.
+    Itself,
+    /// As the page of a single-page app.
+    App,
+    /// As the page of a 404.
+    NotFound,
+}
+
+/// What a name stands for.
+enum Found<'n> {
+    /// A file, and the name that its type is told from.
+    File(Stored, Cow<'n, [u8]>),
+    /// A directory that has a page, named without its slash.
+    Directory,
+    /// A directory that is to be listed.
+    Listing(&'n [u8]),
+    Nothing,
+}
+
+/// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
+fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
+    let is_later = match (sidecar.modified, file.modified) {
+        (Some(sidecar), Some(file)) => sidecar >= file,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    is_later && sidecar.length > 0
+}
+
+/// Whether an error of opening says that there is no such file, or none that may be served.
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        // A link that leads out or in circles, a socket, a device that is not there.
+        let missing = [
+            Errno::XDEV,
+            Errno::LOOP,
+            Errno::NXIO,
+            Errno::NODEV,
+            Errno::NAMETOOLONG,
+            Errno::ILSEQ,
+        ];
+        if Errno::from_io_error(error).is_some_and(|errno| missing.contains(&errno)) {
+            return true;
+        }
+    }
+    matches!(
+        error.kind(),
+        NotFound | NotADirectory | InvalidFilename | InvalidInput
+    )
+}
+
+/// The answer when a file is there and cannot be sent: 403, 503 when there are too many open files, else 500.
+fn fault(error: io::Error) -> Response {
+    #[cfg(unix)]
+    let is_overload = {
+        use rustix::io::Errno;
+        let errno = Errno::from_io_error(&error);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+    };
+    #[cfg(not(unix))]
+    let is_overload = false;
+    let failure = match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::new(error).status(StatusCode::FORBIDDEN),
+        _ if is_overload => Failure::new(error).kind(FailureKind::Overload),
+        _ => Failure::new(error),
+    };
+    failure.layer("StaticFiles").into_response()
+}
+
+/// The answer to HEAD: as to GET, without the bytes.
+fn without_bytes(response: Response) -> Response {
+    response.map(vestibule_core::Body::without_bytes)
+}
+
+impl<S> Clone for StaticFiles<S> {
+    fn clone(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            or: self.or.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticFiles")
+            .field("source", &self.files.source)
+            .field("options", &self.files.options)
+            .field("or", &self.or)
+            .finish()
+    }
+}
+
+/// What rules by name must not set, since it is told from the file and the request.
+const OURS: [HeaderName; 10] = [
+    ACCEPT_RANGES,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    ETAG,
+    LAST_MODIFIED,
+    TRANSFER_ENCODING,
+    VARY,
+];

@@ -1,0 +1,12 @@
+//! Requests to a folder and what comes back, without sockets.
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
+mod basics;
+mod changing;
+mod codings;
+mod cold;
+mod comforts;
+mod listings;
+mod ranges;
+mod safety;
+mod support;

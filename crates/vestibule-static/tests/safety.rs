@@ -1,0 +1,180 @@
+//! What must not be served, and what must not hang.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use vestibule_static::{StaticFiles, Symlinks};
+
+use crate::support::{Folder, ask, status};
+
+/// A root with a secret beside it.
+fn site() -> (Folder, StaticFiles) {
+    let folder = Folder::new();
+    folder.file("secret.txt", "SECRET");
+    folder.file("www2/secret.txt", "SECRET");
+    folder.file("www/a.txt", "a");
+    folder.file("www/sub/index.html", "sub");
+    folder.file("www/.env", "SECRET");
+    folder.file("www/.git/config", "SECRET");
+    folder.file("www/sub/.hidden/x", "SECRET");
+    let app = StaticFiles::new(folder.path().join("www"));
+    (folder, app)
+}
+
+#[tokio::test]
+async fn nothing_leads_out() {
+    let (_folder, app) = site();
+    let cases = [
+        ("/../secret.txt", 400),
+        ("/%2e%2e/secret.txt", 400),
+        ("/.%2e/secret.txt", 400),
+        ("/%2E./secret.txt", 400),
+        ("/sub/../../secret.txt", 400),
+        ("/..%2fsecret.txt", 404),
+        ("/..%2Fsecret.txt", 404),
+        ("/%2e%2e%2fsecret.txt", 404),
+        ("/..%5csecret.txt", 404),
+        ("/..%255csecret.txt", 404),
+        ("/%252e%252e/secret.txt", 404),
+        ("/%c0%ae%c0%ae/secret.txt", 404),
+        ("/%c0%af../secret.txt", 404),
+        ("/..%c0%afsecret.txt", 404),
+        ("/%u002e%u002e/secret.txt", 400),
+        ("/..;/secret.txt", 404),
+        ("/.../secret.txt", 404),
+        ("/./a.txt", 400),
+        ("//a.txt", 400),
+        ("//sub", 400),
+        ("/sub//index.html", 400),
+        ("/a.txt%00", 400),
+        ("/a.txt%00.png", 400),
+        ("/a.txt%0a", 404),
+        ("/a.txt%20", 404),
+        ("/%2Fetc%2Fpasswd", 404),
+        ("/../www2/secret.txt", 400),
+        ("/%", 400),
+        ("/%zz", 400),
+        ("/.env", 404),
+        ("/%2eenv", 404),
+        ("/.git/config", 404),
+        ("/.git", 404),
+        ("/.git/", 404),
+        ("/sub/.hidden/x", 404),
+        ("/.well-known/../.env", 400),
+    ];
+    for (path, want) in cases {
+        let answer = ask(&app, &format!("GET {path}"), &[]).await;
+        assert_eq!(answer.status, want, "{path}");
+        assert!(!answer.text().contains("SECRET"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn tower_http_gives_500_for_long_names() {
+    let (_folder, app) = site();
+    for length in [255, 256, 300, 1000, 5000] {
+        assert_eq!(
+            status(&app, &format!("GET /{}", "a".repeat(length)), &[]).await,
+            404
+        );
+        assert_eq!(
+            status(&app, &format!("GET /{}/", "a".repeat(length)), &[]).await,
+            404
+        );
+    }
+    assert_eq!(
+        status(&app, &format!("GET {}", "/aaaa".repeat(1000)), &[]).await,
+        404
+    );
+}
+
+#[tokio::test]
+async fn links() {
+    let (folder, app) = site();
+    let www = folder.path().join("www");
+    symlink("a.txt", www.join("near")).unwrap();
+    symlink("../a.txt", www.join("sub/up")).unwrap();
+    symlink("sub", www.join("folder")).unwrap();
+    symlink("../secret.txt", www.join("out")).unwrap();
+    symlink("../../secret.txt", www.join("sub/out")).unwrap();
+    symlink("..", www.join("up")).unwrap();
+    symlink(folder.path().join("secret.txt"), www.join("absolute")).unwrap();
+    symlink(www.join("a.txt"), www.join("absolute-inside")).unwrap();
+    symlink("loop", www.join("loop")).unwrap();
+    symlink("nowhere", www.join("dangling")).unwrap();
+    symlink("/proc/self/root", www.join("magic")).unwrap();
+    let deny = StaticFiles::new(&www).symlinks(Symlinks::Deny);
+    let follow = StaticFiles::new(&www).symlinks(Symlinks::Follow);
+    // By policy: deny, beneath, follow.
+    let cases = [
+        ("/a.txt", [200, 200, 200]),
+        ("/near", [404, 200, 200]),
+        ("/sub/up", [404, 200, 200]),
+        ("/folder/index.html", [404, 200, 200]),
+        ("/folder", [404, 308, 308]),
+        ("/out", [404, 404, 200]),
+        ("/sub/out", [404, 404, 200]),
+        ("/up/secret.txt", [404, 404, 200]),
+        ("/up/www/a.txt", [404, 404, 200]),
+        ("/absolute", [404, 404, 200]),
+        ("/absolute-inside", [404, 404, 200]),
+        ("/loop", [404, 404, 404]),
+        ("/dangling", [404, 404, 404]),
+        ("/magic/etc/passwd", [404, 404, 404]),
+    ];
+    for (path, wants) in cases {
+        let line = format!("GET {path}");
+        for (app, want) in [&deny, &app, &follow].into_iter().zip(wants) {
+            assert_eq!(status(app, &line, &[]).await, want, "{path} {app:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_regular_files_are_opened() {
+    let (folder, app) = site();
+    let www = folder.path().join("www");
+    assert!(
+        Command::new("mkfifo")
+            .arg(www.join("fifo"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let _socket = UnixListener::bind(www.join("socket")).unwrap();
+    // Were one of them waited for, this would never end.
+    for path in ["/fifo", "/socket"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(
+                status(&app, &format!("{method} {path}"), &[]).await,
+                404,
+                "{path}"
+            );
+        }
+    }
+    let follow = StaticFiles::new("/dev").symlinks(Symlinks::Follow);
+    assert_eq!(status(&follow, "GET /null", &[]).await, 404);
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_403() {
+    let (folder, app) = site();
+    let path = folder.file("www/locked.txt", "locked");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root may read everything, and then there is nothing to see.
+    let want = if fs::read(&path).is_ok() { 200 } else { 403 };
+    assert_eq!(status(&app, "GET /locked.txt", &[]).await, want);
+}
+
+#[tokio::test]
+async fn names_that_are_not_utf8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let (folder, app) = site();
+    let name = OsStr::from_bytes(b"\xff\xe4.txt");
+    if fs::write(folder.path().join("www").join(name), "latin").is_ok() {
+        assert_eq!(ask(&app, "GET /%ff%e4.txt", &[]).await.text(), "latin");
+    }
+}
