@@ -133,6 +133,11 @@ impl Exchange {
         pair.is_in_call = true;
     }
 
+    /// The outer call is over: answered, dropped, or panicked.
+    pub(crate) fn outer_left(&self) {
+        lock(&self.pair).is_in_call = false;
+    }
+
     pub(crate) fn inner_called(&self, request: &Request) {
         if self.flow(Direction::Request).was_source_polled() && !self.buffers() {
             let detail = "it was read before the app was called".to_owned();
@@ -158,7 +163,6 @@ impl Exchange {
     pub(crate) fn outer_answered(&self, response: &Response, has_marker: bool) {
         let inner = {
             let mut pair = lock(&self.pair);
-            pair.is_in_call = false;
             pair.outer = Some(response.status());
             pair.inner
         };

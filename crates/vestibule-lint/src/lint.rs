@@ -184,7 +184,7 @@ impl<A: App> Lint<A> {
     async fn answer(&self, request: Request, exchange: &Exchange) -> Response {
         let mut guard = Guard {
             exchange,
-            side: self.place.callee(),
+            place: self.place,
             is_running: false,
         };
         // The request moves in here, so that a panic before the first await is seen as well.
@@ -288,18 +288,22 @@ impl Place {
     }
 }
 
-/// Sees an app that panics.
+/// Sees an app that panics, and a call that is over, answered or not.
 struct Guard<'a> {
     exchange: &'a Exchange,
-    side: Side,
+    place: Place,
     is_running: bool,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        if self.place == Place::Outer {
+            self.exchange.outer_left();
+        }
         if self.is_running {
+            let detail = "`call` panicked".to_owned();
             self.exchange
-                .report(&CALL_PANICS, self.side, "`call` panicked".to_owned());
+                .report(&CALL_PANICS, self.place.callee(), detail);
         }
     }
 }
