@@ -15,10 +15,14 @@ use crate::request::{Asked, REQUEST_RULES};
 use crate::response::RESPONSE_RULES;
 use crate::rule::{Rule, named_rules};
 use crate::violation::{Side, Violation};
+use crate::waker::WakeCheck;
 
 named_rules! { CALL_RULES = [
     CALL_PANICS = "app-does-not-panic", "Vestibule, section 1",
     "An app that cannot do its work answers so; it does not panic.";
+
+    WILL_BE_WOKEN = "pending-will-be-woken", "Rust, Future::poll",
+    "A call or a body that is pending has kept its waker, or used it: else nobody polls it again.";
 ]}
 
 /// Checks that the app inside, and what calls it, keep the contract.
@@ -187,12 +191,17 @@ impl<A: App> Lint<A> {
             place: self.place,
             is_running: false,
         };
+        let wakes = WakeCheck::new();
         // The request moves in here, so that a panic before the first await is seen as well.
         let mut answer = pin!(async move { self.app.call(request).await });
         poll_fn(|cx| {
             guard.is_running = true;
-            let polled = answer.as_mut().poll(cx);
+            let (polled, is_lost) = wakes.poll(cx, |cx| answer.as_mut().poll(cx));
             guard.is_running = false;
+            if is_lost {
+                let detail = "`call` waits for nothing".to_owned();
+                exchange.report(&WILL_BE_WOKEN, self.place.callee(), detail);
+            }
             polled
         })
         .await
