@@ -30,7 +30,7 @@ pub use file::FilePart;
 ///
 /// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
 /// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
-/// ([`Panicked`]). An empty body and one that is whole in memory need no allocation.
+/// ([`Panicked`](crate::Panicked)). An empty body and one that is whole in memory need no allocation.
 ///
 /// ```
 /// use vestibule_core::Body;
