@@ -6,6 +6,7 @@ mod changing;
 mod codings;
 mod cold;
 mod comforts;
+mod indexed;
 mod listings;
 mod ranges;
 mod safety;
