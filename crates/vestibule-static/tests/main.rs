@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
 mod basics;
+mod cases;
 mod changing;
 mod codings;
 mod cold;
@@ -11,3 +12,4 @@ mod listings;
 mod ranges;
 mod safety;
 mod support;
+mod traversal;
