@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "socket-activation")]
+mod activation;
 mod connection;
 mod detect;
 mod drain;
@@ -7,6 +9,8 @@ mod guard;
 mod incoming;
 mod io;
 mod listen;
+#[cfg(unix)]
+mod notify;
 mod outgoing;
 mod server;
 mod vitals;

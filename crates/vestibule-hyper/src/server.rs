@@ -16,6 +16,8 @@ use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
 use crate::io::Socket;
 use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
+#[cfg(unix)]
+use crate::notify::{READY, STOPPING, notify};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -315,14 +317,22 @@ impl<A: App> Bound<A> {
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up. A second signal ends it at once.
     ///
+    /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
+    /// connections are accepted, and `STOPPING=1` when the drain begins.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
     pub async fn run(self) -> io::Result<Drained> {
         let mut signals = StopSignals::listen()?;
         let mut more = StopSignals::listen()?;
+        // The sockets listen already: what connects from now on is served.
+        #[cfg(unix)]
+        notify(READY);
         let first = async move {
             signals.next().await;
+            #[cfg(unix)]
+            notify(STOPPING);
             tracing::info!(target: "vestibule", "draining; a second signal ends at once");
         };
         let second = async move {
