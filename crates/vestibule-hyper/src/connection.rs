@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
@@ -22,6 +24,7 @@ use crate::guard;
 use crate::incoming::{RequestBodyError, receive};
 use crate::io::{Io, Socket};
 use crate::outgoing::{Asked, Outgoing, prepare};
+use crate::proxy;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
@@ -55,31 +58,50 @@ impl<A: App> Service<A> {
         watch: Watch,
     ) {
         let address = peer.address().clone();
-        let vitals = Arc::new(Vitals::new());
-        let io = Io::new(socket, vitals.clone(), place);
-        if let Err(error) = self.converse(io, vitals, peer, watch).await {
+        if let Err(error) = self.converse(socket, peer, place, watch).await {
             tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             );
         }
     }
 
+    /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
+    async fn greet(&self, mut socket: Socket, mut peer: Peer) -> io::Result<Greeted> {
+        if self.limits.is_proxy(peer.address()) {
+            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+        }
+        let vitals = Arc::new(Vitals::new());
+        let mut io = Io::new(socket, vitals.clone());
+        let protocol = detect(&mut io).await?;
+        Ok(Greeted {
+            io,
+            vitals,
+            peer,
+            protocol,
+        })
+    }
+
     async fn converse(
         self: Arc<Self>,
-        mut io: Io,
-        vitals: Arc<Vitals>,
+        socket: Socket,
         peer: Peer,
+        place: Option<OwnedSemaphorePermit>,
         mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let told = tokio::time::timeout(self.limits.first_byte_timeout, detect(&mut io));
-        let last_call = self.last_call(&mut watch);
-        let protocol = match race(told, last_call).await {
-            First::Left(told) => match told.map_err(|_| "no request in time")?? {
-                Some(protocol) => protocol,
-                None => return Ok(()),
-            },
+        let greeted = timeout(self.limits.first_byte_timeout, self.greet(socket, peer));
+        let Greeted {
+            mut io,
+            vitals,
+            peer,
+            protocol,
+        } = match race(greeted, self.last_call(&mut watch)).await {
+            First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
         };
+        let Some(protocol) = protocol else {
+            return Ok(());
+        };
+        io.keep(place);
         vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
             vitals.make_last();
@@ -222,6 +244,15 @@ impl<A: App> Service<A> {
         watch.draining().await;
         tokio::time::sleep(self.limits.lame_duck).await;
     }
+}
+
+/// A connection whose first request is about to be read.
+struct Greeted {
+    io: Io,
+    vitals: Arc<Vitals>,
+    peer: Peer,
+    /// `None`: the client has closed without a byte.
+    protocol: Option<Protocol>,
 }
 
 /// A response as hyper writes it.

@@ -37,7 +37,7 @@ pub(crate) struct Io {
     has_ended: bool,
     lingering: Option<Lingering>,
     /// The place among the server's connections; an upgraded one keeps it.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The bytes that were read to tell the protocol; hyper reads them first.
@@ -58,11 +58,7 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(
-        socket: Socket,
-        vitals: Arc<Vitals>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
         Self {
             socket,
             ahead: Ahead {
@@ -73,8 +69,13 @@ impl Io {
             vitals,
             has_ended: false,
             lingering: None,
-            _place: place,
+            place: None,
         }
+    }
+
+    /// Keeps a place among the server's connections until the socket is closed.
+    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
     }
 
     /// What has been read ahead so far.

@@ -12,6 +12,7 @@ mod listen;
 #[cfg(unix)]
 mod notify;
 mod outgoing;
+mod proxy;
 mod server;
 mod vitals;
 

@@ -68,7 +68,7 @@ pub struct Server<A> {
 }
 
 /// What a connection may take; the defaults trip no honest client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
@@ -86,10 +86,19 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    /// Which peers speak for others.
+    proxies: Option<Arc<Trust>>,
 }
+
+type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// Whether a peer has to say for whom it speaks.
+    pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
+        self.proxies.as_ref().is_some_and(|trust| trust(peer))
+    }
 }
 
 impl Default for Limits {
@@ -110,6 +119,7 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            proxies: None,
         }
     }
 }
@@ -227,6 +237,29 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
+    /// balancers that pass connections on. Requests have the client's addresses in their
+    /// [`Peer`] then.
+    ///
+    /// From a trusted peer the header has to come, or the connection is closed. From all others it
+    /// is not read, and a client that sends one gets a 400.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Request};
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    /// # drop(server);
+    /// ```
+    pub fn proxy_protocol(
+        mut self,
+        trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.proxies = Some(Arc::new(trust));
+        self
+    }
+
     /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
     ///
     /// A request that was on its way when the drain began is answered, with `Connection: close`;
@@ -278,9 +311,7 @@ impl<A: App> Server<A> {
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").finish_non_exhaustive()
     }
 }
 
