@@ -14,6 +14,8 @@ mod notify;
 mod outgoing;
 mod proxy;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 mod vitals;
 
 pub use drain::{Drained, Shutdown};
@@ -21,3 +23,5 @@ pub use guard::Refused;
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};
 pub use server::{Bound, Server, serve};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError, TlsInfo};

@@ -30,6 +30,8 @@ use crate::io::Socket;
 pub struct Bind {
     source: Source,
     options: Options,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
 }
 
 /// How a socket is made; for one that is made already they come too late.
@@ -49,6 +51,8 @@ impl Bind {
                 reuse_port: false,
                 mode: None,
             },
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -176,11 +180,21 @@ impl From<BindError> for io::Error {
     }
 }
 
+/// A connection that was taken, and what its listener wants of it.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
     /// The file of a unix socket that we made: it goes when we do.
     #[cfg(unix)]
     _file: Option<SocketFile>,
@@ -207,7 +221,16 @@ impl Listener {
             #[cfg(unix)]
             Source::StdUnix(listener) => ("a listener".to_owned(), Self::std_unix(listener)),
         };
-        opened.map_err(|error| BindError { address, error })
+        match opened {
+            #[cfg(feature = "tls")]
+            Ok(listener) => Ok(Self {
+                tls: bind.tls,
+                ..listener
+            }),
+            #[cfg(not(feature = "tls"))]
+            Ok(listener) => Ok(listener),
+            Err(error) => Err(BindError { address, error }),
+        }
     }
 
     /// Where it listens; the port is the real one.
@@ -246,6 +269,8 @@ impl Listener {
         Ok(Self {
             address: Address::Tcp(listener.local_addr()?),
             socket: Listening::Tcp(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
             #[cfg(unix)]
             _file: None,
         })
@@ -257,7 +282,16 @@ impl Listener {
     }
 
     /// Waits for the next connection.
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        self.poll_socket(cx).map_ok(|(socket, peer)| Accepted {
+            socket,
+            peer,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         match &self.socket {
             Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
                 // Small writes go out at once; a connection that is gone already says so later.
@@ -302,6 +336,8 @@ impl Listener {
         Ok(Self {
             address: Address::Unix(path),
             socket: Listening::Unix(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
             _file: file,
         })
     }

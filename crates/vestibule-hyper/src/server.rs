@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use vestibule_core::{Address, App, Peer};
+use vestibule_core::{Address, App};
 
 use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
-use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
+use crate::listen::{Accepted, Backoff, Bind, BindError, Listener, max_connections};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
 
@@ -239,7 +238,7 @@ impl<A: App> Server<A> {
 
     /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
     /// balancers that pass connections on. Requests have the client's addresses in their
-    /// [`Peer`] then.
+    /// [`Peer`](vestibule_core::Peer) then.
     ///
     /// From a trusted peer the header has to come, or the connection is closed. From all others it
     /// is not read, and a client that sends one gets a 400.
@@ -370,6 +369,8 @@ impl<A: App> Bound<A> {
             more.next().await;
             more.next().await;
         };
+        #[cfg(all(feature = "tls", unix))]
+        let _reloads = reload_at_hangup(&self.listeners)?;
         Ok(self.run_with(first, second).await)
     }
 
@@ -429,6 +430,48 @@ impl<A> fmt::Debug for Bound<A> {
     }
 }
 
+/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
+#[cfg(all(feature = "tls", unix))]
+fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let mut hangups = signal(SignalKind::hangup())?;
+    let task = tokio::spawn(async move {
+        while !all.is_empty() {
+            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            for tls in &all {
+                let reloaded = match told {
+                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Right(()) => tls.reload_if_changed(),
+                };
+                match reloaded {
+                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(
+                        target: "vestibule", "certificates stay as they were: {error}"
+                    ),
+                }
+            }
+        }
+    });
+    Ok(AbortOnDrop(task))
+}
+
+/// A task that ends with whoever started it.
+#[cfg(all(feature = "tls", unix))]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(all(feature = "tls", unix))]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How often the files of certificates are looked at.
+#[cfg(all(feature = "tls", unix))]
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Takes connections until the server drains; those that wait in the queue then are still taken.
 async fn accept_all<A: App>(
     listener: Listener,
@@ -438,7 +481,7 @@ async fn accept_all<A: App>(
 ) {
     let mut backoff = Backoff::default();
     let connections = watch.clone();
-    let start = |accepted: (Socket, Peer), place| {
+    let start = |accepted: Accepted, place| {
         tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
     };
     loop {
