@@ -528,6 +528,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_held_body_that_may_have_more_does_not_say_that_it_ends() {
+        let mut body = script(vec![data("abc"), data("d")]).with_length(3);
+        body.frame().await;
+        assert!(!body.is_end_stream());
+        assert!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap_err()
+                .is::<LengthMismatch>()
+        );
+    }
+
+    #[tokio::test]
     async fn a_held_body_is_complete_at_its_length() {
         // A server stops reading when it has as many bytes as it announced.
         let heard = Heard::default();
