@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod accept;
 #[cfg(feature = "socket-activation")]
 mod activation;
 mod connection;

@@ -207,7 +207,67 @@ enum Listening {
     Unix(UnixListener),
 }
 
+/// A copy of a socket that listens, for another runtime.
+pub(crate) struct Detached {
+    socket: StdListening,
+    address: Address,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::Tls>,
+}
+
+enum StdListening {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Detached {
+    /// Has to be called in the runtime that it is for.
+    pub(crate) fn attach(self) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: match self.socket {
+                StdListening::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+                #[cfg(unix)]
+                StdListening::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
+            },
+            address: self.address,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+            #[cfg(unix)]
+            _file: None,
+        })
+    }
+}
+
 impl Listener {
+    /// A copy that shares the queue of connections.
+    #[cfg(unix)]
+    pub(crate) fn detach(&self) -> io::Result<Detached> {
+        use std::os::fd::AsFd;
+        Ok(Detached {
+            socket: match &self.socket {
+                Listening::Tcp(it) => StdListening::Tcp(it.as_fd().try_clone_to_owned()?.into()),
+                Listening::Unix(it) => StdListening::Unix(it.as_fd().try_clone_to_owned()?.into()),
+            },
+            address: self.address.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    /// A copy that shares the queue of connections.
+    #[cfg(windows)]
+    pub(crate) fn detach(&self) -> io::Result<Detached> {
+        use std::os::windows::io::AsSocket;
+        let Listening::Tcp(socket) = &self.socket;
+        Ok(Detached {
+            socket: StdListening::Tcp(socket.as_socket().try_clone_to_owned()?.into()),
+            address: self.address.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
     pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
         let (address, opened) = match bind.source {
             Source::Text(text) => {

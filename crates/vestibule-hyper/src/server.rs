@@ -1,20 +1,19 @@
 //! The server: an app, its limits, the places where it listens, and its end.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
 use vestibule_core::{Address, App};
 
+use crate::accept::{Accept, Workers};
 use crate::connection::Service;
-use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
-use crate::listen::{Accepted, Backoff, Bind, BindError, Listener, max_connections};
+use crate::drain::{Drain, Drained, First, StopSignals, race};
+use crate::listen::{Bind, BindError, Listener, max_connections};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
 
@@ -85,6 +84,8 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    /// How many threads with runtimes of their own, or 0.
+    pub(crate) workers: usize,
     /// Which peers speak for others.
     proxies: Option<Arc<Trust>>,
 }
@@ -118,6 +119,7 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            workers: 0,
             proxies: None,
         }
     }
@@ -269,6 +271,18 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Serves on so many threads, each with a runtime of its own, instead of the runtime that the
+    /// server runs in: 0.
+    ///
+    /// A connection stays on the thread that took it, so nothing moves between cores; but nothing
+    /// helps a thread that is busy. Take it for many quick requests, with as many threads as cores;
+    /// leave it where requests differ much in what they cost. In such an app `tokio::spawn` stays
+    /// on the same thread, and `block_in_place` panics.
+    pub const fn workers(mut self, threads: usize) -> Self {
+        self.limits.workers = threads;
+        self
+    }
+
     /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
     /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
     /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
@@ -389,28 +403,32 @@ impl<A: App> Bound<A> {
     ) -> Drained {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
+        let workers = self.service.limits().workers;
         let mut now = pin!(now);
         // A listener that waits for a connection holds a place for it: all but one get an extra.
-        let extra = self.listeners.len().saturating_sub(1);
+        let extra = (self.listeners.len() * workers.max(1)).saturating_sub(1);
         let places = self.service.limits().max_connections.map(|most| {
             let most = most.max(1).saturating_add(extra);
             Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
         });
-        let mut accepting = Vec::new();
-        for listener in self.listeners {
+        for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
-            let (service, places) = (self.service.clone(), places.clone());
-            let accept = accept_all(listener, service, places, drain.watch());
-            accepting.push(tokio::spawn(accept));
         }
+        let accept = Accept {
+            service: self.service,
+            places,
+            watch: drain.watch(),
+        };
+        let workers = match workers {
+            0 => Workers::here(self.listeners, accept),
+            count => Workers::start(count, self.listeners, accept),
+        };
         if let First::Right(()) = race(stop, now.as_mut()).await {
             return Drained::default();
         }
         drain.begin();
-        for task in accepting {
-            // It does nothing that can panic; if it did, there is nothing to wait for.
-            let _ = task.await;
-        }
+        // What it holds keeps their runtimes until the last connection has ended.
+        let _workers = workers.accepted().await;
         let drained = drain.finish(limit, now).await;
         if drained.aborted > 0 {
             tracing::warn!(
@@ -471,48 +489,3 @@ impl Drop for AbortOnDrop {
 /// How often the files of certificates are looked at.
 #[cfg(all(feature = "tls", unix))]
 const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(
-    listener: Listener,
-    service: Arc<Service<A>>,
-    places: Option<Arc<Semaphore>>,
-    mut watch: Watch,
-) {
-    let mut backoff = Backoff::default();
-    let connections = watch.clone();
-    let start = |accepted: Accepted, place| {
-        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
-    };
-    loop {
-        let accepted = async {
-            // Without a free place the connection waits in the kernel's queue.
-            let place = take_place(places.as_ref()).await;
-            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
-        };
-        let wait = match race(accepted, watch.draining()).await {
-            First::Left((Ok(accepted), place)) => {
-                backoff.reset();
-                start(accepted, place);
-                continue;
-            }
-            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
-            First::Right(()) => break,
-        };
-        if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
-            break;
-        }
-    }
-    poll_fn(|cx| {
-        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted, None);
-        }
-        Poll::Ready(())
-    })
-    .await;
-}
-
-async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
-    // It is never closed.
-    places?.clone().acquire_owned().await.ok()
-}

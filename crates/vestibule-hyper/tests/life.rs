@@ -334,6 +334,49 @@ async fn a_server_that_is_dropped_ends_everything() {
     .await;
 }
 
+#[tokio::test]
+async fn workers_have_threads_of_their_own() {
+    let (guards, go) = (Guards::default(), Arc::new(Notify::new()));
+    let (held, wait) = (guards.clone(), go.clone());
+    let app = move |request: Request| {
+        let (held, wait) = (held.clone(), wait.clone());
+        async move {
+            if request.uri().path() == "/wait" {
+                let _guard = held.guard();
+                wait.notified().await;
+            }
+            let thread = std::thread::current();
+            tokio::spawn(async move { thread.name().unwrap_or("-").to_owned() })
+                .await
+                .unwrap()
+        }
+    };
+    let server = Server::new(app)
+        .workers(2)
+        .idle_timeout(Duration::from_millis(300));
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let asked: Vec<_> = (0..40).map(|_| tokio::spawn(server.send(GET))).collect();
+    for answer in asked {
+        let (got, _) = answers(&answer.await.unwrap());
+        assert!(got[0].starts_with("200 vestibule-"), "{got:?}");
+    }
+    // The drain waits for what is in flight there, too.
+    let mut client = server.connect().await;
+    client.write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    guards.made(1).await;
+    let address = server.address;
+    let ended = server.begin_stop();
+    eventually("the port is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+    assert!(!ended.is_finished());
+    go.notify_one();
+    let (got, closes) = answers(&client.rest().await);
+    assert!(got[0].starts_with("200 vestibule-") && closes, "{got:?}");
+    assert_eq!(soon(ended).await.unwrap().aborted, 0);
+}
+
 /// Signals are for the whole process, so there is one test of them.
 #[cfg(unix)]
 #[tokio::test]
