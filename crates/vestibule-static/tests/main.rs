@@ -9,6 +9,8 @@ mod cold;
 mod comforts;
 mod indexed;
 mod listings;
+#[cfg(feature = "precompress")]
+mod precompress;
 mod ranges;
 mod safety;
 mod support;
