@@ -446,6 +446,7 @@ mod system {
     #[cfg(not(target_os = "linux"))]
     const PEEK: OFlags = FILE;
 
+    #[cfg(target_os = "linux")]
     const RETRIES: usize = 32;
 
     /// As many as the kernel follows.

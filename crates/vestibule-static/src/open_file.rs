@@ -19,17 +19,21 @@ pub(crate) struct OpenFile {
     file: Arc<File>,
     path: Arc<Path>,
     stamp: Stamp,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only Linux is asked whether it would wait")
+    )]
     reads: Arc<Reads>,
 }
 
 /// What is known of reading from a file system.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux is asked whether it would wait")
+)]
 pub(crate) struct Reads {
     /// It is memory: nothing ever waits.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "other systems are not asked")
-    )]
     pub(crate) is_memory: bool,
     /// It has refused to read without waiting, and is not asked again: the pool reads.
     #[cfg(target_os = "linux")]
@@ -41,7 +45,8 @@ impl Reads {
     pub(crate) fn new(is_memory: bool) -> Self {
         Self {
             is_memory,
-            ..Self::default()
+            #[cfg(target_os = "linux")]
+            refuses: AtomicBool::new(false),
         }
     }
 }
