@@ -1,2 +1,93 @@
-//! See `main`.
-fn main() {}
+//! `cargo xtask test` installs what the tests need, and runs every check that the project has.
+//!
+//! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
+//! step alone.
+
+mod msrv;
+mod packages;
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["test"] => test(),
+        ["install"] => packages::install(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const USAGE: &str = "\
+usage: cargo xtask test      install what the tests need, then run every check
+       cargo xtask install   only install";
+
+fn test() -> Result<(), String> {
+    let start = Instant::now();
+    packages::install()?;
+    msrv::check()?;
+    cargo("fmt --all --check", &[])?;
+    cargo(
+        "clippy --workspace --all-targets --locked -- -D warnings",
+        &[],
+    )?;
+    // `--all-targets` is without the examples in the docs, and the docs are without all targets.
+    cargo("test --workspace --all-targets --locked", &[])?;
+    cargo("test --workspace --doc --locked", &[])?;
+    cargo(
+        "doc --workspace --no-deps --locked",
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    deny()?;
+    println!(
+        "xtask: every check has passed, in {} s",
+        start.elapsed().as_secs()
+    );
+    Ok(())
+}
+
+/// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so
+/// `just deny` is the place where it must be there.
+fn deny() -> Result<(), String> {
+    let is_there = Command::new("cargo-deny")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    match is_there {
+        true => cargo("deny check", &[]),
+        false => {
+            println!("xtask: cargo-deny is not installed; `just deny` installs and runs it");
+            Ok(())
+        }
+    }
+}
+
+fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments.split(' '));
+    command.envs(environment.iter().copied());
+    run(command, &format!("cargo {arguments}"))
+}
+
+/// Runs one step and says what it was when it fails.
+fn run(mut command: Command, line: &str) -> Result<(), String> {
+    println!("xtask: {line}");
+    let start = Instant::now();
+    let status = command
+        .status()
+        .map_err(|error| format!("`{line}` could not be started: {error}"))?;
+    match status.success() {
+        true => {
+            println!("xtask: {line}: {} s", start.elapsed().as_secs());
+            Ok(())
+        }
+        false => Err(format!("`{line}` failed; run it alone to see why")),
+    }
+}

@@ -3,6 +3,7 @@
 mod app;
 mod around;
 mod body;
+mod check;
 mod failure;
 mod into_response;
 mod map;
@@ -20,6 +21,7 @@ pub use around::{Around, Next, around};
 pub use body::{
     Abort, Body, BodySender, Closed, CollectError, End, FilePart, LengthMismatch, Outcome,
 };
+pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
 pub use into_response::IntoResponse;
 pub use map::{MapRequest, MapResponse, map_request, map_response};
@@ -31,6 +33,9 @@ pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
 pub use stack::{Stack, UnknownLayer};
+
+/// The crate whose requests and responses these are, in the version that the contract speaks.
+pub use http;
 
 /// Any error, boxed: what bodies end with and what a [`Failure`] is made from.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

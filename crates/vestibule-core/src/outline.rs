@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use crate::App;
+use crate::app::short_name;
+use crate::{App, Role};
 
 /// An app, its options, the app that it wraps, and the apps mounted in it.
 ///
@@ -32,6 +33,9 @@ pub struct Outline {
     options: Vec<(Cow<'static, str>, String)>,
     mounts: Vec<(String, Self)>,
     inner: Option<Box<Self>>,
+    roles: Vec<Role>,
+    needs: Vec<(Role, Cow<'static, str>)>,
+    order: Vec<(Role, Cow<'static, str>)>,
 }
 
 impl Outline {
@@ -42,12 +46,28 @@ impl Outline {
         outline
     }
 
+    /// The name by which outlines call an app of type `T`: the type's, without its path and
+    /// parameters. For apps that stand for something else, and so override [`App::name`].
+    ///
+    /// ```
+    /// use vestibule_core::Outline;
+    ///
+    /// assert_eq!(Outline::name_of::<std::sync::Arc<String>>(), "Arc");
+    /// ```
+    #[must_use]
+    pub fn name_of<T: ?Sized>() -> &'static str {
+        short_name(std::any::type_name::<T>())
+    }
+
     fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
             options: Vec::new(),
             mounts: Vec::new(),
             inner: None,
+            roles: Vec::new(),
+            needs: Vec::new(),
+            order: Vec::new(),
         }
     }
 
@@ -77,6 +97,40 @@ impl Outline {
     pub fn mount<A: App>(&mut self, place: impl Into<String>, app: &A) -> &mut Self {
         self.mounts.push((place.into(), Self::of(app)));
         self
+    }
+
+    /// Tells what this layer does for others; [`Outline::check`] knows the order of the known roles.
+    pub fn role(&mut self, role: Role) -> &mut Self {
+        self.roles.push(role);
+        self
+    }
+
+    /// Tells that a layer of `role` has to stand outside of this one. `why` ends a sentence: "it
+    /// reads the session".
+    pub fn requires(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
+        self.needs.push((role, why.into()));
+        self
+    }
+
+    /// Tells that this layer has to stand outside of those of `role`, where there are any. `why`
+    /// ends a sentence: "a refusal would have no page".
+    pub fn outside_of(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
+        self.order.push((role, why.into()));
+        self
+    }
+
+    /// The roles that the layer told.
+    #[must_use]
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    pub(crate) fn needs(&self) -> &[(Role, Cow<'static, str>)] {
+        &self.needs
+    }
+
+    pub(crate) fn order(&self) -> &[(Role, Cow<'static, str>)] {
+        &self.order
     }
 
     /// The app's name.

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response};
+use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response, Role};
 
 /// Turns a panic of the wrapped app into a 500 with its cause.
 ///
@@ -57,7 +57,7 @@ impl<A: App> App for CatchPanic<A> {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        outline.wraps(&self.app);
+        outline.role(Role::CATCH_PANIC).wraps(&self.app);
     }
 }
 

@@ -11,8 +11,9 @@
 //!
 //! Source: RFC 9110 section 7.2 (the field), RFC 3986 section 3.2.2 and 3.2.3 (the grammar).
 //!
-//! User information, a path, a space, a comma-separated list of one too many: all of these are refused, since a host goes
-//! into links, cache keys and allow lists. Three choices are ours: the empty host is refused; an empty port (`a:`)
+//! User information, a path, a space: all of these are refused, since a host goes into links, cache keys and allow lists.
+//! The grammar lets in more than DNS does (`a,b`, `a;b`, `a'b`, `%41`), so whoever trusts a name compares it with those
+//! that it knows. Three choices are ours: the empty host is refused; an empty port (`a:`)
 //! is the same as none, as in RFC 3986 section 6.2.3; a percent-escape is checked and left as it is.
 //!
 //! ```
@@ -250,6 +251,7 @@ mod tests {
             ("[::ffff:1.2.3.4]", Some(("[::ffff:1.2.3.4]", None))),
             ("[v1.a:b]:8", Some(("[v1.a:b]", Some(8)))),
             ("a_b~c!", Some(("a_b~c!", None))),
+            ("a,b", Some(("a,b", None))),
             ("%41%2f", Some(("%41%2f", None))),
             ("", None),
             (":", None),

@@ -5,6 +5,7 @@ mod channel;
 mod collect;
 mod end;
 mod file;
+mod rich;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -16,9 +17,9 @@ use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 
-use crate::{BoxError, Panicked};
+use crate::BoxError;
 use adapter::{Adapter, FromStream};
-use end::Extra;
+use rich::{Extra, Nothing, Rich};
 
 pub use channel::{BodySender, Closed};
 pub use collect::CollectError;
@@ -29,7 +30,7 @@ pub use file::FilePart;
 ///
 /// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
 /// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
-/// ([`Panicked`]). An empty body and one that is whole in memory need no allocation.
+/// ([`Panicked`](crate::Panicked)). An empty body and one that is whole in memory need no allocation.
 ///
 /// ```
 /// use vestibule_core::Body;
@@ -39,35 +40,26 @@ pub use file::FilePart;
 /// assert_eq!(body.size_hint().exact(), Some(5));
 /// assert_eq!(body.as_bytes().unwrap(), "hello");
 /// ```
-#[derive(Default)]
-pub struct Body {
-    kind: Kind,
-    /// What only some bodies have, out of the way of those that have none of it.
-    extra: Option<Box<Extra>>,
-}
+pub struct Body(Kind);
 
-#[derive(Default)]
+/// Four words, since a body moves with its message through every layer.
 enum Kind {
-    /// Nothing, or nothing more: the end has been seen.
-    #[default]
-    Empty,
-    /// Whole in memory and never empty.
-    Full(Bytes),
-    /// Frames as they come; sizes are remembered by the adapter inside.
-    Stream(BoxedBody),
+    /// Whole in memory; when it is empty, the end has been seen or there was nothing.
+    Whole(Bytes),
+    /// Frames as they come, or bytes with more to say about them than that they are there.
+    Rich(Pin<Box<Rich<dyn Frames>>>),
 }
 
-type BoxedBody =
-    Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync + 'static>>;
+/// What a body can be made from: a body of our data and error that remembers its sizes.
+trait Frames: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync {}
+
+impl<B: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync> Frames for B {}
 
 impl Body {
     /// A body with nothing in it.
     #[must_use]
     pub const fn empty() -> Self {
-        Self {
-            kind: Kind::Empty,
-            extra: None,
-        }
+        Self(Kind::Whole(Bytes::new()))
     }
 
     /// Takes any body in. A `Body` is taken as it is, not boxed again.
@@ -80,10 +72,9 @@ impl Body {
             return own.take().unwrap_or_default();
         }
         match slot {
-            Some(body) if !body.is_end_stream() => Self {
-                kind: Kind::Stream(Box::pin(Adapter::new(body))),
-                extra: None,
-            },
+            Some(body) if !body.is_end_stream() => {
+                Self(Kind::Rich(Rich::new(Extra::default(), Adapter::new(body))))
+            }
             _ => Self::empty(),
         }
     }
@@ -123,18 +114,16 @@ impl Body {
 
     /// Whether the body is whole in memory, and so may be read by middleware inside `call`.
     #[must_use]
-    pub const fn is_buffered(&self) -> bool {
-        !matches!(self.kind, Kind::Stream(_))
+    pub fn is_buffered(&self) -> bool {
+        self.as_bytes().is_some()
     }
 
     /// The bytes of a body that is whole in memory. Reading them does not use them up.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&Bytes> {
-        static NONE: Bytes = Bytes::new();
-        match &self.kind {
-            Kind::Empty => Some(&NONE),
-            Kind::Full(bytes) => Some(bytes),
-            Kind::Stream(_) => None,
+        match &self.0 {
+            Kind::Whole(bytes) => Some(bytes),
+            Kind::Rich(rich) => rich.extra.whole(),
         }
     }
 
@@ -144,20 +133,23 @@ impl Body {
     /// body in another, which is not a file.
     #[must_use]
     pub fn as_file(&self) -> Option<&FilePart> {
-        self.extra.as_deref().and_then(Extra::file)
+        match &self.0 {
+            Kind::Whole(_) => None,
+            Kind::Rich(rich) => rich.extra.file(),
+        }
     }
 
     /// Says that the bytes of this body are exactly those of a part of a file.
     #[must_use]
     pub fn with_file(mut self, part: FilePart) -> Self {
-        self.extra_mut().set_file(part);
+        self.extra().set_file(part);
         self
     }
 
     /// Calls `f` once when the body has ended: complete, failed, or dropped before its end.
     ///
-    /// This is WSGI's `close()`, and where access logs belong. Several callbacks run in reverse
-    /// order: what wraps hears last. They must not panic and should not block.
+    /// This is WSGI's `close()`, and where access logs belong. Several callbacks run in the order in
+    /// which they were added, so that what wraps hears last. They must not panic and should not block.
     ///
     /// ```
     /// use vestibule_core::{Body, Outcome};
@@ -172,12 +164,7 @@ impl Body {
     /// ```
     #[must_use]
     pub fn on_end(mut self, f: impl FnOnce(&End<'_>) + Send + 'static) -> Self {
-        let ended = matches!(self.kind, Kind::Empty);
-        let extra = self.extra_mut();
-        extra.push(f);
-        if ended {
-            extra.complete();
-        }
+        self.extra().push(f);
         self
     }
 
@@ -185,26 +172,26 @@ impl Body {
     /// ([`LengthMismatch`]), and the body counts as complete when they have been read.
     #[must_use]
     pub fn with_length(mut self, length: u64) -> Self {
-        if http_body::Body::size_hint(&self).exact() == Some(length) && self.is_buffered() {
-            return self;
+        if self
+            .as_bytes()
+            .is_none_or(|bytes| bytes.len() as u64 != length)
+        {
+            self.extra().expect(length);
         }
-        // An empty body that owes bytes has to be asked for them before it can be found short.
-        if matches!(self.kind, Kind::Empty) {
-            self.kind = Kind::Stream(Box::pin(Adapter::new(FromStream::new(Nothing))));
-        }
-        self.extra_mut().expect(length);
         self
     }
 
     /// Drops the bytes and keeps the end: an empty body whose `on_end` callbacks hear of a complete
     /// one. For answers that have no body bytes: to HEAD, and 1xx, 204 and 304.
     #[must_use]
-    pub fn without_bytes(mut self) -> Self {
-        self.kind = Kind::Empty;
-        if let Some(extra) = &mut self.extra {
-            extra.strip();
+    pub fn without_bytes(self) -> Self {
+        match self.0 {
+            Kind::Whole(_) => Self::empty(),
+            Kind::Rich(mut rich) => match rich.as_mut().project().extra.stripped() {
+                Some(extra) => Self(Kind::Rich(Rich::new(extra, Nothing))),
+                None => Self::empty(),
+            },
         }
-        self
     }
 
     /// The next frame, or `None` at the end.
@@ -225,32 +212,15 @@ impl Body {
         collect::collect(self, limit).await
     }
 
-    fn extra_mut(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
-    }
-
-    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match std::mem::take(&mut self.kind) {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Kind::Stream(mut stream) => {
-                // The stream is out of `self` while it runs: one that panics is never polled again.
-                let polled = Panicked::catch(|| stream.as_mut().poll_frame(cx));
-                match polled {
-                    Ok(Poll::Pending) => {
-                        self.kind = Kind::Stream(stream);
-                        Poll::Pending
-                    }
-                    Ok(Poll::Ready(Some(Ok(frame)))) => {
-                        if !stream.is_end_stream() {
-                            self.kind = Kind::Stream(stream);
-                        }
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    Ok(Poll::Ready(end)) => Poll::Ready(end),
-                    Err(panicked) => Poll::Ready(Some(Err(panicked.into()))),
-                }
-            }
+    /// Room for what few bodies have.
+    fn extra(&mut self) -> &mut Extra {
+        if let Kind::Whole(bytes) = &mut self.0 {
+            let extra = Extra::of(std::mem::take(bytes));
+            self.0 = Kind::Rich(Rich::new(extra, Nothing));
+        }
+        match &mut self.0 {
+            Kind::Rich(rich) => rich.as_mut().project().extra,
+            Kind::Whole(_) => unreachable!("it was made rich above"),
         }
     }
 }
@@ -263,46 +233,45 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let polled = ready!(this.poll_kind(cx));
-        let Some(extra) = &mut this.extra else {
-            return Poll::Ready(polled);
+        let polled = match &mut self.0 {
+            Kind::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let data = std::mem::take(bytes);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Kind::Rich(rich) => ready!(rich.as_mut().poll_frame(cx)),
         };
-        let seen = extra.saw(polled, matches!(this.kind, Kind::Empty));
-        if matches!(seen, None | Some(Err(_))) {
-            this.kind = Kind::Empty;
+        if matches!(polled, None | Some(Err(_))) {
+            // What ended is dropped now: it is never polled again.
+            *self = Self::empty();
         }
-        Poll::Ready(seen)
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty => true,
-            Kind::Full(_) => false,
-            Kind::Stream(stream) => stream.is_end_stream(),
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Rich(rich) => rich.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => stream.size_hint(),
-        };
-        match self.extra.as_deref().and_then(Extra::owed) {
-            Some(owed) => SizeHint::with_exact(owed),
-            None => hint,
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Rich(rich) => rich.size_hint(),
         }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        let kind = match bytes.is_empty() {
-            true => Kind::Empty,
-            false => Kind::Full(bytes),
-        };
-        Self { kind, extra: None }
+        Self(Kind::Whole(bytes))
     }
 }
 
@@ -342,28 +311,12 @@ impl From<()> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = http_body::Body::size_hint(self);
-        let kind = match self.kind {
-            Kind::Empty => "Empty",
-            Kind::Full(_) => "Full",
-            Kind::Stream(_) => "Stream",
-        };
         f.debug_struct("Body")
-            .field("kind", &kind)
+            .field("is_buffered", &self.is_buffered())
             .field("at_least", &hint.lower())
             .field("at_most", &hint.upper())
             .field("file", &self.as_file())
             .finish()
-    }
-}
-
-/// A stream that ends at once.
-struct Nothing;
-
-impl Stream for Nothing {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
     }
 }
 
@@ -375,6 +328,7 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
+    use crate::Panicked;
 
     /// What the callbacks of a body heard, in order.
     #[derive(Clone, Default)]
@@ -437,7 +391,7 @@ mod tests {
     fn is_small_and_thread_safe() {
         fn check<T: Send + Sync + Unpin + 'static>() {}
         check::<Body>();
-        assert!(size_of::<Body>() <= 48, "{}", size_of::<Body>());
+        assert!(size_of::<Body>() <= 32, "{}", size_of::<Body>());
     }
 
     #[test]
@@ -570,6 +524,20 @@ mod tests {
         assert_eq!(
             Body::from("ab").with_length(2).collect(10).await.unwrap(),
             "ab"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_held_body_that_may_have_more_does_not_say_that_it_ends() {
+        let mut body = script(vec![data("abc"), data("d")]).with_length(3);
+        body.frame().await;
+        assert!(!body.is_end_stream());
+        assert!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap_err()
+                .is::<LengthMismatch>()
         );
     }
 

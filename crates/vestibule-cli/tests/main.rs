@@ -1,0 +1,219 @@
+//! The program as its users meet it: started for real, asked by curl, stopped by a signal.
+
+#![allow(clippy::unwrap_used)] // what fails here is a test
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/site");
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn vestibule(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(arguments).env_remove("NO_COLOR");
+    command
+}
+
+/// A running program; it is killed when a test fails before it has ended it.
+struct Running {
+    child: Child,
+    address: String,
+    welcome: String,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    /// Starts the program on a free port, and waits until it says where it is.
+    fn serve(arguments: &[&str]) -> Self {
+        let mut child = vestibule(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut welcome = String::new();
+        let mut address = None;
+        while address.is_none() {
+            let read = stderr.read_line(&mut welcome).unwrap();
+            assert!(read > 0, "the program ended: {welcome}");
+            let found = welcome
+                .split_once("at http://")
+                .filter(|(_, rest)| rest.contains('\n'));
+            address = found.map(|(_, rest)| format!("http://{}", rest.trim_end()));
+        }
+        let address = address.unwrap();
+        Self {
+            child,
+            address,
+            welcome,
+            stderr,
+        }
+    }
+
+    /// What `curl -i` prints of a path.
+    fn curl(&self, arguments: &[&str], path: &str) -> String {
+        let url = format!("{}{path}", self.address);
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--include", "--max-time", "10"])
+            .args(arguments)
+            .arg(url)
+            .output()
+            .expect("curl asks the server: install the Debian package `curl`");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ends it as a person at a terminal does; gives what it wrote to standard output and error.
+    fn interrupt(mut self) -> (String, String) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut out = String::new();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        let mut error = std::mem::take(&mut self.welcome);
+        self.stderr.read_to_string(&mut error).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{error}");
+        (out, error)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+#[test]
+fn a_site_is_served_logged_and_ended() {
+    let site = Running::serve(&[SITE]);
+    let page = site.curl(&[], "");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(
+        page.contains("content-type: text/html; charset=utf-8\r\n"),
+        "{page}"
+    );
+    assert!(page.contains("<h1>The Vestibule</h1>"), "{page}");
+
+    let etag = page
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .unwrap();
+    let again = site.curl(&["-H", &format!("if-none-match: {etag}")], "");
+    assert!(
+        again.starts_with("HTTP/1.1 304 Not Modified\r\n"),
+        "{again}"
+    );
+
+    assert!(
+        site.curl(&[], "style.css")
+            .contains("content-type: text/css; charset=utf-8\r\n")
+    );
+    assert!(site.curl(&[], "rooms").contains("location: /rooms/\r\n"));
+    assert!(
+        site.curl(&["--path-as-is"], "../main.rs")
+            .starts_with("HTTP/1.1 40")
+    );
+    assert!(
+        site.curl(&["--http2-prior-knowledge"], "")
+            .starts_with("HTTP/2 200")
+    );
+
+    let (log, error) = site.interrupt();
+    let first = log.lines().next().unwrap();
+    assert!(first.starts_with("127.0.0.1 - - ["), "{log}");
+    assert!(first.contains("] \"GET / HTTP/1.1\" 200 "), "{log}");
+    assert!(log.contains("\"GET / HTTP/1.1\" 304 0 "), "{log}");
+    assert!(log.contains("\"GET / HTTP/2.0\" 200 "), "{log}");
+    assert!(
+        error.contains("AccessLog  format: combined, to: stdout\nStaticFiles  root: "),
+        "{error}"
+    );
+    assert!(
+        !error.contains('\x1b'),
+        "no colour where nobody looks: {error}"
+    );
+}
+
+#[test]
+fn this_repository_is_served_without_its_secrets() {
+    let site = Running::serve(&[REPOSITORY]);
+    let list = site.curl(&[], "");
+    assert!(list.starts_with("HTTP/1.1 200 OK\r\n"), "{list}");
+    assert!(
+        list.contains("./README.md") && !list.contains(".git"),
+        "{list}"
+    );
+    assert!(site.curl(&[], "README.md").contains("# Vestibule"));
+    assert!(site.curl(&[], ".git/config").starts_with("HTTP/1.1 404 "));
+    site.interrupt();
+}
+
+#[test]
+fn options_reach_the_files() {
+    let options = [
+        "--no-listing",
+        "--spa",
+        "--cache-control",
+        "*.css=max-age=60",
+        "--type",
+        "js=text/plain",
+    ];
+    let site = Running::serve(&[&options, &[SITE][..]].concat());
+    let page = site.curl(&["-H", "accept: text/html"], "no/such/page");
+    assert!(
+        page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("<h1>"),
+        "{page}"
+    );
+    assert!(site.curl(&[], "no/such.js").starts_with("HTTP/1.1 404 "));
+    assert!(
+        site.curl(&[], "style.css")
+            .contains("cache-control: max-age=60\r\n")
+    );
+    assert!(
+        site.curl(&[], "door.js")
+            .contains("content-type: text/plain")
+    );
+    site.interrupt();
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    let wrong_flag = vestibule(&["serve", "--lisen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(wrong_flag.status.code(), Some(2));
+    assert!(text(&wrong_flag).contains("a similar argument exists: '--listen'"));
+
+    let no_directory = vestibule(&["serve", "no/such/place"]).output().unwrap();
+    assert_eq!(no_directory.status.code(), Some(1));
+    assert!(text(&no_directory).starts_with("vestibule: cannot serve `no/such/place`: "));
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let in_use = vestibule(&["serve", SITE, "--listen", &address])
+        .output()
+        .unwrap();
+    assert_eq!(in_use.status.code(), Some(1));
+    assert!(
+        text(&in_use).contains("another process listens there; stop it, or choose another port")
+    );
+}

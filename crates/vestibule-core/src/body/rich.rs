@@ -1,0 +1,207 @@
+//! A body with more to it than bytes in memory: frames as they come, callbacks, a length, a file.
+
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use sync_wrapper::SyncWrapper;
+
+use super::{End, FilePart, Frames, LengthMismatch, Outcome};
+use crate::{BoxError, Panicked};
+
+pin_project! {
+    /// Frames, and what is kept beside them: one allocation for both.
+    pub(super) struct Rich<B: ?Sized> {
+        pub(super) extra: Extra,
+        #[pin]
+        frames: B,
+    }
+}
+
+type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+
+impl Rich<dyn Frames> {
+    pub(super) fn new(extra: Extra, frames: impl Frames + 'static) -> Pin<Box<Self>> {
+        Box::pin(Rich { extra, frames })
+    }
+
+    /// The next frame. After the end or an error it must not be called again.
+    pub(super) fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
+        let this = self.project();
+        let (extra, mut frames) = (this.extra, this.frames);
+        if let Some(bytes) = extra.whole.take() {
+            let frame = (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)));
+            return Poll::Ready(extra.saw(frame, true));
+        }
+        if extra.is_complete && extra.length.is_none() {
+            return Poll::Ready(extra.saw(None, true));
+        }
+        match Panicked::catch(|| frames.as_mut().poll_frame(cx)) {
+            Ok(polled) => {
+                let polled = ready!(polled);
+                Poll::Ready(extra.saw(polled, frames.is_end_stream()))
+            }
+            Err(panicked) => Poll::Ready(extra.saw(Some(Err(panicked.into())), true)),
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        match self.extra.length {
+            Some(length) if length > self.extra.bytes => false,
+            // There may be more frames than the length allows: whoever asks on finds out.
+            Some(_) => self.frames_ended(),
+            None => self.extra.is_complete || self.frames_ended(),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match (self.extra.length, &self.extra.whole) {
+            (Some(length), _) => SizeHint::with_exact(length.saturating_sub(self.extra.bytes)),
+            (None, Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            (None, None) => self.frames.size_hint(),
+        }
+    }
+
+    fn frames_ended(&self) -> bool {
+        self.extra.whole.as_ref().is_none_or(Bytes::is_empty) && self.frames.is_end_stream()
+    }
+}
+
+/// What few bodies have.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// The body, when it is whole in memory and was not read.
+    whole: Option<Bytes>,
+    /// The first callback needs no list.
+    first: Option<Callback>,
+    more: Vec<Callback>,
+    /// Data bytes that were read so far.
+    bytes: u64,
+    /// The length to hold.
+    length: Option<u64>,
+    file: Option<FilePart>,
+    /// Nothing more has to be read: a drop from now on is not an abort.
+    is_complete: bool,
+}
+
+/// Callbacks are only `Send`; the wrapper makes them `Sync`, since they are called through `&mut`.
+type Callback = SyncWrapper<Box<dyn FnOnce(&End<'_>) + Send>>;
+
+impl Extra {
+    /// For a body that is whole in memory.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        let mut extra = Self::default();
+        extra.is_complete = bytes.is_empty();
+        extra.whole = Some(bytes);
+        extra
+    }
+
+    pub(super) fn push(&mut self, f: impl FnOnce(&End<'_>) + Send + 'static) {
+        let callback: Callback = SyncWrapper::new(Box::new(f));
+        match self.first {
+            None => self.first = Some(callback),
+            Some(_) => self.more.push(callback),
+        }
+    }
+
+    /// What is left when the bytes are taken away: the callbacks, if there are any.
+    pub(super) fn stripped(&mut self) -> Option<Self> {
+        let first = self.first.take()?;
+        let mut extra = Self::of(Bytes::new());
+        extra.first = Some(first);
+        extra.more = mem::take(&mut self.more);
+        Some(extra)
+    }
+
+    pub(super) const fn expect(&mut self, length: u64) {
+        self.length = Some(length);
+        self.is_complete = length == self.bytes;
+    }
+
+    pub(super) const fn whole(&self) -> Option<&Bytes> {
+        self.whole.as_ref()
+    }
+
+    pub(super) fn set_file(&mut self, part: FilePart) {
+        self.file = Some(part);
+    }
+
+    pub(super) const fn file(&self) -> Option<&FilePart> {
+        self.file.as_ref()
+    }
+
+    /// Takes note of what was read, and turns it into an error when it breaks the length.
+    fn saw(&mut self, polled: Polled, is_last: bool) -> Polled {
+        self.file = None;
+        let polled = match polled {
+            Some(Ok(frame)) => {
+                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.length {
+                    Some(length) if self.bytes > length => Some(Err(self.mismatch(length))),
+                    _ => Some(Ok(frame)),
+                }
+            }
+            None => match self.length {
+                Some(length) if self.bytes < length => Some(Err(self.mismatch(length))),
+                _ => None,
+            },
+            error => error,
+        };
+        match &polled {
+            Some(Ok(_)) => {
+                self.is_complete = match self.length {
+                    Some(length) => self.bytes == length,
+                    None => is_last,
+                }
+            }
+            Some(Err(error)) => self.end(Outcome::Failed(&**error)),
+            None => self.end(Outcome::Complete),
+        }
+        polled
+    }
+
+    fn mismatch(&self, length: u64) -> BoxError {
+        let bytes = self.bytes;
+        LengthMismatch { length, bytes }.into()
+    }
+
+    fn end(&mut self, outcome: Outcome<'_>) {
+        let bytes = self.bytes;
+        let callbacks = self
+            .first
+            .take()
+            .into_iter()
+            .chain(mem::take(&mut self.more));
+        for callback in callbacks {
+            callback.into_inner()(&End { outcome, bytes });
+        }
+    }
+}
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        match self.is_complete {
+            true => self.end(Outcome::Complete),
+            false => self.end(Outcome::Aborted),
+        }
+    }
+}
+
+/// The frames of a body that is whole in memory: those that come after its bytes.
+pub(super) struct Nothing;
+
+impl http_body::Body for Nothing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Polled> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+}

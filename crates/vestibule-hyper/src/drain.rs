@@ -1,0 +1,252 @@
+//! How a server ends: stop accepting, finish what is in flight, give up on the rest at a deadline.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use vestibule_core::Request;
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    Draining,
+    Aborted,
+}
+
+/// The end that says when; when it is dropped, everything that watches it is aborted.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    phase: watch::Sender<Phase>,
+    shutdown: Shutdown,
+}
+
+/// The end that connections and listeners hold: it hears the phase, and is counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    phase: watch::Receiver<Phase>,
+    shutdown: Shutdown,
+}
+
+/// Tells an app that the server is about to end; an extension of requests.
+///
+/// What answers for long (an event stream, a long poll) listens to it and comes to an end, before
+/// the drain's time is up and it is cut. Holding one holds nothing up.
+///
+/// ```
+/// use vestibule_core::{Body, Request};
+/// use vestibule_hyper::Shutdown;
+///
+/// async fn events(request: Request) -> Body {
+///     let shutdown = Shutdown::of(&request).expect("this app runs under this server");
+///     let (mut sender, body) = Body::channel();
+///     tokio::spawn(async move {
+///         shutdown.begun().await; // or the next event, whichever is first
+///         let _ = sender.send("event: bye\n\n").await;
+///         sender.finish();
+///     });
+///     body
+/// }
+/// # assert!(Shutdown::of(&Request::default()).is_none());
+/// ```
+#[derive(Clone)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Shutdown {
+    /// The shutdown of the server that a request came by, when it is this one.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get().cloned()
+    }
+
+    /// Whether the server drains.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when the server begins to drain.
+    pub async fn begun(&self) {
+        // The sender is here, so it cannot be gone.
+        let _ = self.0.subscribe().wait_for(|has_begun| *has_begun).await;
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown")
+            .field("has_begun", &self.has_begun())
+            .finish()
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many connections had not ended by themselves and were cut.
+    pub aborted: usize,
+}
+
+impl Drain {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Running),
+            shutdown: Shutdown(Arc::new(watch::Sender::new(false))),
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        Watch {
+            phase: self.phase.subscribe(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
+    pub(crate) fn begin(&self) {
+        self.shutdown.0.send_replace(true);
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Waits until every watch is gone, at most for `limit` or until `now` says that it is enough.
+    pub(crate) async fn finish(self, limit: Duration, now: impl Future<Output = ()>) -> Drained {
+        let gone = self.phase.closed();
+        let enough = race(tokio::time::sleep(limit), now);
+        if let First::Left(()) = race(gone, enough).await {
+            return Drained::default();
+        }
+        let aborted = self.phase.receiver_count();
+        self.phase.send_replace(Phase::Aborted);
+        // A connection that is told to end needs one poll; one that is blocked gets no more time.
+        let _ = tokio::time::timeout(ABORT, self.phase.closed()).await;
+        Drained { aborted }
+    }
+}
+
+impl Watch {
+    pub(crate) fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
+    /// Resolves when the drain begins.
+    pub(crate) async fn draining(&mut self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Resolves when the time is up.
+    pub(crate) async fn aborted(&mut self) {
+        self.reached(Phase::Aborted).await;
+    }
+
+    async fn reached(&mut self, phase: Phase) {
+        // An error says that the server is gone: that is the end too.
+        let _ = self.phase.wait_for(|now| *now >= phase).await;
+    }
+}
+
+/// Which of two futures was first.
+pub(crate) enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Runs both until one is ready; the left is asked first.
+pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| {
+        if let Poll::Ready(a) = a.as_mut().poll(cx) {
+            return Poll::Ready(First::Left(a));
+        }
+        b.as_mut().poll(cx).map(First::Right)
+    })
+    .await
+}
+
+/// The signals that ask a process to end: SIGINT and SIGTERM, or Ctrl-C.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl StopSignals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next signal of either kind.
+    pub(crate) async fn next(&mut self) {
+        race(self.interrupt.recv(), self.terminate.recv()).await;
+    }
+}
+
+#[cfg(not(unix))]
+impl StopSignals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    pub(crate) async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How long aborted connections have to let go of what they hold.
+const ABORT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_without_connections_is_over_at_once() {
+        let drained = Drain::new()
+            .finish(Duration::from_secs(30), std::future::pending())
+            .await;
+        assert_eq!(drained.aborted, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_is_counted() {
+        let drain = Drain::new();
+        let mut quick = drain.watch();
+        let mut slow = drain.watch();
+        tokio::spawn(async move { quick.draining().await });
+        tokio::spawn(async move { slow.aborted().await });
+        drain.begin();
+        let drained = drain
+            .finish(Duration::from_secs(30), std::future::pending())
+            .await;
+        assert_eq!(drained.aborted, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn enough_is_enough() {
+        let drain = Drain::new();
+        let watch = drain.watch();
+        drain.begin();
+        let started = tokio::time::Instant::now();
+        let drained = drain.finish(Duration::from_secs(30), async {}).await;
+        assert_eq!(drained.aborted, 1);
+        assert!(started.elapsed() < Duration::from_secs(2));
+        drop(watch);
+    }
+}

@@ -1,0 +1,353 @@
+//! The strict guard: what a request must be before an app sees it.
+//!
+//! The HTTP/1 parser below is lenient where two servers in a row could read two different requests.
+//! What it lets through is decided here, by pure functions over the head of a request:
+//!
+//! | what | answer | source |
+//! |---|---|---|
+//! | HTTP/1.1 without `Host`; two `Host` lines | 400 | RFC 9112, section 3.2 |
+//! | a `Host` that is empty or outside its grammar (`a@b`, `a/b`, `a b`, port above 65535) | 400 | RFC 9110, section 7.2 |
+//! | a target that is not for its method: `GET *`, `GET host:80`, `CONNECT /` | 400 | RFC 9112, section 3.2 |
+//! | an absolute target with another scheme than `http` and `https`, or with user information | 400 | RFC 9110, section 4.2.4 |
+//! | `Transfer-Encoding` twice, or `chunked, chunked` | 400 | RFC 9112, section 6.1 |
+//! | `Transfer-Encoding` with another coding before `chunked` | 501 | RFC 9112, section 6.1 |
+//! | a target longer than 8 KiB | 414 | RFC 9110, section 15.5.15 |
+//! | HTTP/2: neither `:authority` nor `Host`, or two that differ | 400 | RFC 9113, section 8.3.1 |
+//! | HTTP/2: `Connection` and its like; `TE` other than `trailers` | 400 | RFC 9113, section 8.2.2 |
+//!
+//! An empty `Host` is in the grammar, for targets that have no authority; `http` has none such, so
+//! it is refused. In an absolute target the authority wins over `Host` (RFC 9112, section 3.2.2),
+//! and apps see it in `Host`; so they do for HTTP/2.
+//!
+//! What the parser below settles before the guard can see it: a `Content-Length` beside a
+//! `Transfer-Encoding` is dropped, the body is read as chunked, and the connection is closed after
+//! the answer (RFC 9112, section 6.3). A fragment in the target is cut off. Lines may end in a bare
+//! LF (RFC 9112, section 2.2).
+
+use std::error::Error;
+use std::fmt;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, StatusCode, Uri, Version};
+use vestibule_fields::host::Host;
+
+/// Why a request does not reach the app; the answer closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    status: StatusCode,
+    reason: &'static str,
+}
+
+impl Refused {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    const fn bad(reason: &'static str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            reason,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl Error for Refused {}
+
+/// Checks the head of a request, and makes `Host` what the request is for.
+pub(crate) fn admit(head: &mut Parts) -> Result<(), Refused> {
+    let Parts {
+        method,
+        uri,
+        version,
+        headers,
+        ..
+    } = head;
+    if target_length(uri) > MAX_TARGET {
+        return Err(Refused {
+            status: StatusCode::URI_TOO_LONG,
+            reason: "the target is longer than 8 KiB",
+        });
+    }
+    if *version == Version::HTTP_2 {
+        check_http2(method, uri, headers)?;
+    } else {
+        check_host(*version, headers)?;
+        check_target(method, uri)?;
+        check_transfer_encoding(headers)?;
+    }
+    if let Some(host) = effective_host(method, uri, headers) {
+        headers.insert(HOST, host);
+    }
+    Ok(())
+}
+
+fn target_length(uri: &Uri) -> usize {
+    let rest = uri.path_and_query().map_or(0, |rest| rest.as_str().len());
+    rest + uri.authority().map_or(0, |name| name.as_str().len())
+}
+
+/// RFC 9112, section 3.2.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refused> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err(Refused::bad("two Host lines")),
+        (Some(host), None) if Host::parse(host).is_none() => Err(Refused::bad("a broken Host")),
+        (None, _) if version > Version::HTTP_10 => Err(Refused::bad("no Host")),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112, section 3.2: which form of target goes with which method.
+fn check_target(method: &Method, uri: &Uri) -> Result<(), Refused> {
+    let authority = uri.authority().map(|name| Host::parse(name.as_str()));
+    if *method == Method::CONNECT {
+        let is_authority = uri.scheme().is_none() && uri.path_and_query().is_none();
+        let has_port = matches!(authority, Some(Some(host)) if host.port().is_some());
+        return match is_authority && has_port {
+            true => Ok(()),
+            false => Err(Refused::bad("CONNECT is for a host and a port")),
+        };
+    }
+    match (uri.scheme_str(), authority) {
+        (None, Some(_)) => Err(Refused::bad("only CONNECT is for a host and a port")),
+        (None, None) => check_path(method, uri),
+        (Some("http" | "https"), Some(Some(_))) => check_path(method, uri),
+        (Some("http" | "https"), _) => Err(Refused::bad("a broken authority in the target")),
+        (Some(_), _) => Err(Refused::bad("the target has another scheme than http")),
+    }
+}
+
+fn check_path(method: &Method, uri: &Uri) -> Result<(), Refused> {
+    match uri.path() {
+        "*" if *method == Method::OPTIONS => Ok(()),
+        "*" => Err(Refused::bad("only OPTIONS is for *")),
+        path if path.starts_with('/') => Ok(()),
+        // An absolute target may leave it out: `http://a?b`.
+        "" if uri.scheme().is_some() => Ok(()),
+        _ => Err(Refused::bad("the path does not begin with a slash")),
+    }
+}
+
+/// RFC 9112, section 6.1. The parser has made sure that the last coding is `chunked`.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(codings) = lines.next() else {
+        return Ok(());
+    };
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let first = codings.as_bytes().split(|byte| *byte == b',').next();
+    match (is_chunked(codings.as_bytes()), lines.next()) {
+        (_, Some(_)) => Err(Refused::bad("Transfer-Encoding twice")),
+        (true, None) if headers.contains_key(CONTENT_LENGTH) => {
+            Err(Refused::bad("Transfer-Encoding and Content-Length"))
+        }
+        (true, None) => Ok(()),
+        (false, None) if first.is_some_and(is_chunked) => {
+            Err(Refused::bad("chunked is applied more than once"))
+        }
+        (false, None) => Err(Refused {
+            status: StatusCode::NOT_IMPLEMENTED,
+            reason: "a transfer coding that is not implemented",
+        }),
+    }
+}
+
+/// RFC 9113, sections 8.2.2 and 8.3.1. Much of it the parser holds as well.
+fn check_http2(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refused::bad("two Host lines"));
+    }
+    match (uri.authority(), host) {
+        (None, None) => return Err(Refused::bad("no :authority and no Host")),
+        (Some(name), _) if Host::parse(name.as_str()).is_none() => {
+            return Err(Refused::bad("a broken :authority"));
+        }
+        (Some(name), Some(host))
+            if !name
+                .as_str()
+                .as_bytes()
+                .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            return Err(Refused::bad(":authority and Host differ"));
+        }
+        (None, Some(host)) if Host::parse(host).is_none() => {
+            return Err(Refused::bad("a broken Host"));
+        }
+        _ => {}
+    }
+    if CONNECTION_FIELDS
+        .iter()
+        .any(|name| headers.contains_key(name))
+    {
+        return Err(Refused::bad("a field that is about an HTTP/1 connection"));
+    }
+    let mut te = headers.get_all(TE).iter();
+    if te.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        return Err(Refused::bad("TE other than trailers"));
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refused::bad("two Content-Length lines"));
+    }
+    match (method == Method::CONNECT, uri.scheme_str()) {
+        (true, None) | (_, Some("http" | "https")) => {}
+        _ => return Err(Refused::bad("the target has another scheme than http")),
+    }
+    match method == Method::CONNECT && uri.path_and_query().is_none() {
+        true => Ok(()),
+        false => check_path(method, uri),
+    }
+}
+
+/// What `Host` has to become: the authority of the target, where there is one.
+fn effective_host(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
+    let authority = uri.authority()?.as_str();
+    if method == Method::CONNECT || headers.get(HOST).is_some_and(|host| host == authority) {
+        return None;
+    }
+    HeaderValue::from_str(authority).ok()
+}
+
+/// RFC 9113, section 8.2.2.
+static CONNECTION_FIELDS: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// In bytes.
+const MAX_TARGET: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `GET /a HTTP/1.1`, then header lines.
+    fn head(text: &str) -> Parts {
+        let mut lines = text.lines();
+        let mut words = lines.next().unwrap().split(' ');
+        let mut request = http::Request::builder()
+            .method(words.next().unwrap())
+            .uri(words.next().unwrap())
+            .version(match words.next().unwrap() {
+                "HTTP/1.0" => Version::HTTP_10,
+                "HTTP/1.1" => Version::HTTP_11,
+                _ => Version::HTTP_2,
+            });
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn what_is_admitted() {
+        // the request, and the Host that the app sees
+        let cases = [
+            ("GET / HTTP/1.1\nhost: a", "a"),
+            ("GET / HTTP/1.0", ""),
+            ("GET / HTTP/1.0\nhost: a", "a"),
+            ("GET / HTTP/1.1\nhost: a:8080", "a:8080"),
+            ("GET / HTTP/1.1\nhost: [::1]:80", "[::1]:80"),
+            ("GET http://b/ HTTP/1.1\nhost: a", "b"),
+            ("GET http://b HTTP/1.1\nhost: b", "b"),
+            ("GET http://b:81?q HTTP/1.0", "b:81"),
+            ("OPTIONS * HTTP/1.1\nhost: a", "a"),
+            ("CONNECT b:443 HTTP/1.1\nhost: a", "a"),
+            ("POST / HTTP/1.1\nhost: a\ntransfer-encoding: Chunked", "a"),
+            ("GET http://a/ HTTP/2", "a"),
+            ("GET http://a/ HTTP/2\nhost: A", "a"),
+            ("GET https://a:81/ HTTP/2\nte: trailers", "a:81"),
+            ("CONNECT a:443 HTTP/2", ""),
+        ];
+        for (text, host) in cases {
+            let mut head = head(text);
+            assert_eq!(admit(&mut head), Ok(()), "{text}");
+            let seen = head
+                .headers
+                .get(HOST)
+                .map_or("", |host| host.to_str().unwrap());
+            assert_eq!(seen, host, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let cases = [
+            ("GET / HTTP/1.1", 400),
+            ("GET / HTTP/1.1\nhost: a\nhost: a", 400),
+            ("GET / HTTP/1.0\nhost: a\nhost: b", 400),
+            ("GET / HTTP/1.1\nhost: a@b/c", 400),
+            ("GET / HTTP/1.1\nhost: a b", 400),
+            ("GET / HTTP/1.1\nhost: a/b", 400),
+            ("GET / HTTP/1.1\nhost: ", 400),
+            ("GET / HTTP/1.1\nhost: a:65536", 400),
+            ("GET / HTTP/1.0\nhost: a@b", 400),
+            ("GET * HTTP/1.1\nhost: a", 400),
+            ("GET a:80 HTTP/1.1\nhost: a", 400),
+            ("GET a HTTP/1.1\nhost: a", 400),
+            ("GET http://u@b/ HTTP/1.1\nhost: b", 400),
+            ("GET ftp://b/ HTTP/1.1\nhost: b", 400),
+            ("CONNECT / HTTP/1.1\nhost: a", 400),
+            ("CONNECT a HTTP/1.1\nhost: a", 400),
+            ("CONNECT http://a:80/ HTTP/1.1\nhost: a", 400),
+            ("CONNECT u@a:80 HTTP/1.1\nhost: a", 400),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: chunked\ntransfer-encoding: chunked",
+                400,
+            ),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: chunked, chunked",
+                400,
+            ),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: gzip, chunked",
+                501,
+            ),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: chunked\ncontent-length: 3",
+                400,
+            ),
+            ("GET / HTTP/2", 400),
+            ("GET http://a/ HTTP/2\nhost: b", 400),
+            ("GET http://a/ HTTP/2\nhost: a\nhost: a", 400),
+            ("GET http://u@a/ HTTP/2", 400),
+            ("GET http://a/ HTTP/2\nconnection: close", 400),
+            ("GET http://a/ HTTP/2\ntransfer-encoding: chunked", 400),
+            ("GET http://a/ HTTP/2\nte: gzip", 400),
+            (
+                "GET http://a/ HTTP/2\ncontent-length: 1\ncontent-length: 1",
+                400,
+            ),
+            ("GET ftp://a/ HTTP/2", 400),
+        ];
+        for (text, status) in cases {
+            let refused = admit(&mut head(text)).expect_err(text);
+            assert_eq!(refused.status(), status, "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_long_target_is_414() {
+        let fits = format!("GET /{} HTTP/1.1\nhost: a", "x".repeat(MAX_TARGET - 1));
+        assert_eq!(admit(&mut head(&fits)), Ok(()));
+        let long = format!("GET /{} HTTP/1.1\nhost: a", "x".repeat(MAX_TARGET));
+        assert_eq!(admit(&mut head(&long)).unwrap_err().status(), 414);
+    }
+}

@@ -1,0 +1,561 @@
+//! Addresses, sockets that listen there, and connections taken from them.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::time::Instant;
+use vestibule_core::{Address, Peer};
+
+use crate::io::Socket;
+
+/// Where to listen: an address as text, or a socket that listens already.
+///
+/// ```
+/// use vestibule_hyper::Bind;
+///
+/// let _ = Bind::from("127.0.0.1:8080"); // port 0 takes any free port
+/// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
+/// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
+/// ```
+#[derive(Debug)]
+pub struct Bind {
+    source: Source,
+    options: Options,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
+/// How a socket is made; for one that is made already they come too late.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    backlog: u32,
+    reuse_port: bool,
+    mode: Option<u32>,
+}
+
+impl Bind {
+    const fn new(source: Source) -> Self {
+        Self {
+            source,
+            options: Options {
+                backlog: 1024,
+                reuse_port: false,
+                mode: None,
+            },
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// How many connections wait in the kernel's queue: 1024. The kernel may have a lower limit of
+    /// its own (`net.core.somaxconn`).
+    #[must_use]
+    pub const fn backlog(mut self, connections: u32) -> Self {
+        self.options.backlog = connections;
+        self
+    }
+
+    /// Lets several sockets listen on the same TCP address, where the kernel shares connections
+    /// out between them (`SO_REUSEPORT`): for workers, and for a restart without a gap.
+    #[must_use]
+    pub const fn reuse_port(mut self) -> Self {
+        self.options.reuse_port = true;
+        self
+    }
+
+    /// Who may connect to a unix socket, as in `chmod`: `0o660` for owner and group. It is set
+    /// before the first connection can be made. Without it the process's umask decides.
+    #[must_use]
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.options.mode = Some(mode);
+        self
+    }
+}
+
+#[derive(Debug)]
+enum Source {
+    Text(String),
+    Tcp(TcpListener),
+    StdTcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+    #[cfg(unix)]
+    StdUnix(std::os::unix::net::UnixListener),
+}
+
+macro_rules! bind_from {
+    ($($(#[$attribute:meta])* $from:ty => $source:expr),+ $(,)?) => {$(
+        $(#[$attribute])*
+        impl From<$from> for Bind {
+            fn from(value: $from) -> Self {
+                Self::new($source(value))
+            }
+        }
+    )+};
+}
+
+bind_from! {
+    &str => |text: &str| Source::Text(text.to_owned()),
+    String => Source::Text,
+    SocketAddr => |address: SocketAddr| Source::Text(address.to_string()),
+    TcpListener => Source::Tcp,
+    std::net::TcpListener => Source::StdTcp,
+    #[cfg(unix)]
+    UnixListener => Source::Unix,
+    #[cfg(unix)]
+    std::os::unix::net::UnixListener => Source::StdUnix,
+}
+
+/// Why a server cannot listen where it was told to, and what to do about it.
+///
+/// It turns into an [`io::Error`] of the same kind.
+pub struct BindError {
+    address: String,
+    error: io::Error,
+}
+
+impl BindError {
+    /// The address as it was given.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What kind of error it is: [`io::ErrorKind::AddrInUse`] and so on.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.error.kind()
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        let is_unix = address.starts_with("unix:");
+        write!(f, "cannot listen on `{address}`: ")?;
+        match (error.kind(), is_unix) {
+            (io::ErrorKind::AddrInUse, false) => f.write_str(
+                "another process listens there; stop it, or choose another port (port 0 takes any free one)",
+            ),
+            (io::ErrorKind::AddrInUse, true) => {
+                write!(f, "{error}; stop the process that listens there, or choose another path")
+            }
+            (io::ErrorKind::PermissionDenied, false) => f.write_str(
+                "permission denied; ports below 1024 are for root, or for a process with CAP_NET_BIND_SERVICE",
+            ),
+            (io::ErrorKind::AddrNotAvailable, _) => f.write_str(
+                "this machine has no such address; `0.0.0.0` or `[::]` stand for all that it has",
+            ),
+            (io::ErrorKind::NotFound, true) => f.write_str("its directory does not exist"),
+            _ => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for BindError {
+    /// The sentence, since `main` prints an error that it returns in this form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// A connection that was taken, and what its listener wants of it.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Listening,
+    address: Address,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+    /// The file of a unix socket that we made: it goes when we do.
+    #[cfg(unix)]
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
+        let (address, opened) = match bind.source {
+            Source::Text(text) => {
+                let opened = Self::open(&text, bind.options).await;
+                (text, opened)
+            }
+            Source::Tcp(listener) => ("a listener".to_owned(), Self::tcp(listener)),
+            Source::StdTcp(listener) => ("a listener".to_owned(), Self::std_tcp(listener)),
+            #[cfg(unix)]
+            Source::Unix(listener) => ("a listener".to_owned(), Self::unix(listener, None)),
+            #[cfg(unix)]
+            Source::StdUnix(listener) => ("a listener".to_owned(), Self::std_unix(listener)),
+        };
+        match opened {
+            #[cfg(feature = "tls")]
+            Ok(listener) => Ok(Self {
+                tls: bind.tls,
+                ..listener
+            }),
+            #[cfg(not(feature = "tls"))]
+            Ok(listener) => Ok(listener),
+            Err(error) => Err(BindError { address, error }),
+        }
+    }
+
+    /// Where it listens; the port is the real one.
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    async fn open(text: &str, options: Options) -> io::Result<Self> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            #[cfg(unix)]
+            return Self::open_unix(Path::new(path), options).await;
+            #[cfg(not(unix))]
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("unix sockets such as {path} are for unix"),
+            ));
+        }
+        if !text.contains(':') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
+            ));
+        }
+        let mut refused = None;
+        for address in tokio::net::lookup_host(text).await? {
+            match open_tcp(address, options) {
+                Ok(listener) => return Self::tcp(listener),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused
+            .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    fn tcp(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            address: Address::Tcp(listener.local_addr()?),
+            socket: Listening::Tcp(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(unix)]
+            _file: None,
+        })
+    }
+
+    fn std_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::tcp(TcpListener::from_std(listener)?)
+    }
+
+    /// Waits for the next connection.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        self.poll_socket(cx).map_ok(|(socket, peer)| Accepted {
+            socket,
+            peer,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        match &self.socket {
+            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                // Small writes go out at once; a connection that is gone already says so later.
+                let _ = stream.set_nodelay(true);
+                let local = stream
+                    .local_addr()
+                    .map_or_else(|_| self.address.clone(), Address::Tcp);
+                (Socket::Tcp(stream), Peer::new(Address::Tcp(peer), local))
+            }),
+            #[cfg(unix)]
+            Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                let peer = Address::Unix(peer.as_pathname().map(Into::into));
+                (Socket::Unix(stream), Peer::new(peer, self.address.clone()))
+            }),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Listener {
+    async fn open_unix(path: &Path, options: Options) -> io::Result<Self> {
+        let socket = UnixSocket::new_stream()?;
+        match socket.bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path).await?;
+                socket.bind(path)?;
+            }
+            other => other?,
+        }
+        // From here on the file is ours, and goes if the rest fails.
+        let file = SocketFile::new(path)?;
+        if let Some(mode) = options.mode {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        // Nobody can connect before this.
+        Self::unix(socket.listen(options.backlog)?, Some(file))
+    }
+
+    fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        let path = listener.local_addr()?.as_pathname().map(Into::into);
+        Ok(Self {
+            address: Address::Unix(path),
+            socket: Listening::Unix(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
+            _file: file,
+        })
+    }
+
+    fn std_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::unix(UnixListener::from_std(listener)?, None)
+    }
+}
+
+fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for the connections of the last run to be forgotten. On Windows the
+    // option means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    if options.reuse_port {
+        #[cfg(unix)]
+        socket.set_reuseport(true)?;
+        #[cfg(not(unix))]
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "SO_REUSEPORT is for unix",
+        ));
+    }
+    socket.bind(address)?;
+    socket.listen(options.backlog)
+}
+
+/// Removes the socket that a process left when it was killed: one on which nobody listens.
+#[cfg(unix)]
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+
+    let in_use = |text| io::Error::new(io::ErrorKind::AddrInUse, text);
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(in_use(
+            "there is a file of that name, and it is not a socket",
+        ));
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(in_use("another process listens there")),
+    }
+}
+
+/// The file of a unix socket, by its place and identity.
+#[cfg(unix)]
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+#[cfg(unix)]
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        // A later change of directory does not change what is ours.
+        let path = std::path::absolute(path)?;
+        let identity = Self::identity(&path)?;
+        Ok(Self { path, identity })
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another server may have put its own socket in this place.
+        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How many connections the process has descriptors for; `None` when that is not known.
+pub(crate) fn max_connections() -> Option<usize> {
+    connections_within(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+/// Four fifths of the soft limit on open files, less what the app itself may need: from the text
+/// of Linux's `/proc/self/limits`, `Max open files  1024  4096  files`.
+fn connections_within(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let files: usize = line.split_whitespace().next()?.parse().ok()?;
+    Some((files.saturating_sub(100) / 5 * 4).max(files / 4).max(1))
+}
+
+/// What an accept loop does about an error.
+///
+/// A connection that died in the queue is no reason to wait. Everything else (no descriptor free,
+/// no buffer) stays true for a while: the loop waits 5 ms, and twice as long each time up to
+/// 250 ms. It logs at most one line a second.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    errors: u32,
+    silent: u32,
+    logged: Option<Instant>,
+}
+
+impl Backoff {
+    /// An accept succeeded.
+    pub(crate) fn reset(&mut self) {
+        self.errors = 0;
+    }
+
+    /// How long to wait after `error`.
+    pub(crate) fn after(&mut self, error: &io::Error, now: Instant) -> Duration {
+        if is_of_one_connection(error) {
+            return Duration::ZERO;
+        }
+        if self
+            .logged
+            .is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL)
+        {
+            let silent = std::mem::take(&mut self.silent);
+            tracing::error!(
+                target: "vestibule", silent,
+                "cannot accept connections, and will try again: {error}"
+            );
+            self.logged = Some(now);
+        } else {
+            self.silent = self.silent.saturating_add(1);
+        }
+        let wait = SHORTEST * 2_u32.saturating_pow(self.errors.min(10));
+        self.errors = self.errors.saturating_add(1);
+        wait.min(LONGEST)
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted
+    )
+}
+
+/// The first wait after an error.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// The longest wait.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// How often the log hears of errors.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_bound_connections() {
+        let line = |soft: &str| {
+            format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax open files            {soft}                 1048576              files     \nMax locked memory 1 2 bytes\n"
+            )
+        };
+        let cases = [
+            ("1024", Some(736)),
+            ("1048576", Some(838_780)),
+            ("64", Some(16)),
+            ("0", Some(1)),
+            ("unlimited", None),
+        ];
+        for (soft, most) in cases {
+            assert_eq!(connections_within(&line(soft)), most, "{soft}");
+        }
+        assert_eq!(connections_within(""), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_up_to_a_quarter_second() {
+        let full = io::Error::from_raw_os_error(24); // EMFILE
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..8)
+            .map(|_| backoff.after(&full, Instant::now()).as_millis())
+            .collect();
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 250, 250]);
+        backoff.reset();
+        assert_eq!(backoff.after(&full, Instant::now()).as_millis(), 5);
+        for _ in 0..1000 {
+            backoff.after(&full, Instant::now());
+        }
+        assert_eq!(backoff.after(&full, Instant::now()), LONGEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_connection_costs_nothing() {
+        let mut backoff = Backoff::default();
+        let aborted = io::Error::from(io::ErrorKind::ConnectionAborted);
+        assert_eq!(backoff.after(&aborted, Instant::now()), Duration::ZERO);
+        assert_eq!(backoff.logged, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_a_second() {
+        let full = io::Error::from_raw_os_error(24);
+        let mut backoff = Backoff::default();
+        let mut lines = 0;
+        for _ in 0..40 {
+            let before = backoff.logged;
+            backoff.after(&full, Instant::now());
+            lines += u32::from(backoff.logged != before);
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lines, 4);
+    }
+}

@@ -1,0 +1,376 @@
+//! A response on its way out: framed as HTTP says whatever the app set, and cut rather than ended
+//! well when its body breaks.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Uri, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use vestibule_core::{
+    Abort, Body, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
+};
+
+use crate::vitals::{InFlight, Sending, Vitals};
+
+/// What has to be known of a request to answer it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// For the log only.
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    /// Whether the connection can become another protocol's.
+    pub(crate) can_upgrade: bool,
+}
+
+/// Makes a response fit for hyper, which trusts what it is given.
+pub(crate) fn prepare(
+    mut response: Response,
+    asked: Asked,
+    closes: bool,
+    in_flight: InFlight,
+) -> http::Response<Outgoing> {
+    let vitals = in_flight.vitals().clone();
+    let is_http2 = asked.version == Version::HTTP_2;
+    let shape = match shape(&asked, response.status(), response.headers()) {
+        Ok(shape) => shape,
+        Err(mistake) => {
+            tracing::error!(
+                target: "vestibule", method = %asked.method, uri = %asked.uri,
+                status = response.status().as_u16(), "the app's response cannot be sent: {mistake}"
+            );
+            response = Failure::new(mistake).into_response();
+            match asked.method {
+                Method::HEAD => Shape::NoBytes { keeps_length: true },
+                _ => Shape::Any,
+            }
+        }
+    };
+    *response.version_mut() = match is_http2 {
+        true => Version::HTTP_2,
+        false => Version::HTTP_11,
+    };
+    let (mut head, mut body) = response.into_parts();
+    let headers = &mut head.headers;
+    headers.remove(TRANSFER_ENCODING);
+    match shape {
+        Shape::Handover => {
+            if head.status != StatusCode::SWITCHING_PROTOCOLS {
+                headers.remove(CONTENT_LENGTH);
+            }
+            vitals.tunnel();
+        }
+        Shape::NoBytes { keeps_length } => {
+            let length = match content_length(headers) {
+                Ok(Some(length)) => Some(length),
+                // An app that gives a HEAD no body at all has said nothing of its length.
+                _ if asked.method == Method::HEAD => body.size_hint().exact().filter(|it| *it > 0),
+                _ => None,
+            };
+            match length.filter(|_| keeps_length) {
+                Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
+                None => headers.remove(CONTENT_LENGTH),
+            };
+            body = body.without_bytes();
+        }
+        Shape::Length(length) => {
+            // One line, and in our spelling.
+            headers.insert(CONTENT_LENGTH, length.into());
+            if body.size_hint().exact() != Some(length) {
+                body = body.with_length(length);
+            }
+        }
+        Shape::Any => {}
+    }
+    if (closes || vitals.is_last()) && !is_http2 && shape != Shape::Handover {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
+    let watched = can_break.then(|| Box::new(Watched::new(asked, &vitals)));
+    let sending = (is_http2 && !body.is_end_stream()).then(|| Sending::new(&vitals));
+    let body = Outgoing {
+        body,
+        watched,
+        sending,
+        _in_flight: in_flight,
+    };
+    http::Response::from_parts(head, body)
+}
+
+/// What a response may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// The connection is no longer HTTP's: hands off.
+    Handover,
+    /// No bytes (RFC 9110, section 6.4.1), with or without a `Content-Length`.
+    NoBytes { keeps_length: bool },
+    /// Exactly as many bytes as the app says.
+    Length(u64),
+    /// Whatever the body has.
+    Any,
+}
+
+/// A pure function of the request and of what the app set.
+fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> Result<Shape, Mistake> {
+    let is_http2 = asked.version == Version::HTTP_2;
+    if status == StatusCode::SWITCHING_PROTOCOLS && asked.can_upgrade && !is_http2 {
+        return Ok(Shape::Handover);
+    }
+    if status.is_informational() {
+        return Err(Mistake::Informational(status));
+    }
+    if asked.method == Method::CONNECT && status.is_success() {
+        return Ok(Shape::Handover);
+    }
+    let length = match content_length(headers) {
+        Ok(length) => length,
+        Err(()) => return Err(Mistake::ContentLength),
+    };
+    let is_head = asked.method == Method::HEAD;
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => Ok(Shape::NoBytes {
+            keeps_length: false,
+        }),
+        StatusCode::NOT_MODIFIED => Ok(Shape::NoBytes { keeps_length: true }),
+        _ if is_head => Ok(Shape::NoBytes { keeps_length: true }),
+        _ => Ok(length.map_or(Shape::Any, Shape::Length)),
+    }
+}
+
+/// The one length that the lines agree on.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
+    let mut length = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        let line = line.to_str().map_err(|_| ())?;
+        // `parse` would take a sign.
+        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(());
+        }
+        let this: u64 = line.parse().map_err(|_| ())?;
+        if length.is_some_and(|other| other != this) {
+            return Err(());
+        }
+        length = Some(this);
+    }
+    Ok(length)
+}
+
+/// What an app did that cannot be sent; the client gets a 500 instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mistake {
+    Informational(StatusCode),
+    ContentLength,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Informational(status) if *status == StatusCode::SWITCHING_PROTOCOLS => {
+                f.write_str("101 answers a request that asks for no other protocol")
+            }
+            Self::Informational(status) => write!(f, "{status} is not a final answer"),
+            Self::ContentLength => {
+                f.write_str("Content-Length is not a number, or two of them differ")
+            }
+        }
+    }
+}
+
+impl Error for Mistake {}
+
+fn len(bytes: &Bytes) -> u64 {
+    bytes.len() as u64
+}
+
+/// A response's body as hyper reads it.
+///
+/// An error in it is logged here, since no response can carry it any more: an app's mistake at
+/// error level, a failing source at warn level, and an [`Abort`] on purpose at debug level.
+pub(crate) struct Outgoing {
+    body: Body,
+    /// `None` for a body that cannot break.
+    watched: Option<Box<Watched>>,
+    sending: Option<Sending>,
+    _in_flight: InFlight,
+}
+
+struct Watched {
+    asked: Asked,
+    vitals: Arc<Vitals>,
+    /// What comes next, and was asked for already.
+    next: Option<Result<Frame<Bytes>, BoxError>>,
+    /// How many frames in a row had no bytes.
+    empty: u32,
+}
+
+impl Watched {
+    fn new(asked: Asked, vitals: &Arc<Vitals>) -> Self {
+        Self {
+            asked,
+            vitals: vitals.clone(),
+            next: None,
+            empty: 0,
+        }
+    }
+
+    fn log(&self, error: &BoxError) {
+        let Asked { method, uri, .. } = &self.asked;
+        if error.is::<Abort>() {
+            tracing::debug!(target: "vestibule", %method, %uri, "the app aborted its response");
+        } else if error.is::<LengthMismatch>() || error.is::<Panicked>() {
+            tracing::error!(target: "vestibule", %method, %uri, "the response is cut: {error}");
+        } else {
+            tracing::warn!(target: "vestibule", %method, %uri, "the response is cut: {error}");
+        }
+    }
+
+    /// The body has ended in `error`. hyper throws away what it has not written when it hears of
+    /// that, the head of the response included: so it gets a turn to write first.
+    fn broke(
+        &mut self,
+        error: BoxError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.log(&error);
+        // To an HTTP/1.0 client the end of the connection is the end of the body.
+        if self.asked.version < Version::HTTP_11 {
+            self.vitals.reset();
+        }
+        self.next = Some(Err(error));
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = self.poll(cx);
+        if let Some(sending) = &mut self.sending {
+            sending.asked(polled.is_pending());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let has_next = self
+            .watched
+            .as_ref()
+            .is_some_and(|watched| watched.next.is_some());
+        // A body that owes bytes is asked for them, and so found short.
+        !has_next && self.body.is_end_stream() && self.body.size_hint().exact() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Outgoing {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self;
+        let Some(watched) = &mut this.watched else {
+            return Pin::new(&mut this.body).poll_frame(cx);
+        };
+        if let Some(next) = watched.next.take() {
+            return Poll::Ready(Some(next));
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return watched.broke(error, cx),
+            None => return Poll::Ready(None),
+        };
+        if frame.data_ref().is_some_and(Bytes::is_empty) {
+            // hyper asks again at once; a body of nothing but these would hold its thread.
+            watched.empty += 1;
+            if watched.empty >= MAX_EMPTY {
+                watched.empty = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        watched.empty = 0;
+        // hyper stops asking at the length that was announced. Whether there is more is asked here.
+        if this.body.size_hint().exact() == Some(0) && !this.body.is_end_stream() {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Err(error))) => return watched.broke(error, cx),
+                Poll::Ready(next) => watched.next = next,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// How many empty frames in a row a body has before others get a turn.
+const MAX_EMPTY: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: Shape = Shape::NoBytes {
+        keeps_length: false,
+    };
+    const SIZED: Shape = Shape::NoBytes { keeps_length: true };
+
+    #[test]
+    fn shapes() {
+        // method, version, whether it may upgrade, status, Content-Length lines
+        type Case = (&'static str, Version, bool, u16, &'static [&'static str]);
+        let one = Version::HTTP_11;
+        let two = Version::HTTP_2;
+        let cases: [(Case, Option<Shape>); 21] = [
+            (("GET", one, false, 200, &[]), Some(Shape::Any)),
+            (("GET", one, false, 200, &["3"]), Some(Shape::Length(3))),
+            (
+                ("GET", one, false, 200, &["3", "03"]),
+                Some(Shape::Length(3)),
+            ),
+            (("GET", one, false, 200, &["3", "4"]), None),
+            (("GET", one, false, 200, &["+3"]), None),
+            (("GET", one, false, 200, &["3, 3"]), None),
+            (("GET", one, false, 200, &[""]), None),
+            (("GET", one, false, 200, &["99999999999999999999"]), None),
+            (("GET", two, false, 500, &["3"]), Some(Shape::Length(3))),
+            (("HEAD", one, false, 200, &["3"]), Some(SIZED)),
+            (("HEAD", one, false, 204, &["3"]), Some(BARE)),
+            (("GET", one, false, 204, &["3"]), Some(BARE)),
+            (("GET", one, false, 205, &[]), Some(BARE)),
+            (("GET", two, false, 304, &["3"]), Some(SIZED)),
+            (("GET", one, true, 101, &[]), Some(Shape::Handover)),
+            (("GET", one, false, 101, &[]), None),
+            (("GET", two, true, 101, &[]), None),
+            (("GET", one, false, 100, &[]), None),
+            (("GET", one, false, 103, &[]), None),
+            (("CONNECT", one, true, 200, &["3"]), Some(Shape::Handover)),
+            (("CONNECT", one, true, 403, &["3"]), Some(Shape::Length(3))),
+        ];
+        for ((method, version, can_upgrade, status, lengths), want) in cases {
+            let asked = Asked {
+                method: method.parse().unwrap(),
+                uri: Uri::default(),
+                version,
+                can_upgrade,
+            };
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(CONTENT_LENGTH, length.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let got = shape(&asked, status, &headers).ok();
+            assert_eq!(got, want, "{method} {version:?} {status} {lengths:?}");
+        }
+    }
+}

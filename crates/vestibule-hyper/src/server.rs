@@ -1,0 +1,518 @@
+//! The server: an app, its limits, the places where it listens, and its end.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use vestibule_core::{Address, App};
+
+use crate::connection::Service;
+use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
+use crate::listen::{Accepted, Backoff, Bind, BindError, Listener, max_connections};
+#[cfg(unix)]
+use crate::notify::{READY, STOPPING, notify};
+
+/// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
+/// the requests in flight are answered.
+///
+/// ```no_run
+/// use vestibule_core::Request;
+///
+/// async fn hello(_: Request) -> &'static str {
+///     "Hello!"
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> std::io::Result<()> {
+///     vestibule_hyper::serve("127.0.0.1:8080", hello).await
+/// }
+/// ```
+///
+/// # Errors
+///
+/// When it cannot listen there (the error is a [`BindError`] inside), or cannot listen to signals.
+pub async fn serve(bind: impl Into<Bind>, app: impl App) -> io::Result<()> {
+    Server::new(app).bind(bind).await?.run().await?;
+    Ok(())
+}
+
+/// An app and the limits that it is served within; [`bind`](Self::bind) gives it a place.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// use std::time::Duration;
+/// use vestibule_core::Request;
+/// use vestibule_hyper::Server;
+///
+/// let server = Server::new(|_: Request| async { "hello" })
+///     .header_timeout(Duration::from_secs(5))
+///     .bind("127.0.0.1:0")
+///     .await?;
+/// assert!(server.address().to_string().starts_with("127.0.0.1:"));
+///
+/// let drained = server.run_until(std::future::ready(())).await;
+/// assert_eq!(drained.aborted, 0);
+/// # Ok(()) }
+/// ```
+#[must_use = "a server does nothing until it is bound and run"]
+pub struct Server<A> {
+    app: A,
+    limits: Limits,
+}
+
+/// What a connection may take; the defaults trip no honest client.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) first_byte_timeout: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) max_header_bytes: usize,
+    pub(crate) max_headers: usize,
+    pub(crate) max_streams: u32,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    /// Bytes a second; 0 is no least rate.
+    pub(crate) min_body_rate: u64,
+    pub(crate) write_timeout: Duration,
+    pub(crate) max_requests: Option<usize>,
+    pub(crate) lame_duck: Duration,
+    pub(crate) max_connections: Option<usize>,
+    /// Which peers speak for others.
+    proxies: Option<Arc<Trust>>,
+}
+
+type Trust = dyn Fn(&Address) -> bool + Send + Sync;
+
+impl Limits {
+    pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// Whether a peer has to say for whom it speaks.
+    pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
+        self.proxies.as_ref().is_some_and(|trust| trust(peer))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            first_byte_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            max_header_bytes: 32 * 1024,
+            max_headers: Self::MAX_HEADERS,
+            max_streams: 100,
+            ping_interval: Some(Duration::from_secs(60)),
+            ping_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 500,
+            write_timeout: Duration::from_secs(30),
+            max_requests: None,
+            lame_duck: Duration::from_secs(1),
+            max_connections: max_connections(),
+            proxies: None,
+        }
+    }
+}
+
+impl<A: App> Server<A> {
+    /// A server for `app`. A panic in the app is a 500 and no more.
+    pub fn new(app: A) -> Self {
+        Self {
+            app,
+            limits: Limits::default(),
+        }
+    }
+
+    /// How long a new connection may take until it is clear which protocol it speaks: 10 s.
+    ///
+    /// A connection that has sent nothing, or half of HTTP/2's preface, is closed then.
+    pub const fn first_byte_timeout(mut self, limit: Duration) -> Self {
+        self.limits.first_byte_timeout = limit;
+        self
+    }
+
+    /// How long the head of an HTTP/1 request may take from its first byte to its last: 10 s.
+    ///
+    /// The connection is closed then, without an answer.
+    pub const fn header_timeout(mut self, limit: Duration) -> Self {
+        self.limits.header_timeout = limit;
+        self
+    }
+
+    /// How long a connection may wait between requests: 60 s.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle_timeout = limit;
+        self
+    }
+
+    /// How long an app that reads a request's body waits for its next bytes: 30 s.
+    ///
+    /// The body ends in [`RequestBodyError::Stalled`](crate::RequestBodyError::Stalled) then. An
+    /// app that answers with that error answers 408, and the connection is closed.
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How fast a request's body has to come when an app waits for it: 500 bytes a second, after
+    /// 10 s of waiting in all. 0 turns it off.
+    ///
+    /// The body ends in [`RequestBodyError::TooSlow`](crate::RequestBodyError::TooSlow) otherwise.
+    pub const fn min_body_rate(mut self, bytes_per_second: u64) -> Self {
+        self.limits.min_body_rate = bytes_per_second;
+        self
+    }
+
+    /// How long a client may read nothing of a response that is there for it: 30 s. The connection
+    /// is reset then.
+    ///
+    /// On HTTP/2 that is also a client that opens no window for any of its streams.
+    pub const fn write_timeout(mut self, limit: Duration) -> Self {
+        self.limits.write_timeout = limit;
+        self
+    }
+
+    /// How many requests a connection may carry before it is closed after an answer: no limit.
+    pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_requests = count.into();
+        self
+    }
+
+    /// How many bytes the head of an HTTP/1 request may have: 32 KiB. More is a 431.
+    ///
+    /// HTTP/2 has a limit of its own, 16 KiB after decompression.
+    pub const fn max_header_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_header_bytes = bytes;
+        self
+    }
+
+    /// How many fields the head of an HTTP/1 request may have: 100. More is a 431.
+    pub const fn max_headers(mut self, count: usize) -> Self {
+        self.limits.max_headers = count;
+        self
+    }
+
+    /// How many requests an HTTP/2 connection may have open at a time: 100.
+    pub const fn max_streams(mut self, count: u32) -> Self {
+        self.limits.max_streams = count;
+        self
+    }
+
+    /// How often an HTTP/2 connection is asked for a sign of life: every 60 s. `None` turns it off,
+    /// and then a client that vanished is held for ever.
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.limits.ping_interval = interval.into();
+        self
+    }
+
+    /// How long the answer to such a question may take: 20 s.
+    pub const fn ping_timeout(mut self, limit: Duration) -> Self {
+        self.limits.ping_timeout = limit;
+        self
+    }
+
+    /// How long the end may take, from the signal to the last answer: 30 s. Connections that are
+    /// still at work then are cut.
+    pub const fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How many connections there may be at a time, on all listeners together: four fifths of what
+    /// the process may open, less 100 (on Linux; no limit elsewhere).
+    ///
+    /// More than that wait in the kernel's queue until a place is free; none is turned away.
+    pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_connections = count.into();
+        self
+    }
+
+    /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
+    /// balancers that pass connections on. Requests have the client's addresses in their
+    /// [`Peer`](vestibule_core::Peer) then.
+    ///
+    /// From a trusted peer the header has to come, or the connection is closed. From all others it
+    /// is not read, and a client that sends one gets a 400.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Request};
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    /// # drop(server);
+    /// ```
+    pub fn proxy_protocol(
+        mut self,
+        trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.proxies = Some(Arc::new(trust));
+        self
+    }
+
+    /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
+    ///
+    /// A request that was on its way when the drain began is answered, with `Connection: close`;
+    /// without this it would be lost, since clients send on a kept connection before they know
+    /// that it is closed.
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.limits.lame_duck = time;
+        self
+    }
+
+    /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
+    /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
+    /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
+    ///
+    /// Options after it change single limits.
+    pub fn strict(mut self) -> Self {
+        self.limits = Limits {
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            max_header_bytes: 16 * 1024,
+            max_headers: 64,
+            max_streams: 32,
+            idle_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: 1024,
+            write_timeout: Duration::from_secs(10),
+            max_requests: Some(1000),
+            ..self.limits
+        };
+        self
+    }
+
+    /// Listens at `bind`: `"127.0.0.1:8080"`, `"unix:/run/app.sock"`, or a listener.
+    ///
+    /// A stale unix socket, on which nobody listens, is replaced; the socket's file is removed when
+    /// the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], which says what to do.
+    pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
+        let listener = Listener::bind(bind.into()).await?;
+        Ok(Bound {
+            service: Arc::new(Service::new(self.app, self.limits)),
+            listeners: vec![listener],
+        })
+    }
+}
+
+impl<A> fmt::Debug for Server<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// A server that listens: connections wait in its queue until it runs.
+#[must_use = "a server does nothing until it is run"]
+pub struct Bound<A> {
+    service: Arc<Service<A>>,
+    listeners: Vec<Listener>,
+}
+
+impl<A: App> Bound<A> {
+    /// Listens at one more place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
+        self.listeners.push(Listener::bind(bind.into()).await?);
+        Ok(self)
+    }
+
+    /// Where the server listens, in the order of binding.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listeners.iter().map(Listener::address)
+    }
+
+    /// Where the server listens first.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        // There is no way to make a `Bound` without a listener.
+        self.listeners[0].address()
+    }
+
+    /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
+    /// flight is done, or the drain's time is up. A second signal ends it at once.
+    ///
+    /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
+    /// connections are accepted, and `STOPPING=1` when the drain begins.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be listened to.
+    pub async fn run(self) -> io::Result<Drained> {
+        let mut signals = StopSignals::listen()?;
+        let mut more = StopSignals::listen()?;
+        // The sockets listen already: what connects from now on is served.
+        #[cfg(unix)]
+        notify(READY);
+        let first = async move {
+            signals.next().await;
+            #[cfg(unix)]
+            notify(STOPPING);
+            tracing::info!(target: "vestibule", "draining; a second signal ends at once");
+        };
+        let second = async move {
+            more.next().await;
+            more.next().await;
+        };
+        #[cfg(all(feature = "tls", unix))]
+        let _reloads = reload_at_hangup(&self.listeners)?;
+        Ok(self.run_with(first, second).await)
+    }
+
+    /// Serves until `stop` is ready, and then until what is in flight is done, or the drain's time
+    /// is up.
+    ///
+    /// Dropping the future ends everything at once.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Drained {
+        self.run_with(stop, std::future::pending()).await
+    }
+
+    async fn run_with(
+        self,
+        stop: impl Future<Output = ()>,
+        now: impl Future<Output = ()>,
+    ) -> Drained {
+        let drain = Drain::new();
+        let limit = self.service.limits().drain_timeout;
+        let mut now = pin!(now);
+        // A listener that waits for a connection holds a place for it: all but one get an extra.
+        let extra = self.listeners.len().saturating_sub(1);
+        let places = self.service.limits().max_connections.map(|most| {
+            let most = most.max(1).saturating_add(extra);
+            Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+        });
+        let mut accepting = Vec::new();
+        for listener in self.listeners {
+            tracing::info!(target: "vestibule", address = %listener.address(), "listening");
+            let (service, places) = (self.service.clone(), places.clone());
+            let accept = accept_all(listener, service, places, drain.watch());
+            accepting.push(tokio::spawn(accept));
+        }
+        if let First::Right(()) = race(stop, now.as_mut()).await {
+            return Drained::default();
+        }
+        drain.begin();
+        for task in accepting {
+            // It does nothing that can panic; if it did, there is nothing to wait for.
+            let _ = task.await;
+        }
+        let drained = drain.finish(limit, now).await;
+        if drained.aborted > 0 {
+            tracing::warn!(
+                target: "vestibule", aborted = drained.aborted,
+                "connections were cut at the end of the drain"
+            );
+        }
+        drained
+    }
+}
+
+impl<A> fmt::Debug for Bound<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
+#[cfg(all(feature = "tls", unix))]
+fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let mut hangups = signal(SignalKind::hangup())?;
+    let task = tokio::spawn(async move {
+        while !all.is_empty() {
+            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            for tls in &all {
+                let reloaded = match told {
+                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Right(()) => tls.reload_if_changed(),
+                };
+                match reloaded {
+                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(
+                        target: "vestibule", "certificates stay as they were: {error}"
+                    ),
+                }
+            }
+        }
+    });
+    Ok(AbortOnDrop(task))
+}
+
+/// A task that ends with whoever started it.
+#[cfg(all(feature = "tls", unix))]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(all(feature = "tls", unix))]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How often the files of certificates are looked at.
+#[cfg(all(feature = "tls", unix))]
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Takes connections until the server drains; those that wait in the queue then are still taken.
+async fn accept_all<A: App>(
+    listener: Listener,
+    service: Arc<Service<A>>,
+    places: Option<Arc<Semaphore>>,
+    mut watch: Watch,
+) {
+    let mut backoff = Backoff::default();
+    let connections = watch.clone();
+    let start = |accepted: Accepted, place| {
+        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
+    };
+    loop {
+        let accepted = async {
+            // Without a free place the connection waits in the kernel's queue.
+            let place = take_place(places.as_ref()).await;
+            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
+        };
+        let wait = match race(accepted, watch.draining()).await {
+            First::Left((Ok(accepted), place)) => {
+                backoff.reset();
+                start(accepted, place);
+                continue;
+            }
+            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
+            First::Right(()) => break,
+        };
+        if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
+            break;
+        }
+    }
+    poll_fn(|cx| {
+        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
+            start(accepted, None);
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    places?.clone().acquire_owned().await.ok()
+}

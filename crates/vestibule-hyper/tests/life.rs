@@ -1,0 +1,373 @@
+//! Clients that go, are silent or are slow, and servers that end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use vestibule_core::{Body, Peer, Request};
+use vestibule_hyper::Server;
+
+use crate::support::{Running, answers, echo, eventually, soon};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Counts those that were made and those that were dropped.
+#[derive(Clone, Default)]
+struct Guards {
+    made: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
+}
+
+struct Guard(Arc<AtomicUsize>);
+
+impl Guards {
+    fn guard(&self) -> Guard {
+        self.made.fetch_add(1, Ordering::SeqCst);
+        Guard(self.dropped.clone())
+    }
+
+    async fn made(&self, count: usize) {
+        eventually("the app is called", || {
+            self.made.load(Ordering::SeqCst) == count
+        })
+        .await;
+    }
+
+    async fn dropped(&self, count: usize) {
+        eventually("the guard is dropped", || {
+            self.dropped.load(Ordering::SeqCst) == count
+        })
+        .await;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// An app that never answers.
+async fn never(guards: Guards) -> &'static str {
+    let _guard = guards.guard();
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn faults_115_a_client_that_goes_takes_its_future_along() {
+    let guards = Guards::default();
+    let held = guards.clone();
+    let server = Running::start(move |_: Request| never(held.clone())).await;
+    let mut client = server.connect().await;
+    client.write(GET).await;
+    guards.made(1).await;
+    drop(client);
+    guards.dropped(1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_takes_the_body_along() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = ended.clone();
+    let server = Running::start(move |_: Request| {
+        let count = count.clone();
+        async move {
+            let (mut sender, body) = Body::channel();
+            tokio::spawn(async move { while sender.send(vec![0; 1 << 16]).await.is_ok() {} });
+            body.on_end(move |end| {
+                assert!(matches!(end.outcome, vestibule_core::Outcome::Aborted));
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+        }
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.write(GET).await;
+    client.until("\r\n\r\n").await;
+    drop(client);
+    eventually("on_end is heard", || ended.load(Ordering::SeqCst) == 1).await;
+    server.stop().await;
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_in_its_body_is_an_error() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let server = Running::start(move |request: Request| {
+        let told = told.clone();
+        async move {
+            let result = request.into_body().collect(100).await;
+            told.send(result.unwrap_err().to_string()).unwrap();
+        }
+    })
+    .await;
+    let mut client = server.connect().await;
+    client
+        .write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+        .await;
+    drop(client);
+    let error = soon(heard.recv()).await.unwrap();
+    assert_eq!(
+        error,
+        "the body broke off: the client went away before the end of the request's body"
+    );
+}
+
+#[tokio::test]
+async fn faults_57_and_59_silence_is_closed() {
+    let brief = Duration::from_millis(100);
+    let server = Server::new(echo)
+        .first_byte_timeout(brief)
+        .header_timeout(brief);
+    let server = Running::with(server.idle_timeout(brief)).await;
+    let silent = [
+        "",
+        "P",
+        "PRI * HT",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+        "\r\n",
+        "G",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+    ];
+    let start = tokio::time::Instant::now();
+    for text in silent {
+        let mut client = server.connect().await;
+        client.write(text).await;
+        assert_eq!(client.rest().await, "", "{text:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5));
+    // A kept connection is closed as well.
+    let mut client = server.connect().await;
+    client.write(GET).await;
+    let (got, closes) = answers(&client.rest().await);
+    assert_eq!((got, closes), (vec!["200 GET / at a".to_owned()], false));
+}
+
+#[tokio::test]
+async fn the_app_sees_both_ends() {
+    let server = Running::brief(|request: Request| async move {
+        let peer = Peer::of(&request).unwrap();
+        format!("{} to {}", peer.address(), peer.local())
+    })
+    .await;
+    let mut client = server.connect().await;
+    let own = client.0.local_addr().unwrap();
+    client.write(GET).await;
+    let (got, _) = answers(&client.rest().await);
+    assert_eq!(got, [format!("200 {own} to {}", server.address)]);
+}
+
+#[tokio::test]
+async fn faults_39_the_proxy_protocol_from_those_that_are_trusted() {
+    let app = |request: Request| async move { Peer::of(&request).unwrap().address().to_string() };
+    let brief = Duration::from_millis(200);
+    let server = Server::new(app)
+        .first_byte_timeout(brief)
+        .idle_timeout(brief);
+    let server = server.proxy_protocol(|peer| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let line = "PROXY TCP4 192.0.2.1 192.0.2.9 4711 80\r\n";
+    let cases = [
+        (format!("{line}{GET}{GET}"), vec!["200 192.0.2.1:4711"; 2]),
+        // One for each connection, and no more.
+        (
+            format!("{line}{GET}{line}{GET}"),
+            vec!["200 192.0.2.1:4711", "400"],
+        ),
+        // Without one, with half of one, or with a bad one there is no answer.
+        (GET.to_owned(), vec![]),
+        ("PROXY TCP4 192.0.2.1 ".to_owned(), vec![]),
+        ("PROXY TCP4 ".repeat(100), vec![]),
+    ];
+    for (request, want) in cases {
+        assert_eq!(answers(&server.send(&request).await).0, want, "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn expect_continue_is_asked_for_only_when_read() {
+    let post = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    let server = Running::brief(echo).await;
+    let mut client = server.connect().await;
+    client.write(post("/")).await;
+    assert_eq!(
+        client.until("\r\n\r\n").await,
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    client.write("abc").await;
+    let (got, _) = answers(&client.rest().await);
+    assert_eq!(got, ["200 POST / at a [abc]"]);
+
+    let mut client = server.connect().await;
+    client.write(post("/ignore")).await;
+    let (got, closes) = answers(&client.rest().await);
+    assert_eq!(
+        (got, closes),
+        (vec!["200 POST /ignore at a".to_owned()], true)
+    );
+}
+
+/// A refusal reaches a client that is still sending.
+#[tokio::test]
+async fn rfc9112_9_6_a_close_waits_for_the_client() {
+    let server = Running::start(echo).await;
+    for path in ["/ignore", "/ignore?again"] {
+        let mut client = server.connect().await;
+        let length = 8 << 20;
+        client
+            .write(format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+            ))
+            .await;
+        // The kernel's buffers take it, or the server reads some of it; most of it never goes out.
+        client.write(vec![b'x'; 60_000]).await;
+        let (text, is_reset) = client.rest_and_reset().await;
+        assert!(!is_reset);
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_reaches_hyper() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Running::start(|mut request: Request| async move {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            let mut word = [0; 4];
+            io.read_exact(&mut word).await.unwrap();
+            word.reverse();
+            io.write_all(&word).await.unwrap();
+            io.shutdown().await.unwrap();
+        });
+        http::Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "mirror")
+            .body(Body::empty())
+            .unwrap()
+    })
+    .await;
+    let mut client = server.connect().await;
+    client
+        .write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: mirror\r\n\r\nabcd")
+        .await;
+    let head = client.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert_eq!(client.rest().await, "dcba");
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_in_flight() {
+    let go = Arc::new(Notify::new());
+    let guards = Guards::default();
+    let (wait, held) = (go.clone(), guards.clone());
+    let server = Running::start(move |_: Request| {
+        let (wait, held) = (wait.clone(), held.clone());
+        async move {
+            let _guard = held.guard();
+            wait.notified().await;
+            "done"
+        }
+    })
+    .await;
+    let address = server.address;
+    let mut client = server.connect().await;
+    client.write(GET).await;
+    guards.made(1).await;
+    let ended = server.begin_stop();
+    eventually("the port is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+    assert!(!ended.is_finished());
+    go.notify_one();
+    let (got, closes) = answers(&client.rest().await);
+    assert_eq!((got, closes), (vec!["200 done".to_owned()], true));
+    assert_eq!(soon(ended).await.unwrap().aborted, 0);
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_cuts_and_counts() {
+    let guards = Guards::default();
+    let held = guards.clone();
+    let server = Server::new(move |_: Request| never(held.clone()));
+    let server = Running::with(server.drain_timeout(Duration::from_millis(100))).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        clients.push(client);
+    }
+    guards.made(3).await;
+    assert_eq!(server.stop().await.aborted, 3);
+    guards.dropped(3).await;
+    assert_eq!(clients[0].rest().await, "");
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_ends_everything() {
+    let guards = Guards::default();
+    let held = guards.clone();
+    let bound = Server::new(move |_: Request| never(held.clone()))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let vestibule_core::Address::Tcp(address) = *bound.address() else {
+        panic!()
+    };
+    let running = tokio::spawn(bound.run_until(std::future::pending()));
+    let mut client = crate::support::Client(tokio::net::TcpStream::connect(address).await.unwrap());
+    client.write(GET).await;
+    guards.made(1).await;
+    running.abort();
+    guards.dropped(1).await;
+    eventually("the port is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+}
+
+/// Signals are for the whole process, so there is one test of them.
+#[cfg(unix)]
+#[tokio::test]
+async fn faults_145_signals() {
+    let kill = |name: &str| {
+        let command = format!("kill -{name} {}", std::process::id());
+        let status = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    for name in ["TERM", "INT"] {
+        let guards = Guards::default();
+        let held = guards.clone();
+        let bound = Server::new(move |_: Request| never(held.clone()))
+            .bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let address = bound.address().to_string();
+        let running = tokio::spawn(bound.run());
+        let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let mut client = crate::support::Client(stream);
+        client.write(GET).await;
+        guards.made(1).await;
+
+        kill(name);
+        eventually("the port is closed", || {
+            std::net::TcpStream::connect(&address).is_err()
+        })
+        .await;
+        assert_eq!(guards.dropped.load(Ordering::SeqCst), 0);
+
+        kill(name);
+        assert_eq!(soon(running).await.unwrap().unwrap().aborted, 1);
+        guards.dropped(1).await;
+    }
+}

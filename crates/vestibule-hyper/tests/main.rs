@@ -1,0 +1,14 @@
+//! The server over real sockets: raw bytes in, raw bytes out.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[cfg(unix)]
+mod binding;
+mod framing;
+mod http2;
+mod life;
+mod limits;
+mod responses;
+mod support;
+#[cfg(feature = "tls-self-signed")]
+mod tls;

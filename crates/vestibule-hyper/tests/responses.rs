@@ -1,0 +1,360 @@
+//! Responses: framed right whatever the app says, and cut when their bodies break.
+
+use std::sync::{Arc, Mutex};
+
+use http::{Response, StatusCode, header};
+use vestibule_core::{Abort, Body, BoxError, Outcome, Request};
+
+use crate::support::{Running, answers, eventually, soon};
+
+/// What the `on_end` of bodies heard.
+type Heard = Arc<Mutex<Vec<String>>>;
+
+fn listen(heard: &Heard, body: Body) -> Body {
+    let heard = heard.clone();
+    body.on_end(move |end| {
+        let outcome = match end.outcome {
+            Outcome::Complete => "complete",
+            Outcome::Aborted => "aborted",
+            Outcome::Failed(_) => "failed",
+        };
+        heard
+            .lock()
+            .unwrap()
+            .push(format!("{outcome} {}", end.bytes));
+    })
+}
+
+/// A stream of known pieces and unknown length, with an error at its end or not.
+fn stream(pieces: &[&'static str], error: Option<BoxError>) -> Body {
+    let (mut sender, body) = Body::channel();
+    let pieces = pieces.to_vec();
+    tokio::spawn(async move {
+        for piece in pieces {
+            let _ = sender.send(piece).await;
+        }
+        match error {
+            Some(error) => sender.abort(error),
+            None => sender.finish(),
+        }
+    });
+    body
+}
+
+/// An app with one answer a path.
+async fn app(request: Request, heard: Heard) -> Response<Body> {
+    let with = |status: u16, fields: &[(&'static str, &'static str)], body: Body| {
+        let mut response = Response::new(listen(&heard, body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
+            response.headers_mut().append(*name, value.parse().unwrap());
+        }
+        response
+    };
+    let length = header::CONTENT_LENGTH.as_str();
+    match request.uri().path() {
+        "/text" => with(200, &[], "hello".into()),
+        "/stream" => with(200, &[], stream(&["hel", "lo"], None)),
+        "/sized" => with(200, &[(length, "5")], stream(&["hel", "lo"], None)),
+        "/204" => with(204, &[(length, "5")], "hello".into()),
+        "/205" => with(205, &[], "hello".into()),
+        "/304" => with(304, &[("etag", "\"1\"")], "hello".into()),
+        "/100" => with(100, &[], "hello".into()),
+        "/101" => with(101, &[], "hello".into()),
+        "/short" => with(200, &[(length, "9")], "hello".into()),
+        "/long" => with(200, &[(length, "3")], "hello".into()),
+        "/owed" => with(200, &[(length, "5")], Body::empty()),
+        "/long-stream" => with(200, &[(length, "3")], stream(&["hel", "lo"], None)),
+        "/short-stream" => with(200, &[(length, "9")], stream(&["hel", "lo"], None)),
+        "/twice" => with(200, &[(length, "5"), (length, "5")], "hello".into()),
+        "/differ" => with(200, &[(length, "5"), (length, "6")], "hello".into()),
+        "/nonsense" => with(200, &[(length, "five")], "hello".into()),
+        "/te" => with(
+            200,
+            &[("transfer-encoding", "gzip, chunked"), (length, "5")],
+            "hello".into(),
+        ),
+        "/version" => {
+            let mut response = with(200, &[], "hello".into());
+            *response.version_mut() = http::Version::HTTP_3;
+            response
+        }
+        "/fails" => with(200, &[], stream(&["hel"], Some("disk".into()))),
+        "/fails-sized" => with(200, &[(length, "5")], stream(&["hel"], Some("disk".into()))),
+        "/aborts" => with(200, &[], stream(&["hel"], Some(Abort.into()))),
+        "/panics" => panic!("no more paper"),
+        "/panics-later" => {
+            let mut left = 2;
+            let body = Body::new(Frames(Box::new(move || {
+                left -= 1;
+                assert!(left > 0, "no more paper");
+                Some("hel".into())
+            })));
+            with(200, &[], body)
+        }
+        "/empty-frames" => with(
+            200,
+            &[],
+            Body::new(Frames(Box::new(|| Some(bytes::Bytes::new())))),
+        ),
+        _ => with(404, &[], Body::empty()),
+    }
+}
+
+/// A body from a closure.
+struct Frames(Box<dyn FnMut() -> Option<bytes::Bytes> + Send>);
+
+impl http_body::Body for Frames {
+    type Data = bytes::Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
+        std::task::Poll::Ready((self.0)().map(|data| Ok(http_body::Frame::data(data))))
+    }
+}
+
+async fn start() -> (Running, Heard) {
+    let heard = Heard::default();
+    let told = heard.clone();
+    let server = Running::brief(move |request| app(request, told.clone())).await;
+    (server, heard)
+}
+
+fn get(method: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// The head without the date, and what follows it.
+fn parts(text: &str) -> (String, &str) {
+    let (head, rest) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    let lines = head.lines().filter(|line| !line.starts_with("date:"));
+    (lines.collect::<Vec<_>>().join("\n"), rest)
+}
+
+#[tokio::test]
+async fn faults_40_to_42_framing() {
+    // the request, the head and the rest that the client reads, what `on_end` hears
+    let cases = [
+        (
+            "GET",
+            "/text",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "hello",
+            "complete 5",
+        ),
+        (
+            "HEAD",
+            "/text",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "",
+            "complete 0",
+        ),
+        (
+            "GET",
+            "/stream",
+            "HTTP/1.1 200 OK\ntransfer-encoding: chunked",
+            "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            "complete 5",
+        ),
+        ("HEAD", "/stream", "HTTP/1.1 200 OK", "", "complete 0"),
+        (
+            "GET",
+            "/sized",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "hello",
+            "complete 5",
+        ),
+        (
+            "HEAD",
+            "/sized",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "",
+            "complete 0",
+        ),
+        ("GET", "/204", "HTTP/1.1 204 No Content", "", "complete 0"),
+        (
+            "GET",
+            "/205",
+            "HTTP/1.1 205 Reset Content\ncontent-length: 0",
+            "",
+            "complete 0",
+        ),
+        (
+            "GET",
+            "/304",
+            "HTTP/1.1 304 Not Modified\netag: \"1\"",
+            "",
+            "complete 0",
+        ),
+        (
+            "GET",
+            "/100",
+            "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
+            "500 Internal Server Error\n",
+            "aborted 0",
+        ),
+        (
+            "GET",
+            "/101",
+            "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
+            "500 Internal Server Error\n",
+            "aborted 0",
+        ),
+        (
+            "GET",
+            "/short",
+            "HTTP/1.1 200 OK\ncontent-length: 9",
+            "hello",
+            "failed 5",
+        ),
+        (
+            "GET",
+            "/long",
+            "HTTP/1.1 200 OK\ncontent-length: 3",
+            "",
+            "failed 5",
+        ),
+        (
+            "GET",
+            "/owed",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "",
+            "failed 0",
+        ),
+        (
+            "GET",
+            "/long-stream",
+            "HTTP/1.1 200 OK\ncontent-length: 3",
+            // Whether the first piece has left when the second breaks the length is a matter of time.
+            "hel?",
+            "failed 5",
+        ),
+        (
+            "GET",
+            "/short-stream",
+            "HTTP/1.1 200 OK\ncontent-length: 9",
+            "hello",
+            "failed 5",
+        ),
+        (
+            "GET",
+            "/twice",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "hello",
+            "complete 5",
+        ),
+        (
+            "HEAD",
+            "/twice",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "",
+            "complete 0",
+        ),
+        (
+            "GET",
+            "/differ",
+            "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
+            "500 Internal Server Error\n",
+            "aborted 0",
+        ),
+        (
+            "GET",
+            "/nonsense",
+            "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
+            "500 Internal Server Error\n",
+            "aborted 0",
+        ),
+        (
+            "GET",
+            "/te",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "hello",
+            "complete 5",
+        ),
+        (
+            "GET",
+            "/version",
+            "HTTP/1.1 200 OK\ncontent-length: 5",
+            "hello",
+            "complete 5",
+        ),
+    ];
+    let asked = cases.map(|(method, path, head, rest, end)| {
+        tokio::spawn(async move {
+            let (server, heard) = start().await;
+            let text = server.send(get(method, path)).await;
+            let name = format!("{method} {path}");
+            let (got_head, got) = parts(&text);
+            assert_eq!(got_head, head, "{name}");
+            match rest.strip_suffix('?') {
+                Some(perhaps) => assert!(got.is_empty() || got == perhaps, "{name}: {got:?}"),
+                None => assert_eq!(got, rest, "{name}"),
+            }
+            assert_eq!(*heard.lock().unwrap(), [end], "{name}");
+        })
+    });
+    for case in asked {
+        case.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn faults_110_to_113_what_breaks_is_cut() {
+    // the path, what the client reads after the head, what `on_end` hears
+    let cases = [
+        ("/fails", "3\r\nhel\r\n", "failed 3"),
+        ("/fails-sized", "hel", "failed 3"),
+        ("/aborts", "3\r\nhel\r\n", "failed 3"),
+        ("/panics-later", "3\r\nhel\r\n", "failed 3"),
+    ];
+    for (path, rest, end) in cases {
+        let (server, heard) = start().await;
+        // The request behind it is not answered.
+        let text = server.send(get("GET", path) + &get("GET", "/text")).await;
+        let (head, read) = parts(&text);
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        assert!(rest.starts_with(read), "{path}: {read:?}");
+        assert_eq!(*heard.lock().unwrap(), [end], "{path}");
+    }
+    let (server, _) = start().await;
+    let (got, _) = answers(
+        &server
+            .send(get("GET", "/panics") + &get("GET", "/text"))
+            .await,
+    );
+    assert_eq!(got, ["500 500 Internal Server Error", "200 hello"]);
+}
+
+/// In HTTP/1.0 the end of the connection is the end of the body: a cut has to be a reset.
+#[tokio::test]
+async fn rfc9112_6_3_a_cut_without_framing_is_a_reset() {
+    let (server, _) = start().await;
+    let ask = async |path: &str| {
+        let mut client = server.connect().await;
+        client.write(format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        client.rest_and_reset().await
+    };
+    let (text, is_reset) = ask("/stream").await;
+    assert!(text.ends_with("\r\n\r\nhello") && !is_reset, "{text}");
+    let (_, is_reset) = ask("/fails").await;
+    assert!(is_reset);
+}
+
+#[tokio::test]
+async fn faults_114_empty_frames_hold_nobody_up() {
+    let (server, heard) = start().await;
+    let mut client = server.connect().await;
+    client.write(get("GET", "/empty-frames")).await;
+    client.until("\r\n\r\n").await;
+    // One thread serves both: the second client is answered beside the first.
+    let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
+    assert_eq!(got, ["200 hello"]);
+    drop(client);
+    eventually("the body is dropped", || {
+        heard.lock().unwrap().contains(&"aborted 0".to_owned())
+    })
+    .await;
+}

@@ -1,0 +1,126 @@
+//! A service that is `Clone` as an app.
+
+use std::fmt;
+use std::future::poll_fn;
+
+use bytes::Buf;
+use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
+
+use crate::errors::{self, OnError};
+
+/// Makes an app of a tower service: an axum `Router`, tower-http's `ServeDir`, a tonic server.
+///
+/// Each request is answered by a clone of the service, which is awaited until it is ready and then
+/// called: the very one. A service that is not `Clone` needs
+/// [`from_service_shared`](crate::from_service_shared).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use axum::{Router, routing::get};
+/// use vestibule_core::{App, Request};
+/// use vestibule_tower::from_service;
+///
+/// let router = Router::new().route("/", get(|| async { "from axum" }));
+/// let app = from_service(router);
+///
+/// let body = app.call(Request::default()).await.into_body();
+/// assert_eq!(body.collect(100).await.unwrap(), "from axum");
+/// # }
+/// ```
+pub fn from_service<S: HttpService + Clone + Sync>(service: S) -> FromService<S> {
+    FromService::new(service, None)
+}
+
+/// A tower service as an app; made by [`from_service`] and [`from_layer`](crate::from_layer).
+///
+/// Errors of the service, of its readiness too, become responses; see [`failure`](crate::failure).
+/// In outlines it has the name of the service's type. It costs a clone of the service, and one
+/// allocation when the body of the response is of another type and not empty.
+#[derive(Clone)]
+pub struct FromService<S> {
+    service: S,
+    /// What the service wraps, where that is known.
+    inner: Option<BoxApp>,
+    on_error: OnError,
+}
+
+impl<S: HttpService + Clone + Sync> FromService<S> {
+    pub(crate) fn new(service: S, inner: Option<BoxApp>) -> Self {
+        Self {
+            service,
+            inner,
+            on_error: errors::table,
+        }
+    }
+
+    /// Makes responses of errors by another table.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+}
+
+impl<S: HttpService + Clone + Sync> App for FromService<S> {
+    async fn call(&self, request: Request) -> Response {
+        let mut service = self.service.clone();
+        if let Err(error) = poll_fn(|cx| service.poll_ready(cx).map_err(Into::into)).await {
+            return errors::respond(error, self.on_error, Self::name());
+        }
+        let answer = service.call(request);
+        // It may hold what others wait for; its answer needs it no more.
+        drop(service);
+        match answer.await {
+            Ok(response) => response.map(Body::new),
+            Err(error) => errors::respond(error.into(), self.on_error, Self::name()),
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        if let Some(inner) = &self.inner {
+            outline.wraps(inner);
+        }
+    }
+
+    fn name() -> &'static str {
+        Outline::name_of::<S>()
+    }
+}
+
+impl<S> fmt::Debug for FromService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FromService")
+            .field(&Outline::name_of::<S>())
+            .finish()
+    }
+}
+
+/// A tower service that answers our requests, with responses of any body; a name for a long bound.
+///
+/// Everything that fits implements it: nothing else can, and nobody has to.
+pub trait HttpService:
+    tower_service::Service<
+        Request,
+        Response = http::Response<Self::Body>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + Send
+    + 'static
+{
+    /// The body of its responses.
+    type Body: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: tower_service::Service<
+            Request,
+            Response = http::Response<B>,
+            Error: Into<BoxError>,
+            Future: Send,
+        > + Send
+        + 'static,
+    B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    type Body = B;
+}

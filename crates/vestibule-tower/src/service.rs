@@ -1,0 +1,101 @@
+//! An app as a service.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use vestibule_core::{App, Body, BoxApp, BoxError, BoxFuture, Response};
+
+/// Makes a tower service of an app: for axum's `route_service`, for servers that take services, and
+/// for the inside of tower's layers.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use http_body_util::Full;
+/// use tower::ServiceExt;
+/// use vestibule_core::Request;
+///
+/// async fn length(request: Request) -> String {
+///     request.into_body().as_bytes().map_or(0, |bytes| bytes.len()).to_string()
+/// }
+///
+/// let service = vestibule_tower::service(length);
+/// let request = http::Request::new(vestibule_core::Body::from("four"));
+/// let response = service.clone().oneshot(request).await.unwrap();
+/// assert_eq!(response.body().as_bytes().unwrap(), "4");
+///
+/// // The body of a request may be of any type.
+/// let request = http::Request::new(Full::new(&b"a foreign body"[..]));
+/// assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+/// # }
+/// ```
+pub fn service(app: impl App) -> AppService {
+    AppService { app: app.boxed() }
+}
+
+/// An app as a service, tower's and hyper's; made by [`service`].
+///
+/// It is always ready, since an app has no readiness: a layer outside of it that sheds load when a
+/// service is not ready never sees one that is not. Its errors are responses. A call costs one
+/// allocation, and another when the request's body is of another type and not empty.
+#[derive(Clone)]
+pub struct AppService {
+    app: BoxApp,
+}
+
+impl AppService {
+    /// The call that both contracts share.
+    pub(crate) fn answer<B>(&self, request: http::Request<B>) -> ResponseFuture
+    where
+        B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let answer = self.app.clone().call_owned(request.map(Body::new));
+        ResponseFuture { answer }
+    }
+}
+
+impl<B> tower_service::Service<http::Request<B>> for AppService
+where
+    B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ResponseFuture {
+        self.answer(request)
+    }
+}
+
+impl fmt::Debug for AppService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AppService").field(&self.app).finish()
+    }
+}
+
+/// The future of an [`AppService`]'s response.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct ResponseFuture {
+    answer: BoxFuture<'static>,
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.answer.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

@@ -1,0 +1,11 @@
+//! The four directions against tower, tower-http, axum and hyper.
+
+#![allow(clippy::unwrap_used)] // what tests share is a test as well, which clippy cannot know
+
+mod bodies;
+mod common;
+mod frameworks;
+mod http_layers;
+mod readiness;
+mod tower_layers;
+mod upgrade;

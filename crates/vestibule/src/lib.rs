@@ -1,0 +1,54 @@
+//! WSGI's idea for Rust: one callable contract between servers and apps, and middleware that stacks
+//! in between.
+//!
+//! ```no_run
+//! use vestibule::prelude::*;
+//! use vestibule::{files::StaticFiles, logging::AccessLog};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let app = Stack::new()
+//!         .with(AccessLog::new)
+//!         .around(|request, next| async move { next.call(request).await })
+//!         .app(StaticFiles::new("public"));
+//!     println!("{}", app.outline());
+//!     vestibule::serve("127.0.0.1:8080", app).await
+//! }
+//! ```
+//!
+//! This crate has no code of its own: it is the contract, [`vestibule_core`], with the other crates
+//! of the workspace beside it, each under its name and behind its feature.
+//!
+//! | module | crate | feature, all on by default |
+//! |---|---|---|
+//! | the root | `vestibule-core` | |
+//! | [`fields`] | `vestibule-fields` | |
+//! | [`logging`] | `vestibule-logging` | `logging` |
+//! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
+//! | [`files`] | `vestibule-static` | `static` |
+//! | [`tower`] | `vestibule-tower` | `tower` |
+
+pub use vestibule_core::*;
+pub use vestibule_fields as fields;
+#[cfg(feature = "server")]
+pub use vestibule_hyper as hyper;
+#[cfg(feature = "server")]
+pub use vestibule_hyper::serve;
+#[cfg(feature = "logging")]
+pub use vestibule_logging as logging;
+#[cfg(feature = "static")]
+pub use vestibule_static as files;
+#[cfg(feature = "tower")]
+pub use vestibule_tower as tower;
+
+/// What a file that writes apps and middleware uses.
+pub mod prelude {
+    pub use vestibule_core::{
+        App, Body, BoxApp, Failure, IntoResponse, Mounts, Next, Request, Response, Stack,
+    };
+}
+
+/// The README's program, compiled so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

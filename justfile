@@ -1,0 +1,32 @@
+# The moves of the house. `just` lists them.
+
+default:
+    @just --list
+
+# Everything that CI runs: installs what the tests need, then fmt, clippy, tests, docs.
+check:
+    cargo xtask test
+
+# The benchmarks, with a count of instructions and allocations for each.
+bench:
+    cargo bench
+
+# Each feature alone and all together (installs cargo-hack).
+hack:
+    cargo hack --version >/dev/null 2>&1 || cargo install --locked cargo-hack
+    cargo hack check --workspace --feature-powerset --no-dev-deps
+
+# Advisories, licences, duplicates (installs cargo-deny).
+deny:
+    cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+    cargo deny check
+
+# What a release would break (installs cargo-semver-checks).
+semver:
+    cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
+    cargo semver-checks --workspace
+
+# One fuzz target for a minute (installs cargo-fuzz): `just fuzz etag`.
+fuzz target seconds="60":
+    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}

@@ -1,0 +1,90 @@
+//! What the tests need beside Rust: one list of Debian packages, one of Python packages.
+
+use std::process::Command;
+
+use crate::run;
+
+/// Debian packages, and why each.
+const DEBIAN: &[(&str, &str)] = &[
+    ("curl", "a client that is not ours asks the server"),
+    ("valgrind", "counts instructions, for the benchmarks"),
+    ("wrk", "asks the servers of the benchmarks"),
+];
+
+/// Python packages, and why each.
+const PYTHON: &[(&str, &str)] = &[];
+
+/// Installs what is not there yet. Asks nothing, and needs no network when all is there.
+pub(crate) fn install() -> Result<(), String> {
+    install_debian()?;
+    install_python()
+}
+
+fn install_debian() -> Result<(), String> {
+    let missing = missing(
+        DEBIAN,
+        "dpkg-query",
+        &["--show", "--showformat=${db:Status-Status}"],
+        |text| text == "installed",
+    );
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut update = as_root("apt-get");
+    update.args(["update", "--quiet"]);
+    run(update, "apt-get update")?;
+    let mut install = as_root("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]);
+    install.args(&missing);
+    run(install, &format!("apt-get install {}", missing.join(" ")))
+}
+
+fn install_python() -> Result<(), String> {
+    let missing = missing(PYTHON, "python3", &["-m", "pip", "show", "--quiet"], |_| {
+        true
+    });
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut install = Command::new("python3");
+    install.args(["-m", "pip", "install", "--quiet"]);
+    install.args(&missing);
+    run(install, &format!("pip install {}", missing.join(" ")))
+}
+
+/// Those of `packages` of which the question fails, or is not answered with what `is_there` wants.
+fn missing(
+    packages: &[(&'static str, &str)],
+    program: &str,
+    question: &[&str],
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    let has = |name: &str| {
+        let answer = Command::new(program).args(question).arg(name).output();
+        answer.is_ok_and(|answer| {
+            answer.status.success() && is_there(&String::from_utf8_lossy(&answer.stdout))
+        })
+    };
+    packages
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !has(name))
+        .collect()
+}
+
+/// `apt-get` needs root: by `sudo` for a person, as it is in a container.
+fn as_root(program: &str) -> Command {
+    let is_root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    match is_root {
+        true => Command::new(program),
+        false => {
+            let mut sudo = Command::new("sudo");
+            sudo.arg(program);
+            sudo
+        }
+    }
+}
