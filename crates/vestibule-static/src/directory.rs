@@ -171,12 +171,14 @@ mod system {
     use vestibule_fields::date::HttpDate;
 
     use super::*;
+    use crate::open_file::Reads;
 
     /// An open root.
     pub(super) struct Root {
         fd: OwnedFd,
         /// Device and inode.
         id: (u64, u64),
+        reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
         can: Can,
     }
@@ -199,9 +201,14 @@ mod system {
             let id = id(&fstat(&fd)?);
             #[cfg(target_os = "linux")]
             let can = Can::of(&fd);
+            #[cfg(target_os = "linux")]
+            let reads = Reads::new(can.memory);
+            #[cfg(not(target_os = "linux"))]
+            let reads = Reads::new(false);
             Ok(Self {
                 fd,
                 id,
+                reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
                 can,
             })
@@ -210,13 +217,6 @@ mod system {
         /// Whether this is still the folder at `path`.
         pub(super) fn is_at(&self, path: &Path) -> bool {
             stat(path).is_ok_and(|stat| id(&stat) == self.id)
-        }
-
-        pub(super) const fn is_memory(&self) -> bool {
-            #[cfg(target_os = "linux")]
-            return self.can.memory;
-            #[cfg(not(target_os = "linux"))]
-            false
         }
 
         /// What is called `name`; only regular files and folders are.
@@ -238,7 +238,7 @@ mod system {
                 return Ok(Entry::Directory);
             }
             let path = root.join(OsStr::from_bytes(name)).into();
-            match OpenFile::with_stat(fd.into(), &stat, path, self.is_memory()) {
+            match OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone()) {
                 Some(file) => Ok(Entry::File(Stored::open(file))),
                 None => Err(io::ErrorKind::NotFound.into()),
             }
@@ -446,6 +446,7 @@ mod system {
     #[cfg(not(target_os = "linux"))]
     const PEEK: OFlags = FILE;
 
+    #[cfg(target_os = "linux")]
     const RETRIES: usize = 32;
 
     /// As many as the kernel follows.
@@ -484,10 +485,6 @@ mod system {
             path.canonicalize().is_ok_and(|real| real == self.real)
         }
 
-        pub(super) const fn is_memory(&self) -> bool {
-            false
-        }
-
         pub(super) fn entry(
             &self,
             name: &[u8],
@@ -500,7 +497,7 @@ mod system {
                 return Ok(Entry::Directory);
             }
             let shown = root.join(&*String::from_utf8_lossy(name));
-            match OpenFile::new(std::fs::File::open(path)?, shown.into(), false)? {
+            match OpenFile::new(std::fs::File::open(path)?, shown.into(), Arc::default())? {
                 Some(file) => Ok(Entry::File(Stored::open(file))),
                 None => Err(io::ErrorKind::NotFound.into()),
             }

@@ -84,7 +84,8 @@ struct Variant {
     held: Option<Bytes>,
     length: u64,
     modified: Option<vestibule_fields::date::HttpDate>,
-    tag: Option<Arc<str>>,
+    tag: Option<HeaderValue>,
+    coding: Option<Coding>,
     made: Made,
 }
 
@@ -232,15 +233,12 @@ impl Variant {
         let Ok(Entry::File(stored)) = source.open(&self.name, Wait::Never) else {
             return Ok(None);
         };
-        let is_same = stored.length == self.length && stored.modified == self.modified;
-        let is_tagged = match (&stored.tag, &self.tag) {
-            (Some(now), Some(then)) => then.starts_with(&**now),
-            (now, then) => now.is_none() && then.is_none(),
-        };
-        Ok((is_same && is_tagged).then(|| Stored {
-            tag: self.tag.clone(),
-            ..stored
-        }))
+        let mut stored = stored;
+        if let Some(coding) = self.coding {
+            stored.tag_coding(coding.token());
+        }
+        let is_same = (stored.length, stored.modified) == (self.length, self.modified);
+        Ok((is_same && stored.tag == self.tag).then_some(stored))
     }
 }
 
@@ -381,10 +379,10 @@ impl Index {
         };
         if let Some(bytes) = &held {
             self.held += stored.length;
-            stored.tag = Some(hash(bytes).into());
+            stored = stored.tag(&hash(bytes));
         }
-        if let (Some(tag), Some(coding)) = (&stored.tag, coding) {
-            stored.tag = Some(format!("{tag}-{}", coding.token()).into());
+        if let Some(coding) = coding {
+            stored.tag_coding(coding.token());
         }
         Variant {
             name: name.into(),
@@ -393,6 +391,7 @@ impl Index {
             modified: stored.modified,
             made: Made::of(&stored),
             tag: stored.tag,
+            coding,
         }
     }
 }

@@ -15,6 +15,8 @@ mod multipart;
 mod name;
 mod open_file;
 mod options;
+#[cfg(feature = "precompress")]
+mod precompress;
 mod redirect;
 mod respond;
 mod source;
@@ -27,5 +29,7 @@ pub use indexed::IndexedFiles;
 pub use memory::Memory;
 pub use mime::{is_compressible, media_type};
 pub use open_file::FileChanged;
+#[cfg(feature = "precompress")]
+pub use precompress::{Precompress, Progress, Report};
 pub use source::{Entry, Listed, Source, Stored, Wait};
 pub use static_files::StaticFiles;

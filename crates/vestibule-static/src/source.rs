@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use vestibule_core::Outline;
 use vestibule_fields::date::HttpDate;
+use vestibule_fields::etag::ETag;
 
 use crate::file_body::read_whole;
 use crate::open_file::OpenFile;
@@ -85,7 +87,8 @@ pub struct Stored {
     pub(crate) content: Content,
     pub(crate) length: u64,
     pub(crate) modified: Option<HttpDate>,
-    pub(crate) tag: Option<Arc<str>>,
+    /// A strong entity tag, as it stands in the header.
+    pub(crate) tag: Option<HeaderValue>,
 }
 
 #[derive(Clone)]
@@ -118,7 +121,7 @@ impl Stored {
     ///
     /// When the metadata cannot be read, and `NotFound` when it is not a regular file.
     pub fn file(file: File, path: impl Into<Arc<Path>>) -> io::Result<Self> {
-        match OpenFile::new(file, path.into(), false)? {
+        match OpenFile::new(file, path.into(), Arc::default())? {
             Some(file) => Ok(Self::open(file)),
             None => Err(io::ErrorKind::NotFound.into()),
         }
@@ -143,9 +146,16 @@ impl Stored {
 
     /// Sets the strong entity tag, without its quotes: visible ASCII other than `"`. Another tag is no tag.
     #[must_use]
-    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
-        self.tag = Some(tag.into());
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tag = ETag::strong(tag).ok().map(|tag| tag.to_header_value());
         self
+    }
+
+    /// Makes the tag another one for a content coding: two codings of one file must not share a tag.
+    pub(crate) fn tag_coding(&mut self, token: &str) {
+        let tag = self.tag.as_ref().and_then(ETag::parse);
+        let tag = tag.map(|tag| [b"\"", tag.opaque(), b"-", token.as_bytes(), b"\""].concat());
+        self.tag = tag.and_then(|tag| HeaderValue::try_from(tag).ok());
     }
 
     /// The first bytes, at most `size`.

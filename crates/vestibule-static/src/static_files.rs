@@ -588,11 +588,11 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // Two codings of one file must not share a tag, whatever the store says.
-            sidecar.tag = match (&file.stored.tag, sidecar.tag) {
-                (Some(_), Some(tag)) => Some(format!("{tag}-{}", coding.token()).into()),
-                _ => None,
-            };
+            // A file without a tag has a time that says nothing, and so has what was packed with it.
+            match file.stored.tag {
+                Some(_) => sidecar.tag_coding(coding.token()),
+                None => sidecar.tag = None,
+            }
             file.stored = sidecar;
             file.encoding = Some(coding.token());
             break;
