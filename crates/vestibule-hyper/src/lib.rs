@@ -9,8 +9,9 @@ mod io;
 mod listen;
 mod outgoing;
 mod server;
+mod vitals;
 
-pub use drain::Drained;
+pub use drain::{Drained, Shutdown};
 pub use guard::Refused;
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};

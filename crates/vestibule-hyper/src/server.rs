@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use vestibule_core::{Address, App, Peer};
 
 use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
 use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener};
+use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -75,6 +76,14 @@ pub(crate) struct Limits {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    /// Bytes a second; 0 is no least rate.
+    pub(crate) min_body_rate: u64,
+    pub(crate) write_timeout: Duration,
+    pub(crate) max_requests: Option<usize>,
+    pub(crate) lame_duck: Duration,
+    pub(crate) max_connections: Option<usize>,
 }
 
 impl Limits {
@@ -92,6 +101,13 @@ impl Default for Limits {
             ping_interval: Some(Duration::from_secs(60)),
             ping_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 500,
+            write_timeout: Duration::from_secs(30),
+            max_requests: None,
+            lame_duck: Duration::from_secs(1),
+            max_connections: max_connections(),
         }
     }
 }
@@ -113,10 +129,50 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long the head of an HTTP/1 request may take from its first byte to its last, and how
-    /// long a kept connection may wait for the next one: 10 s.
+    /// How long the head of an HTTP/1 request may take from its first byte to its last: 10 s.
+    ///
+    /// The connection is closed then, without an answer.
     pub const fn header_timeout(mut self, limit: Duration) -> Self {
         self.limits.header_timeout = limit;
+        self
+    }
+
+    /// How long a connection may wait between requests: 60 s.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle_timeout = limit;
+        self
+    }
+
+    /// How long an app that reads a request's body waits for its next bytes: 30 s.
+    ///
+    /// The body ends in [`RequestBodyError::Stalled`](crate::RequestBodyError::Stalled) then. An
+    /// app that answers with that error answers 408, and the connection is closed.
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How fast a request's body has to come when an app waits for it: 500 bytes a second, after
+    /// 10 s of waiting in all. 0 turns it off.
+    ///
+    /// The body ends in [`RequestBodyError::TooSlow`](crate::RequestBodyError::TooSlow) otherwise.
+    pub const fn min_body_rate(mut self, bytes_per_second: u64) -> Self {
+        self.limits.min_body_rate = bytes_per_second;
+        self
+    }
+
+    /// How long a client may read nothing of a response that is there for it: 30 s. The connection
+    /// is reset then.
+    ///
+    /// On HTTP/2 that is also a client that opens no window for any of its streams.
+    pub const fn write_timeout(mut self, limit: Duration) -> Self {
+        self.limits.write_timeout = limit;
+        self
+    }
+
+    /// How many requests a connection may carry before it is closed after an answer: no limit.
+    pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_requests = count.into();
         self
     }
 
@@ -157,6 +213,47 @@ impl<A: App> Server<A> {
     /// still at work then are cut.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How many connections there may be at a time, on all listeners together: four fifths of what
+    /// the process may open, less 100 (on Linux; no limit elsewhere).
+    ///
+    /// More than that wait in the kernel's queue until a place is free; none is turned away.
+    pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_connections = count.into();
+        self
+    }
+
+    /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
+    ///
+    /// A request that was on its way when the drain began is answered, with `Connection: close`;
+    /// without this it would be lost, since clients send on a kept connection before they know
+    /// that it is closed.
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.limits.lame_duck = time;
+        self
+    }
+
+    /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
+    /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
+    /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
+    ///
+    /// Options after it change single limits.
+    pub fn strict(mut self) -> Self {
+        self.limits = Limits {
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            max_header_bytes: 16 * 1024,
+            max_headers: 64,
+            max_streams: 32,
+            idle_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: 1024,
+            write_timeout: Duration::from_secs(10),
+            max_requests: Some(1000),
+            ..self.limits
+        };
         self
     }
 
@@ -251,10 +348,17 @@ impl<A: App> Bound<A> {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
         let mut now = pin!(now);
+        // A listener that waits for a connection holds a place for it: all but one get an extra.
+        let extra = self.listeners.len().saturating_sub(1);
+        let places = self.service.limits().max_connections.map(|most| {
+            let most = most.max(1).saturating_add(extra);
+            Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+        });
         let mut accepting = Vec::new();
         for listener in self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
-            let accept = accept_all(listener, self.service.clone(), drain.watch());
+            let (service, places) = (self.service.clone(), places.clone());
+            let accept = accept_all(listener, service, places, drain.watch());
             accepting.push(tokio::spawn(accept));
         }
         if let First::Right(()) = race(stop, now.as_mut()).await {
@@ -285,21 +389,30 @@ impl<A> fmt::Debug for Bound<A> {
 }
 
 /// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(listener: Listener, service: Arc<Service<A>>, mut watch: Watch) {
+async fn accept_all<A: App>(
+    listener: Listener,
+    service: Arc<Service<A>>,
+    places: Option<Arc<Semaphore>>,
+    mut watch: Watch,
+) {
     let mut backoff = Backoff::default();
     let connections = watch.clone();
-    let start = |(socket, peer): (Socket, Peer)| {
-        tokio::spawn(service.clone().serve(socket, peer, connections.clone()));
+    let start = |accepted: (Socket, Peer), place| {
+        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
     };
     loop {
-        let accepted = poll_fn(|cx| listener.poll_accept(cx));
+        let accepted = async {
+            // Without a free place the connection waits in the kernel's queue.
+            let place = take_place(places.as_ref()).await;
+            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
+        };
         let wait = match race(accepted, watch.draining()).await {
-            First::Left(Ok(accepted)) => {
+            First::Left((Ok(accepted), place)) => {
                 backoff.reset();
-                start(accepted);
+                start(accepted, place);
                 continue;
             }
-            First::Left(Err(error)) => backoff.after(&error, Instant::now()),
+            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
             First::Right(()) => break,
         };
         if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
@@ -308,9 +421,14 @@ async fn accept_all<A: App>(listener: Listener, service: Arc<Service<A>>, mut wa
     }
     poll_fn(|cx| {
         while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted);
+            start(accepted, None);
         }
         Poll::Ready(())
     })
     .await;
+}
+
+async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    places?.clone().acquire_owned().await.ok()
 }

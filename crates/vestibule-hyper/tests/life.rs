@@ -121,7 +121,7 @@ async fn faults_57_and_59_silence_is_closed() {
     let server = Server::new(echo)
         .first_byte_timeout(brief)
         .header_timeout(brief);
-    let server = Running::with(server).await;
+    let server = Running::with(server.idle_timeout(brief)).await;
     let silent = [
         "",
         "P",

@@ -7,5 +7,6 @@ mod binding;
 mod framing;
 mod http2;
 mod life;
+mod limits;
 mod responses;
 mod support;

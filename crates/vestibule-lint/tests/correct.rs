@@ -89,8 +89,10 @@ async fn correct_bodies() {
     }
 }
 
+type Wrap = Box<dyn Fn(BoxApp) -> BoxApp>;
+
 /// Every middleware of the core.
-fn all_of_core() -> Vec<(&'static str, Box<dyn Fn(BoxApp) -> BoxApp>)> {
+fn all_of_core() -> Vec<(&'static str, Wrap)> {
     vec![
         ("nothing", Box::new(|app| app)),
         (

@@ -1,7 +1,6 @@
 //! A folder on disk. No name leads out of it, by construction.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,14 +131,7 @@ impl Directory {
 impl Source for Directory {
     fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry> {
         let root = self.root()?;
-        let Some(file) = root.open_file(name, self.symlinks, wait)? else {
-            return Ok(Entry::Directory);
-        };
-        let path = system::join(&self.shared.path, name);
-        match OpenFile::new(file, path, root.is_memory())? {
-            Some(file) => Ok(Entry::File(Stored::open(file))),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        root.entry(name, &self.shared.path, self.symlinks, wait)
     }
 
     fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
@@ -227,18 +219,29 @@ mod system {
             false
         }
 
-        /// The file called `name`, of any kind but a directory, which is `None`.
-        pub(super) fn open_file(
+        /// What is called `name`; only regular files and folders are.
+        pub(super) fn entry(
             &self,
             name: &[u8],
+            root: &Path,
             symlinks: Symlinks,
             wait: Wait,
-        ) -> io::Result<Option<File>> {
-            let name = if name.is_empty() { b"." } else { name };
-            let fd = self.resolve(name, FILE, symlinks, wait)?;
-            // Whatever else is no regular file is found out by its stamp.
-            let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
-            Ok((kind != FileType::Directory).then(|| fd.into()))
+        ) -> io::Result<Entry> {
+            let fd = self.resolve(
+                if name.is_empty() { b"." } else { name },
+                FILE,
+                symlinks,
+                wait,
+            )?;
+            let stat = fstat(&fd)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                return Ok(Entry::Directory);
+            }
+            let path = root.join(OsStr::from_bytes(name)).into();
+            match OpenFile::with_stat(fd.into(), &stat, path, self.is_memory()) {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
         }
 
         pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
@@ -418,10 +421,6 @@ mod system {
         Err(Errno::NOENT)
     }
 
-    pub(super) fn join(root: &Path, name: &[u8]) -> Arc<Path> {
-        root.join(OsStr::from_bytes(name)).into()
-    }
-
     #[allow(
         clippy::unnecessary_cast,
         reason = "the types of these fields differ between systems"
@@ -488,17 +487,22 @@ mod system {
             false
         }
 
-        pub(super) fn open_file(
+        pub(super) fn entry(
             &self,
             name: &[u8],
+            root: &Path,
             symlinks: Symlinks,
             _: Wait,
-        ) -> io::Result<Option<File>> {
+        ) -> io::Result<Entry> {
             let path = self.resolve(name, symlinks)?;
             if std::fs::metadata(&path)?.is_dir() {
-                return Ok(None);
+                return Ok(Entry::Directory);
             }
-            File::open(path).map(Some)
+            let shown = root.join(&*String::from_utf8_lossy(name));
+            match OpenFile::new(std::fs::File::open(path)?, shown.into(), false)? {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
         }
 
         pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
@@ -537,10 +541,6 @@ mod system {
                 false => Err(io::ErrorKind::NotFound.into()),
             }
         }
-    }
-
-    pub(super) fn join(root: &Path, name: &[u8]) -> Arc<Path> {
-        root.join(&*String::from_utf8_lossy(name)).into()
     }
 }
 

@@ -33,6 +33,22 @@ impl OpenFile {
         }))
     }
 
+    /// As [`new`](Self::new), for a file whose metadata has been read.
+    #[cfg(unix)]
+    pub(crate) fn with_stat(
+        file: File,
+        stat: &rustix::fs::Stat,
+        path: Arc<Path>,
+        is_memory: bool,
+    ) -> Option<Self> {
+        Stamp::from_stat(stat).map(|stamp| Self {
+            file: Arc::new(file),
+            path,
+            stamp,
+            is_memory,
+        })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -174,19 +190,24 @@ struct Stamp {
 impl Stamp {
     /// The stamp of a regular file.
     #[cfg(unix)]
+    fn of(file: &File) -> io::Result<Option<Self>> {
+        Ok(Self::from_stat(&rustix::fs::fstat(file)?))
+    }
+
+    /// The stamp of a regular file.
+    #[cfg(unix)]
     #[allow(
         clippy::unnecessary_cast,
         clippy::cast_lossless,
         reason = "the types of these fields differ between systems"
     )]
-    fn of(file: &File) -> io::Result<Option<Self>> {
-        use rustix::fs::{FileType, fstat};
+    fn from_stat(stat: &rustix::fs::Stat) -> Option<Self> {
+        use rustix::fs::FileType;
 
-        let stat = fstat(file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Ok(None);
+            return None;
         }
-        Ok(Some(Self {
+        Some(Self {
             length: u64::try_from(stat.st_size).unwrap_or(0),
             seconds: stat.st_mtime as i64,
             nanoseconds: stat.st_mtime_nsec as i64,
@@ -198,7 +219,7 @@ impl Stamp {
                 stat.st_uid as u32,
                 stat.st_gid as u32,
             ),
-        }))
+        })
     }
 
     /// The stamp of a regular file.

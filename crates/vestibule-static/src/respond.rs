@@ -38,7 +38,9 @@ pub(crate) struct Representation {
     pub(crate) content_type: HeaderValue,
     pub(crate) encoding: Option<&'static str>,
     /// Another `Accept-Encoding` may get another representation.
-    pub(crate) varies: bool,
+    pub(crate) varies_by_coding: bool,
+    /// Another `Accept` may.
+    pub(crate) varies_by_type: bool,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) extra: Vec<(HeaderName, HeaderValue)>,
 }
@@ -55,26 +57,35 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         status,
         content_type,
         encoding,
-        varies,
+        varies_by_coding,
+        varies_by_type,
         cache_control,
         extra,
     } = file;
-    let tag = stored.tag.as_deref().and_then(|tag| ETag::strong(tag).ok());
-    let modified = stored.modified.map(|modified| modified.min(asked.now));
+    let is_ok = status == StatusCode::OK;
+    let tag = stored.tag.as_deref().filter(|_| is_ok);
+    let tag = tag.and_then(|tag| ETag::strong(tag).ok());
+    let modified = stored.modified.filter(|_| is_ok);
+    let modified = modified.map(|modified| modified.min(asked.now));
 
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.extend(extra);
+    for (name, value) in extra {
+        headers.insert(name, value);
+    }
     if let Some(cache_control) = cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
-    if varies {
+    if varies_by_type {
+        headers.append(VARY, ACCEPT);
+    }
+    if varies_by_coding {
         headers.append(VARY, ACCEPT_ENCODING);
     }
     if let Some(tag) = &tag {
         headers.insert(ETAG, tag.to_header_value());
     }
-    if status == StatusCode::OK {
+    if is_ok {
         match evaluate(asked.headers, tag.as_ref(), modified, asked.now) {
             Verdict::Proceed => {}
             Verdict::NotModified => {
@@ -93,7 +104,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    let wants_part = status == StatusCode::OK
+    let wants_part = is_ok
         && asked.method == Method::GET
         && stored.length > 0
         && range_counts(asked.headers, tag.as_ref(), modified, asked.now);
@@ -101,7 +112,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         Some(range) if wants_part => range.within(stored.length),
         _ => Outcome::Whole,
     };
-    if status == StatusCode::OK {
+    if is_ok {
         headers.insert(ACCEPT_RANGES, BYTES);
     }
     match outcome {
@@ -226,6 +237,7 @@ const SMALL: usize = 64 * 1024;
 /// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
 const MAX_PARTS: usize = 8;
 
+const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");

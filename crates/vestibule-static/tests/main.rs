@@ -4,6 +4,9 @@
 mod basics;
 mod changing;
 mod codings;
+mod cold;
+mod comforts;
+mod listings;
 mod ranges;
 mod safety;
 mod support;
