@@ -7,6 +7,8 @@ mod body;
 mod codec;
 mod coding;
 mod compression;
+mod decoded;
+mod decompression;
 mod negotiation;
 mod peek;
 mod policy;
@@ -15,6 +17,7 @@ mod validators;
 
 pub use coding::Coding;
 pub use compression::{Compression, Uncompressed};
+pub use decompression::{Decompression, DecompressionError};
 pub use predicate::{And, ContentType, Not, Or, Predicate, Types};
 
 /// The most that is encoded in one poll.

@@ -14,7 +14,7 @@ mod decoder;
 use std::error::Error;
 use std::fmt;
 
-pub(crate) use decoder::{Decoder, Progress};
+pub(crate) use decoder::Decoder;
 pub(crate) use encoder::{Encoder, Spec};
 
 /// Why bytes could not be encoded or decoded.
