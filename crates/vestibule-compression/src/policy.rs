@@ -19,8 +19,8 @@ pub(crate) fn may_be_coded(status: StatusCode, headers: &HeaderMap) -> bool {
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT
         );
     let is_taken = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
-    let is_fixed = headers.contains_key(CACHE_CONTROL)
-        && CacheControl::from_headers(headers).no_transform;
+    let is_fixed =
+        headers.contains_key(CACHE_CONTROL) && CacheControl::from_headers(headers).no_transform;
     has_content && !is_taken && !is_fixed
 }
 
