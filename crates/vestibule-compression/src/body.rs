@@ -89,17 +89,16 @@ impl EncodedBody {
                 match frame.into_data() {
                     Ok(data) => {
                         self.pending = data;
-                        if http_body::Body::is_end_stream(&self.inner) {
-                            self.stage = Stage::Read;
-                        }
                     }
                     Err(frame) => {
                         if let Ok(mut trailers) = frame.into_trailers() {
                             remove_digests(&mut trailers);
                             self.trailers = Some(trailers);
-                            self.stage = Stage::Read;
                         }
                     }
+                }
+                if http_body::Body::is_end_stream(&self.inner) {
+                    self.stage = Stage::Read;
                 }
                 Poll::Ready(Ok(()))
             }

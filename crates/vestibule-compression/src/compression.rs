@@ -212,7 +212,8 @@ impl<A: App> Compression<A> {
             Wanted::Coded(_, false) => 1,
             _ => self.min_size,
         };
-        if size.is_none() && !is_stream && !is_head_alone {
+        let is_wanted = matches!(asked.wanted, Wanted::Coded(..));
+        if size.is_none() && is_wanted && !is_stream && !is_head_alone && min_size > 1 {
             let body = std::mem::take(response.body_mut());
             *response.body_mut() = peek(body, min_size).await;
             size = response.body().size_hint().exact();

@@ -82,12 +82,9 @@ impl DecodedBody {
                 }
                 continue;
             }
-            if let Some(trailers) = self.trailers.take() {
-                self.state = State::Done;
-                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-            }
             if matches!(self.state, State::Done) {
-                return Poll::Ready(None);
+                let trailers = self.trailers.take();
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
             self.spent += FRAME;
             let frame = match ready!(http_body::Body::poll_frame(Pin::new(&mut self.inner), cx)) {
@@ -95,15 +92,12 @@ impl DecodedBody {
                 None => {
                     self.end()?;
                     self.state = State::Done;
-                    return Poll::Ready(None);
+                    continue;
                 }
             };
             match frame.into_data() {
                 Ok(data) => self.pending = data,
-                Err(frame) => {
-                    self.end()?;
-                    self.trailers = frame.into_trailers().ok();
-                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
             }
         }
     }

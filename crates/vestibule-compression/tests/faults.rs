@@ -1,7 +1,7 @@
 //! What clients send that is wrong, and what apps do that is hard. The numbers are those of the
 //! project's list of faults.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use vestibule_compression::{Coding, Compression, Decompression, Uncompressed};
@@ -329,11 +329,12 @@ fn figure_19_hostile_accept_encoding_costs_linear_time() {
         let value = seed.repeat((8 << 10) / seed.len());
         for _ in 0..5 {
             let request = get(&[("accept-encoding", &value)]);
-            let started = Instant::now();
+            let started = cpu();
             drop(runtime.block_on(app.call(request)));
-            best = best.min(started.elapsed());
+            best = best.min(cpu() - started);
         }
-        // Built without optimization; the figure itself is in the benchmarks.
-        assert!(best < Duration::from_millis(20), "{seed}: {best:?}");
+        // 2 ms is the figure, with room for a build without optimization.
+        let most = if cfg!(debug_assertions) { 50 } else { 2 };
+        assert!(best < Duration::from_millis(most), "{seed}: {best:?}");
     }
 }

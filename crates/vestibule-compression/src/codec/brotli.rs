@@ -17,7 +17,11 @@ pub(super) struct BrotliEncoder {
 impl BrotliEncoder {
     pub(super) fn new(spec: Spec) -> Self {
         let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
-        let quality = u32::from(spec.level);
+        // At its two fastest levels the encoder panics when it is flushed after metadata.
+        let quality = match (spec.padding, u32::from(spec.level)) {
+            (1.., 0..2) => 2,
+            (_, level) => level,
+        };
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, quality);
         let window = window_bits(spec.size);
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window);
@@ -33,7 +37,7 @@ impl BrotliEncoder {
 
     /// A block of metadata (RFC 7932, section 9.2), which decoders skip.
     pub(super) fn pad(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let nothing = vec![b' '; length.min(MAX_METADATA)];
+        let nothing = vec![b' '; length.clamp(MIN_METADATA, MAX_METADATA)];
         let operation = BrotliEncoderOperation::BROTLI_OPERATION_EMIT_METADATA;
         self.run(&nothing, out, operation)
     }
@@ -147,6 +151,9 @@ const MIN_WINDOW_BITS: u32 = 16;
 
 /// 4 MB: larger windows shrink little of what is made for one response.
 const MAX_WINDOW_BITS: u32 = 22;
+
+/// The encoder writes a wrong length for one byte of metadata.
+const MIN_METADATA: usize = 2;
 
 /// RFC 7932, section 9.2: the length has at most three bytes.
 const MAX_METADATA: usize = 1 << 24;

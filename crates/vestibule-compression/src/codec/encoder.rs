@@ -151,3 +151,73 @@ impl Codec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Decoder;
+
+    fn spec(coding: Coding, level: u8, padding: usize) -> Spec {
+        Spec {
+            coding,
+            level,
+            size: None,
+            padding,
+        }
+    }
+
+    fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
+        let mut decoder = Decoder::new(coding).unwrap();
+        let mut out = Vec::with_capacity(1 << 20);
+        while !coded.is_empty() {
+            let progress = decoder.decode(coded, &mut out).unwrap();
+            assert!(progress.read > 0);
+            coded = &coded[progress.read..];
+            assert!(progress.is_end || !coded.is_empty(), "{coding}: cut off");
+        }
+        out
+    }
+
+    #[test]
+    fn every_level_makes_what_is_read_again() {
+        let plain = "every request passes through it ".repeat(500);
+        for &coding in Coding::ALL {
+            for level in coding.levels() {
+                for padding in [0, 1, 255, 70_000] {
+                    for data in ["", "a", &plain] {
+                        let mut encoder = Encoder::new(spec(coding, level, padding)).unwrap();
+                        let mut coded = Vec::new();
+                        for piece in data.as_bytes().chunks(5_000) {
+                            encoder.write(piece).unwrap();
+                            encoder.flush().unwrap();
+                            coded.extend_from_slice(&encoder.take());
+                        }
+                        encoder.finish().unwrap();
+                        coded.extend_from_slice(&encoder.take());
+                        assert!(
+                            coded.len() >= padding || data.is_empty(),
+                            "{coding}:{level}"
+                        );
+                        let found = decode(coding, &coded);
+                        assert_eq!(found, data.as_bytes(), "{coding}:{level}, {padding}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_that_was_left_in_the_middle_is_used_again() {
+        for &coding in Coding::ALL {
+            for _ in 0..3 {
+                let mut left = Encoder::new(spec(coding, coding.default_level(), 0)).unwrap();
+                left.write(b"what nobody reads").unwrap();
+                drop(left);
+                let mut encoder = Encoder::new(spec(coding, coding.default_level(), 0)).unwrap();
+                encoder.write(b"what is read").unwrap();
+                encoder.finish().unwrap();
+                assert_eq!(decode(coding, &encoder.take()), b"what is read");
+            }
+        }
+    }
+}
