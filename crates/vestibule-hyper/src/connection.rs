@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -14,14 +15,17 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
 use crate::incoming::{RequestBodyError, receive};
-use crate::io::{Io, Socket};
+use crate::io::Io;
+use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
+use crate::proxy;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
@@ -50,49 +54,81 @@ impl<A: App> Service<A> {
     /// Serves a connection until one side ends it.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        (socket, peer): (Socket, Peer),
+        accepted: Accepted,
         place: Option<OwnedSemaphorePermit>,
         watch: Watch,
     ) {
-        let address = peer.address().clone();
-        let vitals = Arc::new(Vitals::new());
-        let io = Io::new(socket, vitals.clone(), place);
-        if let Err(error) = self.converse(io, vitals, peer, watch).await {
+        let address = accepted.peer.address().clone();
+        if let Err(error) = self.converse(accepted, place, watch).await {
             tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             );
         }
     }
 
+    /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
+    async fn greet(&self, accepted: Accepted, shutdown: Shutdown) -> io::Result<Greeted> {
+        let Accepted {
+            mut socket,
+            mut peer,
+            ..
+        } = accepted;
+        if self.limits.is_proxy(peer.address()) {
+            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+        }
+        #[cfg(feature = "tls")]
+        let tls = match accepted.tls {
+            Some(tls) => {
+                let (encrypted, info) = tls.accept(socket).await?;
+                socket = encrypted;
+                Some(info)
+            }
+            None => None,
+        };
+        let vitals = Arc::new(Vitals::new());
+        let mut io = Io::new(socket, vitals.clone());
+        let protocol = detect(&mut io).await?;
+        Ok(Greeted {
+            io,
+            protocol,
+            caller: Caller {
+                peer,
+                vitals,
+                shutdown,
+                #[cfg(feature = "tls")]
+                tls,
+            },
+        })
+    }
+
     async fn converse(
         self: Arc<Self>,
-        mut io: Io,
-        vitals: Arc<Vitals>,
-        peer: Peer,
+        accepted: Accepted,
+        place: Option<OwnedSemaphorePermit>,
         mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let told = tokio::time::timeout(self.limits.first_byte_timeout, detect(&mut io));
-        let last_call = self.last_call(&mut watch);
-        let protocol = match race(told, last_call).await {
-            First::Left(told) => match told.map_err(|_| "no request in time")?? {
-                Some(protocol) => protocol,
-                None => return Ok(()),
-            },
+        let greeted = self.greet(accepted, watch.shutdown());
+        let greeted = timeout(self.limits.first_byte_timeout, greeted);
+        let Greeted {
+            mut io,
+            protocol,
+            caller,
+        } = match race(greeted, self.last_call(&mut watch)).await {
+            First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
         };
+        let Some(protocol) = protocol else {
+            return Ok(());
+        };
+        io.keep(place);
+        let vitals = caller.vitals.clone();
         vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
             vitals.make_last();
         }
         let io = TokioIo::new(io);
-        let shutdown = watch.shutdown();
         let service = service_fn(|request| {
-            let caller = Caller {
-                peer: peer.clone(),
-                vitals: vitals.clone(),
-                shutdown: shutdown.clone(),
-            };
-            let this = self.clone();
+            let (this, caller) = (self.clone(), caller.clone());
             async move { Ok::<_, Infallible>(this.answer(request, caller).await) }
         });
         match protocol {
@@ -115,6 +151,8 @@ impl<A: App> Service<A> {
             peer,
             vitals,
             shutdown,
+            #[cfg(feature = "tls")]
+            tls,
         } = caller;
         let in_flight = InFlight::new(&vitals);
         let number = vitals.request() + 1;
@@ -145,6 +183,10 @@ impl<A: App> Service<A> {
         let (body, rest) = receive(body, is_http2, &vitals, &self.limits);
         head.extensions.insert(peer);
         head.extensions.insert(shutdown);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls {
+            head.extensions.insert(tls);
+        }
         let request = Request::from_parts(head, body);
         let mut response = self.app.call(request).await;
         let mut closes = false;
@@ -224,14 +266,25 @@ impl<A: App> Service<A> {
     }
 }
 
+/// A connection whose first request is about to be read.
+struct Greeted {
+    io: Io,
+    /// `None`: the client has closed without a byte.
+    protocol: Option<Protocol>,
+    caller: Caller,
+}
+
 /// A response as hyper writes it.
 type Answer = Response<Outgoing>;
 
 /// What a connection adds to its requests.
+#[derive(Clone)]
 struct Caller {
     peer: Peer,
     vitals: Arc<Vitals>,
     shutdown: Shutdown,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::TlsInfo>,
 }
 
 /// The refusal of a body that came too slowly is a 408, when the app said no more than that.

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use vestibule_core::{Address, App, Peer};
+use vestibule_core::{Address, App};
 
 use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
-use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
+use crate::listen::{Accepted, Backoff, Bind, BindError, Listener, max_connections};
+#[cfg(unix)]
+use crate::notify::{READY, STOPPING, notify};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -66,7 +67,7 @@ pub struct Server<A> {
 }
 
 /// What a connection may take; the defaults trip no honest client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
@@ -84,10 +85,19 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    /// Which peers speak for others.
+    proxies: Option<Arc<Trust>>,
 }
+
+type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// Whether a peer has to say for whom it speaks.
+    pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
+        self.proxies.as_ref().is_some_and(|trust| trust(peer))
+    }
 }
 
 impl Default for Limits {
@@ -108,6 +118,7 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            proxies: None,
         }
     }
 }
@@ -225,6 +236,29 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
+    /// balancers that pass connections on. Requests have the client's addresses in their
+    /// [`Peer`](vestibule_core::Peer) then.
+    ///
+    /// From a trusted peer the header has to come, or the connection is closed. From all others it
+    /// is not read, and a client that sends one gets a 400.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Request};
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    /// # drop(server);
+    /// ```
+    pub fn proxy_protocol(
+        mut self,
+        trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.proxies = Some(Arc::new(trust));
+        self
+    }
+
     /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
     ///
     /// A request that was on its way when the drain began is answered, with `Connection: close`;
@@ -276,9 +310,7 @@ impl<A: App> Server<A> {
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").finish_non_exhaustive()
     }
 }
 
@@ -315,20 +347,30 @@ impl<A: App> Bound<A> {
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up. A second signal ends it at once.
     ///
+    /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
+    /// connections are accepted, and `STOPPING=1` when the drain begins.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
     pub async fn run(self) -> io::Result<Drained> {
         let mut signals = StopSignals::listen()?;
         let mut more = StopSignals::listen()?;
+        // The sockets listen already: what connects from now on is served.
+        #[cfg(unix)]
+        notify(READY);
         let first = async move {
             signals.next().await;
+            #[cfg(unix)]
+            notify(STOPPING);
             tracing::info!(target: "vestibule", "draining; a second signal ends at once");
         };
         let second = async move {
             more.next().await;
             more.next().await;
         };
+        #[cfg(all(feature = "tls", unix))]
+        let _reloads = reload_at_hangup(&self.listeners)?;
         Ok(self.run_with(first, second).await)
     }
 
@@ -388,6 +430,48 @@ impl<A> fmt::Debug for Bound<A> {
     }
 }
 
+/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
+#[cfg(all(feature = "tls", unix))]
+fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let mut hangups = signal(SignalKind::hangup())?;
+    let task = tokio::spawn(async move {
+        while !all.is_empty() {
+            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            for tls in &all {
+                let reloaded = match told {
+                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Right(()) => tls.reload_if_changed(),
+                };
+                match reloaded {
+                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(
+                        target: "vestibule", "certificates stay as they were: {error}"
+                    ),
+                }
+            }
+        }
+    });
+    Ok(AbortOnDrop(task))
+}
+
+/// A task that ends with whoever started it.
+#[cfg(all(feature = "tls", unix))]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(all(feature = "tls", unix))]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How often the files of certificates are looked at.
+#[cfg(all(feature = "tls", unix))]
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Takes connections until the server drains; those that wait in the queue then are still taken.
 async fn accept_all<A: App>(
     listener: Listener,
@@ -397,7 +481,7 @@ async fn accept_all<A: App>(
 ) {
     let mut backoff = Backoff::default();
     let connections = watch.clone();
-    let start = |accepted: (Socket, Peer), place| {
+    let start = |accepted: Accepted, place| {
         tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
     };
     loop {

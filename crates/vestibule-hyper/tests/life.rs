@@ -160,6 +160,33 @@ async fn the_app_sees_both_ends() {
 }
 
 #[tokio::test]
+async fn faults_39_the_proxy_protocol_from_those_that_are_trusted() {
+    let app = |request: Request| async move { Peer::of(&request).unwrap().address().to_string() };
+    let brief = Duration::from_millis(200);
+    let server = Server::new(app)
+        .first_byte_timeout(brief)
+        .idle_timeout(brief);
+    let server = server.proxy_protocol(|peer| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let line = "PROXY TCP4 192.0.2.1 192.0.2.9 4711 80\r\n";
+    let cases = [
+        (format!("{line}{GET}{GET}"), vec!["200 192.0.2.1:4711"; 2]),
+        // One for each connection, and no more.
+        (
+            format!("{line}{GET}{line}{GET}"),
+            vec!["200 192.0.2.1:4711", "400"],
+        ),
+        // Without one, with half of one, or with a bad one there is no answer.
+        (GET.to_owned(), vec![]),
+        ("PROXY TCP4 192.0.2.1 ".to_owned(), vec![]),
+        ("PROXY TCP4 ".repeat(100), vec![]),
+    ];
+    for (request, want) in cases {
+        assert_eq!(answers(&server.send(&request).await).0, want, "{request:?}");
+    }
+}
+
+#[tokio::test]
 async fn expect_continue_is_asked_for_only_when_read() {
     let post = |path: &str| {
         format!(

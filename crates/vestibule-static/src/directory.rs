@@ -254,16 +254,16 @@ mod system {
                 if matches!(name, b"." | b"..") {
                     continue;
                 }
-                let stat = match statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                        match self.stat_link(folder, name, symlinks) {
-                            Some(stat) => stat,
-                            None => continue,
-                        }
-                    }
-                    Ok(stat) => stat,
-                    Err(_) => continue,
+                let Ok(mut stat) = statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                    continue;
                 };
+                let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+                if is_link {
+                    match self.stat_link(folder, name, symlinks) {
+                        Some(target) => stat = target,
+                        None => continue,
+                    }
+                }
                 let is_directory = match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => true,
                     FileType::RegularFile => false,
@@ -274,6 +274,7 @@ mod system {
                 found.push(Listed {
                     name: name.to_vec(),
                     is_directory,
+                    is_link,
                     length: match is_directory {
                         true => 0,
                         false => u64::try_from(stat.st_size).unwrap_or(0),
@@ -519,6 +520,7 @@ mod system {
                 found.push(Listed {
                     name: name.into_bytes(),
                     is_directory: metadata.is_dir(),
+                    is_link: false,
                     length: if metadata.is_dir() { 0 } else { metadata.len() },
                     modified: metadata.modified().ok().map(Into::into),
                 });

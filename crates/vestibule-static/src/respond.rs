@@ -29,10 +29,32 @@ pub(crate) struct Asked<'a> {
     pub(crate) wait: Wait,
 }
 
+/// Header values that were made beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) tag: Option<HeaderValue>,
+    pub(crate) modified: Option<HeaderValue>,
+    pub(crate) length: HeaderValue,
+}
+
+impl Made {
+    /// The values of a file.
+    pub(crate) fn of(stored: &Stored) -> Self {
+        let tag = stored.tag.as_deref();
+        let tag = tag.and_then(|tag| ETag::strong(tag).ok());
+        Self {
+            tag: tag.map(|tag| tag.to_header_value()),
+            modified: stored.modified.map(HttpDate::to_header_value),
+            length: stored.length.into(),
+        }
+    }
+}
+
 /// What was chosen to be sent: a file and its description.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
+    pub(crate) made: Option<Made>,
     /// 200, or the status whose page this is; only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
@@ -54,6 +76,7 @@ pub(crate) struct Representation {
 pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
         stored,
+        made,
         status,
         content_type,
         encoding,
@@ -67,6 +90,18 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     let tag = tag.and_then(|tag| ETag::strong(tag).ok());
     let modified = stored.modified.filter(|_| is_ok);
     let modified = modified.map(|modified| modified.min(asked.now));
+
+    let Made {
+        tag: tag_value,
+        modified: modified_value,
+        length: length_value,
+    } = made.unwrap_or_else(|| Made::of(&stored));
+    // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
+    let modified_value = match modified {
+        Some(modified) if stored.modified != Some(modified) => Some(modified.to_header_value()),
+        Some(_) => modified_value,
+        None => None,
+    };
 
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
@@ -82,24 +117,24 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     if varies_by_coding {
         headers.append(VARY, ACCEPT_ENCODING);
     }
-    if let Some(tag) = &tag {
-        headers.insert(ETAG, tag.to_header_value());
+    if let Some(value) = tag_value.filter(|_| tag.is_some()) {
+        headers.insert(ETAG, value);
     }
     if is_ok {
         match evaluate(asked.headers, tag.as_ref(), modified, asked.now) {
             Verdict::Proceed => {}
             Verdict::NotModified => {
                 // A tag says more than a date, and is enough (RFC 9110 section 15.4.5).
-                if let (None, Some(modified)) = (&tag, modified) {
-                    headers.insert(LAST_MODIFIED, modified.to_header_value());
+                if let (None, Some(value)) = (&tag, modified_value) {
+                    headers.insert(LAST_MODIFIED, value);
                 }
                 return Ok(build(StatusCode::NOT_MODIFIED, headers, Body::empty()));
             }
             Verdict::Failed => return Ok(status_page(StatusCode::PRECONDITION_FAILED)),
         }
     }
-    if let Some(modified) = modified {
-        headers.insert(LAST_MODIFIED, modified.to_header_value());
+    if let Some(value) = modified_value {
+        headers.insert(LAST_MODIFIED, value);
     }
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
@@ -139,7 +174,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         }
         _ => {
             headers.insert(CONTENT_TYPE, content_type);
-            headers.insert(CONTENT_LENGTH, stored.length.into());
+            headers.insert(CONTENT_LENGTH, length_value);
             let body = part(asked, &stored, 0, stored.length)?;
             Ok(build(status, headers, body))
         }

@@ -69,8 +69,10 @@ pub enum Entry {
 pub struct Listed {
     /// The name of the file in its directory, in bytes.
     pub name: Vec<u8>,
-    /// Whether it is a directory.
+    /// Whether it is a directory, or a link that leads to one.
     pub is_directory: bool,
+    /// Whether it is a link.
+    pub is_link: bool,
     /// The length in bytes; 0 for directories.
     pub length: u64,
     /// When it was changed, if that is known.

@@ -61,15 +61,15 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// # }
 /// ```
 pub struct StaticFiles<S = Directory> {
-    files: Arc<Files<S>>,
-    or: Option<BoxApp>,
+    pub(crate) files: Arc<Files<S>>,
+    pub(crate) or: Option<BoxApp>,
 }
 
 /// What may be needed on a thread of the blocking pool.
 #[derive(Clone)]
-struct Files<S> {
-    source: S,
-    options: Options,
+pub(crate) struct Files<S> {
+    pub(crate) source: S,
+    pub(crate) options: Options,
 }
 
 impl StaticFiles {
@@ -486,6 +486,7 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Response> {
         let mut file = Representation {
             stored,
+            made: None,
             status: match page {
                 Page::Itself | Page::App => StatusCode::OK,
                 Page::NotFound => StatusCode::NOT_FOUND,
@@ -512,7 +513,12 @@ impl<S: Source> Files<S> {
         match self.open(name, asked.wait)? {
             Some(Entry::File(_)) if has_slash => Ok(Found::Nothing),
             Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Borrowed(name))),
-            Some(Entry::Directory) => self.find_index(asked, name, has_slash),
+            Some(Entry::Directory) => match self.find_index(asked, name, has_slash)? {
+                Found::Nothing if self.options.clean_urls && !has_slash => {
+                    self.find_page(asked, name)
+                }
+                found => Ok(found),
+            },
             None if self.options.clean_urls && !has_slash => self.find_page(asked, name),
             None => Ok(Found::Nothing),
         }
@@ -636,7 +642,7 @@ enum Found<'n> {
 }
 
 /// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
-fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
+pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     let is_later = match (sidecar.modified, file.modified) {
         (Some(sidecar), Some(file)) => sidecar >= file,
         (None, Some(_)) => false,
@@ -671,7 +677,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The answer when a file is there and cannot be sent: 403, 503 when there are too many open files, else 500.
-fn fault(error: io::Error) -> Response {
+pub(crate) fn fault(error: io::Error) -> Response {
     #[cfg(unix)]
     let is_overload = {
         use rustix::io::Errno;
@@ -689,7 +695,7 @@ fn fault(error: io::Error) -> Response {
 }
 
 /// The answer to HEAD: as to GET, without the bytes.
-fn without_bytes(response: Response) -> Response {
+pub(crate) fn without_bytes(response: Response) -> Response {
     response.map(vestibule_core::Body::without_bytes)
 }
 

@@ -30,7 +30,7 @@ pub use file::FilePart;
 ///
 /// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
 /// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
-/// ([`Panicked`]). An empty body and one that is whole in memory need no allocation.
+/// ([`Panicked`](crate::Panicked)). An empty body and one that is whole in memory need no allocation.
 ///
 /// ```
 /// use vestibule_core::Body;
@@ -541,6 +541,20 @@ mod tests {
         assert_eq!(
             Body::from("ab").with_length(2).collect(10).await.unwrap(),
             "ab"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_held_body_that_may_have_more_does_not_say_that_it_ends() {
+        let mut body = script(vec![data("abc"), data("d")]).with_length(3);
+        body.frame().await;
+        assert!(!body.is_end_stream());
+        assert!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap_err()
+                .is::<LengthMismatch>()
         );
     }
 

@@ -51,7 +51,9 @@ impl Rich<dyn Frames> {
     pub(super) fn is_end_stream(&self) -> bool {
         match self.extra.length {
             Some(length) if length > self.extra.bytes => false,
-            _ => self.extra.is_complete || self.frames_ended(),
+            // There may be more frames than the length allows: whoever asks on finds out.
+            Some(_) => self.frames_ended(),
+            None => self.extra.is_complete || self.frames_ended(),
         }
     }
 
