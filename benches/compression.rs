@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
-use http_body_util::BodyExt as _;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use vestibule::compression::{Coding, Compression};
@@ -69,7 +68,7 @@ fn case(who: &'static str, page: &'static str) -> Box<dyn Fn()> {
     let app = app(who, page);
     Box::new(move || {
         let response = now(app.call(get()));
-        drop(std::hint::black_box(now(response.into_body().collect())));
+        drop(std::hint::black_box(now(response.into_body().collect(1 << 20))));
     })
 }
 

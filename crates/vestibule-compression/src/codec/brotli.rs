@@ -31,8 +31,9 @@ impl BrotliEncoder {
         Self { state }
     }
 
-    pub(super) fn reset(&mut self, spec: Spec) {
+    pub(super) fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
         *self = Self::new(spec);
+        Ok(())
     }
 
     /// A block of metadata (RFC 7932, section 9.2), which decoders skip.

@@ -130,13 +130,12 @@ impl Codec {
     fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
         match self {
             #[cfg(feature = "gzip")]
-            Self::Gzip(codec) => codec.reset(),
+            Self::Gzip(codec) => codec.reset(spec),
             #[cfg(feature = "brotli")]
             Self::Brotli(codec) => codec.reset(spec),
             #[cfg(feature = "zstd")]
-            Self::Zstd(codec) => return codec.reset(spec),
+            Self::Zstd(codec) => codec.reset(spec),
         }
-        Ok(())
     }
 
     /// Whether this state can be used again for `spec`.

@@ -30,8 +30,10 @@ impl GzipEncoder {
         self.coding == spec.coding && self.level == spec.level
     }
 
-    pub(super) fn reset(&mut self) {
+    /// Begins anew; `spec` [fits](Self::fits).
+    pub(super) fn reset(&mut self, _: Spec) -> Result<(), CodecError> {
         self.state.reset();
+        Ok(())
     }
 
     /// Adds `length` bytes of nothing at the start: a comment in the header of gzip (RFC 1952,

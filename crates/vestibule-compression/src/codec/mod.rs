@@ -23,6 +23,10 @@ pub(crate) enum CodecError {
     /// They are not what their coding says.
     Corrupt(&'static str),
     /// They ask for more memory than a decoder gives.
+    #[cfg_attr(
+        not(feature = "zstd"),
+        expect(dead_code, reason = "only zstd asks for it")
+    )]
     Window,
     /// The codec failed: no memory, or a bug.
     Internal(&'static str),
