@@ -168,6 +168,23 @@ impl Body {
         self
     }
 
+    /// Whether someone waits for the end, by [`on_end`](Self::on_end): then a body that takes the place
+    /// of this one has to keep it until its own end.
+    ///
+    /// ```
+    /// use vestibule_core::Body;
+    ///
+    /// assert!(!Body::from("a").is_watched());
+    /// assert!(Body::from("a").on_end(|_| ()).is_watched());
+    /// ```
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(_) => false,
+            Kind::Rich(rich) => rich.extra.is_watched(),
+        }
+    }
+
     /// Holds the body to a length, as a `Content-Length` does: fewer bytes or more are an error
     /// ([`LengthMismatch`]), and the body counts as complete when they have been read.
     #[must_use]

@@ -107,6 +107,10 @@ impl Extra {
         }
     }
 
+    pub(super) const fn is_watched(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// What is left when the bytes are taken away: the callbacks, if there are any.
     pub(super) fn stripped(&mut self) -> Option<Self> {
         let first = self.first.take()?;
