@@ -109,11 +109,14 @@ impl<A: App> Service<A> {
     ) -> Result<(), BoxError> {
         let greeted = self.greet(accepted, watch.shutdown());
         let greeted = timeout(self.limits.first_byte_timeout, greeted);
+        // What a connection needs only at its beginning, or only in one protocol, has a box of its
+        // own: it takes no room in the thousands that are idle.
+        let greeted = Box::pin(race(greeted, self.last_call(&mut watch)));
         let Greeted {
             mut io,
             protocol,
             caller,
-        } = match race(greeted, self.last_call(&mut watch)).await {
+        } = match greeted.await {
             First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
         };
@@ -127,34 +130,40 @@ impl<A: App> Service<A> {
             vitals.make_last();
         }
         let io = TokioIo::new(io);
-        let service = service_fn(|request| {
-            let (this, caller) = (self.clone(), caller.clone());
-            async move { Ok::<_, Infallible>(this.answer(request, caller).await) }
-        });
+        let (this, caller) = (self.clone(), Arc::new(caller));
+        let service = service_fn(move |request| this.clone().answer(request, caller.clone()));
         match protocol {
             Protocol::Http1 => {
                 let connection = self.http1.serve_connection(io, service).with_upgrades();
-                self.drive(connection, |it| it.graceful_shutdown(), &vitals, watch)
-                    .await
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
+                .await
             }
             Protocol::Http2 => {
                 let connection = self.http2.serve_connection(io, service);
-                self.drive(connection, |it| it.graceful_shutdown(), &vitals, watch)
-                    .await
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
+                .await
             }
         }
     }
 
     /// One request: guard, app, framing.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Answer {
-        let Caller {
-            peer,
-            vitals,
-            shutdown,
-            #[cfg(feature = "tls")]
-            tls,
-        } = caller;
-        let in_flight = InFlight::new(&vitals);
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        caller: Arc<Caller>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let vitals = &caller.vitals;
+        let in_flight = InFlight::new(vitals);
         let number = vitals.request() + 1;
         if self.limits.max_requests.is_some_and(|most| number >= most) {
             vitals.make_last();
@@ -168,7 +177,7 @@ impl<A: App> Service<A> {
         };
         if let Err(refused) = guard::admit(&mut head) {
             tracing::debug!(
-                target: "vestibule", peer = %peer.address(), method = %asked.method,
+                target: "vestibule", peer = %caller.peer.address(), method = %asked.method,
                 uri = %asked.uri, "refused a request: {refused}"
             );
             let status = refused.status();
@@ -176,16 +185,16 @@ impl<A: App> Service<A> {
                 .kind(FailureKind::Request)
                 .status(status)
                 .into_response();
-            return prepare(refusal, asked, true, in_flight);
+            return Ok(prepare(refusal, asked, true, in_flight));
         }
         let expects_continue = head.headers.get(EXPECT).is_some_and(is_continue);
         let is_http2 = asked.version == Version::HTTP_2;
-        let (body, rest) = receive(body, is_http2, &vitals, &self.limits);
-        head.extensions.insert(peer);
-        head.extensions.insert(shutdown);
+        let (body, rest) = receive(body, is_http2, vitals, &self.limits);
+        head.extensions.insert(caller.peer.clone());
+        head.extensions.insert(caller.shutdown.clone());
         #[cfg(feature = "tls")]
-        if let Some(tls) = tls {
-            head.extensions.insert(tls);
+        if let Some(tls) = &caller.tls {
+            head.extensions.insert(tls.clone());
         }
         let request = Request::from_parts(head, body);
         let mut response = self.app.call(request).await;
@@ -196,14 +205,14 @@ impl<A: App> Service<A> {
             }
             closes = !rest.drain(expects_continue).await;
         }
-        prepare(response, asked, closes, in_flight)
+        Ok(prepare(response, asked, closes, in_flight))
     }
 
     /// Runs a connection to its end: until it has passed a limit, or is asked to finish because of
     /// the server's drain, and is cut when the drain's time is up.
     async fn drive<C>(
         &self,
-        connection: C,
+        mut connection: Pin<Box<C>>,
         finish: impl Fn(Pin<&mut C>),
         vitals: &Vitals,
         mut watch: Watch,
@@ -211,7 +220,6 @@ impl<A: App> Service<A> {
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let mut connection = pin!(connection);
         let mut watchdog = pin!(Watchdog::new(vitals, &self.limits));
         let reason = {
             let finished = vitals.finished(connection.as_mut());
@@ -274,11 +282,7 @@ struct Greeted {
     caller: Caller,
 }
 
-/// A response as hyper writes it.
-type Answer = Response<Outgoing>;
-
 /// What a connection adds to its requests.
-#[derive(Clone)]
 struct Caller {
     peer: Peer,
     vitals: Arc<Vitals>,
@@ -341,3 +345,28 @@ const MAX_BUFFER: usize = 64 * 1024;
 
 /// In bytes, counted as RFC 9113 section 6.5.2 does.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+
+    /// What an idle connection takes beside hyper's own state and buffers.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_is_small() {
+        async fn app(_: vestibule_core::Request) {}
+        let service = Arc::new(Service::new(app, Limits::default()));
+        let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
+        let end = || vestibule_core::Address::Unix(None);
+        let accepted = Accepted {
+            socket: crate::io::Socket::Unix(socket),
+            peer: Peer::new(end(), end()),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let serving = service.serve(accepted, None, Drain::new().watch());
+        let size = size_of_val(&serving);
+        assert!(size <= 2048, "{size}");
+    }
+}
