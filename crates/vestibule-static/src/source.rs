@@ -21,6 +21,32 @@ use crate::open_file::OpenFile;
 /// they come here: no segment is empty, `.` or `..`, holds `/`, `\` or control bytes, or is over 255 bytes long.
 ///
 /// [`Directory`](crate::Directory) is the one for a folder on disk, [`Memory`](crate::Memory) the one for bytes at hand.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::io;
+/// use vestibule_core::{App, Request};
+/// use vestibule_static::{Entry, Source, StaticFiles, Stored, Wait};
+///
+/// /// Every number is a file.
+/// #[derive(Clone)]
+/// struct Numbers;
+///
+/// impl Source for Numbers {
+///     fn open(&self, name: &[u8], _: Wait) -> io::Result<Entry> {
+///         match name.iter().all(u8::is_ascii_digit) {
+///             true => Ok(Entry::File(Stored::memory(name.to_vec()).tag("v1"))),
+///             false => Err(io::ErrorKind::NotFound.into()),
+///         }
+///     }
+/// }
+///
+/// let app = StaticFiles::from_source(Numbers);
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/42".parse().unwrap();
+/// assert_eq!(app.call(request).await.into_body().collect(9).await.unwrap(), "42");
+/// # }
+/// ```
 pub trait Source: Clone + Send + Sync + 'static {
     /// Opens what is called `name`.
     ///
@@ -120,6 +146,16 @@ impl Stored {
     /// # Errors
     ///
     /// When the metadata cannot be read, and `NotFound` when it is not a regular file.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::path::Path;
+    /// use vestibule_static::Stored;
+    ///
+    /// let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    /// assert!(Stored::file(File::open(path)?, path)?.length() > 100);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn file(file: File, path: impl Into<Arc<Path>>) -> io::Result<Self> {
         match OpenFile::new(file, path.into(), Arc::default())? {
             Some(file) => Ok(Self::open(file)),

@@ -97,6 +97,13 @@ impl StaticFiles {
     }
 
     /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    ///
+    /// ```
+    /// use vestibule_static::{StaticFiles, Symlinks};
+    ///
+    /// let app = StaticFiles::new("public").symlinks(Symlinks::Deny);
+    /// assert!(vestibule_core::Outline::of(&app).to_string().contains("symlinks: deny"));
+    /// ```
     #[must_use]
     pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
         let files = Arc::make_mut(&mut self.files);
@@ -140,6 +147,19 @@ impl<S: Source> StaticFiles<S> {
 
     /// Names the files that stand for their directory, the first that is there counts; `index.html` if it is not said,
     /// none if the list is empty.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("docs/start.html", Stored::memory("<p>start"));
+    /// let app = StaticFiles::from_source(files).index(["index.html", "start.html"]);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/docs/".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn index<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.options().index = names.into_iter().map(Into::into).collect();
@@ -148,6 +168,23 @@ impl<S: Source> StaticFiles<S> {
 
     /// Says whether files and folders are served whose names begin with a dot; `false` if it is not said. What is below
     /// `/.well-known/` is always served (RFC 8615).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with(".config", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.dotfiles(true).call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn dotfiles(mut self, are_served: bool) -> Self {
         self.options().dotfiles = are_served;
@@ -210,6 +247,19 @@ impl<S: Source> StaticFiles<S> {
     }
 
     /// Says whether `/about` is answered with `about.html` when there is no `about`; `false` if it is not said.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("about.html", Stored::memory("<p>about"));
+    /// let app = StaticFiles::from_source(files).clean_urls(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/about".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn clean_urls(mut self, are_found: bool) -> Self {
         self.options().clean_urls = are_found;
@@ -245,6 +295,21 @@ impl<S: Source> StaticFiles<S> {
     }
 
     /// Sends `page` with each 404. It does nothing when there is an app given to [`or`](Self::or): the 404 is its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("404.html", Stored::memory("<p>lost"));
+    /// let app = StaticFiles::from_source(files).not_found("404.html");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/nothing".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.status(), 404);
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "<p>lost");
+    /// # }
+    /// ```
     #[must_use]
     pub fn not_found(mut self, page: impl Into<Cow<'static, str>>) -> Self {
         self.options().not_found = Some(page.into());
@@ -304,6 +369,20 @@ impl<S: Source> StaticFiles<S> {
 
     /// Says whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`;
     /// `false` if it is not said. See [`has_hashed_name`](crate::has_hashed_name); rules by name go first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("app-B7sZ3kfd.js", Stored::memory("let a"));
+    /// let app = StaticFiles::from_source(files).hashed_names(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/app-B7sZ3kfd.js".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+    /// # }
+    /// ```
     #[must_use]
     pub fn hashed_names(mut self, are_immutable: bool) -> Self {
         self.options().hashed_names = are_immutable;
@@ -312,6 +391,19 @@ impl<S: Source> StaticFiles<S> {
 
     /// Sets a header on files whose names match a [`Glob`], on 304 too. All rules that match apply, later ones over earlier
     /// ones of the same header.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.html", Stored::memory("<p>"));
+    /// let app = StaticFiles::from_source(files).header("*.html", "referrer-policy", "same-origin");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/a.html".parse().unwrap();
+    /// assert_eq!(app.call(request).await.headers()["referrer-policy"], "same-origin");
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -3,9 +3,13 @@
 //! `name | METHOD target | fields, split by " & " | status | what the answer says, split by " & "`. A field that must be
 //! absent is `!name`; `= text` is the whole body. `{tag}` is the entity tag of `/ten.txt`, `{br}` that of `/app.js` in brotli.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vestibule_core::Address;
+use vestibule_hyper::Server;
 use vestibule_static::StaticFiles;
 
-use crate::support::{Folder, ask, date};
+use crate::support::{Answer, Folder, ask, check, date};
 
 const CASES: &str = r#"
 9.3.1 get                         | GET /ten.txt          |  | 200 | content-length: 10 & = 0123456789
@@ -247,37 +251,63 @@ fn site() -> (Folder, StaticFiles) {
     (folder, app)
 }
 
-#[tokio::test]
-async fn all() {
-    let (_folder, app) = site();
-    let tag = ask(&app, "GET /ten.txt", &[])
+/// A line of the table.
+struct Case {
+    name: String,
+    request: String,
+    fields: Vec<String>,
+    status: String,
+    says: Vec<String>,
+}
+
+/// The table, with the tags of a site in it.
+async fn cases(app: &StaticFiles) -> Vec<Case> {
+    let tag = ask(app, "GET /ten.txt", &[])
         .await
         .header("etag")
         .to_owned();
-    let br = ask(&app, "GET /app.js", &["accept-encoding: br"])
+    let br = ask(app, "GET /app.js", &["accept-encoding: br"])
         .await
         .header("etag")
         .to_owned();
-    let mut count = 0;
-    for line in CASES.lines().filter(|line| !line.is_empty()) {
-        let line = line.replace("{tag}", &tag).replace("{br}", &br);
-        let parts: Vec<_> = line.split('|').map(str::trim).collect();
-        let [name, request, fields, status, says] = parts[..] else {
-            panic!("{line}");
-        };
-        let split = |text: &str| -> Vec<String> {
-            text.split(" & ")
-                .map(str::to_owned)
-                .filter(|part| !part.is_empty())
-                .collect()
-        };
-        let fields = split(fields);
-        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
-        let answer = ask(&app, request, &fields).await;
-        assert_eq!(answer.status.to_string(), status, "{name}");
+    let split = |text: &str| {
+        text.split(" & ")
+            .map(str::to_owned)
+            .filter(|part| !part.is_empty())
+            .collect()
+    };
+    let lines = CASES.lines().filter(|line| !line.is_empty());
+    let cases: Vec<_> = lines
+        .map(|line| {
+            let line = line.replace("{tag}", &tag).replace("{br}", &br);
+            let parts: Vec<_> = line.split('|').map(str::trim).collect();
+            let [name, request, fields, status, says] = parts[..] else {
+                panic!("{line}");
+            };
+            Case {
+                name: name.to_owned(),
+                request: request.to_owned(),
+                fields: split(fields),
+                status: status.to_owned(),
+                says: split(says),
+            }
+        })
+        .collect();
+    assert!(cases.len() >= 150, "{} cases", cases.len());
+    cases
+}
+
+impl Case {
+    fn fields(&self) -> Vec<&str> {
+        self.fields.iter().map(String::as_str).collect()
+    }
+
+    fn check(&self, answer: &Answer) {
+        let name = &self.name;
+        assert_eq!(answer.status.to_string(), self.status, "{name}");
         let body = String::from_utf8_lossy(&answer.body);
         assert!(!body.contains("SECRET"), "{name}");
-        for say in split(says) {
+        for say in &self.says {
             if let Some(text) = say.strip_prefix('=') {
                 assert_eq!(body, text.trim(), "{name}");
             } else if let Some(absent) = say.strip_prefix('!') {
@@ -287,7 +317,80 @@ async fn all() {
                 assert_eq!(answer.header(field), value, "{name}: {field}");
             }
         }
-        count += 1;
     }
-    assert!(count >= 150, "{count} cases");
+}
+
+#[tokio::test]
+async fn in_process() {
+    let (_folder, app) = site();
+    for case in cases(&app).await {
+        case.check(&ask(&app, &case.request, &case.fields()).await);
+    }
+}
+
+#[tokio::test]
+async fn over_sockets() {
+    let (_folder, app) = site();
+    let cases = cases(&app).await;
+    let server = Server::new(app).bind("127.0.0.1:0").await.unwrap();
+    let address = match server.address() {
+        Address::Tcp(address) => *address,
+        other => panic!("{other:?}"),
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(server.run_until(async move { drop(stopped.await) }));
+    for case in &cases {
+        case.check(&send(address, case).await);
+    }
+    drop(stop);
+    running.await.unwrap();
+}
+
+/// The request as bytes on a connection of its own, and what comes back.
+async fn send(address: std::net::SocketAddr, case: &Case) -> Answer {
+    let host = if case.request.contains("http://h/") {
+        "h"
+    } else {
+        "localhost"
+    };
+    let mut text = format!(
+        "{} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n",
+        case.request
+    );
+    for field in &case.fields {
+        text.push_str(field);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let head = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect(&case.name);
+    let text = std::str::from_utf8(&bytes[..head]).unwrap();
+    let mut lines = text.split("\r\n");
+    let status = lines
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut headers = http::HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap();
+        let name = http::HeaderName::try_from(name).unwrap();
+        headers.append(name, value.trim().parse().unwrap());
+    }
+    let answer = Answer {
+        status,
+        headers,
+        body: bytes[head + 4..].to_vec().into(),
+    };
+    check(&answer, &case.request, &case.fields());
+    answer
 }
