@@ -114,8 +114,7 @@ pub(crate) async fn read(response: Response) -> Answer {
 
 /// Asks under the eyes of the lint, and checks what holds for every answer.
 pub(crate) async fn ask(app: &(impl App + Clone), line: &str, fields: &[&str]) -> Answer {
-    // Dates before 1970 are dates (RFC 9110, section 5.6.7), and the lint does not read them.
-    let app = Lint::new(app.clone()).allow("dates-are-fixdates").panics();
+    let app = Lint::new(app.clone()).panics();
     let answer = read(app.call(request(line, fields)).await).await;
     check(&answer, line, fields);
     answer

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use vestibule_core::{App, Body, Request, Response};
+use vestibule_fields::date::HttpDate;
 
 use crate::{Answer, request};
 
@@ -281,12 +282,13 @@ impl Cookie {
             host: host.to_owned(),
             path: default_path(path).to_owned(),
         };
+        let now = HttpDate::from(SystemTime::now());
         let (mut expires, mut max_age) = (None, None);
         for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match (&*name.trim().to_ascii_lowercase(), value.trim()) {
                 ("path", path) if path.starts_with('/') => path.clone_into(&mut cookie.path),
-                ("expires", date) => expires = httpdate::parse_http_date(date).ok(),
+                ("expires", date) => expires = HttpDate::parse(date, now),
                 ("max-age", age) => max_age = age.parse::<i64>().ok(),
                 _ => {}
             }
@@ -294,7 +296,7 @@ impl Cookie {
         // RFC 6265, section 5.3: Max-Age comes first.
         let is_over = match (max_age, expires) {
             (Some(age), _) => age <= 0,
-            (None, Some(date)) => date <= SystemTime::now(),
+            (None, Some(date)) => date <= now,
             (None, None) => false,
         };
         Some((cookie, is_over))
