@@ -5,10 +5,13 @@
 //! the kernel counts it, by the requests that were answered. The servers take turns, and the best turn
 //! of each counts: what else the machine does can only add.
 
-use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod load;
 
+use std::convert::Infallible;
+use std::io::Write;
+use std::process::ExitCode;
+
+use load::Server;
 use vestibule::prelude::*;
 
 const CASES: [&str; 4] = ["hyper", "vestibule", "vestibule, six layers", "axum"];
@@ -37,7 +40,7 @@ fn compare() -> ExitCode {
     let mut best = [f64::INFINITY; CASES.len()];
     for _ in 0..TURNS {
         for (case, best) in CASES.iter().zip(&mut best) {
-            *best = best.min(Server::start(case).cpu_per_request());
+            *best = best.min(Server::start(case).cpu_per_request(""));
         }
     }
     println!(
@@ -55,83 +58,6 @@ fn compare() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
-}
-
-/// A server in a process of its own.
-struct Server {
-    process: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(case: &str) -> Self {
-        let program = std::env::current_exe().expect("a program has a path");
-        let mut process = Command::new(program)
-            .args(["--serve", case])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program starts once more");
-        let stdout = process.stdout.take().expect("it was asked for");
-        let mut url = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut url)
-            .expect("the server says where it is");
-        let url = url.trim_end().to_owned();
-        assert!(url.starts_with("http://"), "{case}: {url:?}");
-        Self { process, url }
-    }
-
-    /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
-    fn cpu_per_request(self) -> f64 {
-        self.load("1s");
-        let before = self.cpu();
-        let requests = self.load("3s");
-        (self.cpu() - before) / requests
-    }
-
-    fn load(&self, time: &str) -> f64 {
-        let output = Command::new("wrk")
-            .args([
-                "--threads",
-                "1",
-                "--connections",
-                "32",
-                "--duration",
-                time,
-                &self.url,
-            ])
-            .output()
-            .expect("wrk asks the server: install the Debian package `wrk`");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            !text.contains("Non-2xx") && !text.contains("Socket errors"),
-            "{text}"
-        );
-        let line = text
-            .lines()
-            .find_map(|line| line.split_once(" requests in "));
-        let (count, _) = line.unwrap_or_else(|| panic!("wrk says no count:\n{text}"));
-        count.trim().parse().expect("a count is a number")
-    }
-
-    /// User and system time so far, in seconds (proc(5), fields 14 and 15 of `stat`).
-    fn cpu(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(path).expect("the server runs");
-        let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
-        let ticks = |index: usize| {
-            let field = fields.split(' ').nth(index).expect("stat has 52 fields");
-            field.parse::<f64>().expect("ticks are a number")
-        };
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -204,5 +130,3 @@ async fn serve_hyper(listener: tokio::net::TcpListener) {
 const HELLO: &str = "Hello, world!";
 const TURNS: usize = 5;
 const BAR: f64 = 1.03;
-/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
