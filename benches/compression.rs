@@ -68,7 +68,9 @@ fn case(who: &'static str, page: &'static str) -> Box<dyn Fn()> {
     let app = app(who, page);
     Box::new(move || {
         let response = now(app.call(get()));
-        drop(std::hint::black_box(now(response.into_body().collect(1 << 20))));
+        drop(std::hint::black_box(now(response
+            .into_body()
+            .collect(1 << 20))));
     })
 }
 
@@ -144,48 +146,45 @@ fn json(bytes: usize) -> String {
     text + "]"
 }
 
-/// A page of a table and of prose.
+/// A page as a site gives it: the same markup again and again, around prose of two thousand words of which
+/// some are frequent.
 fn html(bytes: usize) -> String {
-    let words = [
-        "door",
-        "street",
-        "house",
-        "request",
-        "passes",
-        "through",
-        "the",
-        "a",
-        "of",
-        "room",
-        "between",
-        "and",
-        "vestibule",
-        "every",
-        "who",
-        "enters",
-        "is",
-        "seen",
-        "by",
-        "keeper",
-    ];
     let mut text = String::from("<!doctype html><html><head><title>Rooms</title></head><body>");
     let mut state = 1_u32;
+    let mut random = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % below
+    };
     while text.len() < bytes {
         text += "<div class=\"room\"><h2>";
-        for n in 0..40 {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            text += words[(state >> 24) as usize % words.len()];
+        for n in 0..60 {
+            let rank = random(2_000).min(random(2_000)).min(random(2_000));
+            let mut spelling = rank.wrapping_mul(0x9e37_79b9) | 1;
+            for _ in 0..1 + (rank + 1).ilog2().div_ceil(3) {
+                let syllable = SYLLABLES[(spelling >> 27) as usize];
+                text += syllable;
+                spelling = spelling.wrapping_mul(0x2c1b_3c6d);
+            }
             text += if n == 4 {
                 "</h2><p class=\"text\">"
             } else {
                 " "
             };
         }
-        text += &format!("<a href=\"/rooms/{}\">more</a></p></div>\n", state >> 12);
+        text += &format!(
+            "<a href=\"/rooms/{}\">more</a></p></div>\n",
+            random(1 << 20)
+        );
     }
     text.truncate(bytes);
     text
 }
+
+const SYLLABLES: [&str; 32] = [
+    "a", "ter", "in", "o", "ves", "ti", "bu", "le", "re", "que", "st", "an", "the", "ing", "er",
+    "con", "de", "ment", "al", "pro", "is", "ion", "en", "com", "ly", "un", "ri", "per", "ver",
+    "tion", "ble", "house",
+];
 
 /// Allocations for each frame of an event stream that is flushed at each, once it runs.
 fn allocations_per_frame() -> f64 {
