@@ -12,7 +12,10 @@ use vestibule_hyper::Server;
 use crate::support::words;
 
 /// Serves until the future is done, on a free port.
-async fn with_server<F: Future>(app: impl App, client: impl FnOnce(String) -> F) -> F::Output {
+pub(crate) async fn with_server<F: Future>(
+    app: impl App,
+    client: impl FnOnce(String) -> F,
+) -> F::Output {
     let bound = Server::new(app).bind("127.0.0.1:0").await.unwrap();
     let Address::Tcp(address) = *bound.address() else {
         panic!("not a TCP address")
@@ -52,7 +55,7 @@ async fn pages(request: Request) -> Response {
 }
 
 /// What a program prints.
-async fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) async fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).output();
     let output = tokio::time::timeout(Duration::from_secs(60), output)
         .await

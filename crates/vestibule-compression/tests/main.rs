@@ -4,6 +4,7 @@
 
 mod bodies;
 mod clients;
+mod dictionaries;
 mod faults;
 mod heads;
 mod requests;
