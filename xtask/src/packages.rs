@@ -7,6 +7,7 @@ use crate::run;
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
     ("brotli", "decodes what the brotli encoder made"),
+    ("chromium", "a browser that decodes each coding"),
     ("curl", "a client that is not ours asks the server"),
     ("nginx-light", "the peer of the compression benchmark"),
     ("valgrind", "counts instructions, for the benchmarks"),

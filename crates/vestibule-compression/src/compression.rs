@@ -12,6 +12,8 @@ use vestibule_fields::etag::ETag;
 
 use crate::body::{EncodedBody, encode_whole};
 use crate::codec::Spec;
+#[cfg(feature = "dictionary")]
+use crate::dictionary::{self, Dictionary, DictionaryCoding};
 use crate::negotiation::{IsPlainFine, Wanted, wanted};
 use crate::peek::peek;
 use crate::{Coding, Predicate, Types, policy, validators};
@@ -71,6 +73,8 @@ pub struct Compression<A> {
     predicate: Arc<dyn Predicate>,
     is_strict: bool,
     max_padding: u16,
+    #[cfg(feature = "dictionary")]
+    dictionaries: Vec<Dictionary>,
 }
 
 /// An extension of responses that are not to be encoded, such as those with secrets in them.
@@ -110,6 +114,8 @@ impl<A: App> Compression<A> {
             predicate: Arc::new(Types),
             is_strict: false,
             max_padding: 0,
+            #[cfg(feature = "dictionary")]
+            dictionaries: Vec::new(),
         }
     }
 
@@ -194,6 +200,49 @@ impl<A: App> Compression<A> {
         self
     }
 
+    /// Encodes against this dictionary (RFC 9842) what is asked for by clients that have it, in `dcz` or
+    /// `dcb`; several may be added. It is done for bodies that are whole in memory, of at most 8 MiB, on
+    /// the runtime's threads for blocking work. `Vary` then names `Available-Dictionary` too, and strong
+    /// entity tags become weak, since the bytes depend on the dictionary.
+    #[cfg(feature = "dictionary")]
+    #[must_use]
+    pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.dictionaries.push(dictionary);
+        self
+    }
+
+    /// The response encoded against the dictionary that the client has, or as it was.
+    #[cfg(feature = "dictionary")]
+    async fn encode_with_dictionary(
+        &self,
+        mut response: Response,
+        dictionary: Dictionary,
+        coding: DictionaryCoding,
+    ) -> Result<Response, Response> {
+        let plain = match response.body().as_bytes() {
+            Some(bytes) if bytes.len() <= dictionary::MAX_BODY => bytes.clone(),
+            _ => return Err(response),
+        };
+        let size = plain.len();
+        let coded = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let task = runtime.spawn_blocking(move || dictionary.encode(coding, &plain));
+                task.await.ok().and_then(Result::ok)
+            }
+            Err(_) => dictionary.encode(coding, &plain).ok(),
+        };
+        let Some(coded) = coded.filter(|coded| coded.len() < size) else {
+            return Err(response);
+        };
+        policy::mark(response.headers_mut(), coding.token());
+        weaken(response.headers_mut());
+        let length = HeaderValue::from(coded.len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = replaced(body, coded);
+        Ok(response)
+    }
+
     /// The response in `coding`, if it is one to be encoded.
     async fn encode(&self, response: Response, asked: Asked) -> Response {
         let mut response = response;
@@ -222,6 +271,20 @@ impl<A: App> Compression<A> {
             return response;
         }
         policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+        #[cfg(feature = "dictionary")]
+        if !self.dictionaries.is_empty() {
+            let name = HeaderValue::from_static("available-dictionary");
+            policy::vary(response.headers_mut(), name);
+            if let Some((dictionary, coding)) = asked.dictionary {
+                let coded = self
+                    .encode_with_dictionary(response, dictionary, coding)
+                    .await;
+                match coded {
+                    Ok(coded) => return coded,
+                    Err(plain) => response = plain,
+                }
+            }
+        }
         let Wanted::Coded(coding, is_plain_fine) = asked.wanted else {
             return response;
         };
@@ -309,6 +372,8 @@ impl<A: App> Compression<A> {
 struct Asked {
     wanted: Wanted,
     is_head: bool,
+    #[cfg(feature = "dictionary")]
+    dictionary: Option<(Dictionary, DictionaryCoding)>,
 }
 
 impl<A: App> App for Compression<A> {
@@ -319,6 +384,14 @@ impl<A: App> App for Compression<A> {
         let asked = Asked {
             wanted: wanted(request.method(), request.headers(), &self.codings),
             is_head: request.method() == Method::HEAD,
+            #[cfg(feature = "dictionary")]
+            dictionary: dictionary::available(request.headers(), &self.dictionaries),
+        };
+        #[cfg(feature = "dictionary")]
+        let use_as = {
+            let path = request.uri().path();
+            let mut dictionaries = self.dictionaries.iter();
+            dictionaries.find_map(|dictionary| dictionary.use_as(path).cloned())
         };
         if self.is_strict && asked.wanted == Wanted::Nothing {
             return not_acceptable();
@@ -327,6 +400,11 @@ impl<A: App> App for Compression<A> {
 
         let mut response = self.app.call(request).await;
 
+        #[cfg(feature = "dictionary")]
+        if let Some(use_as) = use_as.filter(|_| response.status() == StatusCode::OK) {
+            let headers = response.headers_mut();
+            headers.insert(dictionary::USE_AS_DICTIONARY, use_as);
+        }
         match response.status() {
             StatusCode::NOT_MODIFIED => {
                 sent.restore(response.headers_mut());

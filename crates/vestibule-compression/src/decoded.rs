@@ -143,12 +143,13 @@ impl DecodedBody {
         }
         match self.coding {
             #[cfg(feature = "gzip")]
-            Coding::Gzip if self.pending.first() == Some(&0x1f) => {
+            Coding::Gzip if self.pending.first() == Some(&GZIP_MAGIC) => {
                 Decoder::new(self.coding).map_err(fault)
             }
             // The same decoder begins anew, and knows its magic numbers.
             #[cfg(feature = "zstd")]
             Coding::Zstd => Ok(decoder),
+            #[cfg(any(feature = "gzip", feature = "brotli"))]
             _ => {
                 drop(decoder);
                 Err(DecompressionError::Trailing)
@@ -215,6 +216,10 @@ fn fault(error: CodecError) -> DecompressionError {
 
 /// The most that comes out in one frame.
 const CHUNK: usize = 16 * 1024;
+
+/// RFC 1952, section 2.3.1: the first byte of a member.
+#[cfg(feature = "gzip")]
+const GZIP_MAGIC: u8 = 0x1f;
 
 /// Others have their turn after so many bytes in and out: less than a millisecond of work.
 const SPENT: usize = 128 * 1024;

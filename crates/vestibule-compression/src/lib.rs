@@ -9,6 +9,8 @@ mod coding;
 mod compression;
 mod decoded;
 mod decompression;
+#[cfg(feature = "dictionary")]
+mod dictionary;
 mod negotiation;
 mod peek;
 mod policy;
@@ -18,6 +20,8 @@ mod validators;
 pub use coding::Coding;
 pub use compression::{Compression, Uncompressed};
 pub use decompression::{Decompression, DecompressionError};
+#[cfg(feature = "dictionary")]
+pub use dictionary::{Dictionary, InvalidDictionary};
 pub use predicate::{And, ContentType, Not, Or, Predicate, Types};
 
 /// The most that is encoded in one poll.

@@ -108,7 +108,7 @@ fn insert(headers: &mut HeaderMap, tag: Vec<u8>) {
 }
 
 /// The codings that a tag may name, whatever features are on: a server may have been built anew.
-const SUFFIXES: [&[u8]; 6] = [b"zstd", b"br", b"gzip", b"deflate", b"dcb", b"dcz"];
+const SUFFIXES: [&[u8]; 4] = [b"zstd", b"br", b"gzip", b"deflate"];
 
 #[cfg(test)]
 mod tests {

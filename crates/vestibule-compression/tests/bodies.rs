@@ -269,8 +269,7 @@ fn seen_so_far(coding: Coding, wire: &[u8]) -> usize {
     let value = coding.token().parse().unwrap();
     request.headers_mut().insert("content-encoding", value);
     block_on_other_thread(async move { drop(app.call(request).await) });
-    let seen = *count.lock().unwrap();
-    seen
+    *count.lock().unwrap()
 }
 
 fn block_on_other_thread<F: Future<Output: Send + 'static> + Send + 'static>(

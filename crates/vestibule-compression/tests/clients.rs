@@ -12,7 +12,10 @@ use vestibule_hyper::Server;
 use crate::support::words;
 
 /// Serves until the future is done, on a free port.
-async fn with_server<F: Future>(app: impl App, client: impl FnOnce(String) -> F) -> F::Output {
+pub(crate) async fn with_server<F: Future>(
+    app: impl App,
+    client: impl FnOnce(String) -> F,
+) -> F::Output {
     let bound = Server::new(app).bind("127.0.0.1:0").await.unwrap();
     let Address::Tcp(address) = *bound.address() else {
         panic!("not a TCP address")
@@ -52,7 +55,7 @@ async fn pages(request: Request) -> Response {
 }
 
 /// What a program prints.
-async fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) async fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).output();
     let output = tokio::time::timeout(Duration::from_secs(60), output)
         .await
@@ -124,6 +127,51 @@ for coding in codings:
             }
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chromium_decodes_each_coding() {
+    // Each page says how it came; the browser says what it saw.
+    for &coding in Coding::ALL {
+        for padding in [0, 500] {
+            let page = |_: Request| async {
+                let text = String::from_utf8(words(100_000)).unwrap();
+                let html = format!("<!doctype html><title>page</title><p>{text}</p><i>the end</i>");
+                ([("content-type", "text/html")], html).into_response()
+            };
+            let used = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+            let seen = used.clone();
+            let app = Compression::new(page).codings(&[coding]).padding(padding);
+            let app = vestibule_core::map_response(move |response: Response| {
+                let token = response.headers().get("content-encoding").cloned();
+                *seen.lock().unwrap() =
+                    token.map_or(String::new(), |token| token.to_str().unwrap().to_owned());
+                response
+            })(app.boxed());
+            let only_pages = vestibule_core::around(|request: Request, next| async move {
+                match request.uri().path() {
+                    "/" => next.call(request).await,
+                    _ => http::StatusCode::NOT_FOUND.into_response(),
+                }
+            });
+            let dom = with_server(only_pages(app.boxed()), |base| async move {
+                let flags = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"];
+                output("chromium", &[&flags[..], &[&base]].concat()).await
+            })
+            .await;
+            let dom = String::from_utf8(dom).unwrap();
+            assert!(
+                dom.contains("<i>the end</i>"),
+                "{coding}, {padding}: {dom:.200}"
+            );
+            assert!(dom.len() > 100_000, "{coding}: {}", dom.len());
+            println!(
+                "chromium: {coding}, padding {padding}: {:?}",
+                used.lock().unwrap()
+            );
+            assert_eq!(*used.lock().unwrap(), coding.token());
+        }
     }
 }
 

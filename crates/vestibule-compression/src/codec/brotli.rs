@@ -93,6 +93,32 @@ impl BrotliEncoder {
     }
 }
 
+/// Appends `plain`, encoded against `dictionary`.
+///
+/// The encoder takes a dictionary for bytes that came before. That is how decoders see it too, as long as
+/// both fit the window.
+#[cfg(feature = "dictionary")]
+pub(crate) fn brotli_with_dictionary(
+    dictionary: &[u8],
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let both = dictionary.len() + plain.len();
+    let bits = (MIN_WINDOW_BITS..=LARGEST_WINDOW_BITS).find(|bits| (1 << bits) - 16 >= both);
+    let bits = bits.ok_or(CodecError::Window)?;
+    let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
+    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, 5);
+    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, bits);
+    state.set_custom_dictionary(dictionary.len(), dictionary);
+    let mut encoder = BrotliEncoder { state };
+    encoder.write(plain, out)?;
+    encoder.finish(out)
+}
+
+/// RFC 7932, section 9.1: 16 MB.
+#[cfg(feature = "dictionary")]
+const LARGEST_WINDOW_BITS: u32 = 24;
+
 pub(crate) struct BrotliDecoder {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
 }

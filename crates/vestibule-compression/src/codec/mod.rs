@@ -14,8 +14,13 @@ mod decoder;
 use std::error::Error;
 use std::fmt;
 
+#[cfg(feature = "dictionary")]
+pub(crate) use brotli::brotli_with_dictionary;
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::{Encoder, Spec};
+
+#[cfg(feature = "dictionary")]
+pub(crate) use zstd::zstd_with_dictionary;
 
 /// Why bytes could not be encoded or decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -115,6 +115,23 @@ impl ZstdDecoder {
     }
 }
 
+/// Appends `plain`, encoded against `dictionary`, which is raw content whatever it begins with.
+#[cfg(feature = "dictionary")]
+pub(crate) fn zstd_with_dictionary(
+    dictionary: &[u8],
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let mut state = CCtx::try_create().ok_or(CodecError::Internal("no memory for zstd"))?;
+    state.ref_prefix(dictionary).map_err(internal)?;
+    let size = u64::try_from(plain.len()).ok();
+    state.set_pledged_src_size(size).map_err(internal)?;
+    let mut coded = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    state.compress2(&mut coded, plain).map_err(internal)?;
+    out.extend_from_slice(&coded);
+    Ok(())
+}
+
 fn internal(code: usize) -> CodecError {
     CodecError::Internal(zstd_safe::get_error_name(code))
 }
