@@ -6,12 +6,16 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    ("chromium", "draws the page of the inspector"),
     ("curl", "a client that is not ours asks the server"),
+    ("goaccess", "reads the access log as an analyser does"),
+    ("logrotate", "rotates the access log while it is written"),
+    ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
 ];
 
 /// Python packages, and why each.
-const PYTHON: &[(&str, &str)] = &[];
+const PYTHON: &[(&str, &str)] = &[("jsonschema", "validates the lines of the JSON log")];
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.
 pub(crate) fn install() -> Result<(), String> {

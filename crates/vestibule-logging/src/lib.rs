@@ -1,12 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 mod access_log;
-mod combined;
+mod format;
 mod record;
+mod redact;
+mod request_id;
 mod server_timing;
 mod sink;
+mod uuid;
 
 pub use access_log::AccessLog;
+pub use format::{Format, FormatError};
 pub use record::{Record, RecordOutcome};
+pub use request_id::{Id, RequestId};
 pub use server_timing::ServerTiming;
 pub use sink::{Lines, Sink};

@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use crate::{Record, combined};
+use crate::{Format, Record};
 
 /// Takes records and writes them somewhere; cheap to clone, and clones write to the same place.
 ///
@@ -20,7 +20,7 @@ pub struct Sink(Kind);
 #[derive(Clone)]
 enum Kind {
     Queue(Arc<Queue>),
-    Call(Arc<dyn Fn(&Record) + Send + Sync>),
+    Call(Arc<dyn Fn(&Record, &Format) + Send + Sync>),
 }
 
 impl Sink {
@@ -48,7 +48,7 @@ impl Sink {
 
     /// Calls `f` with each record, at once and in the task of the request: it must not block.
     pub fn from_fn(f: impl Fn(&Record) + Send + Sync + 'static) -> Self {
-        Self(Kind::Call(Arc::new(f)))
+        Self(Kind::Call(Arc::new(move |record, _| f(record))))
     }
 
     /// Lines in memory, for tests.
@@ -56,18 +56,18 @@ impl Sink {
     pub fn memory() -> (Lines, Self) {
         let lines = Lines::default();
         let text = lines.0.clone();
-        let sink = Self::from_fn(move |record| {
+        let write = move |record: &Record, format: &Format| {
             let mut text = lock(&text);
-            text.push_str(&record.to_string());
+            text.push_str(&format.line(record));
             text.push('\n');
-        });
-        (lines, sink)
+        };
+        (lines, Self(Kind::Call(Arc::new(write))))
     }
 
-    pub(crate) fn write(&self, record: &Record) {
+    pub(crate) fn write(&self, record: &Record, format: &Format) {
         match &self.0 {
-            Kind::Queue(queue) => queue.push(record),
-            Kind::Call(f) => f(record),
+            Kind::Queue(queue) => queue.push(record, format),
+            Kind::Call(f) => f(record, format),
         }
     }
 
@@ -152,14 +152,14 @@ impl Queue {
         }
     }
 
-    fn push(&self, record: &Record) {
+    fn push(&self, record: &Record, format: &Format) {
         let mut waiting = lock(&self.shared.waiting);
         if waiting.lines.len() >= ROOM {
             waiting.dropped += 1;
             return;
         }
         let was_empty = waiting.lines.is_empty();
-        combined::write(record, &mut waiting.lines);
+        format.write(record, &mut waiting.lines);
         waiting.lines.push(b'\n');
         let is_running = mem::replace(&mut waiting.is_running, true);
         drop(waiting);
@@ -273,7 +273,7 @@ mod tests {
             out: Arc::clone(&out),
         });
         let record = Record::of(&Request::default());
-        (0..100).for_each(|_| sink.write(&record));
+        (0..100).for_each(|_| sink.write(&record, &Format::combined()));
         drop(open);
         drop(sink);
         assert_eq!(
@@ -292,7 +292,7 @@ mod tests {
         });
         let record = Record::of(&Request::default());
         let lines = 3 * ROOM / record.to_string().len();
-        (0..lines).for_each(|_| sink.write(&record));
+        (0..lines).for_each(|_| sink.write(&record, &Format::combined()));
         let Kind::Queue(queue) = &sink.0 else {
             unreachable!()
         };

@@ -1,30 +1,77 @@
-//! The combined log format, as nginx writes it by default and every log analyser reads it.
+//! The common and the combined log format, as every log analyser reads them.
 //!
 //! ```text
-//! 192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a?b HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0"
+//! 192.0.2.1 - ann [10/Oct/2000:13:55:36 +0000] "GET /a?b HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0"
 //! ```
 //!
-//! Source: Apache, "mod_log_config", the format `combined`. Times are UTC. Whatever the client chose is
-//! escaped (`\x1B`), so that a line is always one line and harmless on a terminal.
+//! Source: Apache, "mod_log_config", the formats `common` and `combined`.
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use http::{HeaderValue, Version};
 use vestibule_core::Address;
-use vestibule_fields::date::HttpDate;
 
+use super::escape;
+use super::time::Moment;
 use crate::Record;
 
-/// Appends the line of `record`, without its end.
-pub(crate) fn write(record: &Record, line: &mut Vec<u8>) {
+/// Appends the line of the combined format, without its end.
+pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
+    write_common(record, line);
+    line.push(b' ');
+    quoted(record.referer.as_ref(), line);
+    line.push(b' ');
+    quoted(record.user_agent.as_ref(), line);
+}
+
+/// Appends the line of the common format, without its end.
+pub(super) fn write_common(record: &Record, line: &mut Vec<u8>) {
+    host(record, line);
+    line.extend_from_slice(b" - ");
+    user(record, line);
+    line.extend_from_slice(b" [");
+    Moment::of(record.time).write_clf(line);
+    line.extend_from_slice(b"] \"");
+    request_line(record, line);
+    line.extend_from_slice(b"\" ");
+    number(u64::from(record.status.as_u16()), line);
+    line.push(b' ');
+    number(record.bytes, line);
+}
+
+/// The client's address, or `-`.
+pub(super) fn host(record: &Record, line: &mut Vec<u8>) {
     match record.peer.as_ref().and_then(Address::ip) {
+        Some(std::net::IpAddr::V4(ip)) => {
+            for (index, octet) in ip.octets().into_iter().enumerate() {
+                if index > 0 {
+                    line.push(b'.');
+                }
+                number(u64::from(octet), line);
+            }
+        }
         Some(ip) => drop(write!(line, "{ip}")),
         None => line.push(b'-'),
     }
-    line.extend_from_slice(b" - - [");
-    line.extend_from_slice(&date(record.time));
-    line.extend_from_slice(b"] \"");
+}
+
+/// The user's name, or `-`; a space in it would end the field.
+pub(super) fn user(record: &Record, line: &mut Vec<u8>) {
+    match &record.user {
+        Some(user) if !user.name().is_empty() => {
+            for (index, part) in user.name().split(' ').enumerate() {
+                if index > 0 {
+                    line.extend_from_slice(b"\\x20");
+                }
+                escape(part.as_bytes(), line);
+            }
+        }
+        _ => line.push(b'-'),
+    }
+}
+
+/// `GET /a?b HTTP/1.1`.
+pub(super) fn request_line(record: &Record, line: &mut Vec<u8>) {
     escape(record.method.as_str().as_bytes(), line);
     line.push(b' ');
     match record.uri.path_and_query() {
@@ -34,11 +81,6 @@ pub(crate) fn write(record: &Record, line: &mut Vec<u8>) {
     }
     line.push(b' ');
     line.extend_from_slice(version(record.version).as_bytes());
-    // Writing to memory does not fail.
-    let _ = write!(line, "\" {} {} ", record.status.as_u16(), record.bytes);
-    quoted(record.referer.as_ref(), line);
-    line.push(b' ');
-    quoted(record.user_agent.as_ref(), line);
 }
 
 fn quoted(value: Option<&HeaderValue>, line: &mut Vec<u8>) {
@@ -50,32 +92,23 @@ fn quoted(value: Option<&HeaderValue>, line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-/// Appends `text` with everything escaped that is not printable ASCII, a quote or a backslash.
-fn escape(text: &[u8], line: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | 0..=0x1F | 0x7F.. => {
-                line.extend_from_slice(b"\\x");
-                line.push(HEX[usize::from(byte >> 4)]);
-                line.push(HEX[usize::from(byte & 15)]);
-            }
-            _ => line.push(byte),
+/// Appends a number in decimal.
+pub(super) fn number(mut number: u64, line: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
         }
     }
+    line.extend_from_slice(&digits[at..]);
 }
 
-/// `10/Oct/2000:13:55:36 +0000`, cut from `Tue, 10 Oct 2000 13:55:36 GMT`.
-fn date(time: SystemTime) -> [u8; 26] {
-    let imf = HttpDate::from(time).to_bytes();
-    let mut clf = *b"DD/MMM/YYYY:HH:MM:SS +0000";
-    clf[0..2].copy_from_slice(&imf[5..7]);
-    clf[3..6].copy_from_slice(&imf[8..11]);
-    clf[7..11].copy_from_slice(&imf[12..16]);
-    clf[12..20].copy_from_slice(&imf[17..25]);
-    clf
-}
-
-fn version(version: Version) -> &'static str {
+/// `HTTP/1.1`.
+pub(super) const fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",
@@ -85,75 +118,40 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// `1.1`, and `2` as the conventions of OpenTelemetry have it.
+pub(crate) const fn version_number(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use http::header::{REFERER, USER_AGENT};
-    use vestibule_core::{Address, Peer, Request};
+    use crate::record::tests::sample;
 
     use super::*;
 
-    fn line(record: &Record) -> String {
-        let mut line = Vec::new();
-        write(record, &mut line);
-        String::from_utf8(line).unwrap()
-    }
-
     #[test]
     fn a_line() {
-        let mut request = Request::default();
-        *request.uri_mut() = "/a%20b?c=\\d".parse().unwrap();
-        let peer = Address::Tcp("[2001:db8::1]:99".parse().unwrap());
-        let local = Address::Tcp("127.0.0.1:80".parse().unwrap());
-        request.extensions_mut().insert(Peer::new(peer, local));
-        request
-            .headers_mut()
-            .insert(REFERER, "https://example.org/".parse().unwrap());
-        request
-            .headers_mut()
-            .insert(USER_AGENT, "curl/8.0".parse().unwrap());
-        let mut record = Record::of(&request);
-        record.time = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
-        record.status = http::StatusCode::OK;
-        record.bytes = 2326;
+        let mut line = Vec::new();
+        write(&sample(), &mut line);
+        let line = String::from_utf8(line).unwrap();
         assert_eq!(
-            line(&record),
-            r#"2001:db8::1 - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\x5Cd HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0""#
+            line,
+            r#"2001:db8::1 - ann\x20o [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\x5Cd HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0""#
         );
     }
 
     #[test]
-    fn a_line_is_one_line_and_safe_on_a_terminal() {
-        let hostile = [
-            &b"a\x1b[2J"[..],
-            b"\xc2\x9b31m",
-            "\u{202e}txt.exe".as_bytes(),
-            b"\xff\xfe",
-            b"\" 200 0 \"x",
-            b"a\\\tb",
-        ];
-        for agent in hostile {
-            let mut request = Request::default();
-            let value = HeaderValue::from_bytes(agent);
-            let Ok(value) = value else { continue };
-            request.headers_mut().insert(USER_AGENT, value);
-            let line = line(&Record::of(&request));
-            assert!(
-                line.bytes().all(|byte| (0x20..0x7F).contains(&byte)),
-                "{line}"
-            );
-            assert_eq!(line.matches('"').count(), 6, "{line}");
+    fn numbers() {
+        for n in [0, 9, 10, 255, u64::MAX] {
+            let mut line = Vec::new();
+            number(n, &mut line);
+            assert_eq!(line, n.to_string().into_bytes());
         }
-    }
-
-    #[test]
-    fn every_byte_is_escaped_or_printable() {
-        let mut out = Vec::new();
-        escape(&(0..=255).collect::<Vec<_>>(), &mut out);
-        assert!(out.iter().all(|byte| (0x20..0x7F).contains(byte)));
-        assert!(out.ends_with(b"\\xFF") && out.starts_with(b"\\x00"));
     }
 }

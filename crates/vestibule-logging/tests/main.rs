@@ -1,0 +1,4 @@
+//! The logs as an operator meets them: hostile requests, real files, real tools.
+
+mod lines;
+mod support;
