@@ -14,4 +14,4 @@ pub use format::{Format, FormatError};
 pub use record::{Record, RecordOutcome};
 pub use request_id::{Id, RequestId};
 pub use server_timing::ServerTiming;
-pub use sink::{Lines, Sink};
+pub use sink::{Lines, LogFile, Sink};
