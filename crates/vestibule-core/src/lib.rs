@@ -15,6 +15,7 @@ mod panic;
 mod path;
 mod peer;
 mod stack;
+mod timing;
 mod user;
 
 pub use app::{App, BoxApp, BoxFuture, Request, Response};
@@ -34,6 +35,7 @@ pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
 pub use stack::{Stack, UnknownLayer};
+pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
 pub use user::User;
 
 /// The crate whose requests and responses these are, in the version that the contract speaks.
