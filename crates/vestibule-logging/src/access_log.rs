@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderName, StatusCode};
-use vestibule_core::{App, Outline, Request, Response, Role};
+use vestibule_core::{App, Outline, Request, Response, Role, Timing};
 
 use crate::record::pick;
 use crate::redact::Redaction;
@@ -229,6 +229,7 @@ impl fmt::Debug for Skip {
 struct Entry {
     record: Record,
     start: Instant,
+    timing: Option<Timing>,
     settings: Arc<Settings>,
 }
 
@@ -250,6 +251,7 @@ impl Entry {
         Self {
             record,
             start: Instant::now(),
+            timing: Timing::of(request),
             settings,
         }
     }
@@ -259,6 +261,9 @@ impl Entry {
             record, settings, ..
         } = self;
         record.answered(response, self.start.elapsed());
+        if record.layer.is_none() {
+            record.layer = self.timing.as_ref().and_then(Timing::early_layer);
+        }
         for wanted in [
             &*settings.response_headers,
             settings.format.response_headers(),

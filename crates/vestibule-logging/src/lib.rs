@@ -7,6 +7,7 @@ mod redact;
 mod request_id;
 mod server_timing;
 mod sink;
+mod trace;
 mod uuid;
 
 pub use access_log::AccessLog;
@@ -15,3 +16,5 @@ pub use record::{Record, RecordOutcome};
 pub use request_id::{Id, RequestId};
 pub use server_timing::ServerTiming;
 pub use sink::{Lines, LogFile, Sink};
+pub use trace::Trace;
+pub use vestibule_fields::trace_context::{SpanId, TraceId, TraceParent};

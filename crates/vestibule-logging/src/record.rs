@@ -114,7 +114,7 @@ impl Record {
             request_headers: HeaderMap::new(),
             response_headers: HeaderMap::new(),
             request_id: Id::of(request).map(|id| id.value().clone()),
-            trace: None,
+            trace: request.extensions().get().copied(),
             status: client_gone(),
             bytes: 0,
             first_byte: None,
@@ -136,6 +136,9 @@ impl Record {
         if let Some(id) = response.extensions().get::<Id>() {
             // It stands inside of the log.
             self.request_id = Some(id.value().clone());
+        }
+        if let Some(trace) = response.extensions().get::<TraceParent>() {
+            self.trace = Some(*trace);
         }
         self.file = response.body().as_file().map(|file| file.path().into());
         if let Some(failure) = Failure::of(response) {
