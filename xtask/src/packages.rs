@@ -15,7 +15,10 @@ const DEBIAN: &[(&str, &str)] = &[
 ];
 
 /// Python packages, and why each.
-const PYTHON: &[(&str, &str)] = &[("jsonschema", "validates the lines of the JSON log")];
+const PYTHON: &[(&str, &str)] = &[
+    ("jsonschema", "validates the lines of the JSON log"),
+    ("prometheus_client", "reads OpenMetrics as its authors do"),
+];
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.
 pub(crate) fn install() -> Result<(), String> {

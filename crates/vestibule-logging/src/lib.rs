@@ -2,6 +2,8 @@
 
 mod access_log;
 mod format;
+mod metrics;
+mod process;
 mod record;
 mod redact;
 mod request_id;
@@ -12,6 +14,7 @@ mod uuid;
 
 pub use access_log::AccessLog;
 pub use format::{Format, FormatError};
+pub use metrics::{Metrics, Registry};
 pub use record::{Record, RecordOutcome};
 pub use request_id::{Id, RequestId};
 pub use server_timing::ServerTiming;
