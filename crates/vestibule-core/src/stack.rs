@@ -45,8 +45,11 @@ pub struct Stack {
 #[derive(Clone)]
 struct Layer {
     name: Cow<'static, str>,
-    wrap: Arc<dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + Sync>,
+    wrap: Arc<Wrap>,
 }
+
+/// Wraps an app, under a name, in a place when the stack is timed.
+type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + Sync;
 
 /// A layer's place in a timed stack.
 struct Place {

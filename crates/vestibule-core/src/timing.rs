@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -220,19 +219,17 @@ impl<A: App> Timed<A> {
 }
 
 impl<A: App> App for Timed<A> {
-    fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
-        async move {
-            let Some(timing) = self.timing(&mut request) else {
-                return self.app.call(request).await;
-            };
-            let begin = timing.0.enter(self.index);
-            let response = self.app.call(request).await;
-            timing.0.leave(self.index, begin);
-            if self.index == 0 {
-                self.timings.finish(&timing, response.status());
-            }
-            response
+    async fn call(&self, mut request: Request) -> Response {
+        let Some(timing) = self.timing(&mut request) else {
+            return self.app.call(request).await;
+        };
+        let begin = timing.0.enter(self.index);
+        let response = self.app.call(request).await;
+        timing.0.leave(self.index, begin);
+        if self.index == 0 {
+            self.timings.finish(&timing, response.status());
         }
+        response
     }
 
     fn describe(&self, outline: &mut Outline) {
