@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use vestibule_core::{LayerTiming, Outline, SlowRequest, Timings};
 
-/// `{"is_timed":true,"layers":[{"name":..,"options":{..},"count":..,...}],"slow":[..]}`.
+/// `{"is_timed":true,"layers":[{"name":..,"options":{..},"count":..,...}],"slow":[..],"now":..}`.
 pub(crate) fn write(outline: &Outline, timings: Option<&Timings>) -> String {
     let mut out = format!("{{\"is_timed\":{},\"layers\":[", timings.is_some());
     let times = timings.map(Timings::layers).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(crate) fn write(outline: &Outline, timings: Option<&Timings>) -> String {
         comma(index, &mut out);
         slow_request(request, &mut out);
     }
-    out.push_str("]}");
+    let _ = write!(out, "],\"now\":{}}}", unix_millis(SystemTime::now()));
     out
 }
 
@@ -57,8 +57,7 @@ fn layer_times(times: &LayerTiming, out: &mut String) {
 }
 
 fn slow_request(request: &SlowRequest, out: &mut String) {
-    let since = request.time.duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.unwrap_or(Duration::ZERO).as_millis();
+    let millis = unix_millis(request.time);
     let _ = write!(out, "{{\"time\":{millis},\"method\":");
     text(request.method.as_str(), out);
     out.push_str(",\"path\":");
@@ -73,6 +72,12 @@ fn slow_request(request: &SlowRequest, out: &mut String) {
         let _ = write!(out, ",\"begin\":{begin},\"end\":{end}}}");
     }
     out.push_str("]}");
+}
+
+/// Milliseconds since 1970.
+fn unix_millis(time: SystemTime) -> u128 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or(Duration::ZERO).as_millis()
 }
 
 fn comma(index: usize, out: &mut String) {
