@@ -53,7 +53,7 @@ impl Moment {
     pub(super) fn write_clf(&self, line: &mut Vec<u8>) {
         two(self.day, line);
         line.push(b'/');
-        line.extend_from_slice(MONTHS[self.month - 1][..3].as_bytes());
+        line.extend_from_slice(&MONTHS[self.month - 1].as_bytes()[..3]);
         line.push(b'/');
         four(self.year, line);
         for part in [self.hour, self.minute, self.second] {

@@ -33,8 +33,10 @@ pub struct Sink(Kind);
 #[derive(Clone)]
 enum Kind {
     Queue(Arc<Queue>),
-    Call(&'static str, Arc<dyn Fn(&Record, &Format) + Send + Sync>),
+    Call(&'static str, Arc<Call>),
 }
+
+type Call = dyn Fn(&Record, &Format) + Send + Sync;
 
 impl Sink {
     /// Lines to standard output. There is one such sink in a program.
