@@ -6,18 +6,25 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    ("brotli", "decodes what the brotli encoder made"),
     ("chromium", "draws the page of the inspector"),
     ("curl", "a client that is not ours asks the server"),
     ("goaccess", "reads the access log as an analyser does"),
     ("logrotate", "rotates the access log while it is written"),
+    ("nginx-light", "the peer of the compression benchmark"),
     ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
+    ("wrk", "asks the servers of the benchmarks"),
+    ("zstd", "decodes what the zstd encoder made"),
 ];
 
 /// Python packages, and why each.
 const PYTHON: &[(&str, &str)] = &[
+    ("brotli", "decodes brotli, for httpx and alone"),
+    ("httpx", "a client that is not ours decodes each coding"),
     ("jsonschema", "validates the lines of the JSON log"),
     ("prometheus_client", "reads OpenMetrics as its authors do"),
+    ("zstandard", "decodes zstd, for httpx and alone"),
 ];
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.

@@ -23,12 +23,15 @@
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
 //! | [`fields`] | `vestibule-fields` | |
+//! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
 //! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
+#[cfg(feature = "compression")]
+pub use vestibule_compression as compression;
 pub use vestibule_core::*;
 pub use vestibule_fields as fields;
 #[cfg(feature = "server")]
