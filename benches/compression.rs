@@ -68,7 +68,9 @@ fn case(who: &'static str, page: &'static str) -> Box<dyn Fn()> {
     let app = app(who, page);
     Box::new(move || {
         let response = now(app.call(get()));
-        drop(std::hint::black_box(now(response.into_body().collect(1 << 20))));
+        drop(std::hint::black_box(now(response
+            .into_body()
+            .collect(1 << 20))));
     })
 }
 

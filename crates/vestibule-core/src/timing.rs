@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode, Uri};
+use pin_project_lite::pin_project;
 
 use crate::{App, Outline, Request, Response};
 
@@ -219,17 +223,18 @@ impl<A: App> Timed<A> {
 }
 
 impl<A: App> App for Timed<A> {
-    async fn call(&self, mut request: Request) -> Response {
-        let Some(timing) = self.timing(&mut request) else {
-            return self.app.call(request).await;
-        };
-        let begin = timing.0.enter(self.index);
-        let response = self.app.call(request).await;
-        timing.0.leave(self.index, begin);
-        if self.index == 0 {
-            self.timings.finish(&timing, response.status());
+    fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
+        let timing = self.timing(&mut request);
+        let begin = timing
+            .as_ref()
+            .map_or(0, |timing| timing.0.enter(self.index));
+        // Bound here, and held by a future of our own, which does not keep the request beside it.
+        Measured {
+            future: self.app.call(request),
+            timed: self,
+            timing,
+            begin,
         }
-        response
     }
 
     fn describe(&self, outline: &mut Outline) {
@@ -238,6 +243,33 @@ impl<A: App> App for Timed<A> {
 
     fn name() -> &'static str {
         A::name()
+    }
+}
+
+pin_project! {
+    /// An answer that is waited for, and timed.
+    struct Measured<'a, F, A> {
+        #[pin]
+        future: F,
+        timed: &'a Timed<A>,
+        timing: Option<Timing>,
+        begin: u64,
+    }
+}
+
+impl<F: Future<Output = Response>, A> Future for Measured<'_, F, A> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx));
+        if let Some(timing) = this.timing {
+            timing.0.leave(this.timed.index, *this.begin);
+            if this.timed.index == 0 {
+                this.timed.timings.finish(timing, response.status());
+            }
+        }
+        Poll::Ready(response)
     }
 }
 
@@ -280,7 +312,6 @@ impl Clock {
 struct Marks {
     clocks: Arc<Clocks>,
     start: Instant,
-    time: SystemTime,
     method: Method,
     uri: Uri,
     marks: Box<[Mark]>,
@@ -302,14 +333,17 @@ impl Marks {
             marks: clocks.0.iter().map(|_| Mark::default()).collect(),
             clocks,
             start: Instant::now(),
-            time: SystemTime::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
         }
     }
 
     fn enter(&self, index: usize) -> u64 {
-        let now = nanos(self.start.elapsed()).max(1);
+        // The outermost layer is where the clock was started.
+        let now = match index {
+            0 => 1,
+            _ => nanos(self.start.elapsed()).max(1),
+        };
         let begin = &self.marks[index].begin;
         if begin.load(Relaxed) == 0 {
             begin.store(now, Relaxed);
@@ -345,7 +379,7 @@ impl Marks {
         };
         let layers = self.marks.iter().zip(&*self.clocks.0).take(deepest + 1);
         SlowRequest {
-            time: self.time,
+            time: SystemTime::now() - self.start.elapsed(),
             method: self.method.clone(),
             path: self.uri.path().to_owned(),
             status,
@@ -420,7 +454,8 @@ fn percentile(counts: &[u64], count: u64, percent: u64) -> u64 {
 }
 
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    let seconds = time.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(time.subsec_nanos()))
 }
 
 /// Every change to what these mutexes hold is one step: a panic elsewhere leaves it whole.
