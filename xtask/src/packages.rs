@@ -8,8 +8,12 @@ use crate::run;
 const DEBIAN: &[(&str, &str)] = &[
     ("brotli", "decodes what the brotli encoder made"),
     ("chromium", "a browser that decodes each coding"),
+    ("chromium", "draws the page of the inspector"),
     ("curl", "a client that is not ours asks the server"),
+    ("goaccess", "reads the access log as an analyser does"),
+    ("logrotate", "rotates the access log while it is written"),
     ("nginx-light", "the peer of the compression benchmark"),
+    ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
     ("zstd", "decodes what the zstd encoder made"),
@@ -19,6 +23,8 @@ const DEBIAN: &[(&str, &str)] = &[
 const PYTHON: &[(&str, &str)] = &[
     ("brotli", "decodes brotli, for httpx and alone"),
     ("httpx", "a client that is not ours decodes each coding"),
+    ("jsonschema", "validates the lines of the JSON log"),
+    ("prometheus_client", "reads OpenMetrics as its authors do"),
     ("zstandard", "decodes zstd, for httpx and alone"),
 ];
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use vestibule::logging::Format;
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
 #[derive(Debug, Parser)]
@@ -25,8 +26,8 @@ pub(crate) enum Command {
 /// sent again to a browser that has them. A directory is its index.html, or a list of what is in it.
 /// What begins with a dot, and what lies outside of the directory, is not found.
 ///
-/// One line a request goes to standard output, in the combined log format; everything else goes to
-/// standard error. The first Ctrl-C, or SIGTERM, lets open requests end, for at most 30 seconds; the
+/// One line a request goes to standard output, in the combined log format, or a short one on a
+/// terminal; everything else goes to standard error. The first Ctrl-C, or SIGTERM, lets open requests end, for at most 30 seconds; the
 /// second ends at once.
 #[derive(Debug, Group)]
 #[command(after_help = "\
@@ -49,6 +50,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) connections: Connections,
+
+    #[command(flatten)]
+    pub(crate) watching: Watching,
 }
 
 /// What is served, and as what.
@@ -127,6 +131,27 @@ pub(crate) struct Connections {
     /// How long the end may take, from the signal to the last answer [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Option<Duration>,
+}
+
+/// What an operator sees.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Logs and measures")]
+pub(crate) struct Watching {
+    /// The form of the log: common, combined, json, logfmt, short, or Apache's LogFormat string
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<Format>,
+
+    /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
+    /// Answer this machine at /-/metrics with numbers for Prometheus
+    #[arg(long)]
+    pub(crate) metrics: bool,
+
+    /// Answer this machine at /-/stack with a page that shows where the time goes
+    #[arg(long)]
+    pub(crate) inspect: bool,
 }
 
 /// `name=value`, in two.

@@ -7,14 +7,16 @@ use std::path::Path;
 use vestibule::files::{StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::Server;
-use vestibule::logging::AccessLog;
-use vestibule::{Address, App, BoxApp, Stack};
+use vestibule::inspect::Inspect;
+use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
+use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
-use crate::args::{Connections, Files, Serve};
+use crate::args::{Connections, Files, Serve, Watching};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
-    let app = app(serve)?;
+    let log = sink(&serve.watching)?;
+    let app = app(serve, &log)?;
     let outline = app.outline();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -34,21 +36,78 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             "{}",
             welcome(&directory, &addresses, &outline.to_string(), ink)
         );
+        if serve.watching.log.is_some() {
+            reopen_on_hangup(log)?;
+        }
         server.run().await?;
         Ok(())
     })
 }
 
 /// The stack that the program serves a directory with.
-fn app(serve: &Serve) -> io::Result<BoxApp> {
+fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
     let directory = &serve.directory;
     let files = StaticFiles::try_new(directory).map_err(|error| {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
-    Ok(Stack::new()
-        .with(AccessLog::new)
-        .app(configured(files, &serve.files)?))
+    let files = configured(files, &serve.files)?;
+    Ok(watched(files, &serve.watching, log))
+}
+
+/// The files in a stack that is logged, counted and shown as the options say.
+fn watched(files: StaticFiles, options: &Watching, log: &Sink) -> BoxApp {
+    let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
+    let format = match &options.log_format {
+        Some(format) => format.clone(),
+        None if is_terminal => Format::coloured(),
+        None => Format::combined(),
+    };
+    let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
+    let stack = Stack::new()
+        .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
+        .when(options.metrics, move |app| {
+            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        });
+    match options.inspect {
+        true => {
+            let stack = stack.timed();
+            let page = Inspect::new(&stack);
+            stack.app(Mounts::new().at("/-/stack", page).or(files))
+        }
+        false => stack.app(files),
+    }
+}
+
+/// Where the log goes.
+fn sink(options: &Watching) -> io::Result<Sink> {
+    let Some(path) = &options.log else {
+        return Ok(Sink::stdout());
+    };
+    let file = LogFile::open(path).map_err(|error| {
+        let text = format!("cannot write the log: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    Ok(Sink::file(file))
+}
+
+/// Opens the log anew whenever the process is sent SIGHUP.
+#[cfg(unix)]
+fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            log.reopen();
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+    Ok(())
 }
 
 /// The files as the options say.
@@ -172,8 +231,9 @@ mod tests {
             listen: Vec::new(),
             files: Files::default(),
             connections: Connections::default(),
+            watching: Watching::default(),
         };
-        let error = app(&serve).unwrap_err().to_string();
+        let error = app(&serve, &Sink::stdout()).unwrap_err().to_string();
         assert!(
             error.starts_with("cannot serve `no/such/place`: "),
             "{error}"

@@ -217,3 +217,68 @@ fn mistakes_are_answered_with_what_to_do() {
         text(&in_use).contains("another process listens there; stop it, or choose another port")
     );
 }
+
+#[test]
+fn a_log_of_its_own_metrics_and_the_page_of_the_stack() {
+    let log = std::env::temp_dir().join(format!("vestibule-cli-{}.log", std::process::id()));
+    let path = log.to_str().unwrap();
+    let site = Running::serve(&[
+        SITE,
+        "--log",
+        path,
+        "--log-format",
+        "%m %U %>s",
+        "--metrics",
+        "--inspect",
+    ]);
+    site.curl(&[], "style.css");
+    let metrics = site.curl(&[], "-/metrics");
+    let counted = "http_server_requests_total{method=\"GET\",status=\"2xx\",route=\"\",outcome=\"complete\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(
+        site.curl(&[], "-/stack")
+            .contains("<title>The stack</title>")
+    );
+    let stack = site.curl(&[], "-/stack/json");
+    assert!(stack.contains("{\"name\":\"AccessLog\""), "{stack}");
+    assert!(
+        site.curl(&["-H", "x-forwarded-for: 192.0.2.1"], "-/stack")
+            .starts_with("HTTP/1.1 404 ")
+    );
+
+    let until = |path: &str, text: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !std::fs::read_to_string(path).is_ok_and(|found| found.contains(text)) {
+            assert!(std::time::Instant::now() < deadline, "{path} has no {text}");
+            std::thread::yield_now();
+        }
+    };
+    until(path, "GET /style.css 200\n");
+    let old = format!("{path}.1");
+    std::fs::rename(&log, &old).unwrap();
+    let pid = site.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until(path, "");
+    site.curl(&[], "rooms");
+    until(path, "GET /rooms ");
+    let (out, _) = site.interrupt();
+    assert_eq!(out, "");
+    let _ = std::fs::remove_file(log);
+    let _ = std::fs::remove_file(old);
+
+    let wrong = vestibule(&["serve", SITE, "--log-format", "%h %j"])
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong).contains("column 5: there is no directive `%j`"),
+        "{}",
+        text(&wrong)
+    );
+}

@@ -15,6 +15,8 @@ mod panic;
 mod path;
 mod peer;
 mod stack;
+mod timing;
+mod user;
 
 pub use app::{App, BoxApp, BoxFuture, Request, Response};
 pub use around::{Around, Next, around};
@@ -33,6 +35,8 @@ pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
 pub use stack::{Stack, UnknownLayer};
+pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
+pub use user::User;
 
 /// The crate whose requests and responses these are, in the version that the contract speaks.
 pub use http;

@@ -42,6 +42,32 @@ impl Peer {
         request.extensions().get()
     }
 
+    /// Whether a request was made on this machine, for its own sake: by the loopback interface or a unix
+    /// socket, without a sign of a proxy in between (`Forwarded`, `X-Forwarded-*`, `Via`), and for a host that
+    /// no name server can point here: `localhost` or an address. For pages that are nobody else's business.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Peer, Request};
+    ///
+    /// let address = Address::Tcp("127.0.0.1:4711".parse().unwrap());
+    /// let mut request = Request::default();
+    /// request.extensions_mut().insert(Peer::new(address.clone(), address));
+    /// assert!(Peer::is_local(&request));
+    ///
+    /// request.headers_mut().insert("host", "evil.example".parse().unwrap()); // DNS rebinding
+    /// assert!(!Peer::is_local(&request));
+    /// ```
+    #[must_use]
+    pub fn is_local(request: &Request) -> bool {
+        let is_near = Self::of(request).is_some_and(|peer| match &peer.address {
+            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        });
+        let headers = request.headers();
+        let is_direct = PROXIES.iter().all(|name| !headers.contains_key(*name));
+        is_near && is_direct && has_local_host(request)
+    }
+
     /// The other end.
     #[must_use]
     pub const fn address(&self) -> &Address {
@@ -89,6 +115,71 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             Self::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// Whether the host that the request is for is this machine by its own name, or none.
+fn has_local_host(request: &Request) -> bool {
+    let field = request.headers().get(http::header::HOST);
+    let field = field.map(|host| host.to_str().unwrap_or("?"));
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    [field, target].into_iter().flatten().all(is_local_host)
+}
+
+/// `localhost`, a name below it, or an address, each with or without a port.
+fn is_local_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let name = name.to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || bare.unwrap_or(&name).parse::<IpAddr>().is_ok()
+}
+
+/// Fields by which proxies say that they were there.
+const PROXIES: [&str; 6] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_hosts() {
+        for host in [
+            "localhost",
+            "LocalHost:80",
+            "a.localhost",
+            "127.0.0.1:8080",
+            "[::1]:1",
+            "[::1]",
+        ] {
+            assert!(is_local_host(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "localhost.example.org",
+            "localhost:x",
+            "?",
+            "127.0.0.1.nip.io",
+        ] {
+            assert!(!is_local_host(host), "{host}");
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod list;
 pub mod media_type;
 pub mod quality;
 pub mod range;
+pub mod trace_context;
 
 use http::HeaderValue;
 
@@ -91,6 +92,13 @@ mod tests {
                     .map(|weight| weight.parameters().count())
                     .sum::<usize>();
                 let _ = range::Range::parse(&value).map(|range| range.within(1000));
+                let _ = trace_context::TraceParent::parse(&value);
+                let mut state = http::HeaderMap::new();
+                state.insert(
+                    trace_context::TRACESTATE,
+                    value.parse().expect("visible ASCII"),
+                );
+                let _ = trace_context::state_from_headers(&state);
             }
         }
     }

@@ -13,58 +13,214 @@
 //! # }
 //! ```
 
-use std::time::Instant;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use http::StatusCode;
-use vestibule_core::{App, Failure, Outline, Request, Response, Role};
+use http::header::{REFERER, USER_AGENT};
+use http::{HeaderName, StatusCode};
+use vestibule_core::{App, Outline, Request, Response, Role, Timing};
 
-use crate::{Record, RecordOutcome, Sink};
+use crate::record::pick;
+use crate::redact::Redaction;
+use crate::{Format, Record, RecordOutcome, Sink};
 
-/// Writes one line a request in the combined format.
+/// Writes one line a request, in the combined format unless another is asked for.
 ///
 /// The line is written when the body has ended, so it has the bytes that were really read, and a
 /// client that went away is 499. It stands outermost, since what answers outside of it is not
-/// logged. When a response carries a [`Failure`] and is a 5xx, its cause is a `tracing` event of
+/// logged. When a response carries a [`Failure`](vestibule_core::Failure) and is a 5xx, its cause is a `tracing` event of
 /// level error beside the line.
+///
+/// `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are `[redacted]` in every format
+/// that has them; [`show_header`](Self::show_header) shows one.
 ///
 /// Costs two allocations a request, and the time to format a line at its end.
 #[derive(Clone, Debug)]
 pub struct AccessLog<A> {
     app: A,
-    sink: Sink,
+    settings: Arc<Settings>,
 }
+
+/// What is the same for every request.
+#[derive(Clone, Debug)]
+struct Settings {
+    format: Format,
+    sink: Sink,
+    redaction: Redaction,
+    request_headers: Vec<HeaderName>,
+    response_headers: Vec<HeaderName>,
+    skip: Option<Skip>,
+    sample: u32,
+    slow: Option<Duration>,
+    /// How many unremarkable requests there were.
+    seen: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+struct Skip(Arc<dyn Fn(&Record) -> bool + Send + Sync>);
 
 impl<A: App> AccessLog<A> {
     /// Wraps `app`; lines go to standard output.
     pub fn new(app: A) -> Self {
+        let settings = Settings {
+            format: Format::combined(),
+            sink: Sink::stdout(),
+            redaction: Redaction::default(),
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            skip: None,
+            sample: 1,
+            slow: None,
+            seen: Arc::default(),
+        };
         Self {
             app,
-            sink: Sink::stdout(),
+            settings: Arc::new(settings),
         }
     }
 
     /// Sends the lines elsewhere.
     #[must_use]
     pub fn to(mut self, sink: Sink) -> Self {
-        self.sink = sink;
+        self.set().sink = sink;
         self
+    }
+
+    /// Writes lines in another format.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.set().format = format;
+        self
+    }
+
+    /// Adds a header of the request to records, and so to JSON and logfmt:
+    /// `"http.request.header.x-forwarded-for":["..."]`.
+    #[must_use]
+    pub fn request_header(mut self, name: HeaderName) -> Self {
+        self.set().request_headers.push(name);
+        self
+    }
+
+    /// Adds a header of the response: `"http.response.header.content-type":["..."]`.
+    #[must_use]
+    pub fn response_header(mut self, name: HeaderName) -> Self {
+        self.set().response_headers.push(name);
+        self
+    }
+
+    /// Replaces the value of a header, of requests and of responses, by `[redacted]`.
+    #[must_use]
+    pub fn redact_header(mut self, name: HeaderName) -> Self {
+        self.set().redaction.headers.push(name);
+        self
+    }
+
+    /// Shows a header that is redacted by default. It is a secret: think of who reads the log.
+    #[must_use]
+    pub fn show_header(mut self, name: &HeaderName) -> Self {
+        self.set().redaction.headers.retain(|other| other != name);
+        self
+    }
+
+    /// Replaces the value of a query's parameter by `[redacted]`: in the target, and in links in
+    /// headers, as in `Referer`. The name is compared percent-decoded; its case does not count.
+    #[must_use]
+    pub fn redact_parameter(mut self, name: impl Into<String>) -> Self {
+        self.set().redaction.parameters.push(name.into());
+        self
+    }
+
+    /// Writes the networks of clients in place of their addresses: /24 of IPv4, /48 of IPv6, no port.
+    #[must_use]
+    pub fn truncate_addresses(mut self) -> Self {
+        self.set().redaction.truncates_addresses = true;
+        self
+    }
+
+    /// Writes no line for records of which `predicate` is true.
+    ///
+    /// ```
+    /// use vestibule_core::Request;
+    /// use vestibule_logging::AccessLog;
+    ///
+    /// let app = AccessLog::new(|_: Request| async { "hello" })
+    ///     .skip(|record| record.uri.path() == "/health" && record.status == 200);
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    pub fn skip(mut self, predicate: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Self {
+        self.set().skip = Some(Skip(Arc::new(predicate)));
+        self
+    }
+
+    /// Writes one line in `n`, of those requests that nobody has to look at: what is slow, what failed,
+    /// 4xx and 5xx are always written. `n` is 1 or more.
+    #[must_use]
+    pub fn sample(mut self, n: u32) -> Self {
+        self.set().sample = n.max(1);
+        self
+    }
+
+    /// Marks what took as long as `time` or longer, from the request to the end of the body.
+    #[must_use]
+    pub fn slow(mut self, time: Duration) -> Self {
+        self.set().slow = Some(time);
+        self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 }
 
 impl<A: App> App for AccessLog<A> {
     async fn call(&self, request: Request) -> Response {
-        let mut entry = Entry::new(&request, self.sink.clone());
+        let mut entry = Entry::new(&request, self.settings.clone());
         let response = self.app.call(request).await;
         entry.answered(&response);
         response.map(|body| body.on_end(move |end| entry.record.body_ended(end.outcome, end.bytes)))
     }
 
     fn describe(&self, outline: &mut Outline) {
+        let Settings { sample, slow, .. } = &*self.settings;
         outline
             .role(Role::ACCESS_LOG)
-            .option("format", "combined")
-            .option("to", &self.sink)
+            .option("format", &self.settings.format)
+            .option("to", &self.settings.sink)
             .wraps(&self.app);
+        if *sample > 1 {
+            outline.option("sample", format_args!("1 in {sample}"));
+        }
+        if let Some(slow) = slow {
+            outline.option("slow", format_args!("{slow:?}"));
+        }
+    }
+}
+
+impl Settings {
+    /// Finishes a record and hands it to the sink.
+    fn write(&self, record: &mut Record) {
+        record.is_slow = self.slow.is_some_and(|slow| record.total >= slow);
+        if self.skip.as_ref().is_some_and(|Skip(skip)| skip(record)) {
+            return;
+        }
+        if self.sample > 1 && !record.is_remarkable() {
+            record.sample = self.sample;
+            let seen = self.seen.fetch_add(1, Ordering::Relaxed);
+            if seen % u64::from(self.sample) != 0 {
+                return;
+            }
+        }
+        self.redaction.apply(record);
+        self.sink.write(record, &self.format);
+    }
+}
+
+impl fmt::Debug for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Skip")
     }
 }
 
@@ -73,28 +229,52 @@ impl<A: App> App for AccessLog<A> {
 struct Entry {
     record: Record,
     start: Instant,
-    sink: Sink,
+    timing: Option<Timing>,
+    settings: Arc<Settings>,
 }
 
 impl Entry {
-    fn new(request: &Request, sink: Sink) -> Self {
+    fn new(request: &Request, settings: Arc<Settings>) -> Self {
+        let mut record = Record::of(request);
+        // Those two have fields of their own.
+        let is_known = |name: &HeaderName| *name == REFERER || *name == USER_AGENT;
+        for wanted in [
+            &*settings.request_headers,
+            settings.format.request_headers(),
+        ] {
+            pick(request.headers(), wanted, &mut record.request_headers);
+        }
+        if settings.format.request_headers().iter().any(is_known) {
+            record.request_headers.remove(REFERER);
+            record.request_headers.remove(USER_AGENT);
+        }
         Self {
-            record: Record::of(request),
+            record,
             start: Instant::now(),
-            sink,
+            timing: Timing::of(request),
+            settings,
         }
     }
 
     fn answered(&mut self, response: &Response) {
-        let status = response.status();
-        self.record.first_byte = Some(self.start.elapsed());
-        self.record.status = status;
-        self.record.failure = Failure::of(response).cloned();
-        if let Some(failure) = &self.record.failure
-            && status.is_server_error()
+        let Self {
+            record, settings, ..
+        } = self;
+        record.answered(response, self.start.elapsed());
+        if record.layer.is_none() {
+            record.layer = self.timing.as_ref().and_then(Timing::early_layer);
+        }
+        for wanted in [
+            &*settings.response_headers,
+            settings.format.response_headers(),
+        ] {
+            pick(response.headers(), wanted, &mut record.response_headers);
+        }
+        if let Some(failure) = &record.failure
+            && record.status.is_server_error()
         {
-            let Record { method, uri, .. } = &self.record;
-            let (status, layer) = (status.as_u16(), failure.failed_layer());
+            let Record { method, uri, .. } = &record;
+            let (status, layer) = (record.status.as_u16(), failure.failed_layer());
             tracing::error!(%method, path = uri.path(), status, layer, "{failure}");
         }
     }
@@ -107,7 +287,7 @@ impl Drop for Entry {
             self.record.status = StatusCode::INTERNAL_SERVER_ERROR;
             self.record.outcome = RecordOutcome::Panicked;
         }
-        self.sink.write(&self.record);
+        self.settings.write(&mut self.record);
     }
 }
 
@@ -117,7 +297,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::task::{Context, Waker};
 
-    use vestibule_core::{Body, CatchPanic, IntoResponse};
+    use vestibule_core::{Body, CatchPanic, Failure, IntoResponse};
 
     use super::*;
 
@@ -204,5 +384,103 @@ mod tests {
         let record = logged(panics, read).await;
         assert_eq!(record.status, 500);
         assert_eq!(record.outcome, RecordOutcome::Panicked);
+    }
+
+    /// What is written of some requests, each with a query.
+    async fn lines(app: AccessLog<impl App>, queries: &[&str]) -> Vec<String> {
+        let (lines, sink) = Sink::memory();
+        let app = app.to(sink);
+        for query in queries {
+            let mut request = Request::default();
+            *request.uri_mut() = format!("/?{query}").parse().unwrap();
+            let peer = vestibule_core::Address::Tcp("192.0.2.77:99".parse().unwrap());
+            let peer = vestibule_core::Peer::new(peer.clone(), peer);
+            request.extensions_mut().insert(peer);
+            let headers = request.headers_mut();
+            headers.insert("authorization", "Basic c2VjcmV0".parse().unwrap());
+            headers.insert("cookie", "sid=secret".parse().unwrap());
+            headers.insert("x-api-key", "secret".parse().unwrap());
+            headers.insert(
+                "referer",
+                "http://a.example/?token=secret&b=1".parse().unwrap(),
+            );
+            read(app.call(request).await).await;
+        }
+        lines.take().lines().map(str::to_owned).collect()
+    }
+
+    async fn with_cookie(_: Request) -> Response {
+        ([("set-cookie", "sid=secret")], "").into_response()
+    }
+
+    /// Case 144 of the list of faults: Authorization and Cookie are redacted.
+    #[tokio::test]
+    async fn fault_144_secrets_are_redacted() {
+        let pattern =
+            "%{Authorization}i %{Cookie}i %{sid}C %{Set-Cookie}o %{X-Api-Key}i %r %{Referer}i %h";
+        let formats = [
+            Format::apache(pattern).unwrap(),
+            Format::json(),
+            Format::logfmt(),
+        ];
+        for format in formats {
+            let mut app = AccessLog::new(with_cookie)
+                .format(format)
+                .redact_header(HeaderName::from_static("x-api-key"))
+                .redact_parameter("token")
+                .truncate_addresses()
+                .response_header(http::header::SET_COOKIE);
+            for name in ["authorization", "cookie", "x-api-key"] {
+                app = app.request_header(HeaderName::from_static(name));
+            }
+            let lines = lines(app, &["token=secret&c=2"]).await;
+            let line = &lines[0];
+            assert!(
+                !line.contains("secret") && !line.contains("c2VjcmV0"),
+                "{line}"
+            );
+            assert!(line.contains("token=[redacted]&c=2"), "{line}");
+            assert!(line.contains("?token=[redacted]&b=1"), "{line}");
+            assert!(
+                line.contains("192.0.2.0") && !line.contains("192.0.2.77"),
+                "{line}"
+            );
+        }
+        let shown = AccessLog::new(with_cookie)
+            .format(Format::apache("%{sid}C").unwrap())
+            .show_header(&http::header::COOKIE);
+        assert_eq!(lines(shown, &[""]).await, ["secret"]);
+    }
+
+    #[tokio::test]
+    async fn skipped_sampled_and_slow() {
+        let app = |request: Request| async move {
+            match request.uri().query() {
+                Some("fail") => StatusCode::IM_A_TEAPOT,
+                _ => StatusCode::OK,
+            }
+        };
+        let skips = AccessLog::new(app).skip(|record| record.uri.query() == Some("health"));
+        assert_eq!(lines(skips, &["health", "x", "health"]).await.len(), 1);
+        let samples = AccessLog::new(app).sample(4).format(Format::logfmt());
+        let queries = [["a"; 8].as_slice(), &["fail"; 3]].concat();
+        let found = lines(samples, &queries).await;
+        assert_eq!(found.len(), 2 + 3);
+        assert_eq!(
+            found
+                .iter()
+                .filter(|line| line.contains("vestibule.sample=4"))
+                .count(),
+            2
+        );
+        let slow = AccessLog::new(app)
+            .slow(Duration::ZERO)
+            .sample(9)
+            .format(Format::short());
+        let found = lines(slow, &["a", "b"]).await;
+        assert!(
+            found.len() == 2 && found.iter().all(|line| line.ends_with(" slow")),
+            "{found:?}"
+        );
     }
 }

@@ -1,12 +1,23 @@
 #![doc = include_str!("../README.md")]
 
 mod access_log;
-mod combined;
+mod format;
+mod metrics;
+mod process;
 mod record;
+mod redact;
+mod request_id;
 mod server_timing;
 mod sink;
+mod trace;
+mod uuid;
 
 pub use access_log::AccessLog;
+pub use format::{Format, FormatError};
+pub use metrics::{Metrics, Registry};
 pub use record::{Record, RecordOutcome};
+pub use request_id::{Id, RequestId};
 pub use server_timing::ServerTiming;
-pub use sink::{Lines, Sink};
+pub use sink::{Lines, LogFile, Sink};
+pub use trace::Trace;
+pub use vestibule_fields::trace_context::{SpanId, TraceId, TraceParent};

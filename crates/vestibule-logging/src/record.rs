@@ -1,11 +1,17 @@
 //! What the log knows of one request.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{REFERER, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
-use vestibule_core::{Address, Failure, Outcome, Peer, Request};
+use http::header::{HOST, REFERER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use vestibule_core::{Address, Failure, Outcome, Peer, Request, Response, User};
+use vestibule_fields::trace_context::TraceParent;
+
+use crate::{Format, Id};
 
 /// One request and how it ended, as a sink hears of it.
 #[derive(Clone, Debug)]
@@ -15,16 +21,30 @@ pub struct Record {
     pub time: SystemTime,
     /// The other end of the connection, when the adapter knows it.
     pub peer: Option<Address>,
+    /// Our end of the connection, when the adapter knows it.
+    pub local: Option<Address>,
+    /// The user that the request was let in as, when a layer told ([`User`]).
+    pub user: Option<User>,
     /// The method, as in `GET`.
     pub method: Method,
-    /// The target, as it came.
+    /// The target, as it came but for what is redacted.
     pub uri: Uri,
     /// The protocol.
     pub version: Version,
+    /// `Host`, as it came, or the authority of the target.
+    pub host: Option<HeaderValue>,
     /// `Referer`, as it came.
     pub referer: Option<HeaderValue>,
     /// `User-Agent`, as it came.
     pub user_agent: Option<HeaderValue>,
+    /// Other headers of the request that the log was asked for.
+    pub request_headers: HeaderMap,
+    /// Headers of the response that the log was asked for.
+    pub response_headers: HeaderMap,
+    /// The request's id, when a `RequestId` gave it one.
+    pub request_id: Option<HeaderValue>,
+    /// The trace, and our span in it, when the request has one.
+    pub trace: Option<TraceParent>,
     /// The status; 499 when the client went away before the whole response was read.
     pub status: StatusCode,
     /// Bytes of the response's body that were read by the server.
@@ -37,6 +57,14 @@ pub struct Record {
     pub outcome: RecordOutcome,
     /// Why the response was an error, when it carries the cause.
     pub failure: Option<Failure>,
+    /// The layer that met the failure, or that answered before the app was asked.
+    pub layer: Option<Cow<'static, str>>,
+    /// The file that was sent, when the body was one.
+    pub file: Option<Arc<Path>>,
+    /// It took as long as the log calls slow.
+    pub is_slow: bool,
+    /// This line stands for so many like it; 1 when nothing is left out.
+    pub sample: u32,
 }
 
 /// How a request ended.
@@ -53,24 +81,69 @@ pub enum RecordOutcome {
     Panicked,
 }
 
+impl RecordOutcome {
+    /// One word: `complete`, `client_gone`, `body_failed` or `panicked`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::BodyFailed(_) => "body_failed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
 impl Record {
     /// What is known when a request arrives; until it is told otherwise, the client is gone.
     pub(crate) fn of(request: &Request) -> Self {
         let headers = request.headers();
+        let peer = Peer::of(request);
+        let authority = || request.uri().authority()?.as_str().try_into().ok();
         Self {
             time: SystemTime::now(),
-            peer: Peer::of(request).map(|peer| peer.address().clone()),
+            peer: peer.map(|peer| peer.address().clone()),
+            local: peer.map(|peer| peer.local().clone()),
+            user: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
+            host: headers.get(HOST).cloned().or_else(authority),
             referer: headers.get(REFERER).cloned(),
             user_agent: headers.get(USER_AGENT).cloned(),
+            request_headers: HeaderMap::new(),
+            response_headers: HeaderMap::new(),
+            request_id: Id::of(request).map(|id| id.value().clone()),
+            trace: request.extensions().get().copied(),
             status: client_gone(),
             bytes: 0,
             first_byte: None,
             total: Duration::ZERO,
             outcome: RecordOutcome::ClientGone,
             failure: None,
+            layer: None,
+            file: None,
+            is_slow: false,
+            sample: 1,
+        }
+    }
+
+    /// Notes the head of the response.
+    pub(crate) fn answered(&mut self, response: &Response, after: Duration) {
+        self.first_byte = Some(after);
+        self.status = response.status();
+        self.user = User::of(response).cloned();
+        if let Some(id) = response.extensions().get::<Id>() {
+            // It stands inside of the log.
+            self.request_id = Some(id.value().clone());
+        }
+        if let Some(trace) = response.extensions().get::<TraceParent>() {
+            self.trace = Some(*trace);
+        }
+        self.file = response.body().as_file().map(|file| file.path().into());
+        if let Some(failure) = Failure::of(response) {
+            self.layer = failure.failed_layer().map(Cow::Borrowed);
+            self.failure = Some(failure.clone());
         }
     }
 
@@ -86,18 +159,73 @@ impl Record {
             }
         };
     }
+
+    /// What went wrong, when it is known: how the body failed, or why the response is an error.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match (&self.outcome, &self.failure) {
+            (RecordOutcome::BodyFailed(cause), _) => Some(cause.clone()),
+            (_, Some(failure)) => Some(failure.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether an operator wants to see it whatever else is left out.
+    pub(crate) fn is_remarkable(&self) -> bool {
+        self.is_slow
+            || self.outcome != RecordOutcome::Complete
+            || self.status.is_client_error()
+            || self.status.is_server_error()
+    }
+}
+
+/// Copies those of `headers` that are wanted.
+pub(crate) fn pick(headers: &HeaderMap, wanted: &[HeaderName], into: &mut HeaderMap) {
+    for name in wanted {
+        if into.contains_key(name) {
+            continue;
+        }
+        for value in headers.get_all(name) {
+            into.append(name, value.clone());
+        }
+    }
 }
 
 impl fmt::Display for Record {
     /// The line of the combined format, without its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = Vec::new();
-        crate::combined::write(self, &mut line);
-        f.write_str(&String::from_utf8_lossy(&line))
+        f.write_str(&Format::combined().line(self))
     }
 }
 
 /// nginx's 499, which HTTP itself has no word for.
 pub(crate) fn client_gone() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record that has most of what a line can have.
+    pub(crate) fn sample() -> Record {
+        let mut request = Request::default();
+        *request.uri_mut() = "/a%20b?c=\\d".parse().unwrap();
+        let peer = Address::Tcp("[2001:db8::1]:99".parse().unwrap());
+        let local = Address::Tcp("127.0.0.1:80".parse().unwrap());
+        request.extensions_mut().insert(Peer::new(peer, local));
+        let headers = request.headers_mut();
+        headers.insert(HOST, "example.org".parse().unwrap());
+        headers.insert(REFERER, "https://example.org/".parse().unwrap());
+        headers.insert(USER_AGENT, "curl/8.0".parse().unwrap());
+        let mut record = Record::of(&request);
+        record.time = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
+        record.user = Some(User::new("ann o"));
+        record.status = StatusCode::OK;
+        record.bytes = 2326;
+        record.first_byte = Some(Duration::from_millis(3));
+        record.total = Duration::from_millis(12);
+        record.outcome = RecordOutcome::Complete;
+        record
+    }
 }

@@ -24,6 +24,7 @@
 //! | the root | `vestibule-core` | |
 //! | [`fields`] | `vestibule-fields` | |
 //! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
+//! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
@@ -37,6 +38,8 @@ pub use vestibule_fields as fields;
 pub use vestibule_hyper as hyper;
 #[cfg(feature = "server")]
 pub use vestibule_hyper::serve;
+#[cfg(feature = "inspect")]
+pub use vestibule_inspect as inspect;
 #[cfg(feature = "logging")]
 pub use vestibule_logging as logging;
 #[cfg(feature = "static")]

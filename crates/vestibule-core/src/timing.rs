@@ -1,0 +1,595 @@
+//! Where the time of a stack goes: each layer's own, and who answered early.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Method, StatusCode, Uri};
+use pin_project_lite::pin_project;
+
+use crate::{App, Outline, Request, Response};
+
+/// The times of the layers of a [`Stack`](crate::Stack) that is
+/// [`timed`](crate::Stack::timed); cheap to clone.
+///
+/// A layer's own time is that from its call to the head of its response, without what the layers
+/// inside of it took. Requests that were given up before they had an answer do not count.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, CatchPanic, Request, Stack};
+///
+/// let stack = Stack::new().with(CatchPanic::new).timed();
+/// let app = stack.app(|_: Request| async { "hello" });
+/// app.call(Request::default()).await;
+///
+/// let layers = stack.timings().unwrap().layers();
+/// assert_eq!((&*layers[0].name, layers[0].count), ("CatchPanic", 1));
+/// assert_eq!(layers.len(), 2); // the app is the last
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Timings(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    clocks: Mutex<Arc<Clocks>>,
+    slow: Mutex<VecDeque<SlowRequest>>,
+    /// In nanoseconds; 0 is the default.
+    slow_after: AtomicU64,
+}
+
+/// The times of one layer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LayerTiming {
+    /// The layer's name in its stack.
+    pub name: String,
+    /// How many requests came to it and were answered.
+    pub count: u64,
+    /// How many of these it answered itself, without asking what it wraps.
+    pub early: u64,
+    /// Its own time, of all requests.
+    pub total: Duration,
+    /// Half of the requests took it at most so long.
+    pub p50: Duration,
+    /// 90 of 100.
+    pub p90: Duration,
+    /// 99 of 100.
+    pub p99: Duration,
+}
+
+/// A request that took long, and when each layer was at work.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SlowRequest {
+    /// When it came.
+    pub time: SystemTime,
+    /// Its method.
+    pub method: Method,
+    /// The path of its target; the query may hold secrets and is left out.
+    pub path: String,
+    /// What it was answered.
+    pub status: StatusCode,
+    /// From its arrival to the head of its response.
+    pub total: Duration,
+    /// Each layer that it came to, outermost first: its name, and when it began and ended.
+    pub layers: Vec<(String, Duration, Duration)>,
+}
+
+impl Timings {
+    /// The times of each layer so far, outermost first; the app is the last.
+    ///
+    /// Percentiles are right within 3.2 %.
+    #[must_use]
+    pub fn layers(&self) -> Vec<LayerTiming> {
+        let clocks = lock(&self.0.clocks).clone();
+        clocks.0.iter().map(Clock::snapshot).collect()
+    }
+
+    /// The last requests that were slow, the newest first; at most 20.
+    #[must_use]
+    pub fn slow(&self) -> Vec<SlowRequest> {
+        lock(&self.0.slow).iter().rev().cloned().collect()
+    }
+
+    /// Says what is slow, from now on: 500 ms.
+    pub fn slow_after(&self, time: Duration) {
+        self.0.slow_after.store(nanos(time).max(1), Relaxed);
+    }
+
+    /// The clocks of an app whose layers have these names; those that are there when they fit.
+    pub(crate) fn clocks(&self, names: impl Iterator<Item = Cow<'static, str>>) -> Arc<Clocks> {
+        let names: Vec<_> = names.collect();
+        let mut clocks = lock(&self.0.clocks);
+        if !clocks.0.iter().map(|clock| &clock.name).eq(&names) {
+            *clocks = Arc::new(Clocks(names.into_iter().map(Clock::new).collect()));
+        }
+        clocks.clone()
+    }
+
+    /// Counts a request that has been answered.
+    fn finish(&self, timing: &Timing, status: StatusCode) {
+        let marks = &timing.0;
+        let deepest = marks.deepest();
+        for (index, clock) in marks.clocks.0[..=deepest].iter().enumerate() {
+            clock.own.record(marks.own(index));
+        }
+        if deepest + 1 < marks.marks.len() {
+            marks.clocks.0[deepest].early.fetch_add(1, Relaxed);
+        }
+        let total = marks.marks[0].spent.load(Relaxed);
+        let slow_after = match self.0.slow_after.load(Relaxed) {
+            0 => SLOW_AFTER,
+            nanos => nanos,
+        };
+        if total >= slow_after {
+            let mut slow = lock(&self.0.slow);
+            slow.truncate(SLOW_REQUESTS);
+            if slow.len() == SLOW_REQUESTS {
+                slow.pop_front();
+            }
+            slow.push_back(marks.slow_request(deepest, status));
+        }
+    }
+}
+
+impl fmt::Debug for Timings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.layers()).finish()
+    }
+}
+
+/// The times of one request on its way through a timed stack; an extension of the request.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, CatchPanic, Request, Stack, Timing};
+///
+/// let app = Stack::new()
+///     .around(|request, next| async move {
+///         let timing = Timing::of(&request).unwrap();
+///         next.call(request).await;
+///         timing.layers().map(|(name, _)| name.to_owned()).collect::<Vec<_>>().join(" ")
+///     })
+///     .with(CatchPanic::new)
+///     .timed()
+///     .app(|_: Request| async {});
+/// let response = app.call(Request::default()).await;
+/// assert!(response.body().as_bytes().unwrap().starts_with(b"CatchPanic "));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Timing(Arc<Marks>);
+
+impl Timing {
+    /// The timing of a request, when it is in a timed stack.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get().cloned()
+    }
+
+    /// The layers that have answered so far and their own time, outermost first.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let marks = &self.0;
+        let ended = |index: &usize| marks.marks[*index].spent.load(Relaxed) > 0;
+        (0..marks.marks.len()).filter(ended).map(|index| {
+            let name = &*marks.clocks.0[index].name;
+            (name, Duration::from_nanos(marks.own(index)))
+        })
+    }
+
+    /// The layer that answered without asking what it wraps; `None` when the app was asked. It is
+    /// known when the answer is there.
+    #[must_use]
+    pub fn early_layer(&self) -> Option<Cow<'static, str>> {
+        let deepest = self.0.deepest();
+        let is_early = deepest + 1 < self.0.marks.len();
+        is_early.then(|| self.0.clocks.0[deepest].name.clone())
+    }
+}
+
+impl fmt::Debug for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.layers()).finish()
+    }
+}
+
+/// A layer, or the app, between two looks at the clock.
+pub(crate) struct Timed<A> {
+    pub(crate) app: A,
+    pub(crate) timings: Timings,
+    pub(crate) clocks: Arc<Clocks>,
+    pub(crate) index: usize,
+}
+
+impl<A: App> Timed<A> {
+    /// The marks of a request: new ones at the outermost layer, `None` when they are lost.
+    fn timing(&self, request: &mut Request) -> Option<Timing> {
+        if self.index == 0 {
+            let timing = Timing(Arc::new(Marks::new(self.clocks.clone(), request)));
+            request.extensions_mut().insert(timing.clone());
+            return Some(timing);
+        }
+        let timing = request.extensions().get::<Timing>()?;
+        Arc::ptr_eq(&timing.0.clocks, &self.clocks).then(|| timing.clone())
+    }
+}
+
+impl<A: App> App for Timed<A> {
+    fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
+        let timing = self.timing(&mut request);
+        let begin = timing
+            .as_ref()
+            .map_or(0, |timing| timing.0.enter(self.index));
+        // Bound here, and held by a future of our own, which does not keep the request beside it.
+        Measured {
+            future: self.app.call(request),
+            timed: self,
+            timing,
+            begin,
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        self.app.describe(outline);
+    }
+
+    fn name() -> &'static str {
+        A::name()
+    }
+}
+
+pin_project! {
+    /// An answer that is waited for, and timed.
+    struct Measured<'a, F, A> {
+        #[pin]
+        future: F,
+        timed: &'a Timed<A>,
+        timing: Option<Timing>,
+        begin: u64,
+    }
+}
+
+impl<F: Future<Output = Response>, A> Future for Measured<'_, F, A> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx));
+        if let Some(timing) = this.timing {
+            timing.0.leave(this.timed.index, *this.begin);
+            if this.timed.index == 0 {
+                this.timed.timings.finish(timing, response.status());
+            }
+        }
+        Poll::Ready(response)
+    }
+}
+
+/// What is counted of each layer of an app.
+#[derive(Default)]
+pub(crate) struct Clocks(Box<[Clock]>);
+
+struct Clock {
+    name: Cow<'static, str>,
+    own: Histogram,
+    early: AtomicU64,
+}
+
+impl Clock {
+    fn new(name: Cow<'static, str>) -> Self {
+        Self {
+            name,
+            own: Histogram::new(),
+            early: AtomicU64::new(0),
+        }
+    }
+
+    fn snapshot(&self) -> LayerTiming {
+        let counts = self.own.counts();
+        let count = counts.iter().sum();
+        let at = |percent: u64| Duration::from_nanos(percentile(&counts, count, percent));
+        LayerTiming {
+            name: self.name.clone().into_owned(),
+            count,
+            early: self.early.load(Relaxed),
+            total: Duration::from_nanos(self.own.sum.load(Relaxed)),
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+        }
+    }
+}
+
+/// One request's way. Times are nanoseconds since its start, and never 0 when they are set.
+struct Marks {
+    clocks: Arc<Clocks>,
+    start: Instant,
+    method: Method,
+    uri: Uri,
+    marks: Box<[Mark]>,
+}
+
+#[derive(Default)]
+struct Mark {
+    /// When the layer was called first.
+    begin: AtomicU64,
+    /// When it answered last.
+    end: AtomicU64,
+    /// How long all its calls took: a layer outside of it may try twice.
+    spent: AtomicU64,
+}
+
+impl Marks {
+    fn new(clocks: Arc<Clocks>, request: &Request) -> Self {
+        Self {
+            marks: clocks.0.iter().map(|_| Mark::default()).collect(),
+            clocks,
+            start: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        }
+    }
+
+    fn enter(&self, index: usize) -> u64 {
+        // The outermost layer is where the clock was started.
+        let now = match index {
+            0 => 1,
+            _ => nanos(self.start.elapsed()).max(1),
+        };
+        let begin = &self.marks[index].begin;
+        if begin.load(Relaxed) == 0 {
+            begin.store(now, Relaxed);
+        }
+        now
+    }
+
+    fn leave(&self, index: usize, begin: u64) {
+        let now = nanos(self.start.elapsed());
+        let mark = &self.marks[index];
+        mark.end.store(now, Relaxed);
+        mark.spent
+            .fetch_add(now.saturating_sub(begin).max(1), Relaxed);
+    }
+
+    /// The innermost layer that was called.
+    fn deepest(&self) -> usize {
+        let called = |mark: &Mark| mark.begin.load(Relaxed) > 0;
+        self.marks.iter().rposition(called).unwrap_or_default()
+    }
+
+    /// What a layer took without those inside of it.
+    fn own(&self, index: usize) -> u64 {
+        let inner = self.marks.get(index + 1);
+        let inner = inner.map_or(0, |mark| mark.spent.load(Relaxed));
+        self.marks[index].spent.load(Relaxed).saturating_sub(inner)
+    }
+
+    fn slow_request(&self, deepest: usize, status: StatusCode) -> SlowRequest {
+        let layer = |(mark, clock): (&Mark, &Clock)| {
+            let at = |time: &AtomicU64| Duration::from_nanos(time.load(Relaxed));
+            (clock.name.to_string(), at(&mark.begin), at(&mark.end))
+        };
+        let layers = self.marks.iter().zip(&*self.clocks.0).take(deepest + 1);
+        SlowRequest {
+            time: SystemTime::now() - self.start.elapsed(),
+            method: self.method.clone(),
+            path: self.uri.path().to_owned(),
+            status,
+            total: Duration::from_nanos(self.marks[0].spent.load(Relaxed)),
+            layers: layers.map(layer).collect(),
+        }
+    }
+}
+
+/// Counts by size, sixteen steps for each doubling; and a sum.
+struct Histogram {
+    counts: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self {
+            counts: (0..STEPS).map(|_| AtomicU64::new(0)).collect(),
+            sum: AtomicU64::new(0),
+        }
+    }
+
+    fn record(&self, value: u64) {
+        self.counts[step(value)].fetch_add(1, Relaxed);
+        self.sum.fetch_add(value, Relaxed);
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.counts
+            .iter()
+            .map(|count| count.load(Relaxed))
+            .collect()
+    }
+}
+
+/// The step of a value: itself below 16, and then sixteen for each power of two.
+fn step(value: u64) -> usize {
+    let step = match value {
+        0..16 => value,
+        _ => {
+            let shift = u64::from(value.ilog2()) - 4;
+            shift * 16 + (value >> shift)
+        }
+    };
+    (step as usize).min(STEPS - 1)
+}
+
+/// The middle of a step.
+fn middle(step: usize) -> u64 {
+    match step as u64 {
+        step @ 0..32 => step,
+        step => {
+            let shift = step / 16 - 1;
+            let low = (step - shift * 16) << shift;
+            low + (1 << shift) / 2
+        }
+    }
+}
+
+/// The value below which `percent` of `count` values are.
+fn percentile(counts: &[u64], count: u64, percent: u64) -> u64 {
+    let rank = (count * percent).div_ceil(100);
+    let mut seen = 0;
+    for (step, n) in counts.iter().enumerate() {
+        seen += n;
+        if *n > 0 && seen >= rank {
+            return middle(step);
+        }
+    }
+    0
+}
+
+fn nanos(time: Duration) -> u64 {
+    let seconds = time.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(time.subsec_nanos()))
+}
+
+/// Every change to what these mutexes hold is one step: a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Up to 2^41 ns, which is 36 minutes; what is longer is in the last step.
+const STEPS: usize = 38 * 16;
+const SLOW_AFTER: u64 = 500_000_000;
+const SLOW_REQUESTS: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BoxApp, Stack};
+
+    #[test]
+    fn steps_and_their_middles() {
+        let mut last = 0;
+        for exponent in 0..41 {
+            for value in [1_u64 << exponent, (1 << exponent) + (1 << exponent) / 3] {
+                let step = step(value);
+                assert!(step >= last, "{value}");
+                last = step;
+                let error = middle(step).abs_diff(value) as f64 / value as f64;
+                assert!(error <= 0.032, "{value}: {}", middle(step));
+            }
+        }
+        assert_eq!(step(u64::MAX), STEPS - 1);
+    }
+
+    #[test]
+    fn percentiles() {
+        let histogram = Histogram::new();
+        (1..=1000).for_each(|value| histogram.record(value * 1000));
+        let counts = histogram.counts();
+        for percent in [50, 90, 99] {
+            let want = (percent * 10_000) as f64;
+            let found = percentile(&counts, 1000, percent) as f64;
+            assert!((found - want).abs() / want < 0.07, "{percent}: {found}");
+        }
+        assert_eq!(percentile(&[0; 4], 0, 50), 0);
+    }
+
+    /// Waits for a while before it asks, or answers itself.
+    struct Waits {
+        app: BoxApp,
+        time: Duration,
+        answers: bool,
+    }
+
+    impl App for Waits {
+        async fn call(&self, request: Request) -> Response {
+            tokio::time::sleep(self.time).await;
+            match self.answers {
+                true => Response::default(),
+                false => self.app.call(request).await,
+            }
+        }
+    }
+
+    fn waits(millis: u64, answers: bool) -> impl Fn(BoxApp) -> Waits + Send + Sync + 'static {
+        let time = Duration::from_millis(millis);
+        move |app| Waits { app, time, answers }
+    }
+
+    #[tokio::test]
+    async fn own_times_are_apart_and_early_answers_are_counted() {
+        let stack = Stack::new()
+            .named("outer", waits(20, false))
+            .named("inner", waits(40, false))
+            .timed();
+        let timings = stack.timings().unwrap();
+        timings.slow_after(Duration::from_millis(1));
+        let app = stack.app(|_: Request| async {});
+        app.call(Request::default()).await;
+        let layers = timings.layers();
+        let names: Vec<_> = layers.iter().map(|layer| &*layer.name).collect();
+        assert_eq!(names[..2], ["outer", "inner"]);
+        for (layer, millis) in layers.iter().zip([20, 40, 0]) {
+            let own = layer.total.as_millis() as u64;
+            assert!((millis..millis + 15).contains(&own), "{layer:?}");
+            assert_eq!((layer.count, layer.early), (1, 0));
+        }
+        let slow = timings.slow();
+        let bars = &slow[0].layers;
+        assert_eq!(bars.len(), 3);
+        assert!(bars[0].1 < bars[1].1 && bars[1].2 <= bars[0].2, "{bars:?}");
+
+        let early = stack.insert_after("outer", waits(0, true)).unwrap();
+        early
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let layers = timings.layers();
+        let counts: Vec<_> = layers
+            .iter()
+            .map(|layer| (layer.count, layer.early))
+            .collect();
+        assert_eq!(counts, [(1, 0), (1, 1), (0, 0), (0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_layer_that_tries_twice_and_one_that_loses_extensions() {
+        let stack = Stack::new()
+            .around(|_, next| async move {
+                next.call(Request::default()).await;
+                next.call(Request::default()).await
+            })
+            .with(waits(1, false))
+            .timed();
+        stack
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let layers = stack.timings().unwrap().layers();
+        assert_eq!(layers[0].count, 1);
+
+        let stack = Stack::new()
+            .around(|request, next| async move {
+                let mut again = Request::default();
+                *again.extensions_mut() = request.extensions().clone();
+                next.call(again).await;
+                next.call(request).await
+            })
+            .with(waits(20, false))
+            .timed();
+        stack
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let layers = stack.timings().unwrap().layers();
+        assert!(layers[0].total < Duration::from_millis(15), "{layers:?}");
+        assert!(layers[1].total >= Duration::from_millis(40), "{layers:?}");
+    }
+}

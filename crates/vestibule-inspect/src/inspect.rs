@@ -1,0 +1,159 @@
+//! The page, and the same as JSON.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use vestibule_core::{
+    App, Body, IntoResponse, Mount, Outline, Peer, Request, Response, Stack, Timings,
+};
+
+use crate::json;
+
+/// Shows a stack: the page where it is mounted, JSON at `json` below that.
+///
+/// Clients that are not on this machine ([`Peer::is_local`]) get a 404, as if it were not there; other
+/// methods than GET and HEAD a 405.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, CatchPanic, Mounts, Request, Stack};
+/// use vestibule_inspect::Inspect;
+///
+/// let stack = Stack::new().with(CatchPanic::new).timed();
+/// let app = stack.app(Mounts::new().at("/-/stack", Inspect::new(&stack).to_everyone()));
+///
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/-/stack/json".parse().unwrap();
+/// let body = app.call(request).await.into_body().collect(9999).await.unwrap();
+/// assert!(body.starts_with(br#"{"is_timed":true,"layers":[{"name":"CatchPanic","options":{},"count":0,"#));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inspect {
+    outline: Outline,
+    timings: Option<Timings>,
+    is_public: bool,
+}
+
+impl Inspect {
+    /// Shows `stack` as it stands now, and its times as they become.
+    #[must_use]
+    pub fn new(stack: &Stack) -> Self {
+        Self {
+            outline: stack.outline(),
+            timings: stack.timings(),
+            is_public: false,
+        }
+    }
+
+    /// Answers everyone. Then something else in front has to ask who it is.
+    #[must_use]
+    pub const fn to_everyone(mut self) -> Self {
+        self.is_public = true;
+        self
+    }
+
+    /// What the page shows.
+    ///
+    /// ```
+    /// use vestibule_core::Stack;
+    /// use vestibule_inspect::Inspect;
+    ///
+    /// let json = Inspect::new(&Stack::new()).json();
+    /// assert!(json.starts_with(r#"{"is_timed":false,"#));
+    /// ```
+    #[must_use]
+    pub fn json(&self) -> String {
+        json::write(&self.outline, self.timings.as_ref())
+    }
+}
+
+impl App for Inspect {
+    async fn call(&self, request: Request) -> Response {
+        if !self.is_public && !Peer::is_local(&request) {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "").into_response();
+        }
+        let (kind, body) = match Mount::rest_of(&request) {
+            "" | "/" => ("text/html; charset=utf-8", Body::from(PAGE)),
+            "/json" => ("application/json", Body::from(self.json())),
+            _ => return StatusCode::NOT_FOUND.into_response(),
+        };
+        let mut response = Response::new(match *request.method() {
+            Method::HEAD => body.without_bytes(),
+            _ => body,
+        });
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (CONTENT_TYPE, kind),
+            (CACHE_CONTROL, "no-store"),
+            (CONTENT_SECURITY_POLICY, POLICY),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        if self.is_public {
+            outline.option("for", "everyone");
+        }
+    }
+}
+
+const PAGE: &str = include_str!("page.html");
+const CONTENT_SECURITY_POLICY: HeaderName = HeaderName::from_static("content-security-policy");
+const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+/// Everything is in the page; names and paths get into it as text, never as markup.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+#[cfg(test)]
+mod tests {
+    use vestibule_core::{Address, Mounts};
+
+    use super::*;
+
+    async fn ask(app: &impl App, method: Method, path: &str, peer: &str) -> Response {
+        let mut request = Request::default();
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        let address = Address::Tcp(peer.parse().unwrap());
+        request
+            .extensions_mut()
+            .insert(Peer::new(address.clone(), address));
+        app.call(request).await
+    }
+
+    #[tokio::test]
+    async fn who_gets_what() {
+        let stack = Stack::new().timed();
+        let app = stack.app(Mounts::new().at("/-/stack", Inspect::new(&stack)));
+        let (near, far) = ("127.0.0.1:1", "192.0.2.1:1");
+        let cases = [
+            (Method::GET, "/-/stack", near, 200),
+            (Method::HEAD, "/-/stack/", near, 200),
+            (Method::GET, "/-/stack/json", near, 200),
+            (Method::GET, "/-/stack/other", near, 404),
+            (Method::POST, "/-/stack", near, 405),
+            (Method::GET, "/-/stack", far, 404),
+            (Method::POST, "/-/stack", far, 404),
+        ];
+        for (method, path, peer, want) in cases {
+            let response = ask(&app, method.clone(), path, peer).await;
+            assert_eq!(response.status(), want, "{method} {path} {peer}");
+            let has_body = want == 200 && method == Method::GET;
+            let body = response.into_body().collect(1 << 20).await.unwrap();
+            assert_eq!(!body.is_empty(), has_body, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_page_asks_for_nothing_from_elsewhere() {
+        for outside in ["http://", "https://", "src=", "@import", "innerHTML"] {
+            assert!(!PAGE.contains(outside), "{outside}");
+        }
+    }
+}

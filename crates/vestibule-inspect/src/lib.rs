@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+mod inspect;
+mod json;
+
+pub use inspect::Inspect;

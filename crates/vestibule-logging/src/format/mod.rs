@@ -1,0 +1,191 @@
+//! How a record becomes a line.
+
+mod apache;
+mod combined;
+mod escape;
+mod fields;
+mod json;
+mod logfmt;
+mod short;
+mod time;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::Record;
+use apache::Pattern;
+
+pub use apache::FormatError;
+pub(crate) use combined::version_number;
+pub(crate) use escape::escape;
+
+/// How a line of the access log is written.
+///
+/// Whatever the client chose is escaped in each of them, so that a line is always one line, and only
+/// printable ASCII, and harmless on a terminal. Times are UTC.
+///
+/// ```
+/// use vestibule_logging::Format;
+///
+/// assert_eq!("combined".parse::<Format>().unwrap().to_string(), "combined");
+/// let own: Format = r#"%h %>s %{Referer}i %{ms}T"#.parse().unwrap();
+/// assert_eq!(own.to_string(), "%h %>s %{Referer}i %{ms}T");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Format(Kind);
+
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    Common,
+    #[default]
+    Combined,
+    Json,
+    Logfmt,
+    Short {
+        colour: bool,
+    },
+    Apache(Arc<Pattern>),
+}
+
+impl Format {
+    /// NCSA's common log format: `192.0.2.1 - ann [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 2326`.
+    #[must_use]
+    pub const fn common() -> Self {
+        Self(Kind::Common)
+    }
+
+    /// The common format, the referrer and the user agent: what nginx writes by default, and every
+    /// log analyser reads.
+    #[must_use]
+    pub const fn combined() -> Self {
+        Self(Kind::Combined)
+    }
+
+    /// One JSON object a line. Its names are those of OpenTelemetry's semantic conventions where there
+    /// is one; `access-log.schema.json` in the crate describes them all.
+    #[must_use]
+    pub const fn json() -> Self {
+        Self(Kind::Json)
+    }
+
+    /// `name=value` pairs with the same names as [`json`](Self::json), for eyes and for Loki.
+    #[must_use]
+    pub const fn logfmt() -> Self {
+        Self(Kind::Logfmt)
+    }
+
+    /// A short line for a person at a terminal: `13:55:36 200 GET /a 2.3 kB 1.2 ms`.
+    #[must_use]
+    pub const fn short() -> Self {
+        Self(Kind::Short { colour: false })
+    }
+
+    /// The short line with the status in colour.
+    #[must_use]
+    pub const fn coloured() -> Self {
+        Self(Kind::Short { colour: true })
+    }
+
+    /// Apache's `LogFormat` string: `%h %l %u %t "%r" %>s %b`.
+    ///
+    /// Every directive of `mod_log_config` is known. Those of which this server knows nothing (`%l`, `%k`,
+    /// `%I`, `%O`, `%S`, `%n`, `%R`, `%L` without a request id, trailers) are `-`.
+    ///
+    /// ```
+    /// use vestibule_logging::Format;
+    ///
+    /// let error = Format::apache("%h %j").unwrap_err();
+    /// assert_eq!(error.to_string(), "column 5: there is no directive `%j`");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`], with the column of the directive that is not known.
+    pub fn apache(pattern: &str) -> Result<Self, FormatError> {
+        Ok(Self(Kind::Apache(Arc::new(Pattern::parse(pattern)?))))
+    }
+
+    /// Appends the line of `record`, without its end.
+    pub(crate) fn write(&self, record: &Record, line: &mut Vec<u8>) {
+        match &self.0 {
+            Kind::Common => combined::write_common(record, line),
+            Kind::Combined => combined::write(record, line),
+            Kind::Json => json::write(record, line),
+            Kind::Logfmt => logfmt::write(record, line),
+            Kind::Short { colour } => short::write(record, *colour, line),
+            Kind::Apache(pattern) => pattern.write(record, line),
+        }
+    }
+
+    /// The line of `record`, without its end.
+    ///
+    /// ```
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_logging::{AccessLog, Format, Sink};
+    /// use std::sync::mpsc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tell, told) = mpsc::channel();
+    /// let sink = Sink::from_fn(move |record| tell.send(Format::logfmt().line(record)).unwrap());
+    /// let app = AccessLog::new(|_: Request| async {}).to(sink);
+    /// drop(app.call(Request::default()).await);
+    /// assert!(told.recv().unwrap().contains(" http.request.method=GET url.path=/ "));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn line(&self, record: &Record) -> String {
+        let mut line = Vec::new();
+        self.write(record, &mut line);
+        // Every writer here writes ASCII.
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    /// The request's headers that the line has beside those that every record has.
+    pub(crate) fn request_headers(&self) -> &[HeaderName] {
+        match &self.0 {
+            Kind::Apache(pattern) => &pattern.request_headers,
+            _ => &[],
+        }
+    }
+
+    /// The same of the response.
+    pub(crate) fn response_headers(&self) -> &[HeaderName] {
+        match &self.0 {
+            Kind::Apache(pattern) => &pattern.response_headers,
+            _ => &[],
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    /// `common`, `combined`, `json`, `logfmt`, `short`, or Apache's string, which has a `%`.
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Ok(match text {
+            "common" => Self::common(),
+            "combined" => Self::combined(),
+            "json" => Self::json(),
+            "logfmt" => Self::logfmt(),
+            "short" => Self::short(),
+            pattern if pattern.contains('%') => Self::apache(pattern)?,
+            _ => return Err(FormatError::unknown_name(text)),
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Kind::Common => "common",
+            Kind::Combined => "combined",
+            Kind::Json => "json",
+            Kind::Logfmt => "logfmt",
+            Kind::Short { .. } => "short",
+            Kind::Apache(pattern) => &pattern.text,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! Gives each request an id, for the log, for the client, and for whoever is asked next.
+//!
+//! ```
+//! use vestibule_core::{App, Request};
+//! use vestibule_logging::{Id, RequestId};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let app = RequestId::new(|request: Request| async move {
+//!     Id::of(&request).unwrap().as_str().to_owned()
+//! });
+//! let response = app.call(Request::default()).await;
+//! let echoed = response.headers()["x-request-id"].clone();
+//! assert_eq!(response.into_body().collect(99).await.unwrap(), echoed.as_bytes());
+//! # }
+//! ```
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use vestibule_core::{Address, App, Outline, Peer, Request, Response, Role};
+
+use crate::uuid::Uuid;
+
+/// Gives each request an id: the client's own when the client is trusted and the id is safe, else a new
+/// UUID of version 7, which sorts by time.
+///
+/// The id is an extension of the request ([`Id`]) and of the response, replaces the request's
+/// `x-request-id` (so that what is forwarded has it), and is echoed in the response's. A safe id has
+/// 1 to 128 of the characters `A-Z a-z 0-9 - _ . : + / = @`: it can stand in a log, a URL or a page.
+///
+/// Costs three allocations a request.
+#[derive(Clone, Debug)]
+pub struct RequestId<A> {
+    app: A,
+    header: HeaderName,
+    trusted: Trusted,
+}
+
+#[derive(Clone, Debug)]
+enum Trusted {
+    Everyone,
+    These(Arc<[(IpAddr, u8)]>),
+}
+
+impl<A: App> RequestId<A> {
+    /// Wraps `app`; nobody is trusted.
+    pub fn new(app: A) -> Self {
+        Self {
+            app,
+            header: X_REQUEST_ID,
+            trusted: Trusted::These(Arc::new([])),
+        }
+    }
+
+    /// Reads and writes another header than `x-request-id`.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.header = name;
+        self
+    }
+
+    /// Takes ids from clients whose address begins with the first `bits` of `network`: of the proxy
+    /// in front, as in `"10.0.0.0".parse()?, 8`. What came by a unix socket is trusted when any network is.
+    #[must_use]
+    pub fn trust(mut self, network: IpAddr, bits: u8) -> Self {
+        self.trusted = match self.trusted {
+            Trusted::Everyone => Trusted::Everyone,
+            Trusted::These(known) => {
+                let all = known.iter().copied().chain([(network, bits)]);
+                Trusted::These(all.collect())
+            }
+        };
+        self
+    }
+
+    /// Takes safe ids from everyone: then clients choose what the log says.
+    #[must_use]
+    pub fn trust_everyone(mut self) -> Self {
+        self.trusted = Trusted::Everyone;
+        self
+    }
+
+    fn id_of(&self, request: &Request) -> Id {
+        let mut given = request.headers().get_all(&self.header).iter();
+        match (given.next(), given.next()) {
+            (Some(id), None) if is_safe(id.as_bytes()) && self.trusted.trusts(request) => {
+                Id(id.clone())
+            }
+            _ => Id::new(),
+        }
+    }
+}
+
+impl<A: App> App for RequestId<A> {
+    async fn call(&self, mut request: Request) -> Response {
+        let id = self.id_of(&request);
+        request.headers_mut().insert(&self.header, id.0.clone());
+        request.extensions_mut().insert(id.clone());
+        let mut response = self.app.call(request).await;
+        response.headers_mut().insert(&self.header, id.0.clone());
+        response.extensions_mut().insert(id);
+        response
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline
+            .role(Role::REQUEST_ID)
+            .option("header", &self.header);
+        match &self.trusted {
+            Trusted::Everyone => drop(outline.option("trusts", "everyone")),
+            Trusted::These(networks) => {
+                for (network, bits) in networks.iter() {
+                    outline.option("trusts", format_args!("{network}/{bits}"));
+                }
+            }
+        }
+        outline.wraps(&self.app);
+    }
+}
+
+impl Trusted {
+    fn trusts(&self, request: &Request) -> bool {
+        match (self, Peer::of(request).map(Peer::address)) {
+            (Self::Everyone, _) => true,
+            (Self::These(networks), Some(Address::Tcp(address))) => {
+                let ip = address.ip().to_canonical();
+                networks
+                    .iter()
+                    .any(|&(network, bits)| is_in(ip, network, bits))
+            }
+            (Self::These(networks), Some(_)) => !networks.is_empty(),
+            (Self::These(_), None) => false,
+        }
+    }
+}
+
+/// The id of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Id(HeaderValue);
+
+impl Id {
+    /// A new id.
+    ///
+    /// ```
+    /// use vestibule_logging::Id;
+    ///
+    /// assert_ne!(Id::new(), Id::new());
+    /// assert_eq!(Id::new().as_str().len(), 36);
+    /// ```
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "no id is a default: each is new"
+    )]
+    pub fn new() -> Self {
+        let text = Uuid::now().to_bytes();
+        // Digits and hyphens.
+        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")))
+    }
+
+    /// The id that [`RequestId`] gave a request.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // A safe id is ASCII, and so is one of ours.
+        self.0.to_str().unwrap_or("-")
+    }
+
+    pub(crate) const fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+/// Whether an id can stand in a log, in a URL and in a page as it is.
+fn is_safe(id: &[u8]) -> bool {
+    let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
+    (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(is_known)
+}
+
+/// Whether the first `bits` of two addresses are the same.
+fn is_in(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
+    match (ip, network.to_canonical()) {
+        (IpAddr::V4(ip), IpAddr::V4(network)) => {
+            let differ = u32::from(ip) ^ u32::from(network);
+            differ.leading_zeros() >= u32::from(bits.min(32))
+        }
+        (IpAddr::V6(ip), IpAddr::V6(network)) => {
+            let differ = u128::from(ip) ^ u128::from(network);
+            differ.leading_zeros() >= u32::from(bits.min(128))
+        }
+        _ => false,
+    }
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safe_ids() {
+        let longest = "a".repeat(MAX_BYTES);
+        for id in ["1", "a-B_3.4:5+6/7=8@9", &longest] {
+            assert!(is_safe(id.as_bytes()), "{id}");
+        }
+        let too_long = "a".repeat(5_000);
+        for id in [
+            "", " ", "a b", "<b>", "a\"", "\u{e9}", "a\x1b", "a%0d", &too_long,
+        ] {
+            assert!(!is_safe(id.as_bytes()), "{id}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        let cases = [
+            ("10.1.2.3", "10.0.0.0", 8, true),
+            ("11.1.2.3", "10.0.0.0", 8, false),
+            ("10.1.2.3", "10.1.2.3", 32, true),
+            ("10.1.2.4", "10.1.2.3", 32, false),
+            ("1.2.3.4", "0.0.0.0", 0, true),
+            ("2001:db8::1", "2001:db8::", 32, true),
+            ("2001:db9::1", "2001:db8::", 32, false),
+            ("::1", "0.0.0.0", 0, false),
+        ];
+        for (ip, network, bits, want) in cases {
+            assert_eq!(
+                is_in(ip.parse().unwrap(), network.parse().unwrap(), bits),
+                want,
+                "{ip}"
+            );
+        }
+    }
+
+    async fn id(app: &impl App, peer: &str, given: &[&'static str]) -> (String, String) {
+        let mut request = Request::default();
+        let address = Address::Tcp(peer.parse().unwrap());
+        request
+            .extensions_mut()
+            .insert(Peer::new(address.clone(), address));
+        for id in given {
+            request
+                .headers_mut()
+                .append(X_REQUEST_ID, HeaderValue::from_static(id));
+        }
+        let response = app.call(request).await;
+        assert_eq!(response.headers().get_all(X_REQUEST_ID).iter().count(), 1);
+        let echoed = response.headers()[X_REQUEST_ID]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let body = response.into_body().collect(9_999).await.unwrap();
+        (echoed, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_trusted_clients_choose() {
+        let app = RequestId::new(|request: Request| async move {
+            let forwarded = request.headers()[X_REQUEST_ID].clone();
+            assert_eq!(forwarded, Id::of(&request).unwrap().0);
+            forwarded.to_str().unwrap().to_owned()
+        });
+        let app = app.trust("10.0.0.0".parse().unwrap(), 8);
+        let (proxy, client) = ("10.1.1.1:1", "192.0.2.1:1");
+        assert_eq!(
+            id(&app, proxy, &["abc"]).await,
+            ("abc".into(), "abc".into())
+        );
+        for (peer, given) in [
+            (client, &["abc"][..]),
+            (proxy, &["a b"]),
+            (proxy, &["a", "b"]),
+            (proxy, &[]),
+        ] {
+            let (echoed, seen) = id(&app, peer, given).await;
+            assert_eq!(echoed.len(), 36, "{given:?}");
+            assert_eq!(echoed, seen);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The logs as an operator meets them: hostile requests, real files, real tools.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod battery;
+mod clients;
+mod lines;
+mod metrics;
+mod sinks;
+mod support;
