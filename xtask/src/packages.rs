@@ -6,6 +6,10 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    (
+        "apache2-utils",
+        "Apache's htpasswd writes and checks password files",
+    ),
     ("curl", "a client that is not ours asks the server"),
     ("valgrind", "counts instructions, for the benchmarks"),
 ];
