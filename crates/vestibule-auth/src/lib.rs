@@ -9,6 +9,8 @@ mod hash;
 mod hashing;
 mod htpasswd;
 mod identity;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod lockout;
 mod require;
 mod scheme;

@@ -1,9 +1,12 @@
 //! The crate as its users see it.
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
 mod apache;
 mod basic;
 mod bearer;
 mod guards;
+
+mod jwt;
 mod passwords;
 mod secrets;
 mod support;
