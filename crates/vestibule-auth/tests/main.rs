@@ -7,6 +7,7 @@ mod bearer;
 mod guards;
 
 mod jwt;
+mod others;
 mod passwords;
 mod secrets;
 mod support;
