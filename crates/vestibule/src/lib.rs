@@ -19,15 +19,18 @@
 //! This crate has no code of its own: it is the contract, [`vestibule_core`], with the other crates
 //! of the workspace beside it, each under its name and behind its feature.
 //!
-//! | module | crate | feature, all on by default |
+//! | module | crate | feature, on by default but for `auth` |
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
+//! | `auth` | `vestibule-auth` | `auth` |
 //! | [`fields`] | `vestibule-fields` | |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
+#[cfg(feature = "auth")]
+pub use vestibule_auth as auth;
 pub use vestibule_core::*;
 pub use vestibule_fields as fields;
 #[cfg(feature = "server")]
