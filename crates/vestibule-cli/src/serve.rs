@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::files::StaticFiles;
 use vestibule::hyper::Server;
 use vestibule::logging::AccessLog;
@@ -38,7 +39,34 @@ fn app(serve: &Serve) -> io::Result<BoxApp> {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
-    Ok(Stack::new().with(AccessLog::new).app(files))
+    let stack = Stack::new().with(AccessLog::new);
+    let stack = match &serve.htpasswd {
+        None => stack,
+        Some(file) => {
+            let basic = Basic::new(users(file, directory)?);
+            stack.with(move |app| Authenticate::new(app, basic.clone()))
+        }
+    };
+    Ok(stack.app(files))
+}
+
+/// The users of a file, which must not be among the files that are served; hidden ones are not.
+fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+    let explained = |error: io::Error| {
+        let text = format!("cannot use the passwords of `{}`: {error}", file.display());
+        io::Error::new(error.kind(), text)
+    };
+    let (place, served) = (file.canonicalize(), directory.canonicalize());
+    let place = place.map_err(explained)?;
+    let is_hidden = |rest: &Path| rest.iter().any(|name| name.as_encoded_bytes()[0] == b'.');
+    if place
+        .strip_prefix(served?)
+        .is_ok_and(|rest| !is_hidden(rest))
+    {
+        let text = "it lies in the directory that is served";
+        return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    Htpasswd::open(file).map_err(explained)
 }
 
 /// What the user sees first.
@@ -101,10 +129,24 @@ mod tests {
     }
 
     #[test]
+    fn a_password_file_is_not_among_the_files() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let error = users(&here.join("Cargo.toml"), here).unwrap_err();
+        assert!(error.to_string().ends_with("that is served"), "{error}");
+        let error = users(&here.join("Cargo.toml"), &here.join("src")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("no line that can be used"),
+            "{error}"
+        );
+        assert!(users(Path::new("no/such/file"), here).is_err());
+    }
+
+    #[test]
     fn a_directory_that_is_not_there_is_named() {
         let serve = Serve {
             directory: "no/such/place".into(),
             listen: String::new(),
+            htpasswd: None,
         };
         let error = app(&serve).unwrap_err().to_string();
         assert!(
