@@ -44,14 +44,7 @@ impl Server {
 
     fn load(&self, path: &str, time: &str) -> f64 {
         let output = Command::new("wrk")
-            .args([
-                "--threads",
-                "1",
-                "--connections",
-                "32",
-                "--duration",
-                time,
-            ])
+            .args(["--threads", "1", "--connections", "32", "--duration", time])
             .arg(format!("{}{path}", self.url))
             .output()
             .expect("wrk asks the server: install the Debian package `wrk`");

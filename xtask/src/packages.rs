@@ -6,13 +6,19 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    (
+        "apache2-utils",
+        "Apache's htpasswd writes and checks password files",
+    ),
     ("brotli", "decodes what the brotli encoder made"),
-    ("chromium", "a browser that decodes each coding"),
-    ("chromium", "draws the page of the inspector"),
+    (
+        "chromium",
+        "a browser that decodes each coding, and draws the inspector's page",
+    ),
     ("curl", "a client that is not ours asks the server"),
     ("goaccess", "reads the access log as an analyser does"),
     ("logrotate", "rotates the access log while it is written"),
-    ("nginx-light", "the peer of the compression benchmark"),
+    ("nginx-light", "the peer of the benchmarks"),
     ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),

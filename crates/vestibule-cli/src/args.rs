@@ -17,7 +17,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
+    Passwd(Passwd),
 }
 
 /// Serve the files of a directory
@@ -44,6 +45,10 @@ pub(crate) struct Serve {
     /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
     #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
+
+    /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) htpasswd: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) files: Files,
@@ -152,6 +157,26 @@ pub(crate) struct Watching {
     /// Answer this machine at /-/stack with a page that shows where the time goes
     #[arg(long)]
     pub(crate) inspect: bool,
+}
+
+/// Set the password of a user in a file
+///
+/// Asks for the password twice, or reads it from standard input when that is no terminal. It is
+/// stored as an argon2 hash. The file is replaced at once or not at all; a new one can be read by
+/// you only. A running `vestibule serve --htpasswd` sees the change within a second.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  vestibule passwd users alice                 asks for the password
+  pwgen 20 1 | vestibule passwd users robot    reads it")]
+pub(crate) struct Passwd {
+    /// The file; it is made when it is not there
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The user, who is added or gets another password
+    #[arg(value_name = "USER")]
+    pub(crate) user: String,
 }
 
 /// `name=value`, in two.

@@ -1,6 +1,7 @@
 //! The program `vestibule`: a thin hand on the crates of the workspace.
 
 mod args;
+mod passwd;
 mod serve;
 
 use std::io::IsTerminal;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     events_to_stderr();
     let done = match args.command {
         Command::Serve(serve) => serve::run(&serve),
+        Command::Passwd(passwd) => passwd::run(&passwd),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::files::{StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::Server;
@@ -52,11 +53,15 @@ fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
         io::Error::new(error.kind(), text)
     })?;
     let files = configured(files, &serve.files)?;
-    Ok(watched(files, &serve.watching, log))
+    let users = match &serve.htpasswd {
+        Some(file) => Some(users(file, directory)?),
+        None => None,
+    };
+    Ok(watched(files, &serve.watching, users, log))
 }
 
-/// The files in a stack that is logged, counted and shown as the options say.
-fn watched(files: StaticFiles, options: &Watching, log: &Sink) -> BoxApp {
+/// The files in a stack that is logged, counted, guarded and shown as the options say.
+fn watched(files: StaticFiles, options: &Watching, users: Option<Htpasswd>, log: &Sink) -> BoxApp {
     let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
     let format = match &options.log_format {
         Some(format) => format.clone(),
@@ -69,6 +74,13 @@ fn watched(files: StaticFiles, options: &Watching, log: &Sink) -> BoxApp {
         .when(options.metrics, move |app| {
             Metrics::new(app).to(registry.clone()).at("/-/metrics")
         });
+    let stack = match users {
+        None => stack,
+        Some(users) => {
+            let basic = Basic::new(users);
+            stack.with(move |app| Authenticate::new(app, basic.clone()))
+        }
+    };
     match options.inspect {
         true => {
             let stack = stack.timed();
@@ -170,6 +182,25 @@ fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
     server
 }
 
+/// The users of a file, which must not be among the files that are served; hidden ones are not.
+fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+    let explained = |error: io::Error| {
+        let text = format!("cannot use the passwords of `{}`: {error}", file.display());
+        io::Error::new(error.kind(), text)
+    };
+    let (place, served) = (file.canonicalize(), directory.canonicalize());
+    let place = place.map_err(explained)?;
+    let is_hidden = |rest: &Path| rest.iter().any(|name| name.as_encoded_bytes()[0] == b'.');
+    if place
+        .strip_prefix(served?)
+        .is_ok_and(|rest| !is_hidden(rest))
+    {
+        let text = "it lies in the directory that is served";
+        return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    Htpasswd::open(file).map_err(explained)
+}
+
 /// What the user sees first.
 fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> String {
     let (bold, dim, plain) = ink.codes();
@@ -225,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn a_password_file_is_not_among_the_files() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let error = users(&here.join("Cargo.toml"), here).unwrap_err();
+        assert!(error.to_string().ends_with("that is served"), "{error}");
+        let error = users(&here.join("Cargo.toml"), &here.join("src")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("no line that can be used"),
+            "{error}"
+        );
+        assert!(users(Path::new("no/such/file"), here).is_err());
+    }
+
+    #[test]
     fn a_directory_that_is_not_there_is_named() {
         let serve = Serve {
             directory: "no/such/place".into(),
@@ -232,6 +276,7 @@ mod tests {
             files: Files::default(),
             connections: Connections::default(),
             watching: Watching::default(),
+            htpasswd: None,
         };
         let error = app(&serve, &Sink::stdout()).unwrap_err().to_string();
         assert!(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
 const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/site");
@@ -151,6 +151,64 @@ fn a_site_is_served_logged_and_ended() {
         !error.contains('\x1b'),
         "no colour where nobody looks: {error}"
     );
+}
+
+#[test]
+fn passwords_are_set_and_asked_for() {
+    let scratch = std::env::temp_dir().join(format!("vestibule-passwd-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let file = scratch.join("users");
+    let file = file.to_str().unwrap();
+    let set = |user: &str, password: &str| {
+        let mut child = vestibule(&["passwd", file, user])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(password.as_bytes()).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    };
+    let made = set("alice", "correct horse battery\n");
+    assert!(made.status.success());
+    assert!(
+        text(&made).ends_with("users: the file is new, and so is \"alice\"\n"),
+        "{}",
+        text(&made)
+    );
+    let weak = text(&set("bob", "hunter2"));
+    assert!(
+        weak.contains("weak: it is shorter than 12 characters"),
+        "{weak}"
+    );
+    assert!(!weak.contains("hunter2"));
+    assert_eq!(set("a:b", "x").status.code(), Some(1));
+
+    let site = Running::serve(&[SITE, "--htpasswd", file]);
+    let refused = site.curl(&[], "");
+    assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+    assert!(
+        refused.contains("www-authenticate: Basic realm="),
+        "{refused}"
+    );
+    assert!(
+        site.curl(&["-u", "alice:wrong"], "")
+            .starts_with("HTTP/1.1 401 ")
+    );
+    assert!(
+        site.curl(&["-u", "alice:correct horse battery"], "")
+            .starts_with("HTTP/1.1 200 ")
+    );
+    let (log, error) = site.interrupt();
+    assert!(error.contains("Authenticate  scheme: Basic"), "{error}");
+    let shown = log + &error;
+    assert!(
+        !shown.contains("correct horse") && !shown.contains("argon2"),
+        "{shown}"
+    );
+    std::fs::remove_dir_all(&scratch).unwrap();
 }
 
 #[test]

@@ -12,6 +12,7 @@
 )]
 
 pub mod accept_encoding;
+pub mod authorization;
 pub mod cache_control;
 pub mod content_range;
 pub mod date;
@@ -23,6 +24,7 @@ pub mod media_type;
 pub mod quality;
 pub mod range;
 pub mod trace_context;
+pub mod www_authenticate;
 
 use http::HeaderValue;
 
@@ -77,6 +79,8 @@ mod tests {
             for seed in seeds {
                 let value = prefix.to_owned() + &seed.repeat((1 << 15) / seed.len());
                 let _ = accept_encoding::AcceptEncoding::parse(&value).choose(&["br", "gzip"]);
+                let _ = authorization::Authorization::parse(&value)
+                    .map(|it| (it.token68(), it.parameter("q")));
                 let _ = cache_control::CacheControl::parse(&value);
                 let _ = date::HttpDate::parse(&value, now);
                 let _ = etag::ETag::parse(&value);

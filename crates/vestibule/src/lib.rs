@@ -19,17 +19,20 @@
 //! This crate has no code of its own: it is the contract, [`vestibule_core`], with the other crates
 //! of the workspace beside it, each under its name and behind its feature.
 //!
-//! | module | crate | feature, all on by default |
+//! | module | crate | feature, on by default but for `auth` |
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
-//! | [`fields`] | `vestibule-fields` | |
+//! | `auth` | `vestibule-auth` | `auth` |
 //! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
+//! | [`fields`] | `vestibule-fields` | |
 //! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
+#[cfg(feature = "auth")]
+pub use vestibule_auth as auth;
 #[cfg(feature = "compression")]
 pub use vestibule_compression as compression;
 pub use vestibule_core::*;

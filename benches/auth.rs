@@ -1,0 +1,112 @@
+//! What knowing the user costs a request, beside not asking: `cargo bench --bench auth`.
+//!
+//! Instructions are counted by callgrind, which has no SHA instructions: there a hash is computed in
+//! plain code. The times beside them are of the processor itself, so they change from run to run.
+
+mod count;
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use http::HeaderValue;
+use vestibule::auth::jwt::{Algorithm, Jwt, Key};
+use vestibule::auth::{Authenticate, Basic, Bearer, Htpasswd, Identity, PasswordHash, Tokens};
+use vestibule::prelude::*;
+
+use count::at_most;
+
+#[derive(serde::Deserialize)]
+struct Claims {
+    #[expect(dead_code, reason = "it is read, and nobody asks for it")]
+    plan: String,
+}
+
+async fn app(_: Request) -> Response {
+    Response::default()
+}
+
+/// A round: one request with this credential, through `app`, in the end let in.
+fn asks(app: impl App, credential: &'static str) -> Box<dyn Fn()> {
+    let ask = move || {
+        let mut request = Request::default();
+        let value = HeaderValue::from_static(credential);
+        request
+            .headers_mut()
+            .insert(http::header::AUTHORIZATION, value);
+        let mut call = pin!(app.call(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        match call.as_mut().poll(&mut cx) {
+            Poll::Ready(response) => assert_eq!(black_box(response).status(), 200),
+            Poll::Pending => panic!("nothing to wait for"),
+        }
+    };
+    ask(); // the check that is remembered
+    Box::new(ask)
+}
+
+const BASIC: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
+const BEARER: &str = "Bearer mF_9.B5f-4.1JqM";
+const JWT: &str = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OSwiaXNzIjoiaHR0cHM6Ly9pZC5leGFtcGxlIiwiYXVkIjoic2hvcCIsInNjb3BlIjoicmVhZCB3cml0ZSIsInBsYW4iOiJnb2xkIn0.g5VaoTZVGhXguM6e0x7nZfjv0ZmrVVcLKb78YDs412Q";
+
+fn basic() -> Box<dyn Fn()> {
+    let stored = PasswordHash::parse(STORED).expect("a hash of ours");
+    let users = Htpasswd::new().with_hash("alice", stored);
+    let remember = std::time::Duration::from_secs(3600);
+    asks(
+        Authenticate::new(app, Basic::new(users).remember(remember)),
+        BASIC,
+    )
+}
+
+fn bearer() -> Box<dyn Fn()> {
+    let tokens = Tokens::new().with("mF_9.B5f-4.1JqM", Identity::new("ci", "Bearer"));
+    asks(Authenticate::new(app, Bearer::new(tokens)), BEARER)
+}
+
+fn jwt() -> Box<dyn Fn()> {
+    let key = Key::hmac(Algorithm::HS256, [7; 32]).expect("a key of 32 bytes");
+    let scheme = Jwt::<Claims>::new(key)
+        .issuer("https://id.example")
+        .audience("shop");
+    asks(Authenticate::new(app, scheme), JWT)
+}
+
+const CASES: &[(&str, fn() -> Box<dyn Fn()>)] = &[
+    ("no auth", || asks(app, BASIC)),
+    ("Basic, remembered", basic),
+    ("Bearer, a token of a list", bearer),
+    ("Bearer, a JWT with HS256", jwt),
+];
+
+/// Nanoseconds a round: the least of several runs, which other work on the machine disturbs least.
+fn time(set_up: fn() -> Box<dyn Fn()>) -> f64 {
+    let round = set_up();
+    let run = |_| {
+        let start = Instant::now();
+        (0..ROUNDS).for_each(|_| round());
+        start.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
+    };
+    (0..20).map(run).fold(f64::INFINITY, f64::min)
+}
+
+fn main() -> ExitCode {
+    count::run(CASES, |_| {
+        println!();
+        let times: Vec<f64> = CASES.iter().map(|(_, set_up)| time(*set_up)).collect();
+        for ((name, _), time) in CASES.iter().zip(&times) {
+            println!("{name:<32} {time:>14.0} ns");
+        }
+        let more = |at: usize| (times[at] - times[0]) / 1000.0;
+        vec![
+            at_most("Basic, remembered, more than no auth, us", more(1), 3.0),
+            at_most("a JWT with HS256, more than no auth, us", more(3), 3.0),
+        ]
+    })
+}
+
+const ROUNDS: u32 = 20_000;
+/// "correct horse", by apr1: it is checked once.
+const STORED: &str = "$apr1$abcdefgh$sIQmFnT1CuEXAsyjuXjUX/";

@@ -1,0 +1,330 @@
+//! A guard: who may go where.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use vestibule_core::{
+    App, Failure, FailureKind, IntoResponse, Outline, PathError, PathView, Request, Response, Role,
+};
+
+use crate::authenticate::{Challenges, anonymous, answer};
+use crate::{Identity, bearer};
+
+/// Lets requests pass whose [`Identity`] fulfils all conditions; with none, anyone who has one.
+///
+/// A request without an identity is 401, with the challenges of the [`Authenticate`](crate::Authenticate)
+/// around it, which is `optional` then; one with the wrong identity is 403. It guards all paths and
+/// methods, or those that it is told.
+///
+/// Paths are those of [`PathView`], below the mount where the guard stands. A path that could be read
+/// in two ways is never let past: one without a view is 400, and one with an escaped slash is guarded
+/// if any reading of it is.
+///
+/// ```
+/// use vestibule_auth::{Authenticate, Basic, Htpasswd, Require};
+/// use vestibule_core::{App, Request, Stack};
+/// use http::Method;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let users = || Htpasswd::new().with_user("alice", "secret").with_group("admins", ["alice"]);
+/// let app = Stack::new()
+///     .with(move |app| Authenticate::new(app, Basic::new(users())).optional())
+///     .with(|app| Require::new(app).under("/admin").group("admins"))
+///     .with(|app| Require::new(app).methods([Method::POST, Method::PUT]))
+///     .app(|_: Request| async { "in" });
+///
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/%61dmin/users".parse().unwrap();
+/// assert_eq!(app.call(request).await.status(), 401);
+/// assert_eq!(app.call(Request::default()).await.status(), 200);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Require<A> {
+    app: A,
+    methods: Option<Vec<Method>>,
+    under: Vec<String>,
+    except: Vec<String>,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone)]
+struct Condition {
+    text: Cow<'static, str>,
+    scope: Option<String>,
+    holds: Arc<dyn Fn(&Identity) -> bool + Send + Sync>,
+}
+
+impl<A: App> Require<A> {
+    /// Wraps `app`; every request has to have an identity.
+    pub const fn new(app: A) -> Self {
+        Self {
+            app,
+            methods: None,
+            under: Vec::new(),
+            except: Vec::new(),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Guards these methods only; GET is HEAD as well.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        let mut methods: Vec<Method> = methods.into_iter().collect();
+        if methods.contains(&Method::GET) {
+            methods.push(Method::HEAD);
+        }
+        self.methods.get_or_insert_default().extend(methods);
+        self
+    }
+
+    /// Guards only what is at or below `path`; more than one call is more than one place. `path` is
+    /// decoded text, compared by whole segments.
+    #[must_use]
+    pub fn under(mut self, path: impl Into<String>) -> Self {
+        self.under.push(path.into());
+        self
+    }
+
+    /// Does not guard what is at or below `path`.
+    #[must_use]
+    pub fn except(mut self, path: impl Into<String>) -> Self {
+        self.except.push(path.into());
+        self
+    }
+
+    /// Requires the group `name`.
+    #[must_use]
+    pub fn group(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let text = format!("the group `{name}`");
+        self.condition(text, None, move |it| it.is_in(&name))
+    }
+
+    /// Requires the scope `name`. A bearer that lacks it is told so (RFC 6750 section 3.1).
+    #[must_use]
+    pub fn scope(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let text = format!("the scope `{name}`");
+        self.condition(text, Some(name.clone()), move |it| it.has_scope(&name))
+    }
+
+    /// Requires claims of type `T` of which `holds` is true; `text` is for the log and the outline.
+    #[must_use]
+    pub fn claim<T: Any + Send + Sync>(
+        self,
+        text: impl Into<Cow<'static, str>>,
+        holds: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.condition(text, None, move |it| it.claims().is_some_and(&holds))
+    }
+
+    /// Requires that `holds` is true; `text` is for the log and the outline.
+    #[must_use]
+    pub fn that(
+        self,
+        text: impl Into<Cow<'static, str>>,
+        holds: impl Fn(&Identity) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.condition(text, None, holds)
+    }
+
+    fn condition(
+        mut self,
+        text: impl Into<Cow<'static, str>>,
+        scope: Option<String>,
+        holds: impl Fn(&Identity) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.conditions.push(Condition {
+            text: text.into(),
+            scope,
+            holds: Arc::new(holds),
+        });
+        self
+    }
+
+    /// The answer to a request that may not pass; `None` when it may.
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        let methods = self.methods.as_ref();
+        if methods.is_some_and(|methods| !methods.contains(request.method())) {
+            return None;
+        }
+        match is_guarded(PathView::of(request), &self.under, &self.except) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(error.into_response()),
+        }
+        let challenges = request.extensions().get::<Challenges>();
+        let challenges = challenges.map_or(&[][..], |challenges| &challenges.0);
+        let Some(identity) = Identity::of(request) else {
+            return Some(anonymous(request.method(), challenges));
+        };
+        let failed = self.conditions.iter().find(|it| !(it.holds)(identity))?;
+        let failure = Failure::new(Denied {
+            subject: identity.subject().to_owned(),
+            lacks: failed.text.clone(),
+        });
+        let failure = failure
+            .kind(FailureKind::Request)
+            .status(StatusCode::FORBIDDEN)
+            .layer("Require");
+        let mut told = None;
+        if let (bearer::NAME, Some(scope)) = (identity.scheme(), &failed.scope) {
+            let challenge = bearer::challenge(None, None)
+                .parameter("error", "insufficient_scope")
+                .parameter("scope", scope.clone());
+            told = Some(challenge);
+        }
+        Some(answer(request.method(), told.as_slice(), failure))
+    }
+}
+
+impl<A: App> App for Require<A> {
+    async fn call(&self, request: Request) -> Response {
+        match self.refusal(&request) {
+            Some(response) => response,
+            None => self.app.call(request).await,
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.role(Role::AUTH);
+        for path in &self.under {
+            outline.option("under", path);
+        }
+        for path in &self.except {
+            outline.option("except", path);
+        }
+        for method in self.methods.iter().flatten() {
+            outline.option("method", method);
+        }
+        for condition in &self.conditions {
+            outline.option("requires", &condition.text);
+        }
+        outline.wraps(&self.app);
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// An identity that may not go where it wanted; the cause of a 403, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    subject: String,
+    lacks: Cow<'static, str>,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} lacks {}", self.subject, self.lacks)
+    }
+}
+
+impl Error for Denied {}
+
+/// Whether a path is one of those `under` and none of those `except`. What has no one meaning is
+/// guarded, and where the guard is for some paths only, refused.
+fn is_guarded(
+    view: Result<PathView<'_>, PathError>,
+    under: &[String],
+    except: &[String],
+) -> Result<bool, PathError> {
+    if under.is_empty() && except.is_empty() {
+        return Ok(true);
+    }
+    let view = match view {
+        Ok(view) => view,
+        // `OPTIONS *` is about no path and about all.
+        Err(PathError::NotAbsolute) => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let flat = flattened(&view);
+    let is_in = |path: &String| {
+        let own = view.starts_with(path);
+        let other = flat.as_deref().is_some_and(|it| is_below(it, path));
+        own || other
+    };
+    if flat
+        .as_ref()
+        .is_some_and(|it| it.contains(&b".."[..].into()))
+    {
+        return Ok(true);
+    }
+    let is_free = flat.is_none() && except.iter().any(|path| view.starts_with(path));
+    Ok(!is_free && (under.is_empty() || under.iter().any(is_in)))
+}
+
+/// The segments as someone would see them who decodes first and cuts then; `None` when it is the same.
+fn flattened(view: &PathView<'_>) -> Option<Vec<Vec<u8>>> {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    if !view.segments().any(|segment| segment.iter().any(is_slash)) {
+        return None;
+    }
+    let mut flat = Vec::new();
+    for segment in view.segments() {
+        let parts = segment.split(is_slash);
+        let parts = parts.filter(|part| !part.is_empty() && *part != b".");
+        flat.extend(parts.map(<[u8]>::to_vec));
+    }
+    Some(flat)
+}
+
+fn is_below(segments: &[Vec<u8>], path: &str) -> bool {
+    let mut own = segments.iter();
+    let mut wanted = path.split('/').filter(|segment| !segment.is_empty());
+    wanted.all(|wanted| own.next().is_some_and(|own| own == wanted.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_paths_are_guarded() {
+        let cases = [
+            ("/admin", Ok(true)),
+            ("/admin/", Ok(true)),
+            ("/admin/x", Ok(true)),
+            ("/%61dmin", Ok(true)),
+            ("/admin/open", Ok(false)),
+            ("/admin/open/x", Ok(false)),
+            ("/admin/openx", Ok(true)),
+            ("/administrator", Ok(false)),
+            ("/", Ok(false)),
+            ("/x/admin", Ok(false)),
+            // What a program that decodes first would read as /admin.
+            ("/admin%2Fx", Ok(true)),
+            ("/admin%5cx", Ok(true)),
+            ("/%2Fadmin", Ok(true)),
+            ("/.%2Fadmin", Ok(true)),
+            ("/x%2F..%2Fadmin", Ok(true)),
+            ("/admin/open%2F..%2Fx", Ok(true)),
+            ("/admin%2Fopen", Ok(true)),
+            ("/x%2Fy", Ok(false)),
+            ("/x/..%2Fadmin", Ok(true)),
+            ("//admin", Err(PathError::EmptySegment)),
+            ("/x/../admin", Err(PathError::DotSegment)),
+            ("/admin%00", Err(PathError::Nul)),
+            ("/%zz", Err(PathError::BrokenEscape)),
+            ("*", Ok(true)),
+        ];
+        let (under, except) = (["/admin".to_owned()], ["/admin/open".to_owned()]);
+        for (path, expected) in cases {
+            let found = is_guarded(PathView::parse(path), &under, &except);
+            assert_eq!(found, expected, "{path}");
+        }
+        assert_eq!(is_guarded(PathView::parse("//"), &[], &[]), Ok(true));
+        let open = |path| is_guarded(PathView::parse(path), &[], &except);
+        assert_eq!(open("/admin/open"), Ok(false));
+        assert_eq!(open("/x"), Ok(true));
+        assert_eq!(open("/admin/open%2Fx"), Ok(true));
+    }
+}

@@ -1,0 +1,13 @@
+//! The crate as its users see it.
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
+mod apache;
+mod basic;
+mod bearer;
+mod guards;
+
+mod jwt;
+mod others;
+mod passwords;
+mod secrets;
+mod support;
