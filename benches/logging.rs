@@ -59,11 +59,11 @@ fn call(app: &impl App) {
 }
 
 fn log_file(name: &str) -> std::path::PathBuf {
-    let name = format!("vestibule-bench-{}-{name}", std::process::id());
-    std::env::temp_dir().join(name)
+    // The same in the programs that count, so that the first removes what they leave.
+    std::env::temp_dir().join(format!("vestibule-bench-{name}"))
 }
 
-/// An app whose log goes to a file, which is unlinked at once.
+/// An app whose log goes to a file.
 fn logged() -> (impl App, Sink) {
     let path = log_file("access.log");
     let file = LogFile::open(&path).expect("the directory for temporary files can be written");
