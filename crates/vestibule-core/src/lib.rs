@@ -17,7 +17,6 @@ mod peer;
 mod remote_user;
 mod stack;
 mod timing;
-mod user;
 
 pub use app::{App, BoxApp, BoxFuture, Request, Response};
 pub use around::{Around, Next, around};
@@ -38,7 +37,6 @@ pub use peer::{Address, Peer};
 pub use remote_user::RemoteUser;
 pub use stack::{Stack, UnknownLayer};
 pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
-pub use user::User;
 
 /// The crate whose requests and responses these are, in the version that the contract speaks.
 pub use http;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use vestibule_core::{Address, Failure, Outcome, Peer, Request, Response, User};
+use vestibule_core::{Address, Failure, Outcome, Peer, RemoteUser, Request, Response};
 use vestibule_fields::trace_context::TraceParent;
 
 use crate::{Format, Id};
@@ -24,7 +24,7 @@ pub struct Record {
     /// Our end of the connection, when the adapter knows it.
     pub local: Option<Address>,
     /// The user that the request was let in as, when a layer told ([`User`]).
-    pub user: Option<User>,
+    pub user: Option<RemoteUser>,
     /// The method, as in `GET`.
     pub method: Method,
     /// The target, as it came but for what is redacted.
@@ -132,7 +132,7 @@ impl Record {
     pub(crate) fn answered(&mut self, response: &Response, after: Duration) {
         self.first_byte = Some(after);
         self.status = response.status();
-        self.user = User::of(response).cloned();
+        self.user = RemoteUser::of(response.extensions()).cloned();
         if let Some(id) = response.extensions().get::<Id>() {
             // It stands inside of the log.
             self.request_id = Some(id.value().clone());
@@ -220,7 +220,7 @@ pub(crate) mod tests {
         headers.insert(USER_AGENT, "curl/8.0".parse().unwrap());
         let mut record = Record::of(&request);
         record.time = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
-        record.user = Some(User::new("ann o"));
+        record.user = Some(RemoteUser::new("ann o", "Basic"));
         record.status = StatusCode::OK;
         record.bytes = 2326;
         record.first_byte = Some(Duration::from_millis(3));

@@ -1,7 +1,9 @@
 //! A line is one line, safe on a terminal, and what tools expect.
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Response, User};
+use vestibule_core::{
+    App, Body, Failure, FailureKind, IntoResponse, RemoteUser, Request, Response,
+};
 use vestibule_logging::{AccessLog, Format, RequestId, Sink};
 
 use crate::support::{Directory, ask, get, run};
@@ -77,7 +79,9 @@ async fn fault_141_every_line_stays_one_line_and_safe_on_a_terminal() {
                 .unwrap_or_default();
             let text = String::from_utf8_lossy(text).into_owned();
             let mut response = Failure::new(text.clone()).into_response();
-            User::new(text.clone()).attach(&mut response);
+            response
+                .extensions_mut()
+                .insert(RemoteUser::new(text.clone(), "Basic"));
             if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
                 response.headers_mut().insert("x-answer", value);
             }
@@ -176,7 +180,9 @@ async fn site(request: Request) -> Response {
             .into_response(),
         _ => {
             let mut response = "hello".into_response();
-            User::new("ann").attach(&mut response);
+            response
+                .extensions_mut()
+                .insert(RemoteUser::new("ann", "Basic"));
             response
         }
     }
