@@ -14,9 +14,8 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let coding = Coding::ALL[usize::from(choice) % Coding::ALL.len()];
-    let app = Decompression::new(|request: Request| async {
-        request.into_body().collect(1 << 22).await
-    });
+    let app =
+        Decompression::new(|request: Request| async { request.into_body().collect(1 << 22).await });
     let post = |body: Vec<u8>| {
         let mut request = Request::new(Body::from(body));
         let headers = request.headers_mut();
@@ -31,10 +30,14 @@ fuzz_target!(|input: &[u8]| {
         let plain = plain.clone();
         async { ([("content-type", "text/plain")], plain).into_response() }
     };
-    let page = Compression::new(page).codings(&[coding]).level(coding, choice / 16);
+    let page = Compression::new(page)
+        .codings(&[coding])
+        .level(coding, choice / 16);
     let mut request = Request::default();
     let accept = format!("{coding}, identity;q=0");
-    request.headers_mut().insert("accept-encoding", accept.parse().unwrap());
+    request
+        .headers_mut()
+        .insert("accept-encoding", accept.parse().unwrap());
     let response: Response = now(page.call(request));
     if !data.is_empty() {
         assert_eq!(response.headers()["content-encoding"], coding.token());
@@ -47,7 +50,10 @@ fuzz_target!(|input: &[u8]| {
 fn now<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(output) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             return output;
         }
     }
