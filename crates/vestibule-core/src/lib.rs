@@ -14,6 +14,7 @@ mod outline;
 mod panic;
 mod path;
 mod peer;
+mod scheme;
 mod stack;
 
 pub use app::{App, BoxApp, BoxFuture, Request, Response};
@@ -32,6 +33,7 @@ pub use outline::Outline;
 pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
+pub use scheme::Scheme;
 pub use stack::{Stack, UnknownLayer};
 
 /// The crate whose requests and responses these are, in the version that the contract speaks.
