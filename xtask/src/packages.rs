@@ -6,7 +6,9 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    ("apache2-bin", "Apache, in front of the gateways"),
     ("curl", "a client that is not ours asks the server"),
+    ("nginx-light", "nginx, in front of the gateways"),
     ("valgrind", "counts instructions, for the benchmarks"),
 ];
 

@@ -206,16 +206,19 @@ pub(crate) async fn serve<A: App>(
             },
         };
         outgoing.id = None;
+        if is_whole == Some(false) {
+            // Only an end that is missing shows Apache and nginx that the response is not whole.
+            outgoing.flush().await?;
+            return Err("the body of the response broke".into());
+        }
         if is_whole == Some(true) {
             let mut end = Vec::new();
             push_record(&mut end, STDOUT, id, &[]);
             outgoing.raw(&end);
         }
-        // An end without the end of STDOUT, and a close: the front end sees the cut.
-        let app_status = u8::from(is_whole == Some(false));
-        outgoing.raw(&end_request(id, app_status, COMPLETE));
+        outgoing.raw(&end_request(id, 0, COMPLETE));
         outgoing.flush().await?;
-        if !keeps || is_whole == Some(false) || *drain.borrow() {
+        if !keeps || *drain.borrow() {
             outgoing.close().await?;
             return Ok(());
         }
@@ -717,8 +720,7 @@ mod tests {
             .collect();
         assert_eq!(kinds[1], (STDOUT, "x"));
         assert_eq!(kinds[2], (STDERR, "broken"));
-        assert_eq!(kinds[3], (END_REQUEST, "[0, 0, 0, 1, 0, 0, 0, 0]"));
-        assert_eq!(kinds.len(), 4);
+        assert_eq!(kinds.len(), 3);
     }
 
     struct Dropped(Arc<AtomicBool>);
