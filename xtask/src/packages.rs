@@ -7,13 +7,23 @@ use crate::run;
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
     ("apache2-bin", "Apache, in front of the gateways"),
+    ("brotli", "decodes what the brotli encoder made"),
     ("curl", "a client that is not ours asks the server"),
-    ("nginx-light", "nginx, in front of the gateways"),
+    (
+        "nginx-light",
+        "in front of the gateways, and the peer of the compression benchmark",
+    ),
     ("valgrind", "counts instructions, for the benchmarks"),
+    ("wrk", "asks the servers of the benchmarks"),
+    ("zstd", "decodes what the zstd encoder made"),
 ];
 
 /// Python packages, and why each.
-const PYTHON: &[(&str, &str)] = &[];
+const PYTHON: &[(&str, &str)] = &[
+    ("brotli", "decodes brotli, for httpx and alone"),
+    ("httpx", "a client that is not ours decodes each coding"),
+    ("zstandard", "decodes zstd, for httpx and alone"),
+];
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.
 pub(crate) fn install() -> Result<(), String> {

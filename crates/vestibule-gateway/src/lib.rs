@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg(unix)]
 
 mod cgi;
 mod exchange;

@@ -15,24 +15,24 @@ use vestibule_gateway::Server;
 use crate::probe::probe;
 
 /// The app by every protocol, on unix sockets in a directory, behind both web servers.
-pub struct House {
+pub(crate) struct House {
     nginx: Child,
     apache: Child,
-    pub nginx_port: u16,
-    pub apache_port: u16,
-    pub direct_port: u16,
-    pub dir: PathBuf,
+    pub(crate) nginx_port: u16,
+    pub(crate) apache_port: u16,
+    pub(crate) direct_port: u16,
+    pub(crate) dir: PathBuf,
     _runtime: Runtime,
 }
 
 /// A way to the app: the web server and the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
-    pub front: &'static str,
-    pub prefix: &'static str,
+pub(crate) struct Way {
+    pub(crate) front: &'static str,
+    pub(crate) prefix: &'static str,
 }
 
-pub const WAYS: [Way; 11] = [
+pub(crate) const WAYS: [Way; 11] = [
     way("nginx", "/http"),
     way("nginx", "/fcgi"),
     way("nginx", "/kept"),
@@ -51,7 +51,7 @@ const fn way(front: &'static str, prefix: &'static str) -> Way {
 }
 
 impl House {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("vestibule-gateway-{}-{count}", std::process::id());
@@ -109,14 +109,14 @@ impl House {
         house
     }
 
-    pub fn port(&self, way: Way) -> u16 {
+    pub(crate) fn port(&self, way: Way) -> u16 {
         match way.front {
             "nginx" => self.nginx_port,
             _ => self.apache_port,
         }
     }
 
-    pub fn ask(&self, way: Way, request: &Ask) -> Answer {
+    pub(crate) fn ask(&self, way: Way, request: &Ask) -> Answer {
         let port = self.port(way);
         request
             .send(port, way.prefix)
@@ -176,7 +176,7 @@ fn free_port() -> u16 {
 }
 
 /// Asks again and again, for at most twenty seconds.
-pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {
         if is_so() {
@@ -189,17 +189,17 @@ pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
 
 /// A request: the path stands behind the prefix of the way.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    pub method: &'static str,
-    pub path: String,
-    pub headers: Vec<(&'static str, Vec<u8>)>,
-    pub body: Vec<u8>,
-    pub is_chunked: bool,
-    pub is_slow: bool,
+pub(crate) struct Ask {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) is_chunked: bool,
+    pub(crate) is_slow: bool,
 }
 
 impl Ask {
-    pub fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
             method: "GET",
             path: path.into(),
@@ -210,28 +210,28 @@ impl Ask {
         }
     }
 
-    pub fn method(mut self, method: &'static str) -> Self {
+    pub(crate) fn method(mut self, method: &'static str) -> Self {
         self.method = method;
         self
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.method = "POST";
         self.body = body.into();
         self
     }
 
-    pub fn chunked(mut self) -> Self {
+    pub(crate) fn chunked(mut self) -> Self {
         self.is_chunked = true;
         self
     }
 
-    pub fn slow(mut self) -> Self {
+    pub(crate) fn slow(mut self) -> Self {
         self.is_slow = true;
         self
     }
@@ -263,7 +263,7 @@ impl Ask {
     }
 
     /// Sends the request; the answer is for the caller to read.
-    pub fn open(&self, port: u16, prefix: &str) -> io::Result<TcpStream> {
+    pub(crate) fn open(&self, port: u16, prefix: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
@@ -281,7 +281,7 @@ impl Ask {
         Ok(stream)
     }
 
-    pub fn send(&self, port: u16, prefix: &str) -> io::Result<Answer> {
+    pub(crate) fn send(&self, port: u16, prefix: &str) -> io::Result<Answer> {
         let mut stream = self.open(port, prefix)?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
@@ -291,11 +291,11 @@ impl Ask {
 
 /// What of an answer should be the same by every way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<String>,
-    pub body: String,
-    pub is_whole: bool,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
+    pub(crate) is_whole: bool,
 }
 
 impl Answer {

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
-use vestibule_core::{
-    App as _, Body, CollectError, IntoResponse, Mount, Outcome, Request, Response,
-};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use vestibule_core::{Body, CollectError, IntoResponse, Mount, Outcome, Request, Response};
 
 /// Answers by the last segment of the path.
-pub async fn probe(request: Request) -> Response {
+pub(crate) async fn probe(request: Request) -> Response {
     let path = Mount::rest_of(&request).to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     match path.rsplit('/').next().unwrap_or_default() {
@@ -46,7 +44,7 @@ pub async fn probe(request: Request) -> Response {
         "broken" => broken(),
         "events" => events(query.into()),
         "endless" => endless(query.into()),
-        _ => tell.call(request).await,
+        _ => tell(request).await.into_response(),
     }
 }
 
@@ -92,7 +90,8 @@ fn with(status: StatusCode, headers: &[(&'static str, &'static str)], body: Body
     let mut response = Response::new(body);
     *response.status_mut() = status;
     for (name, value) in headers {
-        response.headers_mut().append(*name, value.parse().unwrap());
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().append(*name, value);
     }
     response
 }
@@ -166,6 +165,6 @@ fn endless(end: PathBuf) -> Response {
     })
 }
 
-pub fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     let _ = std::fs::write(path, "");
 }

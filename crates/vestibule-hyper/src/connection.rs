@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -14,14 +15,17 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
 use crate::incoming::{RequestBodyError, receive};
-use crate::io::{Io, Socket};
+use crate::io::Io;
+use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
+use crate::proxy;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
@@ -50,73 +54,116 @@ impl<A: App> Service<A> {
     /// Serves a connection until one side ends it.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        (socket, peer): (Socket, Peer),
+        accepted: Accepted,
         place: Option<OwnedSemaphorePermit>,
         watch: Watch,
     ) {
-        let address = peer.address().clone();
-        let vitals = Arc::new(Vitals::new());
-        let io = Io::new(socket, vitals.clone(), place);
-        if let Err(error) = self.converse(io, vitals, peer, watch).await {
+        let address = accepted.peer.address().clone();
+        if let Err(error) = self.converse(accepted, place, watch).await {
             tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             );
         }
     }
 
+    /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
+    async fn greet(&self, accepted: Accepted, shutdown: Shutdown) -> io::Result<Greeted> {
+        let Accepted {
+            mut socket,
+            mut peer,
+            ..
+        } = accepted;
+        if self.limits.is_proxy(peer.address()) {
+            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+        }
+        #[cfg(feature = "tls")]
+        let tls = match accepted.tls {
+            Some(tls) => {
+                let (encrypted, info) = tls.accept(socket).await?;
+                socket = encrypted;
+                Some(info)
+            }
+            None => None,
+        };
+        let vitals = Arc::new(Vitals::new());
+        let mut io = Io::new(socket, vitals.clone());
+        let protocol = detect(&mut io).await?;
+        Ok(Greeted {
+            io,
+            protocol,
+            caller: Caller {
+                peer,
+                vitals,
+                shutdown,
+                #[cfg(feature = "tls")]
+                tls,
+            },
+        })
+    }
+
     async fn converse(
         self: Arc<Self>,
-        mut io: Io,
-        vitals: Arc<Vitals>,
-        peer: Peer,
+        accepted: Accepted,
+        place: Option<OwnedSemaphorePermit>,
         mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let told = tokio::time::timeout(self.limits.first_byte_timeout, detect(&mut io));
-        let last_call = self.last_call(&mut watch);
-        let protocol = match race(told, last_call).await {
-            First::Left(told) => match told.map_err(|_| "no request in time")?? {
-                Some(protocol) => protocol,
-                None => return Ok(()),
-            },
+        let greeted = self.greet(accepted, watch.shutdown());
+        let greeted = timeout(self.limits.first_byte_timeout, greeted);
+        // What a connection needs only at its beginning, or only in one protocol, has a box of its
+        // own: it takes no room in the thousands that are idle.
+        let greeted = Box::pin(race(greeted, self.last_call(&mut watch)));
+        let Greeted {
+            mut io,
+            protocol,
+            caller,
+        } = match greeted.await {
+            First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
         };
+        let Some(protocol) = protocol else {
+            return Ok(());
+        };
+        io.keep(place);
+        let vitals = caller.vitals.clone();
         vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
             vitals.make_last();
         }
         let io = TokioIo::new(io);
-        let shutdown = watch.shutdown();
-        let service = service_fn(|request| {
-            let caller = Caller {
-                peer: peer.clone(),
-                vitals: vitals.clone(),
-                shutdown: shutdown.clone(),
-            };
-            let this = self.clone();
-            async move { Ok::<_, Infallible>(this.answer(request, caller).await) }
-        });
+        let (this, caller) = (self.clone(), Arc::new(caller));
+        let service = service_fn(move |request| this.clone().answer(request, caller.clone()));
         match protocol {
             Protocol::Http1 => {
                 let connection = self.http1.serve_connection(io, service).with_upgrades();
-                self.drive(connection, |it| it.graceful_shutdown(), &vitals, watch)
-                    .await
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
+                .await
             }
             Protocol::Http2 => {
                 let connection = self.http2.serve_connection(io, service);
-                self.drive(connection, |it| it.graceful_shutdown(), &vitals, watch)
-                    .await
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
+                .await
             }
         }
     }
 
     /// One request: guard, app, framing.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Answer {
-        let Caller {
-            peer,
-            vitals,
-            shutdown,
-        } = caller;
-        let in_flight = InFlight::new(&vitals);
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        caller: Arc<Caller>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let vitals = &caller.vitals;
+        let in_flight = InFlight::new(vitals);
         let number = vitals.request() + 1;
         if self.limits.max_requests.is_some_and(|most| number >= most) {
             vitals.make_last();
@@ -130,7 +177,7 @@ impl<A: App> Service<A> {
         };
         if let Err(refused) = guard::admit(&mut head) {
             tracing::debug!(
-                target: "vestibule", peer = %peer.address(), method = %asked.method,
+                target: "vestibule", peer = %caller.peer.address(), method = %asked.method,
                 uri = %asked.uri, "refused a request: {refused}"
             );
             let status = refused.status();
@@ -138,13 +185,17 @@ impl<A: App> Service<A> {
                 .kind(FailureKind::Request)
                 .status(status)
                 .into_response();
-            return prepare(refusal, asked, true, in_flight);
+            return Ok(prepare(refusal, asked, true, in_flight));
         }
         let expects_continue = head.headers.get(EXPECT).is_some_and(is_continue);
         let is_http2 = asked.version == Version::HTTP_2;
-        let (body, rest) = receive(body, is_http2, &vitals, &self.limits);
-        head.extensions.insert(peer);
-        head.extensions.insert(shutdown);
+        let (body, rest) = receive(body, is_http2, vitals, &self.limits);
+        head.extensions.insert(caller.peer.clone());
+        head.extensions.insert(caller.shutdown.clone());
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &caller.tls {
+            head.extensions.insert(tls.clone());
+        }
         let request = Request::from_parts(head, body);
         let mut response = self.app.call(request).await;
         let mut closes = false;
@@ -154,14 +205,14 @@ impl<A: App> Service<A> {
             }
             closes = !rest.drain(expects_continue).await;
         }
-        prepare(response, asked, closes, in_flight)
+        Ok(prepare(response, asked, closes, in_flight))
     }
 
     /// Runs a connection to its end: until it has passed a limit, or is asked to finish because of
     /// the server's drain, and is cut when the drain's time is up.
     async fn drive<C>(
         &self,
-        connection: C,
+        mut connection: Pin<Box<C>>,
         finish: impl Fn(Pin<&mut C>),
         vitals: &Vitals,
         mut watch: Watch,
@@ -169,7 +220,6 @@ impl<A: App> Service<A> {
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let mut connection = pin!(connection);
         let mut watchdog = pin!(Watchdog::new(vitals, &self.limits));
         let reason = {
             let finished = vitals.finished(connection.as_mut());
@@ -224,14 +274,21 @@ impl<A: App> Service<A> {
     }
 }
 
-/// A response as hyper writes it.
-type Answer = Response<Outgoing>;
+/// A connection whose first request is about to be read.
+struct Greeted {
+    io: Io,
+    /// `None`: the client has closed without a byte.
+    protocol: Option<Protocol>,
+    caller: Caller,
+}
 
 /// What a connection adds to its requests.
 struct Caller {
     peer: Peer,
     vitals: Arc<Vitals>,
     shutdown: Shutdown,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::TlsInfo>,
 }
 
 /// The refusal of a body that came too slowly is a 408, when the app said no more than that.
@@ -288,3 +345,28 @@ const MAX_BUFFER: usize = 64 * 1024;
 
 /// In bytes, counted as RFC 9113 section 6.5.2 does.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+
+    /// What an idle connection takes beside hyper's own state and buffers.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_is_small() {
+        async fn app(_: vestibule_core::Request) {}
+        let service = Arc::new(Service::new(app, Limits::default()));
+        let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
+        let end = || vestibule_core::Address::Unix(None);
+        let accepted = Accepted {
+            socket: crate::io::Socket::Unix(socket),
+            peer: Peer::new(end(), end()),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let serving = service.serve(accepted, None, Drain::new().watch());
+        let size = size_of_val(&serving);
+        assert!(size <= 2048, "{size}");
+    }
+}

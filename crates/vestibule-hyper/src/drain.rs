@@ -1,13 +1,14 @@
 //! How a server ends: stop accepting, finish what is in flight, give up on the rest at a deadline.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use vestibule_core::Request;
 
@@ -159,16 +160,32 @@ pub(crate) enum First<A, B> {
     Right(B),
 }
 
-/// Runs both until one is ready; the left is asked first.
-pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    poll_fn(|cx| {
-        if let Poll::Ready(a) = a.as_mut().poll(cx) {
+pin_project! {
+    /// See [`race`].
+    pub(crate) struct Race<A, B> {
+        #[pin]
+        a: A,
+        #[pin]
+        b: B,
+    }
+}
+
+/// Runs both until one is ready; the left is asked first. No `async fn`: that would hold each of
+/// the two twice, as an argument and as what it runs, for as long as a connection lasts.
+pub(crate) fn race<A: Future, B: Future>(a: A, b: B) -> Race<A, B> {
+    Race { a, b }
+}
+
+impl<A: Future, B: Future> Future for Race<A, B> {
+    type Output = First<A::Output, B::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(a) = this.a.poll(cx) {
             return Poll::Ready(First::Left(a));
         }
-        b.as_mut().poll(cx).map(First::Right)
-    })
-    .await
+        this.b.poll(cx).map(First::Right)
+    }
 }
 
 /// The signals that ask a process to end: SIGINT and SIGTERM, or Ctrl-C.

@@ -21,6 +21,22 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Self>>),
+}
+
+impl Socket {
+    /// Makes the close that follows a reset, where there is such a thing.
+    fn reset(&self) {
+        match self {
+            // If it fails the connection is gone already.
+            Self::Tcp(stream) => drop(stream.set_zero_linger()),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.reset(),
+        }
+    }
 }
 
 /// A socket as hyper reads and writes it.
@@ -37,7 +53,7 @@ pub(crate) struct Io {
     has_ended: bool,
     lingering: Option<Lingering>,
     /// The place among the server's connections; an upgraded one keeps it.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The bytes that were read to tell the protocol; hyper reads them first.
@@ -58,11 +74,7 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(
-        socket: Socket,
-        vitals: Arc<Vitals>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
         Self {
             socket,
             ahead: Ahead {
@@ -73,8 +85,13 @@ impl Io {
             vitals,
             has_ended: false,
             lingering: None,
-            _place: place,
+            place: None,
         }
+    }
+
+    /// Keeps a place among the server's connections until the socket is closed.
+    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
     }
 
     /// What has been read ahead so far.
@@ -195,10 +212,7 @@ impl AsyncWrite for Io {
 impl Drop for Io {
     fn drop(&mut self) {
         if self.vitals.resets() {
-            if let Socket::Tcp(stream) = &self.socket {
-                // If it fails the connection is gone already.
-                let _ = stream.set_zero_linger();
-            }
+            self.socket.reset();
         }
     }
 }
@@ -209,6 +223,8 @@ macro_rules! either {
             Socket::Tcp($socket) => $do,
             #[cfg(unix)]
             Socket::Unix($socket) => $do,
+            #[cfg(feature = "tls")]
+            Socket::Tls($socket) => $do,
         }
     };
 }
@@ -219,7 +235,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_read(cx, buffer))
+        either!(self, socket => Pin::new(&mut *socket).poll_read(cx, buffer))
     }
 }
 
@@ -229,7 +245,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, socket => Pin::new(socket).poll_write(cx, data))
+        either!(self, socket => Pin::new(&mut *socket).poll_write(cx, data))
     }
 
     fn poll_write_vectored(
@@ -237,7 +253,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, socket => Pin::new(socket).poll_write_vectored(cx, pieces))
+        either!(self, socket => Pin::new(&mut *socket).poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -245,11 +261,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_flush(cx))
+        either!(self, socket => Pin::new(&mut *socket).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_shutdown(cx))
+        either!(self, socket => Pin::new(&mut *socket).poll_shutdown(cx))
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn prepare(
     closes: bool,
     in_flight: InFlight,
 ) -> http::Response<Outgoing> {
-    let vitals = in_flight.vitals().clone();
+    let vitals = in_flight.vitals();
     let is_http2 = asked.version == Version::HTTP_2;
     let shape = match shape(&asked, response.status(), response.headers()) {
         Ok(shape) => shape,
@@ -91,8 +91,8 @@ pub(crate) fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
-    let watched = can_break.then(|| Box::new(Watched::new(asked, &vitals)));
-    let sending = (is_http2 && !body.is_end_stream()).then(|| Sending::new(&vitals));
+    let watched = can_break.then(|| Box::new(Watched::new(asked, vitals)));
+    let sending = (is_http2 && !body.is_end_stream()).then(|| Sending::new(vitals));
     let body = Outgoing {
         body,
         watched,

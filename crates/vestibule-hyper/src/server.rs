@@ -1,21 +1,21 @@
 //! The server: an app, its limits, the places where it listens, and its end.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
-use vestibule_core::{Address, App, Peer};
+use tokio::sync::Semaphore;
+use vestibule_core::{Address, App};
 
+use crate::accept::{Accept, Workers};
 use crate::connection::Service;
-use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
-use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener, max_connections};
+use crate::drain::{Drain, Drained, First, StopSignals, race};
+use crate::listen::{Bind, BindError, Listener, max_connections};
+#[cfg(unix)]
+use crate::notify::{READY, STOPPING, notify};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -66,7 +66,7 @@ pub struct Server<A> {
 }
 
 /// What a connection may take; the defaults trip no honest client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
@@ -84,10 +84,21 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    /// How many threads with runtimes of their own, or 0.
+    pub(crate) workers: usize,
+    /// Which peers speak for others.
+    proxies: Option<Arc<Trust>>,
 }
+
+type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// Whether a peer has to say for whom it speaks.
+    pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
+        self.proxies.as_ref().is_some_and(|trust| trust(peer))
+    }
 }
 
 impl Default for Limits {
@@ -108,6 +119,8 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            workers: 0,
+            proxies: None,
         }
     }
 }
@@ -225,6 +238,29 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
+    /// balancers that pass connections on. Requests have the client's addresses in their
+    /// [`Peer`](vestibule_core::Peer) then.
+    ///
+    /// From a trusted peer the header has to come, or the connection is closed. From all others it
+    /// is not read, and a client that sends one gets a 400.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Request};
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    /// # drop(server);
+    /// ```
+    pub fn proxy_protocol(
+        mut self,
+        trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.proxies = Some(Arc::new(trust));
+        self
+    }
+
     /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
     ///
     /// A request that was on its way when the drain began is answered, with `Connection: close`;
@@ -232,6 +268,18 @@ impl<A: App> Server<A> {
     /// that it is closed.
     pub const fn lame_duck(mut self, time: Duration) -> Self {
         self.limits.lame_duck = time;
+        self
+    }
+
+    /// Serves on so many threads, each with a runtime of its own, instead of the runtime that the
+    /// server runs in: 0.
+    ///
+    /// A connection stays on the thread that took it, so nothing moves between cores; but nothing
+    /// helps a thread that is busy. Take it for many quick requests, with as many threads as cores;
+    /// leave it where requests differ much in what they cost. In such an app `tokio::spawn` stays
+    /// on the same thread, and `block_in_place` panics.
+    pub const fn workers(mut self, threads: usize) -> Self {
+        self.limits.workers = threads;
         self
     }
 
@@ -276,9 +324,7 @@ impl<A: App> Server<A> {
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").finish_non_exhaustive()
     }
 }
 
@@ -315,20 +361,30 @@ impl<A: App> Bound<A> {
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up. A second signal ends it at once.
     ///
+    /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
+    /// connections are accepted, and `STOPPING=1` when the drain begins.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
     pub async fn run(self) -> io::Result<Drained> {
         let mut signals = StopSignals::listen()?;
         let mut more = StopSignals::listen()?;
+        // The sockets listen already: what connects from now on is served.
+        #[cfg(unix)]
+        notify(READY);
         let first = async move {
             signals.next().await;
+            #[cfg(unix)]
+            notify(STOPPING);
             tracing::info!(target: "vestibule", "draining; a second signal ends at once");
         };
         let second = async move {
             more.next().await;
             more.next().await;
         };
+        #[cfg(all(feature = "tls", unix))]
+        let _reloads = reload_at_hangup(&self.listeners)?;
         Ok(self.run_with(first, second).await)
     }
 
@@ -347,28 +403,32 @@ impl<A: App> Bound<A> {
     ) -> Drained {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
+        let workers = self.service.limits().workers;
         let mut now = pin!(now);
         // A listener that waits for a connection holds a place for it: all but one get an extra.
-        let extra = self.listeners.len().saturating_sub(1);
+        let extra = (self.listeners.len() * workers.max(1)).saturating_sub(1);
         let places = self.service.limits().max_connections.map(|most| {
             let most = most.max(1).saturating_add(extra);
             Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
         });
-        let mut accepting = Vec::new();
-        for listener in self.listeners {
+        for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
-            let (service, places) = (self.service.clone(), places.clone());
-            let accept = accept_all(listener, service, places, drain.watch());
-            accepting.push(tokio::spawn(accept));
         }
+        let accept = Accept {
+            service: self.service,
+            places,
+            watch: drain.watch(),
+        };
+        let workers = match workers {
+            0 => Workers::here(self.listeners, accept),
+            count => Workers::start(count, self.listeners, accept),
+        };
         if let First::Right(()) = race(stop, now.as_mut()).await {
             return Drained::default();
         }
         drain.begin();
-        for task in accepting {
-            // It does nothing that can panic; if it did, there is nothing to wait for.
-            let _ = task.await;
-        }
+        // What it holds keeps their runtimes until the last connection has ended.
+        let _workers = workers.accepted().await;
         let drained = drain.finish(limit, now).await;
         if drained.aborted > 0 {
             tracing::warn!(
@@ -388,47 +448,44 @@ impl<A> fmt::Debug for Bound<A> {
     }
 }
 
-/// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(
-    listener: Listener,
-    service: Arc<Service<A>>,
-    places: Option<Arc<Semaphore>>,
-    mut watch: Watch,
-) {
-    let mut backoff = Backoff::default();
-    let connections = watch.clone();
-    let start = |accepted: (Socket, Peer), place| {
-        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
-    };
-    loop {
-        let accepted = async {
-            // Without a free place the connection waits in the kernel's queue.
-            let place = take_place(places.as_ref()).await;
-            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
-        };
-        let wait = match race(accepted, watch.draining()).await {
-            First::Left((Ok(accepted), place)) => {
-                backoff.reset();
-                start(accepted, place);
-                continue;
+/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
+#[cfg(all(feature = "tls", unix))]
+fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let mut hangups = signal(SignalKind::hangup())?;
+    let task = tokio::spawn(async move {
+        while !all.is_empty() {
+            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            for tls in &all {
+                let reloaded = match told {
+                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Right(()) => tls.reload_if_changed(),
+                };
+                match reloaded {
+                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(
+                        target: "vestibule", "certificates stay as they were: {error}"
+                    ),
+                }
             }
-            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
-            First::Right(()) => break,
-        };
-        if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
-            break;
         }
-    }
-    poll_fn(|cx| {
-        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted, None);
-        }
-        Poll::Ready(())
-    })
-    .await;
+    });
+    Ok(AbortOnDrop(task))
 }
 
-async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
-    // It is never closed.
-    places?.clone().acquire_owned().await.ok()
+/// A task that ends with whoever started it.
+#[cfg(all(feature = "tls", unix))]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(all(feature = "tls", unix))]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
+
+/// How often the files of certificates are looked at.
+#[cfg(all(feature = "tls", unix))]
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);

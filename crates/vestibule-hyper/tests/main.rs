@@ -10,3 +10,5 @@ mod life;
 mod limits;
 mod responses;
 mod support;
+#[cfg(feature = "tls-self-signed")]
+mod tls;

@@ -56,6 +56,8 @@ pub(crate) enum Step {
     Panic,
     /// Pending, and woken at once.
     Wait,
+    /// Pending, and never woken.
+    Sleep,
     /// What the size hint says from now on.
     Hint(u64, Option<u64>),
 }
@@ -110,6 +112,7 @@ impl http_body::Body for Script {
             }
             Some(Step::Error) => Some(Err("broken".into())),
             Some(Step::Panic) => panic!("planted"),
+            Some(Step::Sleep) => return Poll::Pending,
             Some(Step::Wait) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

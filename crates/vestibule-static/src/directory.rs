@@ -171,12 +171,14 @@ mod system {
     use vestibule_fields::date::HttpDate;
 
     use super::*;
+    use crate::open_file::Reads;
 
     /// An open root.
     pub(super) struct Root {
         fd: OwnedFd,
         /// Device and inode.
         id: (u64, u64),
+        reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
         can: Can,
     }
@@ -199,9 +201,14 @@ mod system {
             let id = id(&fstat(&fd)?);
             #[cfg(target_os = "linux")]
             let can = Can::of(&fd);
+            #[cfg(target_os = "linux")]
+            let reads = Reads::new(can.memory);
+            #[cfg(not(target_os = "linux"))]
+            let reads = Reads::new(false);
             Ok(Self {
                 fd,
                 id,
+                reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
                 can,
             })
@@ -210,13 +217,6 @@ mod system {
         /// Whether this is still the folder at `path`.
         pub(super) fn is_at(&self, path: &Path) -> bool {
             stat(path).is_ok_and(|stat| id(&stat) == self.id)
-        }
-
-        pub(super) const fn is_memory(&self) -> bool {
-            #[cfg(target_os = "linux")]
-            return self.can.memory;
-            #[cfg(not(target_os = "linux"))]
-            false
         }
 
         /// What is called `name`; only regular files and folders are.
@@ -238,7 +238,7 @@ mod system {
                 return Ok(Entry::Directory);
             }
             let path = root.join(OsStr::from_bytes(name)).into();
-            match OpenFile::with_stat(fd.into(), &stat, path, self.is_memory()) {
+            match OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone()) {
                 Some(file) => Ok(Entry::File(Stored::open(file))),
                 None => Err(io::ErrorKind::NotFound.into()),
             }
@@ -254,16 +254,16 @@ mod system {
                 if matches!(name, b"." | b"..") {
                     continue;
                 }
-                let stat = match statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                        match self.stat_link(folder, name, symlinks) {
-                            Some(stat) => stat,
-                            None => continue,
-                        }
-                    }
-                    Ok(stat) => stat,
-                    Err(_) => continue,
+                let Ok(mut stat) = statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                    continue;
                 };
+                let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+                if is_link {
+                    match self.stat_link(folder, name, symlinks) {
+                        Some(target) => stat = target,
+                        None => continue,
+                    }
+                }
                 let is_directory = match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => true,
                     FileType::RegularFile => false,
@@ -274,6 +274,7 @@ mod system {
                 found.push(Listed {
                     name: name.to_vec(),
                     is_directory,
+                    is_link,
                     length: match is_directory {
                         true => 0,
                         false => u64::try_from(stat.st_size).unwrap_or(0),
@@ -445,6 +446,7 @@ mod system {
     #[cfg(not(target_os = "linux"))]
     const PEEK: OFlags = FILE;
 
+    #[cfg(target_os = "linux")]
     const RETRIES: usize = 32;
 
     /// As many as the kernel follows.
@@ -483,10 +485,6 @@ mod system {
             path.canonicalize().is_ok_and(|real| real == self.real)
         }
 
-        pub(super) const fn is_memory(&self) -> bool {
-            false
-        }
-
         pub(super) fn entry(
             &self,
             name: &[u8],
@@ -499,7 +497,7 @@ mod system {
                 return Ok(Entry::Directory);
             }
             let shown = root.join(&*String::from_utf8_lossy(name));
-            match OpenFile::new(std::fs::File::open(path)?, shown.into(), false)? {
+            match OpenFile::new(std::fs::File::open(path)?, shown.into(), Arc::default())? {
                 Some(file) => Ok(Entry::File(Stored::open(file))),
                 None => Err(io::ErrorKind::NotFound.into()),
             }
@@ -519,6 +517,7 @@ mod system {
                 found.push(Listed {
                     name: name.into_bytes(),
                     is_directory: metadata.is_dir(),
+                    is_link: false,
                     length: if metadata.is_dir() { 0 } else { metadata.len() },
                     modified: metadata.modified().ok().map(Into::into),
                 });

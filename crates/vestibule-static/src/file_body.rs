@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
 
 use crate::buffer::Buffer;
 use crate::open_file::OpenFile;
@@ -25,7 +25,8 @@ pub(crate) struct FileBody {
     segments: VecDeque<Segment>,
     /// The bytes of all segments.
     remaining: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// A piece that comes from the disk.
+    reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
     pace: Pace,
 }
 
@@ -64,10 +65,8 @@ impl FileBody {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Some(reading) = &mut self.reading {
-            let read = ready!(Pin::new(reading).poll(cx));
+            let read = ready!(reading.as_mut().poll(cx));
             self.reading = None;
-            // A runtime that shuts down cancels reads.
-            let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
             return Poll::Ready(Some(read));
         }
         let (start, length) = match self.segments.front() {
@@ -86,12 +85,21 @@ impl FileBody {
         };
         let file = self.file.clone();
         let rest = length - size as u64;
-        self.reading = Some(runtime.spawn_blocking(move || {
-            let read = read_whole(&file, start, size, Wait::Allowed);
-            if rest > 0 {
-                file.read_ahead(start + size as u64, READ_AHEAD);
-            }
-            read
+        self.reading = Some(Box::pin(async move {
+            // The semaphore is never closed, and without a permit one may read as well.
+            let permit = READERS.acquire().await.ok();
+            let reading = runtime.spawn_blocking(move || {
+                let read = read_whole(&file, start, size, Wait::Allowed);
+                if rest > 0 {
+                    file.read_ahead(start + size as u64, READ_AHEAD);
+                }
+                drop(permit);
+                read
+            });
+            // A runtime that shuts down cancels reads.
+            reading
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)))
         }));
         self.poll_piece(cx)
     }
@@ -215,6 +223,9 @@ const FAST: usize = 2 * 1024 * 1024;
 
 /// A reader that leaves a piece for so long is slow.
 const SLOW: Duration = Duration::from_millis(200);
+
+/// How many bodies read from disks at a time, so that slow disks leave threads of the pool to those who look names up.
+static READERS: Semaphore = Semaphore::const_new(64);
 
 /// How much the system is asked to read on behind a piece that was not in memory.
 const READ_AHEAD: usize = 512 * 1024;

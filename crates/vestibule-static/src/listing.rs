@@ -523,6 +523,7 @@ mod tests {
         Listed {
             name: name.to_vec(),
             is_directory: false,
+            is_link: false,
             length,
             modified: Some(HttpDate::from_unix(unix)),
         }
@@ -532,6 +533,7 @@ mod tests {
         Listed {
             name: name.into(),
             is_directory: true,
+            is_link: false,
             length: 0,
             modified: None,
         }

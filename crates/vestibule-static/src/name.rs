@@ -92,7 +92,7 @@ const MAX_SEGMENT: usize = 255;
 const MAX_NAME: usize = 4095;
 
 /// RFC 8615.
-const WELL_KNOWN: &[u8] = b".well-known";
+pub(crate) const WELL_KNOWN: &[u8] = b".well-known";
 
 #[cfg(test)]
 mod tests {

@@ -61,15 +61,15 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// # }
 /// ```
 pub struct StaticFiles<S = Directory> {
-    files: Arc<Files<S>>,
-    or: Option<BoxApp>,
+    pub(crate) files: Arc<Files<S>>,
+    pub(crate) or: Option<BoxApp>,
 }
 
 /// What may be needed on a thread of the blocking pool.
 #[derive(Clone)]
-struct Files<S> {
-    source: S,
-    options: Options,
+pub(crate) struct Files<S> {
+    pub(crate) source: S,
+    pub(crate) options: Options,
 }
 
 impl StaticFiles {
@@ -97,6 +97,13 @@ impl StaticFiles {
     }
 
     /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    ///
+    /// ```
+    /// use vestibule_static::{StaticFiles, Symlinks};
+    ///
+    /// let app = StaticFiles::new("public").symlinks(Symlinks::Deny);
+    /// assert!(vestibule_core::Outline::of(&app).to_string().contains("symlinks: deny"));
+    /// ```
     #[must_use]
     pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
         let files = Arc::make_mut(&mut self.files);
@@ -140,6 +147,19 @@ impl<S: Source> StaticFiles<S> {
 
     /// Names the files that stand for their directory, the first that is there counts; `index.html` if it is not said,
     /// none if the list is empty.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("docs/start.html", Stored::memory("<p>start"));
+    /// let app = StaticFiles::from_source(files).index(["index.html", "start.html"]);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/docs/".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn index<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.options().index = names.into_iter().map(Into::into).collect();
@@ -148,6 +168,23 @@ impl<S: Source> StaticFiles<S> {
 
     /// Says whether files and folders are served whose names begin with a dot; `false` if it is not said. What is below
     /// `/.well-known/` is always served (RFC 8615).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with(".config", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.dotfiles(true).call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn dotfiles(mut self, are_served: bool) -> Self {
         self.options().dotfiles = are_served;
@@ -210,6 +247,19 @@ impl<S: Source> StaticFiles<S> {
     }
 
     /// Says whether `/about` is answered with `about.html` when there is no `about`; `false` if it is not said.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("about.html", Stored::memory("<p>about"));
+    /// let app = StaticFiles::from_source(files).clean_urls(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/about".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn clean_urls(mut self, are_found: bool) -> Self {
         self.options().clean_urls = are_found;
@@ -245,6 +295,21 @@ impl<S: Source> StaticFiles<S> {
     }
 
     /// Sends `page` with each 404. It does nothing when there is an app given to [`or`](Self::or): the 404 is its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("404.html", Stored::memory("<p>lost"));
+    /// let app = StaticFiles::from_source(files).not_found("404.html");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/nothing".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.status(), 404);
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "<p>lost");
+    /// # }
+    /// ```
     #[must_use]
     pub fn not_found(mut self, page: impl Into<Cow<'static, str>>) -> Self {
         self.options().not_found = Some(page.into());
@@ -304,6 +369,20 @@ impl<S: Source> StaticFiles<S> {
 
     /// Says whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`;
     /// `false` if it is not said. See [`has_hashed_name`](crate::has_hashed_name); rules by name go first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("app-B7sZ3kfd.js", Stored::memory("let a"));
+    /// let app = StaticFiles::from_source(files).hashed_names(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/app-B7sZ3kfd.js".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+    /// # }
+    /// ```
     #[must_use]
     pub fn hashed_names(mut self, are_immutable: bool) -> Self {
         self.options().hashed_names = are_immutable;
@@ -312,6 +391,19 @@ impl<S: Source> StaticFiles<S> {
 
     /// Sets a header on files whose names match a [`Glob`], on 304 too. All rules that match apply, later ones over earlier
     /// ones of the same header.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.html", Stored::memory("<p>"));
+    /// let app = StaticFiles::from_source(files).header("*.html", "referrer-policy", "same-origin");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/a.html".parse().unwrap();
+    /// assert_eq!(app.call(request).await.headers()["referrer-policy"], "same-origin");
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -486,6 +578,7 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Response> {
         let mut file = Representation {
             stored,
+            made: None,
             status: match page {
                 Page::Itself | Page::App => StatusCode::OK,
                 Page::NotFound => StatusCode::NOT_FOUND,
@@ -512,7 +605,12 @@ impl<S: Source> Files<S> {
         match self.open(name, asked.wait)? {
             Some(Entry::File(_)) if has_slash => Ok(Found::Nothing),
             Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Borrowed(name))),
-            Some(Entry::Directory) => self.find_index(asked, name, has_slash),
+            Some(Entry::Directory) => match self.find_index(asked, name, has_slash)? {
+                Found::Nothing if self.options.clean_urls && !has_slash => {
+                    self.find_page(asked, name)
+                }
+                found => Ok(found),
+            },
             None if self.options.clean_urls && !has_slash => self.find_page(asked, name),
             None => Ok(Found::Nothing),
         }
@@ -582,11 +680,11 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // Two codings of one file must not share a tag, whatever the store says.
-            sidecar.tag = match (&file.stored.tag, sidecar.tag) {
-                (Some(_), Some(tag)) => Some(format!("{tag}-{}", coding.token()).into()),
-                _ => None,
-            };
+            // A file without a tag has a time that says nothing, and so has what was packed with it.
+            match file.stored.tag {
+                Some(_) => sidecar.tag_coding(coding.token()),
+                None => sidecar.tag = None,
+            }
             file.stored = sidecar;
             file.encoding = Some(coding.token());
             break;
@@ -636,7 +734,7 @@ enum Found<'n> {
 }
 
 /// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
-fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
+pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     let is_later = match (sidecar.modified, file.modified) {
         (Some(sidecar), Some(file)) => sidecar >= file,
         (None, Some(_)) => false,
@@ -671,7 +769,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The answer when a file is there and cannot be sent: 403, 503 when there are too many open files, else 500.
-fn fault(error: io::Error) -> Response {
+pub(crate) fn fault(error: io::Error) -> Response {
     #[cfg(unix)]
     let is_overload = {
         use rustix::io::Errno;
@@ -689,7 +787,7 @@ fn fault(error: io::Error) -> Response {
 }
 
 /// The answer to HEAD: as to GET, without the bytes.
-fn without_bytes(response: Response) -> Response {
+pub(crate) fn without_bytes(response: Response) -> Response {
     response.map(vestibule_core::Body::without_bytes)
 }
 

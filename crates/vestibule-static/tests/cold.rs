@@ -76,3 +76,27 @@ fn without_a_runtime_files_are_read_in_place() {
     };
     assert_eq!(answer.body.len(), 1 << 20);
 }
+
+#[tokio::test]
+async fn more_cold_readers_than_may_read_at_a_time() {
+    let folder = Folder::new();
+    let bytes = vec![b'a'; 300_000];
+    let app = StaticFiles::new(folder.path());
+    let mut readers = Vec::new();
+    for number in 0..100 {
+        let path = folder.file(&format!("{number}.bin"), &bytes);
+        let file = std::fs::File::open(path).unwrap();
+        file.sync_data().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let app = app.clone();
+        readers.push(tokio::spawn(async move {
+            ask(&app, &format!("GET /{number}.bin"), &[])
+                .await
+                .body
+                .len()
+        }));
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), bytes.len());
+    }
+}

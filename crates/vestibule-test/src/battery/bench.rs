@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use vestibule_core::{App, Body, BoxApp, BoxError, Outcome, Request, Response};
 use vestibule_lint::{Lint, Side, Violation};
 
@@ -288,5 +288,30 @@ impl http_body::Body for Steps {
                 return Poll::Pending;
             }
         })
+    }
+}
+
+/// A streaming body of these bytes, in pieces of 64 KiB.
+pub(super) fn chunks(bytes: Bytes) -> Body {
+    Body::new(Chunks(bytes))
+}
+
+struct Chunks(Bytes);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let size = self.0.len().min(64 << 10);
+        let piece = self.0.split_to(size);
+        Poll::Ready((size > 0).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
     }
 }

@@ -15,7 +15,7 @@ use vestibule_core::{
 use vestibule_lint::torture;
 
 use super::bench::Step::{Data, Error, Trailers, Wait};
-use super::bench::{Bench, Counts, ensure, read, settle, steps, text, trailers};
+use super::bench::{Bench, Counts, chunks, ensure, read, settle, steps, text, trailers};
 
 /// A case: what it says, and how it is tried.
 pub(super) struct Case {
@@ -313,7 +313,7 @@ async fn large(bench: Bench) -> Tried {
                 200,
                 match is_streaming {
                     false => Body::from(own.clone()),
-                    true => Body::new(Body::from(own.clone())).with_length(own.len() as u64),
+                    true => chunks(own.clone()).with_length(own.len() as u64),
                 },
             );
             response
@@ -486,23 +486,15 @@ struct Note(&'static str);
 
 async fn extensions(bench: Bench) -> Tried {
     let app = bench.app(|request: Request| async move {
-        let note = request.extensions().get::<Note>().cloned();
-        let mut response = text(
-            200,
-            if note == Some(Note("in")) {
-                "kept"
-            } else {
-                "gone"
-            },
-        );
-        response.headers_mut().insert(
-            "x-note",
-            HeaderValue::from_static(if note == Some(Note("in")) {
-                "kept"
-            } else {
-                "gone"
-            }),
-        );
+        let note = request.extensions().get::<Note>();
+        let seen = if note == Some(&Note("in")) {
+            "kept"
+        } else {
+            "gone"
+        };
+        let mut response = text(200, seen);
+        let seen = HeaderValue::from_static(seen);
+        response.headers_mut().insert("x-note", seen);
         response.extensions_mut().insert(Note("out"));
         response
     });
