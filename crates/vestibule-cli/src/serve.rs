@@ -40,15 +40,18 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
 }
 
 /// The stack that the program serves a directory with.
-fn app(serve: &Serve) -> io::Result<BoxApp> {
+pub(crate) fn app(serve: &Serve) -> io::Result<BoxApp> {
+    Ok(Stack::new().with(AccessLog::new).app(files(serve)?))
+}
+
+/// The files alone.
+pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
     let directory = &serve.directory;
     let files = StaticFiles::try_new(directory).map_err(|error| {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
-    Ok(Stack::new()
-        .with(AccessLog::new)
-        .app(configured(files, &serve.files)?))
+    configured(files, &serve.files)
 }
 
 /// The files as the options say.
@@ -170,6 +173,7 @@ mod tests {
         let serve = Serve {
             directory: "no/such/place".into(),
             listen: Vec::new(),
+            gateway: crate::args::Gateway::default(),
             files: Files::default(),
             connections: Connections::default(),
         };
