@@ -6,6 +6,7 @@ use crate::run;
 
 /// Debian packages, and why each.
 const DEBIAN: &[(&str, &str)] = &[
+    ("apache2-bin", "Apache, in front of the gateways"),
     (
         "apache2-utils",
         "Apache's htpasswd writes and checks password files",
@@ -18,7 +19,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ("curl", "a client that is not ours asks the server"),
     ("goaccess", "reads the access log as an analyser does"),
     ("logrotate", "rotates the access log while it is written"),
-    ("nginx-light", "the peer of the benchmarks"),
+    (
+        "nginx-light",
+        "in front of the gateways, and the peer of the benchmarks",
+    ),
     ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),

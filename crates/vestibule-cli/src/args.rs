@@ -18,7 +18,35 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
+    Config(Config),
     Passwd(Passwd),
+}
+
+/// Print the configuration of a web server in front of `vestibule serve`
+///
+/// It goes to standard output, to be pasted into the site's own; what to start beside it is in its
+/// first line.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  vestibule config nginx
+  vestibule config apache --by scgi --prefix /app --socket /run/app.sock")]
+pub(crate) struct Config {
+    /// The web server
+    #[arg(value_parser = ["nginx", "apache"])]
+    pub(crate) server: String,
+
+    /// The protocol between the two
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["fastcgi", "scgi", "uwsgi"], default_value = "fastcgi")]
+    pub(crate) by: String,
+
+    /// The part of the site that is ours
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) prefix: String,
+
+    /// The unix socket between the two
+    #[arg(long, value_name = "PATH", default_value = "/run/vestibule.sock")]
+    pub(crate) socket: String,
 }
 
 /// Serve the files of a directory
@@ -47,8 +75,11 @@ pub(crate) struct Serve {
     pub(crate) listen: Vec<String>,
 
     /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "cgi")]
     pub(crate) htpasswd: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
 
     #[command(flatten)]
     pub(crate) files: Files,
@@ -58,6 +89,32 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) watching: Watching,
+}
+
+/// Protocols of web servers, in place of HTTP.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Behind a web server")]
+#[group(multiple = true)]
+pub(crate) struct Gateway {
+    /// Listen for FastCGI instead: at an address, or unix: and a path; see `vestibule config`
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
+    pub(crate) fastcgi: Option<String>,
+
+    /// Listen for SCGI instead
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen"])]
+    pub(crate) scgi: Option<String>,
+
+    /// Listen for the uwsgi protocol instead
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["cgi", "listen"])]
+    pub(crate) uwsgi: Option<String>,
+
+    /// Answer one request as a CGI program, and end
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) cgi: bool,
+
+    /// Where the web server mounts the files, as in /app [default: what it says itself]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) mount: Option<String>,
 }
 
 /// What is served, and as what.
@@ -95,6 +152,10 @@ pub(crate) struct Files {
     /// Send name.br, name.zst and name.gz in place of name to those who take them
     #[arg(long)]
     pub(crate) precompressed: bool,
+
+    /// Send everything as it is, in place of gzip to those who take it
+    #[arg(long)]
+    pub(crate) no_compression: bool,
 
     /// Let browsers keep files with a hash in their names for ever
     #[arg(long)]

@@ -1,6 +1,9 @@
 //! The program `vestibule`: a thin hand on the crates of the workspace.
 
 mod args;
+mod config;
+#[cfg(unix)]
+mod gateway;
 mod passwd;
 mod serve;
 
@@ -14,6 +17,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     events_to_stderr();
     let done = match args.command {
+        Command::Config(config) => {
+            print!("{}", config::text(&config));
+            Ok(())
+        }
+        #[cfg(unix)]
+        Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
         Command::Serve(serve) => serve::run(&serve),
         Command::Passwd(passwd) => passwd::run(&passwd),
     };

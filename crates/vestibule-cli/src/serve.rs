@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
+use vestibule::compression::Compression;
 use vestibule::files::{StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::Server;
@@ -46,22 +47,34 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
 }
 
 /// The stack that the program serves a directory with.
-fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
+pub(crate) fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
+    let users = match &serve.htpasswd {
+        Some(file) => Some(users(file, &serve.directory)?),
+        None => None,
+    };
+    let compresses = !serve.files.no_compression;
+    let inner = Stack::new().when(compresses, Compression::new);
+    Ok(watched(inner, files(serve)?, &serve.watching, users, log))
+}
+
+/// The files alone.
+pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
     let directory = &serve.directory;
     let files = StaticFiles::try_new(directory).map_err(|error| {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
-    let files = configured(files, &serve.files)?;
-    let users = match &serve.htpasswd {
-        Some(file) => Some(users(file, directory)?),
-        None => None,
-    };
-    Ok(watched(files, &serve.watching, users, log))
+    configured(files, &serve.files)
 }
 
 /// The files in a stack that is logged, counted, guarded and shown as the options say.
-fn watched(files: StaticFiles, options: &Watching, users: Option<Htpasswd>, log: &Sink) -> BoxApp {
+fn watched(
+    inner: Stack,
+    files: StaticFiles,
+    options: &Watching,
+    users: Option<Htpasswd>,
+    log: &Sink,
+) -> BoxApp {
     let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
     let format = match &options.log_format {
         Some(format) => format.clone(),
@@ -81,6 +94,7 @@ fn watched(files: StaticFiles, options: &Watching, users: Option<Htpasswd>, log:
             stack.with(move |app| Authenticate::new(app, basic.clone()))
         }
     };
+    let stack = stack.append(inner);
     match options.inspect {
         true => {
             let stack = stack.timed();
@@ -92,7 +106,7 @@ fn watched(files: StaticFiles, options: &Watching, users: Option<Htpasswd>, log:
 }
 
 /// Where the log goes.
-fn sink(options: &Watching) -> io::Result<Sink> {
+pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
     let Some(path) = &options.log else {
         return Ok(Sink::stdout());
     };
@@ -105,7 +119,7 @@ fn sink(options: &Watching) -> io::Result<Sink> {
 
 /// Opens the log anew whenever the process is sent SIGHUP.
 #[cfg(unix)]
-fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangups = signal(SignalKind::hangup())?;
@@ -118,7 +132,7 @@ fn reopen_on_hangup(log: Sink) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+pub(crate) fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
 }
 
@@ -273,6 +287,7 @@ mod tests {
         let serve = Serve {
             directory: "no/such/place".into(),
             listen: Vec::new(),
+            gateway: crate::args::Gateway::default(),
             files: Files::default(),
             connections: Connections::default(),
             watching: Watching::default(),

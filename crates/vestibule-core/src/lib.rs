@@ -15,6 +15,7 @@ mod panic;
 mod path;
 mod peer;
 mod remote_user;
+mod scheme;
 mod stack;
 mod timing;
 
@@ -35,6 +36,7 @@ pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
 pub use peer::{Address, Peer};
 pub use remote_user::RemoteUser;
+pub use scheme::Scheme;
 pub use stack::{Stack, UnknownLayer};
 pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
 

@@ -17,6 +17,7 @@ pub mod cache_control;
 pub mod content_range;
 pub mod date;
 pub mod etag;
+pub mod forwarded;
 pub mod host;
 pub mod if_range;
 pub mod list;
@@ -85,6 +86,7 @@ mod tests {
                 let _ = date::HttpDate::parse(&value, now);
                 let _ = etag::ETag::parse(&value);
                 let _ = etag::ETagList::parse(&value).iter().count();
+                let _ = forwarded::Forwarded::parse(&value).hops();
                 let _ = host::Host::parse(&value);
                 let _ = if_range::IfRange::parse(&value, now);
                 let _ = list::unquote(value.as_bytes());

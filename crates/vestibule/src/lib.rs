@@ -19,14 +19,17 @@
 //! This crate has no code of its own: it is the contract, [`vestibule_core`], with the other crates
 //! of the workspace beside it, each under its name and behind its feature.
 //!
-//! | module | crate | feature, on by default but for `auth` |
+//! | module | crate | feature |
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
-//! | `auth` | `vestibule-auth` | `auth` |
+//! | `auth` | `vestibule-auth` | `auth`, off |
 //! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
+//! | `environ` | `vestibule-environ` | `environ`, off |
 //! | [`fields`] | `vestibule-fields` | |
+//! | `gateway` | `vestibule-gateway` | `gateway`, off |
 //! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
+//! | [`security`] | `vestibule-security` | `security` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
@@ -36,7 +39,11 @@ pub use vestibule_auth as auth;
 #[cfg(feature = "compression")]
 pub use vestibule_compression as compression;
 pub use vestibule_core::*;
+#[cfg(feature = "environ")]
+pub use vestibule_environ as environ;
 pub use vestibule_fields as fields;
+#[cfg(feature = "gateway")]
+pub use vestibule_gateway as gateway;
 #[cfg(feature = "server")]
 pub use vestibule_hyper as hyper;
 #[cfg(feature = "server")]
@@ -45,6 +52,8 @@ pub use vestibule_hyper::serve;
 pub use vestibule_inspect as inspect;
 #[cfg(feature = "logging")]
 pub use vestibule_logging as logging;
+#[cfg(feature = "security")]
+pub use vestibule_security as security;
 #[cfg(feature = "static")]
 pub use vestibule_static as files;
 #[cfg(feature = "tower")]

@@ -1,0 +1,61 @@
+//! Whether the client came by `http` or `https`.
+
+use std::fmt;
+
+use crate::Request;
+
+/// The scheme of the URL that the client asked for; an extension that adapters set, and middleware
+/// that trusts a proxy.
+///
+/// ```
+/// use vestibule_core::{Request, Scheme};
+///
+/// let mut request = Request::default();
+/// assert_eq!(Scheme::of(&request), Scheme::Http);
+/// request.extensions_mut().insert(Scheme::Https);
+/// assert_eq!(Scheme::of(&request).as_str(), "https");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `http`: anyone on the way could read it.
+    #[default]
+    Http,
+    /// `https`.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme of a request: what the adapter said, or else the request's URI, or else `http`.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let said = request.extensions().get().copied();
+        said.unwrap_or_else(|| match request.uri().scheme_str() {
+            Some("https") => Self::Https,
+            _ => Self::Http,
+        })
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL of this scheme has when it names none.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,546 @@
+//! The variables of one request, as a typed map.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::{HeaderName, Method, Version, header};
+use vestibule_core::{Address, Body, Mount, Peer, Request, Scheme};
+
+use crate::EnvironError;
+use crate::path::decode;
+
+/// CGI variables, in the order in which they came, and the body that came with them.
+///
+/// Names and values are bytes: what a web server sends need not be text. A name may come twice, as
+/// nginx sends `SCRIPT_NAME`; the last is the one that counts.
+///
+/// Of a request that was made from variables, they are an extension:
+///
+/// ```
+/// use vestibule_environ::{Environ, Mapping};
+///
+/// let environ = Environ::from_iter([("REQUEST_METHOD", "GET"), ("DOCUMENT_ROOT", "/srv")]);
+/// let request = Mapping::new().request(environ).unwrap();
+/// let environ = Environ::of(&request).unwrap();
+/// assert_eq!(environ.get("DOCUMENT_ROOT"), Some(&b"/srv"[..]));
+/// ```
+#[derive(Default)]
+pub struct Environ {
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    input: Body,
+}
+
+impl Environ {
+    /// No variables, and an empty body.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The variables of this process: those of a CGI program.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn from_process() -> Self {
+        use std::os::unix::ffi::OsStringExt;
+        let variables =
+            std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+        Self::from_iter(variables)
+    }
+
+    /// The variables that a request was made from, by [`Mapping::request`](crate::Mapping::request).
+    #[must_use]
+    pub fn of(request: &Request) -> Option<&Self> {
+        request.extensions().get::<Arc<Self>>().map(AsRef::as_ref)
+    }
+
+    /// Adds a variable after the others.
+    pub fn push(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.variables.push((name.into(), value.into()));
+    }
+
+    /// Replaces every variable of that name.
+    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        self.variables.retain(|(own, _)| own != name.as_bytes());
+        self.push(name, value);
+    }
+
+    /// The value of a variable; the last one when there are several.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.variables
+            .iter()
+            .rev()
+            .find_map(|(own, value)| (own == name.as_bytes()).then_some(&**value))
+    }
+
+    /// The value, when it is not empty: most variables that are empty might as well be absent.
+    #[must_use]
+    pub fn filled(&self, name: &str) -> Option<&[u8]> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value as Python wants it: each byte is the character of that number (latin-1).
+    ///
+    /// ```
+    /// use vestibule_environ::Environ;
+    ///
+    /// let mut environ = Environ::new();
+    /// environ.push("PATH_INFO", *b"/caf\xc3\xa9");
+    /// assert_eq!(environ.latin1("PATH_INFO").unwrap(), "/caf\u{c3}\u{a9}");
+    /// ```
+    #[must_use]
+    pub fn latin1(&self, name: &str) -> Option<String> {
+        let value = self.get(name)?;
+        Some(value.iter().copied().map(char::from).collect())
+    }
+
+    /// All variables, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How many variables there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.variables.len()
+    }
+
+    /// Whether there is no variable.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty()
+    }
+
+    /// Takes the body, WSGI's `wsgi.input`. An empty one is left.
+    #[must_use]
+    pub fn take_input(&mut self) -> Body {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Gives the body.
+    #[must_use]
+    pub fn with_input(mut self, input: impl Into<Body>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// `CONTENT_LENGTH`; an empty one is none.
+    ///
+    /// # Errors
+    ///
+    /// When it has anything but digits, or is larger than 2^63 - 1.
+    pub fn content_length(&self) -> Result<Option<u64>, EnvironError> {
+        let Some(digits) = self.filled("CONTENT_LENGTH") else {
+            return Ok(None);
+        };
+        let length = digits
+            .iter()
+            .all(u8::is_ascii_digit)
+            .then(|| std::str::from_utf8(digits).ok()?.parse().ok())
+            .flatten()
+            .filter(|length| *length <= u64::MAX >> 1);
+        length.map(Some).ok_or(EnvironError::ContentLength)
+    }
+
+    /// `HTTPS`, or else `REQUEST_SCHEME`, or else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        let is_any = |value: &[u8], of: &[&str]| {
+            of.iter()
+                .any(|one| value.eq_ignore_ascii_case(one.as_bytes()))
+        };
+        let is_https = match self.get("HTTPS") {
+            Some(value) if is_any(value, &["on", "1", "https"]) => true,
+            _ => is_any(self.get("REQUEST_SCHEME").unwrap_or_default(), &["https"]),
+        };
+        match is_https {
+            true => Scheme::Https,
+            false => Scheme::Http,
+        }
+    }
+
+    /// `SERVER_PROTOCOL`; what is missing or unknown is HTTP/1.1.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self.get("SERVER_PROTOCOL").unwrap_or_default() {
+            b"HTTP/0.9" => Version::HTTP_09,
+            b"HTTP/1.0" => Version::HTTP_10,
+            b"HTTP/2" | b"HTTP/2.0" => Version::HTTP_2,
+            b"HTTP/3" | b"HTTP/3.0" => Version::HTTP_3,
+            _ => Version::HTTP_11,
+        }
+    }
+
+    /// `REMOTE_ADDR` and `REMOTE_PORT`: the client, as the web server saw it. Port 0 stands for an
+    /// unknown one. `None` when there is no address, as for the client of a unix socket.
+    #[must_use]
+    pub fn remote(&self) -> Option<SocketAddr> {
+        let port = self.port("REMOTE_PORT").unwrap_or(0);
+        Some(SocketAddr::new(self.ip("REMOTE_ADDR")?, port))
+    }
+
+    /// `SERVER_ADDR` and `SERVER_PORT`: where the client came in.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        let port = self.port("SERVER_PORT").unwrap_or(0);
+        Some(SocketAddr::new(self.ip("SERVER_ADDR")?, port))
+    }
+
+    /// A port from 1 to 65535. It may be the client's word: Apache takes `SERVER_PORT` from `Host`.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<u16> {
+        let digits = self.get(name)?;
+        let is_number = digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit);
+        let port = is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok())?;
+        port.filter(|port| *port > 0)
+    }
+
+    fn ip(&self, name: &str) -> Option<IpAddr> {
+        let text = std::str::from_utf8(self.get(name)?).ok()?;
+        match text.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+            Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+            None => text.parse().ok(),
+        }
+    }
+}
+
+/// A request as variables: PEP 3333's, for a host of WSGI apps or of CGI programs.
+///
+/// `SCRIPT_NAME` is the mount and `PATH_INFO` the rest of the path, both decoded once;
+/// `REQUEST_URI` and `RAW_URI` are the target as it came. Lines of a header that came several times
+/// are joined by `, `, of `Cookie` by `; `. Headers with `_` in their names are left out, since they
+/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy).
+///
+/// ```
+/// use vestibule_core::Request;
+/// use vestibule_environ::Environ;
+///
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/caf%C3%A9?q=%20".parse().unwrap();
+/// let environ = Environ::from(request);
+/// assert_eq!(environ.get("PATH_INFO"), Some("/caf\u{e9}".as_bytes()));
+/// assert_eq!(environ.get("QUERY_STRING"), Some(&b"q=%20"[..]));
+/// assert_eq!(environ.get("CONTENT_LENGTH"), None);
+/// ```
+impl From<Request> for Environ {
+    fn from(request: Request) -> Self {
+        let mut environ = Self::new();
+        let uri = request.uri();
+        let (prefix, rest) = match Mount::of(&request) {
+            Some(mount) => (mount.prefix(), mount.rest()),
+            None => ("", uri.path()),
+        };
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        environ.push("REQUEST_METHOD", request.method().as_str());
+        environ.push("SCRIPT_NAME", decode(prefix.as_bytes()));
+        environ.push("PATH_INFO", decode(rest.as_bytes()));
+        environ.push("QUERY_STRING", uri.query().unwrap_or_default());
+        environ.push("REQUEST_URI", target);
+        environ.push("RAW_URI", target);
+        environ.push("SERVER_PROTOCOL", protocol(request.version()));
+        environ.push("GATEWAY_INTERFACE", "CGI/1.1");
+        let scheme = Scheme::of(&request);
+        environ.push("REQUEST_SCHEME", scheme.as_str());
+        environ.push("wsgi.url_scheme", scheme.as_str());
+        if scheme == Scheme::Https {
+            environ.push("HTTPS", "on");
+        }
+        environ.push_addresses(Peer::of(&request), scheme);
+        environ.push_headers(request.headers());
+        environ.with_input(request.into_body())
+    }
+}
+
+impl Environ {
+    fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme) {
+        match peer.map(Peer::local) {
+            Some(Address::Tcp(local)) => {
+                self.push("SERVER_NAME", local.ip().to_string());
+                self.push("SERVER_ADDR", local.ip().to_string());
+                self.push("SERVER_PORT", local.port().to_string());
+            }
+            _ => {
+                self.push("SERVER_NAME", "localhost");
+                self.push("SERVER_PORT", scheme.default_port().to_string());
+            }
+        }
+        match peer.map(Peer::address) {
+            Some(Address::Tcp(remote)) => {
+                self.push("REMOTE_ADDR", remote.ip().to_string());
+                self.push("REMOTE_PORT", remote.port().to_string());
+            }
+            // RFC 3875 section 4.1.8 wants one; there is none to tell.
+            _ => self.push("REMOTE_ADDR", ""),
+        }
+    }
+
+    fn push_headers(&mut self, headers: &http::HeaderMap) {
+        for name in headers.keys() {
+            let is_refused = name.as_str().contains('_') || name.as_str() == "proxy";
+            if is_refused || is_hop_by_hop(name) {
+                continue;
+            }
+            let joint: &[u8] = match *name {
+                header::COOKIE => b"; ",
+                _ => b", ",
+            };
+            let mut lines = headers.get_all(name).iter().map(|value| value.as_bytes());
+            let mut value = lines.next().unwrap_or_default().to_vec();
+            for line in lines {
+                value.extend_from_slice(joint);
+                value.extend_from_slice(line);
+            }
+            match *name {
+                header::CONTENT_TYPE | header::CONTENT_LENGTH => self.push(upper(name, ""), value),
+                _ => self.push(upper(name, "HTTP_"), value),
+            }
+        }
+    }
+}
+
+/// `HTTP_` and the name, with `-` as `_`.
+fn upper(name: &HeaderName, prefix: &str) -> Vec<u8> {
+    let shout = |byte: u8| match byte {
+        b'-' => b'_',
+        other => other.to_ascii_uppercase(),
+    };
+    let bytes = name.as_str().bytes().map(shout);
+    prefix.bytes().chain(bytes).collect()
+}
+
+/// Fields of a connection, which end at each server on the way (RFC 9110 section 7.6.1).
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Never `HTTP/1`: Python's servers say `HTTP/1.0`.
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Whether a gateway can serve the method.
+pub(crate) fn method(environ: &Environ) -> Result<Method, EnvironError> {
+    let bytes = environ.get("REQUEST_METHOD").unwrap_or_default();
+    match Method::from_bytes(bytes) {
+        Ok(method) if method != Method::CONNECT => Ok(method),
+        _ => Err(EnvironError::Method),
+    }
+}
+
+impl<N: Into<Vec<u8>>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Environ {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables.into_iter();
+        Self {
+            variables: variables.map(|(n, v)| (n.into(), v.into())).collect(),
+            input: Body::empty(),
+        }
+    }
+}
+
+impl fmt::Debug for Environ {
+    /// The names alone: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.iter().map(|(name, _)| String::from_utf8_lossy(name));
+        f.debug_set().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, value: &str) -> Environ {
+        Environ::from_iter([(name, value)])
+    }
+
+    #[test]
+    fn row_1_the_last_of_two_counts() {
+        let twice = Environ::from_iter([("SCRIPT_NAME", "/a"), ("SCRIPT_NAME", "/b")]);
+        assert_eq!(twice.get("SCRIPT_NAME"), Some(&b"/b"[..]));
+    }
+
+    #[test]
+    fn row_2_methods() {
+        let cases = [
+            ("GET", true),
+            ("get", true),
+            ("PROPFIND", true),
+            ("", false),
+            ("A B", false),
+            ("CONNECT", false),
+        ];
+        for (text, is_method) in cases {
+            let got = method(&one("REQUEST_METHOD", text));
+            assert_eq!(got.is_ok(), is_method, "{text}");
+            if let Ok(got) = got {
+                assert_eq!(got.as_str(), text);
+            }
+        }
+        assert!(method(&Environ::new()).is_err());
+    }
+
+    #[test]
+    fn row_5_versions() {
+        let cases = [
+            ("HTTP/0.9", Version::HTTP_09),
+            ("HTTP/1.0", Version::HTTP_10),
+            ("HTTP/1.1", Version::HTTP_11),
+            ("HTTP/2", Version::HTTP_2),
+            ("HTTP/2.0", Version::HTTP_2),
+            ("HTTP/3.0", Version::HTTP_3),
+            ("INCLUDED", Version::HTTP_11),
+            ("", Version::HTTP_11),
+        ];
+        for (text, version) in cases {
+            assert_eq!(one("SERVER_PROTOCOL", text).version(), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn row_7_schemes() {
+        let cases: [(&[(&str, &str)], Scheme); 8] = [
+            (&[], Scheme::Http),
+            (&[("HTTPS", "on")], Scheme::Https),
+            (&[("HTTPS", "ON")], Scheme::Https),
+            (&[("HTTPS", "1")], Scheme::Https),
+            (&[("HTTPS", "off")], Scheme::Http),
+            (&[("HTTPS", "")], Scheme::Http),
+            (&[("REQUEST_SCHEME", "https")], Scheme::Https),
+            (&[("REQUEST_SCHEME", "http")], Scheme::Http),
+        ];
+        for (variables, scheme) in cases {
+            let environ = Environ::from_iter(variables.iter().copied());
+            assert_eq!(environ.scheme(), scheme, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn row_8_server_ports() {
+        let cases = [
+            ("80", Some(80)),
+            ("65535", Some(65535)),
+            ("65536", None),
+            ("0", None),
+            ("-1", None),
+            ("+1", None),
+            ("", None),
+            ("80 ", None),
+        ];
+        for (text, port) in cases {
+            assert_eq!(one("SERVER_PORT", text).port("SERVER_PORT"), port, "{text}");
+        }
+    }
+
+    #[test]
+    fn row_9_remote_addresses() {
+        let cases = [
+            ("192.0.2.1", Some("192.0.2.1:7")),
+            ("::1", Some("[::1]:7")),
+            ("[::1]", Some("[::1]:7")),
+            ("::ffff:1.2.3.4", Some("[::ffff:1.2.3.4]:7")),
+            ("", None),
+            ("unix:", None),
+            ("a.example", None),
+        ];
+        for (text, address) in cases {
+            let mut environ = one("REMOTE_ADDR", text);
+            environ.push("REMOTE_PORT", "7");
+            let got = environ.remote().map(|it| it.to_string());
+            assert_eq!(got.as_deref(), address, "{text}");
+        }
+        let port = one("REMOTE_ADDR", "::1").remote().map(|it| it.port());
+        assert_eq!(port, Some(0));
+    }
+
+    #[test]
+    fn row_12_content_lengths() {
+        let cases = [
+            ("", Ok(None)),
+            ("0", Ok(Some(0))),
+            ("007", Ok(Some(7))),
+            ("9223372036854775807", Ok(Some(u64::MAX >> 1))),
+            ("9223372036854775808", Err(EnvironError::ContentLength)),
+            ("99999999999999999999", Err(EnvironError::ContentLength)),
+            ("+1", Err(EnvironError::ContentLength)),
+            ("-1", Err(EnvironError::ContentLength)),
+            (" 1", Err(EnvironError::ContentLength)),
+            ("1,1", Err(EnvironError::ContentLength)),
+        ];
+        for (text, length) in cases {
+            assert_eq!(
+                one("CONTENT_LENGTH", text).content_length(),
+                length,
+                "{text}"
+            );
+        }
+    }
+
+    /// Section 5.3: what a host of WSGI apps is given.
+    #[test]
+    fn the_reverse_of_a_request() {
+        let mut request = Request::default();
+        *request.uri_mut() = "/app/a%2Fb//c?x=%41&y".parse().unwrap();
+        *request.version_mut() = Version::HTTP_10;
+        let headers = request.headers_mut();
+        let lines = [
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("x-d", "1"),
+            ("x-d", "2"),
+            ("x_real", "evil"),
+            ("proxy", "http://evil"),
+            ("connection", "close"),
+            ("content-type", "text/plain"),
+            ("content-length", "3"),
+        ];
+        for (name, value) in lines {
+            headers.append(name, value.parse().unwrap());
+        }
+        let mount = Mount::new("/app/a%2Fb//c", 4);
+        request.extensions_mut().insert(mount);
+        let peer = Address::Tcp("192.0.2.1:4711".parse().unwrap());
+        let peer = Peer::new(peer, Address::Unix(None));
+        request.extensions_mut().insert(peer);
+        let environ = Environ::from(request);
+        let cases = [
+            ("SCRIPT_NAME", Some("/app")),
+            ("PATH_INFO", Some("/a/b//c")),
+            ("QUERY_STRING", Some("x=%41&y")),
+            ("REQUEST_URI", Some("/app/a%2Fb//c?x=%41&y")),
+            ("RAW_URI", Some("/app/a%2Fb//c?x=%41&y")),
+            ("SERVER_NAME", Some("localhost")),
+            ("SERVER_PORT", Some("80")),
+            ("SERVER_PROTOCOL", Some("HTTP/1.0")),
+            ("REMOTE_ADDR", Some("192.0.2.1")),
+            ("REMOTE_PORT", Some("4711")),
+            ("HTTP_COOKIE", Some("a=1; b=2")),
+            ("HTTP_X_D", Some("1, 2")),
+            ("HTTP_X_REAL", None),
+            ("HTTP_PROXY", None),
+            ("HTTP_CONNECTION", None),
+            ("CONTENT_TYPE", Some("text/plain")),
+            ("CONTENT_LENGTH", Some("3")),
+            ("HTTP_CONTENT_TYPE", None),
+            ("wsgi.url_scheme", Some("http")),
+        ];
+        for (name, value) in cases {
+            assert_eq!(environ.latin1(name).as_deref(), value, "{name}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod environ;
+mod error;
+mod head;
+mod mapping;
+mod path;
+mod wsgi;
+
+pub use environ::Environ;
+pub use error::EnvironError;
+pub use head::{Head, HeadError, HeadForm, respond};
+pub use mapping::{Mapping, RemoteUser};
+pub use path::PathSource;
+pub use wsgi::{StartError, StartResponse, Write, WsgiStyle, call_wsgi, wsgi_style};

@@ -1,0 +1,500 @@
+//! Variables to a request.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap};
+use http::uri::Uri;
+use http::{HeaderName, HeaderValue};
+use vestibule_core::{Address, Body, Mount, Peer, Request};
+use vestibule_fields::host::Host;
+use vestibule_fields::list::trim;
+
+use crate::environ::{is_hop_by_hop, method};
+use crate::path::{PathSource, target};
+use crate::{Environ, EnvironError};
+
+/// How variables become a request.
+///
+/// | variable | what it becomes |
+/// |---|---|
+/// | `REQUEST_METHOD`, `SERVER_PROTOCOL` | method and version |
+/// | `REQUEST_URI`, `SCRIPT_NAME`, `PATH_INFO`, `QUERY_STRING` | the URI, and the [`Mount`] |
+/// | `HTTP_FOO_BAR` | the header `foo-bar`, one line each |
+/// | `CONTENT_TYPE`, `CONTENT_LENGTH` | headers; the body is held to the length |
+/// | `HTTPS`, `REQUEST_SCHEME` | [`Scheme`](vestibule_core::Scheme) |
+/// | `REMOTE_*`, `SERVER_ADDR`, `SERVER_PORT` | [`Peer`] |
+/// | all | [`Environ::of`] |
+///
+/// `HTTP_PROXY` never becomes a header (httpoxy), nor do fields of the connection, nor `Expect`,
+/// which the web server has answered. `X-Forwarded-*` are headers as others: who wrote them is not
+/// known here.
+///
+/// ```
+/// use vestibule_core::Mount;
+/// use vestibule_environ::{Environ, Mapping};
+///
+/// let environ = Environ::from_iter([
+///     ("REQUEST_METHOD", "GET"),
+///     ("REQUEST_URI", "/app/a%2Fb?q=1"),
+///     ("SCRIPT_NAME", "/app"),
+///     ("PATH_INFO", "/a/b"),
+///     ("HTTP_X_COLOUR", "red"),
+///     ("HTTP_PROXY", "http://evil.example/"),
+/// ]);
+/// let request = Mapping::new().request(environ).unwrap();
+/// assert_eq!(request.uri(), "/app/a%2Fb?q=1");
+/// assert_eq!(Mount::rest_of(&request), "/a%2Fb");
+/// assert_eq!(request.headers()["x-colour"], "red");
+/// assert!(!request.headers().contains_key("proxy"));
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Mapping {
+    mount: Option<String>,
+    path_source: PathSource,
+    trusts_remote_user: bool,
+}
+
+/// Who the web server says the client is (`REMOTE_USER`); an extension of requests when
+/// [`Mapping::trust_remote_user`] is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteUser(pub Vec<u8>);
+
+impl Mapping {
+    /// The mapping that fits every web server: the mount is `SCRIPT_NAME`, where it is one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says where the app is mounted, as `/app`, whatever `SCRIPT_NAME` is.
+    ///
+    /// A path outside of it is a path without a mount.
+    pub fn mount(mut self, prefix: impl Into<String>) -> Self {
+        self.mount = Some(prefix.into());
+        self
+    }
+
+    /// Says where the path comes from.
+    pub const fn path_source(mut self, source: PathSource) -> Self {
+        self.path_source = source;
+        self
+    }
+
+    /// Whether `REMOTE_USER` is believed: no.
+    ///
+    /// Turn it on when the web server asks for a password itself. nginx fills `REMOTE_USER` with the
+    /// name out of *any* `Authorization: Basic`, and checks nothing.
+    pub const fn trust_remote_user(mut self, trusts: bool) -> Self {
+        self.trusts_remote_user = trusts;
+        self
+    }
+
+    /// Makes a request.
+    ///
+    /// # Errors
+    ///
+    /// When the variables make none; see [`EnvironError`], which is also the answer.
+    pub fn request(&self, mut environ: Environ) -> Result<Request, EnvironError> {
+        let method = method(&environ)?;
+        let target = target(&environ, self.path_source, self.mount.as_deref())?;
+        let length = environ.content_length()?;
+        let mut headers = headers(&environ)?;
+        match host(&headers, &environ)? {
+            Some(host) => drop(headers.insert(header::HOST, host)),
+            None => drop(headers.remove(header::HOST)),
+        }
+        let body = match (environ.take_input(), length) {
+            (_, Some(0)) => Body::empty(),
+            (body, Some(length)) if body.as_bytes().map(|it| it.len() as u64) != Some(length) => {
+                body.with_length(length)
+            }
+            (body, _) => body,
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.version_mut() = environ.version();
+        *request.headers_mut() = headers;
+        let path = target.text.path().to_owned();
+        *request.uri_mut() = Uri::from(target.text);
+        let extensions = request.extensions_mut();
+        if target.prefix > 0 {
+            extensions.insert(Mount::new(path, target.prefix));
+        }
+        if let Some(peer) = peer(&environ) {
+            extensions.insert(peer);
+        }
+        extensions.insert(environ.scheme());
+        if let Some(user) = environ
+            .filled("REMOTE_USER")
+            .filter(|_| self.trusts_remote_user)
+        {
+            extensions.insert(RemoteUser(user.to_vec()));
+        }
+        extensions.insert(Arc::new(environ));
+        Ok(request)
+    }
+}
+
+fn peer(environ: &Environ) -> Option<Peer> {
+    let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let local = environ.local().unwrap_or(nowhere);
+    Some(Peer::new(Address::Tcp(environ.remote()?), local.into()))
+}
+
+fn headers(environ: &Environ) -> Result<HeaderMap, EnvironError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in environ.iter() {
+        if let Some(name) = header_name(name) {
+            headers
+                .try_append(name, header_value(value)?)
+                .map_err(|_| EnvironError::Header)?;
+        }
+    }
+    // nginx sends the two both ways; what CGI names is what counts.
+    for (name, variable) in [
+        (header::CONTENT_TYPE, "CONTENT_TYPE"),
+        (header::CONTENT_LENGTH, "CONTENT_LENGTH"),
+    ] {
+        if let Some(value) = environ.filled(variable) {
+            headers.insert(name, header_value(value)?);
+        }
+    }
+    // The idiom of mod_rewrite, since Apache hides the field from CGI programs.
+    let redirected = environ.filled("REDIRECT_HTTP_AUTHORIZATION");
+    if let (Some(value), false) = (redirected, headers.contains_key(header::AUTHORIZATION)) {
+        headers.insert(header::AUTHORIZATION, header_value(value)?);
+    }
+    remove_hop_by_hop(&mut headers);
+    Ok(headers)
+}
+
+/// `HTTP_FOO_BAR` is `foo-bar`; a variable that is no header is `None`.
+fn header_name(variable: &[u8]) -> Option<HeaderName> {
+    let shouted = variable.strip_prefix(b"HTTP_")?;
+    if matches!(
+        shouted,
+        b"PROXY" | b"EXPECT" | b"CONTENT_TYPE" | b"CONTENT_LENGTH"
+    ) {
+        return None;
+    }
+    let dashed = shouted.iter().map(|byte| match byte {
+        b'_' => b'-',
+        other => *other,
+    });
+    HeaderName::from_bytes(&dashed.collect::<Vec<_>>()).ok()
+}
+
+fn header_value(value: &[u8]) -> Result<HeaderValue, EnvironError> {
+    HeaderValue::from_bytes(trim(value)).map_err(|_| EnvironError::Header)
+}
+
+/// Removes the fields of the connection, and those that `Connection` names.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(trim(name)).ok())
+        .collect();
+    let own: Vec<HeaderName> = headers
+        .keys()
+        .filter(|it| is_hop_by_hop(it))
+        .cloned()
+        .collect();
+    // `Connection: host` does not take the host away.
+    let kept = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
+    for name in own
+        .iter()
+        .chain(named.iter().filter(|it| !kept.contains(it)))
+    {
+        headers.remove(name);
+    }
+}
+
+/// `HTTP_HOST`, or else one of `SERVER_NAME` and `SERVER_PORT`.
+fn host(headers: &HeaderMap, environ: &Environ) -> Result<Option<HeaderValue>, EnvironError> {
+    if headers.contains_key(header::HOST) {
+        let host = Host::from_headers(headers).ok_or(EnvironError::Host)?;
+        return Ok(Some(host.to_header_value()));
+    }
+    let name = environ.filled("SERVER_NAME").unwrap_or_default();
+    let Ok(name) = std::str::from_utf8(name) else {
+        return Ok(None);
+    };
+    let mut text = match name.contains(':') && !name.starts_with('[') {
+        true => format!("[{name}]"),
+        false => name.to_owned(),
+    };
+    let default_port = environ.scheme().default_port();
+    if let Some(port) = environ.port("SERVER_PORT").filter(|it| *it != default_port) {
+        text = format!("{text}:{port}");
+    }
+    // A name that the administrator chose may be no host, as `_`; then there is none.
+    Ok(Host::parse(&text).map(|host| host.to_header_value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vestibule_core::Scheme;
+
+    use super::*;
+
+    fn mapped(variables: &[(&str, &[u8])]) -> Result<Request, EnvironError> {
+        let mut environ = Environ::from_iter([("REQUEST_METHOD", "POST")]);
+        for (name, value) in variables {
+            environ.push(*name, *value);
+        }
+        Mapping::new().request(environ)
+    }
+
+    /// The values of a header, joined by `|`; empty when there is none.
+    fn lines(variables: &[(&str, &[u8])], name: &str) -> Result<String, EnvironError> {
+        let request = mapped(variables)?;
+        let values = request.headers().get_all(name).iter();
+        let values: Vec<_> = values
+            .map(|it| {
+                it.as_bytes()
+                    .iter()
+                    .copied()
+                    .map(char::from)
+                    .collect::<String>()
+            })
+            .collect();
+        Ok(values.join("|"))
+    }
+
+    type Case<'a> = (
+        &'a [(&'a str, &'a [u8])],
+        &'a str,
+        Result<&'a str, EnvironError>,
+    );
+
+    fn check(cases: &[Case<'_>]) {
+        for (variables, name, expected) in cases {
+            let got = lines(variables, name);
+            assert_eq!(got.as_deref().map_err(|it| *it), *expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn row_1_headers_are_appended() {
+        check(&[(&[("HTTP_X_D", b"1"), ("HTTP_X_D", b"2")], "x-d", Ok("1|2"))]);
+    }
+
+    #[test]
+    fn row_6_hosts() {
+        let bad = Err(EnvironError::Host);
+        check(&[
+            (&[("HTTP_HOST", b"ex.test:81")], "host", Ok("ex.test:81")),
+            (
+                &[("HTTP_HOST", b"ex.test"), ("SERVER_PORT", b"81")],
+                "host",
+                Ok("ex.test"),
+            ),
+            (
+                &[("SERVER_NAME", b"ex.test"), ("SERVER_PORT", b"81")],
+                "host",
+                Ok("ex.test:81"),
+            ),
+            (
+                &[("SERVER_NAME", b"ex.test"), ("SERVER_PORT", b"80")],
+                "host",
+                Ok("ex.test"),
+            ),
+            (
+                &[
+                    ("SERVER_NAME", b"e"),
+                    ("SERVER_PORT", b"443"),
+                    ("HTTPS", b"on"),
+                ],
+                "host",
+                Ok("e"),
+            ),
+            (
+                &[("SERVER_NAME", b"::1"), ("SERVER_PORT", b"81")],
+                "host",
+                Ok("[::1]:81"),
+            ),
+            (
+                &[("SERVER_NAME", b""), ("SERVER_PORT", b"81")],
+                "host",
+                Ok(""),
+            ),
+            (&[("SERVER_NAME", b"a/b")], "host", Ok("")),
+            (&[("HTTP_HOST", b"a@b")], "host", bad),
+            (&[("HTTP_HOST", b"a/b")], "host", bad),
+            (&[("HTTP_HOST", b"a b")], "host", bad),
+            (&[("HTTP_HOST", b"a"), ("HTTP_HOST", b"b")], "host", bad),
+        ]);
+    }
+
+    #[test]
+    fn row_7_and_9_facts_of_the_connection() {
+        let request = mapped(&[("HTTPS", b"on"), ("REMOTE_ADDR", b"192.0.2.1")]).unwrap();
+        assert_eq!(Scheme::of(&request), Scheme::Https);
+        let peer = Peer::of(&request).unwrap();
+        assert_eq!(peer.address().to_string(), "192.0.2.1:0");
+        assert!(Peer::of(&mapped(&[("REMOTE_ADDR", b"unix:")]).unwrap()).is_none());
+    }
+
+    #[test]
+    fn row_10_remote_users_are_not_believed() {
+        let environ = || Environ::from_iter([("REQUEST_METHOD", "GET"), ("REMOTE_USER", "a")]);
+        let request = Mapping::new().request(environ()).unwrap();
+        assert!(request.extensions().get::<RemoteUser>().is_none());
+        let trusting = Mapping::new().trust_remote_user(true);
+        let request = trusting.request(environ()).unwrap();
+        let user = request.extensions().get::<RemoteUser>().unwrap();
+        assert_eq!(user, &RemoteUser(b"a".to_vec()));
+    }
+
+    #[test]
+    fn row_11_and_12_content() {
+        check(&[
+            (
+                &[("CONTENT_TYPE", b"a/b"), ("HTTP_CONTENT_TYPE", b"c/d")],
+                "content-type",
+                Ok("a/b"),
+            ),
+            (&[("CONTENT_TYPE", b"")], "content-type", Ok("")),
+            (
+                &[("CONTENT_LENGTH", b"3"), ("HTTP_CONTENT_LENGTH", b"4")],
+                "content-length",
+                Ok("3"),
+            ),
+            (&[("CONTENT_LENGTH", b"")], "content-length", Ok("")),
+            (
+                &[("CONTENT_LENGTH", b"x")],
+                "x",
+                Err(EnvironError::ContentLength),
+            ),
+        ]);
+    }
+
+    #[tokio::test]
+    async fn row_14_short_bodies_are_errors() {
+        for (length, is_whole) in [("3", true), ("4", false), ("2", false)] {
+            let mut environ = Environ::from_iter([("REQUEST_METHOD", "POST")]);
+            environ.push("CONTENT_LENGTH", length);
+            let request = Mapping::new().request(environ.with_input("abc")).unwrap();
+            let read = request.into_body().collect(10).await;
+            assert_eq!(read.is_ok(), is_whole, "{length}");
+        }
+    }
+
+    #[test]
+    fn row_15_to_21_headers() {
+        check(&[
+            (&[("HTTP_X_L", b" caf\xe9\t")], "x-l", Ok("caf\u{e9}")),
+            (&[("HTTP_", b"a")], "", Ok("")),
+            (&[("HTTP_A B", b"a")], "a b", Ok("")),
+            (&[("HTTP_X", b"a\nb")], "x", Err(EnvironError::Header)),
+            (&[("HTTP_X", b"a\0")], "x", Err(EnvironError::Header)),
+            (&[("HTTP_PROXY", b"evil")], "proxy", Ok("")),
+            (&[("HTTP_CONNECTION", b"close")], "connection", Ok("")),
+            (
+                &[("HTTP_CONNECTION", b"x-a, host"), ("HTTP_X_A", b"1")],
+                "x-a",
+                Ok(""),
+            ),
+            (
+                &[("HTTP_CONNECTION", b"host"), ("HTTP_HOST", b"a")],
+                "host",
+                Ok("a"),
+            ),
+            (&[("HTTP_KEEP_ALIVE", b"1")], "keep-alive", Ok("")),
+            (&[("HTTP_TE", b"trailers")], "te", Ok("")),
+            (&[("HTTP_TRAILER", b"x")], "trailer", Ok("")),
+            (&[("HTTP_UPGRADE", b"h2c")], "upgrade", Ok("")),
+            (
+                &[("HTTP_TRANSFER_ENCODING", b"chunked")],
+                "transfer-encoding",
+                Ok(""),
+            ),
+            (
+                &[("HTTP_PROXY_CONNECTION", b"x")],
+                "proxy-connection",
+                Ok(""),
+            ),
+            (
+                &[("HTTP_COOKIE", b"a=1"), ("HTTP_COOKIE", b"b=2")],
+                "cookie",
+                Ok("a=1|b=2"),
+            ),
+            (&[("HTTP_COOKIE", b"a=1, b=2")], "cookie", Ok("a=1, b=2")),
+            (
+                &[("REDIRECT_HTTP_AUTHORIZATION", b"Basic x")],
+                "authorization",
+                Ok("Basic x"),
+            ),
+            (
+                &[
+                    ("HTTP_AUTHORIZATION", b"y"),
+                    ("REDIRECT_HTTP_AUTHORIZATION", b"x"),
+                ],
+                "authorization",
+                Ok("y"),
+            ),
+            (
+                &[("HTTP_X_FORWARDED_FOR", b"6.6.6.6")],
+                "x-forwarded-for",
+                Ok("6.6.6.6"),
+            ),
+            (&[("HTTP_EXPECT", b"100-continue")], "expect", Ok("")),
+            (&[("PATH", b"/bin")], "path", Ok("")),
+        ]);
+    }
+
+    #[test]
+    fn row_22_the_rest_is_in_the_extension() {
+        let request = mapped(&[("SSL_PROTOCOL", b"TLSv1.3")]).unwrap();
+        let environ = Environ::of(&request).unwrap();
+        assert_eq!(environ.get("SSL_PROTOCOL"), Some(&b"TLSv1.3"[..]));
+        assert!(request.headers().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_a_request_or_an_error(
+            variables in proptest::collection::vec(
+                ("(REQUEST_URI|SCRIPT_NAME|PATH_INFO|QUERY_STRING|HTTP_HOST|HTTP_[A-Z_]{0,9}|CONTENT_LENGTH|SERVER_NAME)",
+                 proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
+            mount in proptest::option::of("(/|/a|/a/|/%41)"),
+        ) {
+            let mut environ = Environ::from_iter(variables);
+            environ.push("REQUEST_METHOD", "GET");
+            let mut mapping = Mapping::new();
+            mapping.mount = mount;
+            if let Ok(request) = mapping.request(environ) {
+                if let Some(mount) = Mount::of(&request) {
+                    let both = format!("{}{}", mount.prefix(), mount.rest());
+                    prop_assert_eq!(both, request.uri().path());
+                }
+            }
+        }
+
+        /// A request that goes out as variables comes back as it was.
+        #[test]
+        fn there_and_back(
+            path in "(/[a-z%]?(%2F|%41|//|%E9|;|\\.|%25)?){1,4}",
+            query in proptest::option::of("[a-z=&%+]{0,8}"),
+            mount in "(/a)?",
+        ) {
+            let path = format!("{mount}{path}");
+            let text = match query {
+                Some(query) => format!("{path}?{query}"),
+                None => path.clone(),
+            };
+            let mut request = Request::default();
+            *request.uri_mut() = text.parse().unwrap();
+            if !mount.is_empty() {
+                request.extensions_mut().insert(Mount::new(path, mount.len()));
+            }
+            let back = Mapping::new().request(Environ::from(request)).unwrap();
+            prop_assert_eq!(back.uri().to_string(), text);
+            prop_assert_eq!(Mount::of(&back).map_or("", |it| it.prefix()), mount);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! What all gateways have in common: limits, the service, and a response on its way out.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use vestibule_core::{
+    App, BodySender, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Request, Response,
+};
+use vestibule_environ::{Environ, HeadForm, Mapping, respond};
+
+use crate::fastcgi::{STDERR, STDOUT, push_records};
+
+/// What a connection may take.
+#[derive(Clone, Debug)]
+#[doc(hidden)]
+pub struct Limits {
+    pub(crate) max_params_bytes: usize,
+    pub(crate) max_param_bytes: usize,
+    pub(crate) max_params: usize,
+    pub(crate) params_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) max_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_params_bytes: 256 * 1024,
+            max_param_bytes: 32 * 1024,
+            max_params: 256,
+            params_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            max_connections: 1024,
+        }
+    }
+}
+
+/// An app and how it is reached.
+#[derive(Debug)]
+pub(crate) struct Service<A> {
+    pub(crate) app: CatchPanic<A>,
+    pub(crate) mapping: Mapping,
+    pub(crate) limits: Limits,
+}
+
+/// Why a connection ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Malformed {
+    /// More or larger parameters than the limits allow: a 431.
+    TooLarge,
+    /// Bytes that the protocol does not allow.
+    Protocol(&'static str),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the parameters are too large",
+            Self::Protocol(what) => what,
+        })
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl Limits {
+    /// Adds a parameter, when it is within the limits.
+    pub(crate) fn push(
+        &self,
+        environ: &mut Environ,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), Malformed> {
+        let is_large = name.len() > self.max_param_bytes || value.len() > self.max_param_bytes;
+        if is_large || environ.len() >= self.max_params {
+            return Err(Malformed::TooLarge);
+        }
+        environ.push(name, value);
+        Ok(())
+    }
+}
+
+/// The answer to parameters that are too large.
+pub(crate) fn too_large() -> Response {
+    Failure::new(Malformed::TooLarge)
+        .kind(FailureKind::Request)
+        .status(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        .into_response()
+}
+
+/// Bytes that come in, kept until they make a whole of something. Reading can be given up at any
+/// await, and goes on where it was.
+pub(crate) struct Incoming<R> {
+    io: R,
+    pub(crate) buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Incoming<R> {
+    pub(crate) fn new(io: R) -> Self {
+        Self {
+            io,
+            buffer: BytesMut::with_capacity(CHUNK),
+        }
+    }
+
+    pub(crate) fn into_io(self) -> R {
+        self.io
+    }
+
+    /// Reads more; `false` at the end.
+    pub(crate) async fn more(&mut self) -> io::Result<bool> {
+        if self.buffer.capacity() - self.buffer.len() < CHUNK / 4 {
+            self.buffer.reserve(CHUNK);
+        }
+        Ok(self.io.read_buf(&mut self.buffer).await? > 0)
+    }
+
+    /// Some bytes, of those that were read already if there are any; none at the end.
+    pub(crate) async fn some(&mut self, most: u64) -> io::Result<Bytes> {
+        if self.buffer.is_empty() {
+            self.more().await?;
+        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let length = self.buffer.len().min(most);
+        Ok(self.buffer.split_to(length).freeze())
+    }
+}
+
+/// Reads a body of `left` bytes into `sender`, and then waits for the end of the connection. It
+/// returns when the other side is gone, or stalls: the request is given up then.
+pub(crate) async fn pump<R: AsyncRead + Unpin>(
+    incoming: &mut Incoming<R>,
+    mut left: u64,
+    mut sender: BodySender,
+    limit: Duration,
+) -> BoxError {
+    let mut is_heard = true;
+    while left > 0 {
+        let data = match tokio::time::timeout(limit, incoming.some(left)).await {
+            Ok(Ok(data)) if data.is_empty() => Err("the body ended before its length".into()),
+            Ok(Ok(data)) => Ok(data),
+            Ok(Err(error)) => Err(BoxError::from(error)),
+            Err(late) => Err(late.into()),
+        };
+        match data {
+            Ok(data) => {
+                left -= data.len() as u64;
+                // An app that does not want the body does not stop the connection.
+                is_heard = is_heard && sender.send(data).await.is_ok();
+            }
+            Err(error) => {
+                let text = error.to_string();
+                sender.abort(error);
+                // An app that waits for the body hears why it has none.
+                return text.into();
+            }
+        }
+    }
+    sender.finish();
+    loop {
+        // More than the length is nobody's.
+        incoming.buffer.clear();
+        match incoming.more().await {
+            Ok(true) => {}
+            Ok(false) => return "the web server has gone".into(),
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+/// Bytes on their way out. What is written can be given up at any await, and goes on where it was.
+pub(crate) struct Outgoing<W> {
+    io: W,
+    buffer: Vec<u8>,
+    /// How much of the buffer is written.
+    at: usize,
+    /// The id of the FastCGI request whose records these are.
+    pub(crate) id: Option<u16>,
+    limit: Duration,
+    /// What has to be said between two pieces of a response.
+    replies: mpsc::Receiver<Vec<u8>>,
+}
+
+impl<W: AsyncWrite + Unpin> Outgoing<W> {
+    /// Also the end by which replies come in, from whoever reads meanwhile.
+    pub(crate) fn new(io: W, limit: Duration) -> (Self, mpsc::Sender<Vec<u8>>) {
+        let (sender, replies) = mpsc::channel(16);
+        let outgoing = Self {
+            io,
+            buffer: Vec::new(),
+            at: 0,
+            id: None,
+            limit,
+            replies,
+        };
+        (outgoing, sender)
+    }
+
+    pub(crate) fn into_io(self) -> W {
+        self.io
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        match self.id {
+            Some(id) => push_records(&mut self.buffer, STDOUT, id, bytes),
+            None => self.raw(bytes),
+        }
+    }
+
+    /// A line for the web server's log, or ours when the protocol has no way to it.
+    fn complain(&mut self, failure: &Failure) {
+        let line = printable(&failure.to_string());
+        match self.id {
+            Some(id) => push_records(&mut self.buffer, STDERR, id, line.as_bytes()),
+            None => tracing::error!(target: "vestibule", "{line}"),
+        }
+    }
+
+    /// Writes what is in the buffer.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        let limit = self.limit;
+        while self.at < self.buffer.len() {
+            let write = self.io.write(&self.buffer[self.at..]);
+            let written = tokio::time::timeout(limit, write).await??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.at += written;
+        }
+        self.buffer.clear();
+        // One large piece does not keep its room for ever.
+        self.buffer.shrink_to(2 * FULL);
+        self.at = 0;
+        tokio::time::timeout(limit, self.io.flush()).await?
+    }
+
+    pub(crate) async fn close(&mut self) -> io::Result<()> {
+        tokio::time::timeout(self.limit, self.io.shutdown()).await?
+    }
+
+    /// Waits for `future`; what is in the buffer is not kept back meanwhile.
+    async fn wait<T>(&mut self, mut future: Pin<&mut impl Future<Output = T>>) -> io::Result<T> {
+        let once = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+        if let Poll::Ready(done) = once.await {
+            return Ok(done);
+        }
+        loop {
+            self.flush().await?;
+            tokio::select! {
+                biased;
+                done = future.as_mut() => return Ok(done),
+                Some(reply) = self.replies.recv() => self.raw(&reply),
+            }
+        }
+    }
+
+    /// Calls the app and writes its response. `false` when the body broke: the other side must see
+    /// that it is not whole.
+    pub(crate) async fn answer<A: App>(
+        &mut self,
+        app: &A,
+        request: Request,
+        form: HeadForm,
+    ) -> io::Result<bool> {
+        let method = request.method().clone();
+        let response = {
+            let call = pin!(app.call(request));
+            self.wait(call).await?
+        };
+        self.respond(&method, form, response).await
+    }
+
+    pub(crate) async fn respond(
+        &mut self,
+        method: &Method,
+        form: HeadForm,
+        response: Response,
+    ) -> io::Result<bool> {
+        if let Some(failure) = Failure::of(&response) {
+            self.complain(failure);
+        }
+        let (head, mut body) = respond(method, form, response);
+        self.data(&head);
+        loop {
+            let frame = {
+                let frame = pin!(body.frame());
+                self.wait(frame).await?
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    // Trailers have no form here.
+                    if let Ok(data) = frame.into_data() {
+                        self.data(&data);
+                    }
+                }
+                Some(Err(error)) => {
+                    self.complain(&Failure::new(error));
+                    return Ok(false);
+                }
+                None => return Ok(true),
+            }
+            if self.buffer.len() >= FULL {
+                self.flush().await?;
+            }
+        }
+    }
+}
+
+/// One line without control characters.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |it: char| match it.is_control() || matches!(it, '\u{2028}' | '\u{2029}') {
+        true => it.escape_default().to_string(),
+        false => it.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// How much is read at a time, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// How much is kept before it is written, in bytes.
+const FULL: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_the_log_is_one_line() {
+        assert_eq!(
+            printable("a\r\nb\u{1b}[1m\u{2028}é"),
+            "a\\r\\nb\\u{1b}[1m\\u{2028}é"
+        );
+    }
+}

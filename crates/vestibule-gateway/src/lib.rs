@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![cfg(unix)]
+
+mod cgi;
+mod exchange;
+mod fastcgi;
+mod listen;
+mod scgi;
+mod server;
+mod simple;
+mod uwsgi;
+
+pub use cgi::cgi;
+pub use listen::Bind;
+pub use server::{Bound, Drained, Server};
+
+/// The parsers, for whoever wants to try bytes on them: each takes what has come so far.
+#[doc(hidden)]
+pub mod parse {
+    pub use crate::exchange::Limits;
+    pub use crate::fastcgi::{pairs, record};
+    pub use crate::scgi::head as scgi;
+    pub use crate::uwsgi::head as uwsgi;
+}

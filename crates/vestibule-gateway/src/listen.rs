@@ -1,0 +1,238 @@
+//! Where web servers find the app.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use vestibule_core::Address;
+
+/// Where to listen: an address as text, a socket that listens already, or the one that this process
+/// was started with.
+///
+/// ```
+/// use vestibule_gateway::Bind;
+///
+/// let _ = Bind::from("127.0.0.1:9000"); // port 0 takes any free port
+/// let _ = Bind::from("unix:/run/app.sock");
+/// let _ = Bind::inherited(); // by spawn-fcgi, or mod_fcgid
+/// ```
+#[derive(Debug)]
+pub struct Bind(Source);
+
+#[derive(Debug)]
+enum Source {
+    Text(String),
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+    Inherited,
+}
+
+impl Bind {
+    /// The socket that is descriptor 0: FastCGI's `FCGI_LISTENSOCK_FILENO`.
+    #[must_use]
+    pub const fn inherited() -> Self {
+        Self(Source::Inherited)
+    }
+}
+
+impl From<&str> for Bind {
+    fn from(text: &str) -> Self {
+        Self(Source::Text(text.to_owned()))
+    }
+}
+
+impl From<String> for Bind {
+    fn from(text: String) -> Self {
+        Self(Source::Text(text))
+    }
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Self {
+        Self(Source::Text(address.to_string()))
+    }
+}
+
+impl From<std::net::TcpListener> for Bind {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self(Source::Tcp(listener))
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for Bind {
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        Self(Source::Unix(listener))
+    }
+}
+
+/// A connection of either kind.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Makes the close that follows a reset, by which the other side sees that not all is there. A
+    /// unix socket has none.
+    fn reset(&self) {}
+}
+
+impl Io for UnixStream {}
+
+impl Io for TcpStream {
+    fn reset(&self) {
+        // A socket that is gone needs none.
+        let _ = self.set_zero_linger();
+    }
+}
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {}
+
+impl Io for Box<dyn Io> {
+    fn reset(&self) {
+        (**self).reset();
+    }
+}
+
+/// A connection, and the address of its peer when that has one.
+pub(crate) type Accepted = (Box<dyn Io>, Option<IpAddr>);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Listening,
+    address: Address,
+    /// The file of a unix socket that we made: it goes when we do.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(crate) async fn bind(bind: Bind) -> io::Result<Self> {
+        match bind.0 {
+            Source::Text(text) => Self::open(&text).await.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on `{text}`: {error}"))
+            }),
+            Source::Tcp(listener) => Self::tcp(listener),
+            Source::Unix(listener) => Self::unix(listener, None),
+            Source::Inherited => Self::inherited(),
+        }
+    }
+
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    async fn open(text: &str) -> io::Result<Self> {
+        let Some(path) = text.strip_prefix("unix:") else {
+            let listener = TcpListener::bind(text).await?;
+            return Self::tcp(listener.into_std()?);
+        };
+        let path = Path::new(path);
+        let listener = match std::os::unix::net::UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path).await?;
+                std::os::unix::net::UnixListener::bind(path)?
+            }
+            other => other?,
+        };
+        Self::unix(listener, Some(SocketFile::new(path)?))
+    }
+
+    fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            address: Address::Tcp(listener.local_addr()?),
+            socket: Listening::Tcp(TcpListener::from_std(listener)?),
+            _file: None,
+        })
+    }
+
+    fn unix(
+        listener: std::os::unix::net::UnixListener,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let path = listener.local_addr()?.as_pathname().map(Into::into);
+        Ok(Self {
+            address: Address::Unix(path),
+            socket: Listening::Unix(UnixListener::from_std(listener)?),
+            _file: file,
+        })
+    }
+
+    fn inherited() -> io::Result<Self> {
+        use std::os::fd::AsFd;
+        let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
+        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
+        if unix.local_addr().is_ok() {
+            return Self::unix(unix, None);
+        }
+        let tcp = std::net::TcpListener::from(descriptor);
+        let error = |_| io::Error::new(io::ErrorKind::InvalidInput, "descriptor 0 is no socket");
+        tcp.local_addr().map_err(error)?;
+        Self::tcp(tcp)
+    }
+
+    /// The next connection.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        match &self.socket {
+            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                let _ = stream.set_nodelay(true);
+                (Box::new(stream) as Box<dyn Io>, Some(peer.ip()))
+            }),
+            Listening::Unix(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, _)| (Box::new(stream) as Box<dyn Io>, None)),
+        }
+    }
+}
+
+/// Removes the socket that a process left when it was killed: one on which nobody listens.
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let in_use = |text| io::Error::new(io::ErrorKind::AddrInUse, text);
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(in_use("there is a file of that name, and it is no socket"));
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(in_use("another process listens there")),
+    }
+}
+
+/// The file of a unix socket, by its place and identity.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let identity = Self::identity(&path)?;
+        Ok(Self { path, identity })
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another server may have put its own socket in this place.
+        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

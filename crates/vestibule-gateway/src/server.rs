@@ -1,0 +1,342 @@
+//! The server: an app, a protocol, limits, the places where it listens, and its end.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use vestibule_core::{Address, App, BoxError, CatchPanic};
+use vestibule_environ::{HeadForm, Mapping};
+
+use crate::exchange::{Limits, Service};
+use crate::listen::{Accepted, Bind, Io, Listener};
+use crate::{fastcgi, scgi, simple, uwsgi};
+
+/// An app, the protocol that it is served by, and the limits; [`bind`](Self::bind) gives it a place.
+///
+/// Whoever can connect is believed: it says who the client is, and that it came by `https`. Listen on
+/// a unix socket that only the web server may open, or on the loopback address, or see
+/// [`allow`](Self::allow).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// use vestibule_core::Request;
+/// use vestibule_gateway::Server;
+///
+/// let server = Server::fastcgi(|_: Request| async { "hello" })
+///     .mount("/app")
+///     .bind("127.0.0.1:0")
+///     .await?;
+/// assert!(server.address().to_string().starts_with("127.0.0.1:"));
+///
+/// let drained = server.run_until(std::future::ready(())).await;
+/// assert_eq!(drained.aborted, 0);
+/// # Ok(()) }
+/// ```
+#[must_use = "a server does nothing until it is bound and run"]
+pub struct Server<A> {
+    app: A,
+    protocol: Protocol,
+    mapping: Mapping,
+    limits: Limits,
+    allowed: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    FastCgi,
+    Scgi,
+    Uwsgi,
+}
+
+impl<A: App> Server<A> {
+    fn new(app: A, protocol: Protocol) -> Self {
+        Self {
+            app,
+            protocol,
+            mapping: Mapping::new(),
+            limits: Limits::default(),
+            allowed: Vec::new(),
+        }
+    }
+
+    /// A FastCGI responder.
+    pub fn fastcgi(app: A) -> Self {
+        Self::new(app, Protocol::FastCgi)
+    }
+
+    /// An SCGI server.
+    pub fn scgi(app: A) -> Self {
+        Self::new(app, Protocol::Scgi)
+    }
+
+    /// A server of the uwsgi protocol.
+    pub fn uwsgi(app: A) -> Self {
+        Self::new(app, Protocol::Uwsgi)
+    }
+
+    /// How variables become requests.
+    pub fn mapping(mut self, mapping: Mapping) -> Self {
+        self.mapping = mapping;
+        self
+    }
+
+    /// Says where the web server mounts the app; see [`Mapping::mount`].
+    pub fn mount(mut self, prefix: impl Into<String>) -> Self {
+        self.mapping = self.mapping.mount(prefix);
+        self
+    }
+
+    /// Lets only these addresses connect; unix sockets have their permissions instead. Others are
+    /// closed at once.
+    pub fn allow(mut self, peers: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.allowed = peers.into_iter().collect();
+        self
+    }
+
+    /// How many bytes the variables of a request may have: 256 KiB. More is a 431.
+    pub const fn max_params_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_params_bytes = bytes;
+        self
+    }
+
+    /// How many variables a request may have: 256. More is a 431.
+    pub const fn max_params(mut self, count: usize) -> Self {
+        self.limits.max_params = count;
+        self
+    }
+
+    /// How long the variables of a request may take: 30 s. The connection is closed then.
+    pub const fn params_timeout(mut self, limit: Duration) -> Self {
+        self.limits.params_timeout = limit;
+        self
+    }
+
+    /// How long a kept FastCGI connection may wait between requests: 60 s.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle_timeout = limit;
+        self
+    }
+
+    /// How long a pause in a request's body may be: 60 s. The request is given up then.
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How long the web server may read nothing of a response that is there for it: 60 s.
+    pub const fn write_timeout(mut self, limit: Duration) -> Self {
+        self.limits.write_timeout = limit;
+        self
+    }
+
+    /// How long the end may take, from the signal to the last answer: 30 s.
+    pub const fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How many connections there may be at a time: 1024. More wait in the kernel's queue.
+    pub const fn max_connections(mut self, count: usize) -> Self {
+        self.limits.max_connections = count;
+        self
+    }
+
+    /// Listens at `bind`: `"127.0.0.1:9000"`, `"unix:/run/app.sock"`, a listener, or
+    /// [`Bind::inherited`].
+    ///
+    /// A stale unix socket, on which nobody listens, is replaced; the socket's file is removed when
+    /// the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot listen there.
+    pub async fn bind(self, bind: impl Into<Bind>) -> io::Result<Bound<A>> {
+        let listener = Listener::bind(bind.into()).await?;
+        Ok(Bound {
+            service: Arc::new(Service {
+                app: CatchPanic::new(self.app),
+                mapping: self.mapping,
+                limits: self.limits,
+            }),
+            protocol: self.protocol,
+            allowed: self.allowed,
+            listeners: vec![listener],
+        })
+    }
+}
+
+impl<A> fmt::Debug for Server<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("protocol", &self.protocol)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that listens: connections wait in its queue until it runs.
+#[must_use = "a server does nothing until it is run"]
+pub struct Bound<A> {
+    service: Arc<Service<A>>,
+    protocol: Protocol,
+    allowed: Vec<IpAddr>,
+    listeners: Vec<Listener>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many connections had not ended by themselves and were cut.
+    pub aborted: usize,
+}
+
+impl<A: App> Bound<A> {
+    /// Listens at one more place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub async fn bind(mut self, bind: impl Into<Bind>) -> io::Result<Self> {
+        self.listeners.push(Listener::bind(bind.into()).await?);
+        Ok(self)
+    }
+
+    /// Where the server listens, in the order of binding.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listeners.iter().map(Listener::address)
+    }
+
+    /// Where the server listens first.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        // There is no way to make a `Bound` without a listener.
+        self.listeners[0].address()
+    }
+
+    /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
+    /// flight is done, or the drain's time is up.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be listened to.
+    pub async fn run(self) -> io::Result<Drained> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        Ok(self.run_until(stop).await)
+    }
+
+    /// Serves until `stop` is ready, and then until what is in flight is done, or the drain's time
+    /// is up.
+    ///
+    /// Dropping the future ends everything at once.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Drained {
+        let limits = &self.service.limits;
+        let (drain, watch) = watch::channel(false);
+        let most = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(most));
+        let mut connections = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
+        for listener in &self.listeners {
+            tracing::info!(
+                target: "vestibule", address = %listener.address(), protocol = ?self.protocol, "listening"
+            );
+        }
+        loop {
+            let accepted = async {
+                let place = places.clone().acquire_owned().await;
+                (self.accept().await, place)
+            };
+            let (accepted, place) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = accepted => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((_, Some(peer))) if !self.allows(peer) => {
+                    tracing::warn!(target: "vestibule", %peer, "refused a connection");
+                }
+                Ok((io, _)) => {
+                    let served = serve(io, self.protocol, self.service.clone(), watch.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = served.await {
+                            tracing::debug!(
+                                target: "vestibule", error = &*error, "a connection ended early"
+                            );
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(target: "vestibule", %error, "cannot accept connections");
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
+            }
+        }
+        drain.send_replace(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(limits.drain_timeout, all).await;
+        let aborted = connections.len();
+        connections.shutdown().await;
+        Drained { aborted }
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| {
+            for listener in &self.listeners {
+                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn allows(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allowed.is_empty() || self.allowed.iter().any(|it| it.to_canonical() == peer)
+    }
+}
+
+impl<A> fmt::Debug for Bound<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound")
+            .field("protocol", &self.protocol)
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn serve<A: App>(
+    io: Box<dyn Io>,
+    protocol: Protocol,
+    service: Arc<Service<A>>,
+    drain: watch::Receiver<bool>,
+) -> Result<(), BoxError> {
+    match protocol {
+        Protocol::FastCgi => fastcgi::serve(io, &service, drain).await,
+        Protocol::Scgi => simple::serve(io, &service, scgi::head, HeadForm::Status).await,
+        Protocol::Uwsgi => simple::serve(io, &service, uwsgi::head, HeadForm::Http).await,
+    }
+}
+
+/// How long to wait after an accept that failed: no descriptor may be free.
+const PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,80 @@
+//! Protocols of one request a connection: a head of variables, a body, a response, a close.
+
+use http::Method;
+use vestibule_core::{App, Body, BoxError, IntoResponse};
+use vestibule_environ::{Environ, HeadForm};
+
+use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, pump, too_large};
+use crate::listen::Io;
+
+/// Reads a head from what has come; `None` when more is needed.
+pub(crate) type Parse = fn(&[u8], &Limits) -> Result<Option<(Environ, usize)>, Malformed>;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<A: App, I: Io>(
+    io: I,
+    service: &Service<A>,
+    parse: Parse,
+    form: HeadForm,
+) -> Result<(), BoxError> {
+    let limits = &service.limits;
+    let (read, write) = tokio::io::split(io);
+    let mut incoming = Incoming::new(read);
+    let (mut outgoing, _replies) = Outgoing::new(write, limits.write_timeout);
+    let head = async {
+        loop {
+            if let Some((environ, length)) = parse(&incoming.buffer, limits)? {
+                let _ = incoming.buffer.split_to(length);
+                return Ok(Some(environ));
+            }
+            if !incoming.more().await? {
+                return match incoming.buffer.is_empty() {
+                    true => Ok(None),
+                    false => Err(Malformed::Protocol("the connection ended in its head").into()),
+                };
+            }
+        }
+    };
+    let head: Result<_, BoxError> = tokio::time::timeout(limits.params_timeout, head).await?;
+    let environ = match head {
+        Ok(Some(environ)) => environ,
+        // A web server looks whether we are there.
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            if let Some(Malformed::TooLarge) = error.downcast_ref() {
+                outgoing.respond(&Method::GET, form, too_large()).await?;
+                outgoing.flush().await?;
+                outgoing.close().await?;
+            }
+            return Err(error);
+        }
+    };
+    let is_whole = match environ.content_length() {
+        Err(error) => {
+            let refusal = error.into_response();
+            outgoing.respond(&Method::GET, form, refusal).await?
+        }
+        Ok(length) => {
+            let length = length.unwrap_or(0);
+            let (sender, body) = Body::channel();
+            match service.mapping.request(environ.with_input(body)) {
+                Err(error) => {
+                    let refusal = error.into_response();
+                    outgoing.respond(&Method::GET, form, refusal).await?
+                }
+                Ok(request) => tokio::select! {
+                    biased;
+                    is_whole = outgoing.answer(&service.app, request, form) => is_whole?,
+                    gone = pump(&mut incoming, length, sender, limits.body_timeout) => return Err(gone),
+                },
+            }
+        }
+    };
+    outgoing.flush().await?;
+    if is_whole {
+        outgoing.close().await?;
+        return Ok(());
+    }
+    incoming.into_io().unsplit(outgoing.into_io()).reset();
+    Err("the body of the response broke".into())
+}

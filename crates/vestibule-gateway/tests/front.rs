@@ -1,0 +1,462 @@
+//! nginx and Apache, started for a test in a directory of its own, and a client.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use vestibule_gateway::Server;
+
+use crate::probe::probe;
+
+/// The app by every protocol, on unix sockets in a directory, behind both web servers.
+pub(crate) struct House {
+    nginx: Child,
+    apache: Child,
+    pub(crate) nginx_port: u16,
+    pub(crate) apache_port: u16,
+    pub(crate) direct_port: u16,
+    pub(crate) dir: PathBuf,
+    _runtime: Runtime,
+}
+
+/// A way to the app: the web server and the prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) front: &'static str,
+    pub(crate) prefix: &'static str,
+}
+
+pub(crate) const WAYS: [Way; 11] = [
+    way("nginx", "/http"),
+    way("nginx", "/fcgi"),
+    way("nginx", "/kept"),
+    way("nginx", "/scgi"),
+    way("nginx", "/uwsgi"),
+    way("apache", "/http"),
+    way("apache", "/fcgi"),
+    way("apache", "/kept"),
+    way("apache", "/scgi"),
+    way("apache", "/uwsgi"),
+    way("apache", "/cgi"),
+];
+
+const fn way(front: &'static str, prefix: &'static str) -> Way {
+    Way { front, prefix }
+}
+
+impl House {
+    pub(crate) fn start() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("vestibule-gateway-{}-{count}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(dir.join("tmp")).unwrap();
+        fs::create_dir_all(dir.join("cgi-bin")).unwrap();
+        // The web server may run as somebody else, and the app behind it writes here.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let direct_port = runtime.block_on(serve(&dir));
+        let program = dir.join("cgi-bin/app.cgi");
+        let tests = std::env::current_exe().unwrap();
+        let example = tests.parent().unwrap().join("../examples/probe");
+        fs::copy(&example, &program).expect("cargo test builds the example `probe`");
+        let (nginx_port, apache_port) = (free_port(), free_port());
+        let write = |name: &str, text: &str, port: u16| {
+            let text = text
+                .replace("DIR", dir.to_str().unwrap())
+                .replace("PORT", &port.to_string());
+            fs::write(dir.join(name), text).unwrap();
+        };
+        write("nginx.conf", NGINX, nginx_port);
+        write("apache.conf", APACHE, apache_port);
+        let nginx = spawn(
+            "nginx",
+            Command::new("/usr/sbin/nginx")
+                .args(["-e", "nginx.log", "-c", "nginx.conf", "-p"])
+                .arg(&dir)
+                .current_dir(&dir),
+        );
+        let apache = spawn(
+            "apache2-bin",
+            Command::new("/usr/sbin/apache2")
+                .args(["-X", "-f"])
+                .arg(dir.join("apache.conf")),
+        );
+        let house = Self {
+            nginx,
+            apache,
+            nginx_port,
+            apache_port,
+            direct_port,
+            dir,
+            _runtime: runtime,
+        };
+        for (port, log) in [(nginx_port, "nginx.log"), (apache_port, "apache.log")] {
+            let is_up = until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+            let log = fs::read_to_string(house.dir.join(log)).unwrap_or_default();
+            assert!(is_up, "it does not start: {log}");
+        }
+        house
+    }
+
+    pub(crate) fn port(&self, way: Way) -> u16 {
+        match way.front {
+            "nginx" => self.nginx_port,
+            _ => self.apache_port,
+        }
+    }
+
+    pub(crate) fn ask(&self, way: Way, request: &Ask) -> Answer {
+        let port = self.port(way);
+        request
+            .send(port, way.prefix)
+            .unwrap_or_else(|error| Answer::gone(&error))
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        for child in [&mut self.nginx, &mut self.apache] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn spawn(package: &str, command: &mut Command) -> Child {
+    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    started.unwrap_or_else(|error| panic!("the Debian package {package} is needed: {error}"))
+}
+
+async fn serve(dir: &Path) -> u16 {
+    let socket = |name: &str| format!("unix:{}/{name}.sock", dir.display());
+    for prefix in ["fcgi", "kept"] {
+        let server = Server::fastcgi(probe).mount(format!("/{prefix}"));
+        tokio::spawn(
+            server
+                .bind(socket(prefix))
+                .await
+                .unwrap()
+                .run_until(std::future::pending()),
+        );
+    }
+    let server = Server::scgi(probe).mount("/scgi").bind(socket("scgi"));
+    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    let server = Server::uwsgi(probe).mount("/uwsgi").bind(socket("uwsgi"));
+    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    let server = vestibule_hyper::Server::new(probe).bind(socket("http"));
+    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "sock") {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = vestibule_hyper::Server::new(probe).bind(listener);
+    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    port
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Asks again and again, for at most twenty seconds.
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        if is_so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// A request: the path stands behind the prefix of the way.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) is_chunked: bool,
+    pub(crate) is_slow: bool,
+}
+
+impl Ask {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self {
+            method: "GET",
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            is_chunked: false,
+            is_slow: false,
+        }
+    }
+
+    pub(crate) fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.method = "POST";
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn chunked(mut self) -> Self {
+        self.is_chunked = true;
+        self
+    }
+
+    pub(crate) fn slow(mut self) -> Self {
+        self.is_slow = true;
+        self
+    }
+
+    fn bytes(&self, prefix: &str) -> Vec<u8> {
+        let Self { method, path, .. } = self;
+        let head =
+            format!("{method} {prefix}{path} HTTP/1.1\r\nHost: ex.test\r\nConnection: close\r\n");
+        let mut bytes = head.into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        match (self.is_chunked, self.method) {
+            (true, _) => {
+                bytes.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                for piece in self.body.chunks(1000) {
+                    bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+                    bytes.extend([piece, b"\r\n"].concat());
+                }
+                bytes.extend(b"0\r\n\r\n");
+            }
+            (false, "POST") => {
+                bytes.extend(format!("Content-Length: {}\r\n\r\n", self.body.len()).into_bytes());
+                bytes.extend(&self.body);
+            }
+            _ => bytes.extend(b"\r\n"),
+        }
+        bytes
+    }
+
+    /// Sends the request; the answer is for the caller to read.
+    pub(crate) fn open(&self, port: u16, prefix: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+        let bytes = self.bytes(prefix);
+        match self.is_slow {
+            false => stream.write_all(&bytes)?,
+            true => {
+                stream.set_nodelay(true)?;
+                for piece in bytes.chunks(40) {
+                    stream.write_all(piece)?;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        }
+        Ok(stream)
+    }
+
+    pub(crate) fn send(&self, port: u16, prefix: &str) -> io::Result<Answer> {
+        let mut stream = self.open(port, prefix)?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        Ok(Answer::parse(&bytes, self.method == "HEAD"))
+    }
+}
+
+/// What of an answer should be the same by every way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
+    pub(crate) is_whole: bool,
+}
+
+impl Answer {
+    fn gone(error: &io::Error) -> Self {
+        Self {
+            status: 0,
+            headers: Vec::new(),
+            body: error.to_string(),
+            is_whole: false,
+        }
+    }
+
+    fn parse(bytes: &[u8], is_head: bool) -> Self {
+        let end = bytes.windows(4).position(|it| it == b"\r\n\r\n");
+        let (head, body) = bytes.split_at(end.map_or(bytes.len(), |end| end + 4));
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        let status = head.get(9..12).and_then(|it| it.parse().ok()).unwrap_or(0);
+        let has = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        let length = has("content-length: ").and_then(|it| it.parse().ok());
+        let (body, is_whole) = match has("transfer-encoding: chunked") {
+            Some(_) if !is_head => dechunk(body),
+            _ => {
+                let is_short =
+                    !is_head && length.is_some_and(|it| body.len() < it) && status != 304;
+                (body.to_vec(), !is_short)
+            }
+        };
+        const KEPT: [&str; 5] = [
+            "content-type",
+            "set-cookie",
+            "location",
+            "etag",
+            "content-range",
+        ];
+        let kept = |line: &&str| KEPT.iter().any(|name| line.starts_with(name));
+        let shown = match body.len() {
+            0..2000 => String::from_utf8_lossy(&body).into_owned(),
+            length => format!("{length} bytes"),
+        };
+        let mut headers: Vec<_> = head.lines().filter(kept).map(str::to_owned).collect();
+        headers.sort();
+        Self {
+            status,
+            headers,
+            body: shown,
+            is_whole,
+        }
+    }
+}
+
+fn dechunk(mut body: &[u8]) -> (Vec<u8>, bool) {
+    let mut whole = Vec::new();
+    loop {
+        let Some(end) = body.windows(2).position(|it| it == b"\r\n") else {
+            return (whole, false);
+        };
+        let size = std::str::from_utf8(&body[..end]).ok();
+        let Some(size) = size.and_then(|it| usize::from_str_radix(it, 16).ok()) else {
+            return (whole, false);
+        };
+        body = &body[end + 2..];
+        if size == 0 {
+            return (whole, true);
+        }
+        if body.len() < size + 2 {
+            whole.extend(body);
+            return (whole, false);
+        }
+        whole.extend(&body[..size]);
+        body = &body[size + 2..];
+    }
+}
+
+/// `master_process off`: one process, which ends when it is killed.
+const NGINX: &str = r#"
+daemon off; master_process off; pid nginx.pid; error_log nginx.log warn;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_max_body_size 100m;
+  client_body_temp_path tmp/b; proxy_temp_path tmp/p; fastcgi_temp_path tmp/f; scgi_temp_path tmp/s; uwsgi_temp_path tmp/u;
+  upstream kept { server unix:DIR/kept.sock; keepalive 4; }
+  server {
+    listen 127.0.0.1:PORT;
+    merge_slashes off;
+    location /http/ {
+      rewrite ^ $request_uri;
+      rewrite ^/http(/.*)$ $1 break;
+      proxy_pass http://unix:DIR/http.sock:$uri;
+      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+      proxy_set_header Proxy "";
+    }
+    location /fcgi {
+      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+      fastcgi_pass unix:DIR/fcgi.sock;
+    }
+    location /kept {
+      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+      fastcgi_pass kept; fastcgi_keep_conn on;
+    }
+    location /scgi {
+      include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
+      scgi_pass unix:DIR/scgi.sock;
+    }
+    location /uwsgi {
+      include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
+      uwsgi_pass unix:DIR/uwsgi.sock;
+    }
+  }
+}
+"#;
+
+const APACHE: &str = r#"
+ServerRoot DIR
+DefaultRuntimeDir DIR
+Mutex file:DIR default
+PidFile apache.pid
+ErrorLog apache.log
+Listen 127.0.0.1:PORT
+ServerName ex.test
+LoadModule mpm_event_module   /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module  /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule alias_module       /usr/lib/apache2/modules/mod_alias.so
+LoadModule env_module         /usr/lib/apache2/modules/mod_env.so
+LoadModule headers_module     /usr/lib/apache2/modules/mod_headers.so
+LoadModule setenvif_module    /usr/lib/apache2/modules/mod_setenvif.so
+LoadModule cgi_module         /usr/lib/apache2/modules/mod_cgi.so
+LoadModule proxy_module       /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module  /usr/lib/apache2/modules/mod_proxy_http.so
+LoadModule proxy_fcgi_module  /usr/lib/apache2/modules/mod_proxy_fcgi.so
+LoadModule proxy_scgi_module  /usr/lib/apache2/modules/mod_proxy_scgi.so
+LoadModule proxy_uwsgi_module /usr/lib/apache2/modules/mod_proxy_uwsgi.so
+User www-data
+Group www-data
+DocumentRoot DIR/tmp
+ProxyRequests Off
+RequestHeader unset Proxy early
+AllowEncodedSlashes NoDecode
+MergeSlashes Off
+<Location /http/>
+  ProxyPass unix:DIR/http.sock|http://app.unix/ nocanon
+  ProxyPreserveHost On
+</Location>
+<Location /fcgi>
+  ProxyPass unix:DIR/fcgi.sock|fcgi://fcgi flushpackets=on
+  ProxyFCGIBackendType GENERIC
+  CGIPassAuth On
+</Location>
+<Location /kept>
+  ProxyPass unix:DIR/kept.sock|fcgi://kept enablereuse=on flushpackets=on
+  ProxyFCGIBackendType GENERIC
+</Location>
+<Location /scgi>
+  ProxyPass unix:DIR/scgi.sock|scgi://scgi
+</Location>
+<Location /uwsgi>
+  ProxyPass unix:DIR/uwsgi.sock|uwsgi://uwsgi
+</Location>
+ScriptAlias /cgi DIR/cgi-bin/app.cgi
+<Directory DIR/cgi-bin>
+  Require all granted
+  CGIPassAuth On
+</Directory>
+"#;

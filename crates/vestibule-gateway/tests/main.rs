@@ -1,0 +1,8 @@
+//! Real web servers in front of the same app.
+
+#![allow(clippy::unwrap_used)] // what fails here is a test
+
+mod front;
+mod matrix;
+mod probe;
+mod streams;

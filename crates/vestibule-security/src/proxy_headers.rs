@@ -1,0 +1,427 @@
+//! The client behind trusted proxies.
+//!
+//! Source: RFC 7239; `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` have none.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use vestibule_core::{Address, App, Mount, Outline, Peer, Request, Response, Role, Scheme};
+use vestibule_fields::forwarded::{Forwarded, Node};
+use vestibule_fields::host::Host;
+use vestibule_fields::list::{Lines, Quotes};
+
+use crate::Network;
+
+/// Replaces [`Peer`] and [`Scheme`] by what trusted proxies tell of the client.
+///
+/// A request whose peer is not trusted is left as it is, whatever it says. Otherwise the list of
+/// `X-Forwarded-For` is read from its right end, since each proxy adds to it there: as long as an
+/// address is a trusted proxy's, the one to its left is believed. The first that is no proxy is the
+/// client; what stands to the left of it, anybody may have written.
+///
+/// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` in their place when
+/// [`forwarded`](Self::forwarded) is on; never both. Writes nothing to the response. Nobody is trusted
+/// until it is said.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{Address, App, Peer, Request};
+/// use vestibule_security::ProxyHeaders;
+///
+/// let who = |request: Request| async move { Peer::of(&request).unwrap().address().to_string() };
+/// let app = ProxyHeaders::new(who).trust("10.0.0.0/8".parse().unwrap());
+///
+/// let proxy = Address::Tcp("10.0.0.1:5000".parse().unwrap());
+/// let mut request = Request::default();
+/// request.extensions_mut().insert(Peer::new(proxy, Address::Unix(None)));
+/// request.headers_mut().insert("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.0.0.2".parse().unwrap());
+///
+/// let body = app.call(request).await.into_body();
+/// assert_eq!(body.collect(99).await.unwrap(), "192.0.2.7:0");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProxyHeaders<A> {
+    app: A,
+    trust: Trust,
+    reads_forwarded: bool,
+    reads_host: bool,
+    reads_prefix: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Trust {
+    networks: Vec<Network>,
+    unix: bool,
+    count: usize,
+}
+
+impl<A: App> ProxyHeaders<A> {
+    /// Wraps `app`. Nobody is trusted yet.
+    pub fn new(app: A) -> Self {
+        Self {
+            app,
+            trust: Trust::default(),
+            reads_forwarded: false,
+            reads_host: false,
+            reads_prefix: false,
+        }
+    }
+
+    /// Trusts proxies of these addresses.
+    #[must_use]
+    pub fn trust(mut self, network: Network) -> Self {
+        self.trust.networks.push(network);
+        self
+    }
+
+    /// Whether whoever connects by a unix socket is a proxy: no.
+    #[must_use]
+    pub fn trust_unix(mut self, trusts: bool) -> Self {
+        self.trust.unix = trusts;
+        self
+    }
+
+    /// Trusts so many proxies, whatever their addresses are: for proxies whose addresses change, when
+    /// nobody can reach this server but through all of them.
+    #[must_use]
+    pub fn trust_count(mut self, count: usize) -> Self {
+        self.trust.count = count;
+        self
+    }
+
+    /// Whether `Forwarded` is read, and `X-Forwarded-For` and `-Proto` are not: no. Which of the two a
+    /// proxy writes is in its manual; of the other it passes on what the client wrote.
+    #[must_use]
+    pub fn forwarded(mut self, reads: bool) -> Self {
+        self.reads_forwarded = reads;
+        self
+    }
+
+    /// Whether `X-Forwarded-Host`, or `host` of `Forwarded`, replaces `Host`: no.
+    #[must_use]
+    pub fn host(mut self, reads: bool) -> Self {
+        self.reads_host = reads;
+        self
+    }
+
+    /// Whether `X-Forwarded-Prefix` is the mount of this server, which the proxy has cut off the path:
+    /// no. The path of the request is the whole one then, and [`Mount`] has its two parts.
+    #[must_use]
+    pub fn prefix(mut self, reads: bool) -> Self {
+        self.reads_prefix = reads;
+        self
+    }
+
+    fn apply(&self, request: &mut Request) {
+        let Some(peer) = Peer::of(request).cloned() else {
+            return;
+        };
+        if !self.trust.believes(peer.address()) {
+            return;
+        }
+        let told = match self.reads_forwarded {
+            true => told_by_forwarded(request.headers()),
+            false => told_by_x_forwarded(request.headers()),
+        };
+        let Some(told) = told else {
+            return;
+        };
+        let extensions = request.extensions_mut();
+        if let Some(client) = self.trust.client(&told.clients) {
+            let peer = Peer::new(Address::Tcp(client), peer.local().clone());
+            extensions.insert(peer);
+        }
+        if let Some(scheme) = told.scheme {
+            extensions.insert(scheme);
+        }
+        if let Some(host) = told.host.filter(|_| self.reads_host) {
+            request.headers_mut().insert(HOST, host);
+        }
+        if self.reads_prefix {
+            let prefix = last(request.headers(), &PREFIX).map(<[u8]>::to_vec);
+            if let Some(prefix) = prefix {
+                mount(request, &prefix);
+            }
+        }
+    }
+}
+
+impl<A: App> App for ProxyHeaders<A> {
+    async fn call(&self, mut request: Request) -> Response {
+        self.apply(&mut request);
+        self.app.call(request).await
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.role(Role::CLIENT_IP).wraps(&self.app);
+    }
+}
+
+impl Trust {
+    /// Whether the peer is a proxy.
+    fn believes(&self, peer: &Address) -> bool {
+        match peer {
+            _ if self.count > 0 => true,
+            Address::Unix(_) => self.unix,
+            other => other.ip().is_some_and(|ip| self.is_proxy(ip)),
+        }
+    }
+
+    fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(ip))
+    }
+
+    /// The client out of those that were told, the nearest last; the peer itself is a proxy.
+    fn client(&self, told: &[Option<Node>]) -> Option<SocketAddr> {
+        let mut found = None;
+        for (at, node) in told.iter().rev().enumerate() {
+            // What is hidden or broken ends what is known.
+            let Some(Node::Ip(ip, port)) = *node else {
+                break;
+            };
+            found = Some(SocketAddr::new(ip, port.unwrap_or(0)));
+            let is_proxy = match self.count {
+                0 => self.is_proxy(ip),
+                count => at + 1 < count,
+            };
+            if !is_proxy {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// What proxies tell.
+#[derive(Debug, Default)]
+struct Told {
+    /// Who asked whom; `None` is what cannot be read.
+    clients: Vec<Option<Node>>,
+    scheme: Option<Scheme>,
+    host: Option<HeaderValue>,
+}
+
+fn told_by_x_forwarded(headers: &HeaderMap) -> Option<Told> {
+    let elements = Lines::from_headers(headers, FOR).elements(Quotes::Escaped);
+    Some(Told {
+        clients: elements.map(Node::parse).collect(),
+        scheme: last(headers, &PROTO).and_then(scheme),
+        host: last(headers, &FORWARDED_HOST).and_then(host),
+    })
+}
+
+fn told_by_forwarded(headers: &HeaderMap) -> Option<Told> {
+    let hops = Forwarded::from_headers(headers).hops()?;
+    // The nearest proxy was told by the next one, or by the client.
+    let nearest = hops.last().cloned().unwrap_or_default();
+    Some(Told {
+        clients: hops.iter().map(|hop| hop.client).collect(),
+        scheme: nearest.proto.and_then(|text| scheme(text.as_bytes())),
+        host: nearest.host.and_then(|text| host(text.as_bytes())),
+    })
+}
+
+/// The last element of a list: the word of the nearest proxy.
+fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let lines = Lines::from_headers(headers, name.clone());
+    lines.elements(Quotes::Escaped).last()
+}
+
+fn scheme(text: &[u8]) -> Option<Scheme> {
+    match text {
+        it if it.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+        it if it.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+fn host(text: &[u8]) -> Option<HeaderValue> {
+    Host::parse(text).map(|host| host.to_header_value())
+}
+
+/// Puts the prefix before the path; one that is no path is not believed.
+fn mount(request: &mut Request, prefix: &[u8]) {
+    let is_path = |byte: &u8| byte.is_ascii_graphic() && !b"?#\"<>`\\".contains(byte);
+    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    let Ok(prefix) = std::str::from_utf8(prefix) else {
+        return;
+    };
+    let is_prefix = prefix.starts_with('/')
+        && !prefix.starts_with("//")
+        && prefix.bytes().all(|it| is_path(&it));
+    let target = request.uri().path_and_query().map_or("/", |it| it.as_str());
+    if !is_prefix || !target.starts_with('/') || Mount::of(request).is_some() {
+        return;
+    }
+    let Ok(target) = PathAndQuery::try_from(format!("{prefix}{target}")) else {
+        return;
+    };
+    let path = target.path().to_owned();
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(target);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+        let mount = Mount::new(path, prefix.len());
+        request.extensions_mut().insert(mount);
+    }
+}
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Plain = fn(Request) -> std::future::Ready<()>;
+
+    /// Peer, scheme, host, mount and path as the app sees them.
+    fn seen(
+        options: impl Fn(
+            ProxyHeaders<fn(Request) -> std::future::Ready<()>>,
+        ) -> ProxyHeaders<fn(Request) -> std::future::Ready<()>>,
+        peer: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> (String, &'static str, String, String) {
+        let mut request = Request::default();
+        *request.uri_mut() = "/a//b?q".parse().unwrap();
+        request
+            .headers_mut()
+            .insert(HOST, "own.test".parse().unwrap());
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let address = match peer.parse::<IpAddr>() {
+            Ok(ip) => Address::Tcp(SocketAddr::new(ip, 9)),
+            Err(_) => Address::Unix(None),
+        };
+        request
+            .extensions_mut()
+            .insert(Peer::new(address, Address::Unix(None)));
+        let app: Plain = |_| std::future::ready(());
+        options(ProxyHeaders::new(app)).apply(&mut request);
+        let mount = Mount::of(&request).map_or(String::new(), |it| it.prefix().to_owned());
+        (
+            Peer::of(&request).unwrap().address().to_string(),
+            Scheme::of(&request).as_str(),
+            request.headers()[HOST].to_str().unwrap().to_owned(),
+            format!("{mount}|{}", request.uri()),
+        )
+    }
+
+    #[test]
+    fn clients_by_network() {
+        let cases: [(&str, &'static [&'static str], &str); 11] = [
+            ("10.0.0.1", &["192.0.2.7"], "192.0.2.7:0"),
+            ("10.0.0.1", &["6.6.6.6, 192.0.2.7"], "192.0.2.7:0"),
+            ("10.0.0.1", &["6.6.6.6, 192.0.2.7, 10.0.0.2"], "192.0.2.7:0"),
+            ("10.0.0.1", &["6.6.6.6", "192.0.2.7:81"], "192.0.2.7:81"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3:0"),
+            ("10.0.0.1", &["192.0.2.7, junk, 10.0.0.2"], "10.0.0.2:0"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1:9"),
+            ("10.0.0.1", &[], "10.0.0.1:9"),
+            ("10.0.0.1", &["2001:db8::1"], "[2001:db8::1]:0"),
+            ("192.0.2.1", &["6.6.6.6"], "192.0.2.1:9"),
+            ("unix", &["6.6.6.6"], "unix:"),
+        ];
+        for (peer, lines, client) in cases {
+            let headers: Vec<_> = lines
+                .iter()
+                .map(|line| ("x-forwarded-for", *line))
+                .collect();
+            let trust = |it: ProxyHeaders<_>| it.trust("10.0.0.0/8".parse().unwrap());
+            assert_eq!(seen(trust, peer, &headers).0, client, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn clients_by_count() {
+        let headers = [("x-forwarded-for", "6.6.6.6, 192.0.2.7, 198.51.100.2")];
+        let cases = [
+            (0, "unix:"),
+            (1, "198.51.100.2:0"),
+            (2, "192.0.2.7:0"),
+            (9, "6.6.6.6:0"),
+        ];
+        for (count, client) in cases {
+            let got = seen(|it| it.trust_count(count), "unix", &headers);
+            assert_eq!(got.0, client, "{count}");
+        }
+    }
+
+    #[test]
+    fn schemes_and_hosts() {
+        let headers = [
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-proto", "http, https"),
+            ("x-forwarded-host", "evil.test, real.test"),
+        ];
+        let (client, scheme, host, _) = seen(|it| it.trust_unix(true), "unix", &headers);
+        assert_eq!(
+            (&*client, scheme, &*host),
+            ("192.0.2.7:0", "https", "own.test")
+        );
+        let (.., host, _) = seen(|it| it.trust_unix(true).host(true), "unix", &headers);
+        assert_eq!(host, "real.test");
+        let (_, scheme, ..) = seen(|it| it.host(true), "unix", &headers);
+        assert_eq!(scheme, "http");
+        let bad = [
+            ("x-forwarded-host", "a@b"),
+            ("x-forwarded-proto", "javascript"),
+        ];
+        let (_, scheme, host, _) = seen(|it| it.trust_unix(true).host(true), "unix", &bad);
+        assert_eq!((scheme, &*host), ("http", "own.test"));
+    }
+
+    #[test]
+    fn only_one_kind_of_field_is_read() {
+        let headers = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-proto", "http"),
+            (
+                "forwarded",
+                "for=6.6.6.7, for=\"[2001:db8::1]\";proto=https;host=real.test",
+            ),
+        ];
+        let options = |it: ProxyHeaders<_>| it.trust_unix(true).forwarded(true).host(true);
+        let (client, scheme, host, _) = seen(options, "unix", &headers);
+        assert_eq!(
+            (&*client, scheme, &*host),
+            ("[2001:db8::1]:0", "https", "real.test")
+        );
+        let (client, ..) = seen(|it| it.trust_unix(true), "unix", &headers);
+        assert_eq!(client, "6.6.6.6:0");
+        let broken = [("forwarded", "for=192.0.2.1, for")];
+        assert_eq!(seen(options, "unix", &broken).0, "unix:");
+    }
+
+    #[test]
+    fn prefixes_are_mounts() {
+        let cases = [
+            ("/app", "/app|/app/a//b?q"),
+            ("/app/", "/app|/app/a//b?q"),
+            ("/evil, /app", "/app|/app/a//b?q"),
+            ("/", "|/a//b?q"),
+            ("//evil.test", "|/a//b?q"),
+            ("app", "|/a//b?q"),
+            ("/a?b", "|/a//b?q"),
+            ("/a b", "|/a//b?q"),
+        ];
+        for (prefix, path) in cases {
+            let headers = [("x-forwarded-prefix", prefix)];
+            let got = seen(|it| it.trust_unix(true).prefix(true), "unix", &headers);
+            assert_eq!(got.3, path, "{prefix}");
+        }
+        let off = seen(
+            |it| it.trust_unix(true),
+            "unix",
+            &[("x-forwarded-prefix", "/app")],
+        );
+        assert_eq!(off.3, "|/a//b?q");
+    }
+}
