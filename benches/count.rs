@@ -5,8 +5,12 @@
 
 use std::process::{Command, ExitCode};
 
+/// A case: its name, and what it does a round once it has been set up.
+pub(crate) type Case = (&'static str, fn() -> Box<dyn Fn()>);
+
 /// What one round of a case costs.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code)] // a benchmark may judge by one of them alone
 pub(crate) struct Count {
     pub(crate) instructions: f64,
     pub(crate) allocations: f64,
@@ -39,10 +43,7 @@ pub(crate) fn at_most(what: impl Into<String>, value: f64, bar: f64) -> Bar {
 /// Runs every case and prints its counts; then asks `judge` for the bars.
 ///
 /// Without `--bench`, as when `cargo test` runs the benchmarks, each case runs once and nothing is counted.
-pub(crate) fn run(
-    cases: &[(&'static str, fn() -> Box<dyn Fn()>)],
-    judge: impl FnOnce(&Counts) -> Vec<Bar>,
-) -> ExitCode {
+pub(crate) fn run(cases: &[Case], judge: impl FnOnce(&Counts) -> Vec<Bar>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--rounds", rounds, name] => {

@@ -133,10 +133,7 @@ fn call_axum(router: &axum::Router) {
     ))));
 }
 
-/// One case: its name, and what it does once it has been set up.
-type Case = (&'static str, fn() -> Box<dyn Fn()>);
-
-const CASES: &[Case] = &[
+const CASES: &[count::Case] = &[
     ("stack, 0 layers", || {
         let app = stacked(0);
         Box::new(move || call(&app))

@@ -10,12 +10,20 @@ const DEBIAN: &[(&str, &str)] = &[
         "apache2-utils",
         "Apache's htpasswd writes and checks password files",
     ),
+    ("brotli", "decodes what the brotli encoder made"),
     ("curl", "a client that is not ours asks the server"),
+    ("nginx-light", "the peer of the compression benchmark"),
     ("valgrind", "counts instructions, for the benchmarks"),
+    ("wrk", "asks the servers of the benchmarks"),
+    ("zstd", "decodes what the zstd encoder made"),
 ];
 
 /// Python packages, and why each.
-const PYTHON: &[(&str, &str)] = &[];
+const PYTHON: &[(&str, &str)] = &[
+    ("brotli", "decodes brotli, for httpx and alone"),
+    ("httpx", "a client that is not ours decodes each coding"),
+    ("zstandard", "decodes zstd, for httpx and alone"),
+];
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.
 pub(crate) fn install() -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! What the program can be asked for. These comments are its manual.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
 
@@ -22,8 +23,8 @@ pub(crate) enum Command {
 /// Serve the files of a directory
 ///
 /// Files are sent with their type, a strong entity tag and the time of their last change, and are not
-/// sent again to a browser that has them. A directory is its index.html. What begins with a dot, and
-/// what lies outside of the directory, is not found.
+/// sent again to a browser that has them. A directory is its index.html, or a list of what is in it.
+/// What begins with a dot, and what lies outside of the directory, is not found.
 ///
 /// One line a request goes to standard output, in the combined log format; everything else goes to
 /// standard error. The first Ctrl-C, or SIGTERM, lets open requests end, for at most 30 seconds; the
@@ -33,19 +34,104 @@ pub(crate) enum Command {
 Examples:
   vestibule serve                              this directory, at http://127.0.0.1:8080/
   vestibule serve public --listen 0.0.0.0:80   to everyone on the network
+  vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
   vestibule serve public --listen unix:/run/site.sock")]
 pub(crate) struct Serve {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one
+    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
     #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub(crate) listen: String,
+    pub(crate) listen: Vec<String>,
 
     /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) files: Files,
+
+    #[command(flatten)]
+    pub(crate) connections: Connections,
+}
+
+/// What is served, and as what.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Files {
+    /// The file that stands for its directory; may be repeated, and the first that is there counts
+    #[arg(long, value_name = "NAME", default_value = "index.html")]
+    pub(crate) index: Vec<String>,
+
+    /// Answer 404 for a directory without an index file, in place of a list
+    #[arg(long)]
+    pub(crate) no_listing: bool,
+
+    /// Serve what begins with a dot, too
+    #[arg(long)]
+    pub(crate) dotfiles: bool,
+
+    /// What to do with symbolic links: not find them, follow them inside of DIR, or anywhere
+    #[arg(long, value_name = "HOW", value_parser = ["deny", "beneath", "follow"], default_value = "beneath")]
+    pub(crate) symlinks: String,
+
+    /// Find about.html at /about
+    #[arg(long)]
+    pub(crate) clean_urls: bool,
+
+    /// Answer navigation to what is not there with a page, as single-page apps need it
+    #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "index.html", require_equals = true)]
+    pub(crate) spa: Option<String>,
+
+    /// Send a page of DIR with each 404
+    #[arg(long, value_name = "PAGE")]
+    pub(crate) not_found: Option<String>,
+
+    /// Send name.br, name.zst and name.gz in place of name to those who take them
+    #[arg(long)]
+    pub(crate) precompressed: bool,
+
+    /// Let browsers keep files with a hash in their names for ever
+    #[arg(long)]
+    pub(crate) hashed_names: bool,
+
+    /// Set Cache-Control on names that match, as in '*.html=no-cache'; may be repeated, and the last match counts
+    #[arg(long, value_name = "GLOB=VALUE", value_parser = pair)]
+    pub(crate) cache_control: Vec<(String, String)>,
+
+    /// Set the type of an extension, as in ts=video/mp2t; may be repeated
+    #[arg(long = "type", value_name = "EXT=TYPE", value_parser = pair)]
+    pub(crate) media_type: Vec<(String, String)>,
+}
+
+/// What a connection may take. The defaults trip no honest client.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct Connections {
+    /// Tighter limits, for a server that stands in the open
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// How many connections at a time; more wait
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// How long the head of a request may take [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) header_timeout: Option<Duration>,
+
+    /// How long a connection may wait between requests [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// How long a client may read nothing of its response [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) write_timeout: Option<Duration>,
+
+    /// How long the end may take, from the signal to the last answer [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_timeout: Option<Duration>,
 }
 
 /// Set the password of a user in a file
@@ -68,6 +154,33 @@ pub(crate) struct Passwd {
     pub(crate) user: String,
 }
 
+/// `name=value`, in two.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a name, `=`, and a value".to_owned()),
+    }
+}
+
+/// `500ms`, `10s`, `2m`; a number alone is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    match number
+        .parse::<u64>()
+        .map(|number| number.checked_mul(milliseconds))
+    {
+        Ok(Some(total)) if milliseconds > 0 => Ok(Duration::from_millis(total)),
+        _ => Err("a time, as in 500ms, 10s or 2m".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -77,5 +190,27 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("10", Some(10_000)),
+            ("2m", Some(120_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("1h", None),
+            ("1.5s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615m", None),
+        ];
+        for (text, milliseconds) in cases {
+            let got = duration(text).ok().map(|time| time.as_millis());
+            assert_eq!(got, milliseconds, "{text}");
+        }
     }
 }

@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
-use vestibule::files::StaticFiles;
+use vestibule::files::{StaticFiles, Symlinks};
+use vestibule::http::HeaderValue;
 use vestibule::hyper::Server;
 use vestibule::logging::AccessLog;
-use vestibule::{Address, BoxApp, Stack};
+use vestibule::{Address, App, BoxApp, Stack};
 
-use crate::args::Serve;
+use crate::args::{Connections, Files, Serve};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
@@ -20,12 +21,19 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let server = Server::new(app).bind(&*serve.listen).await?;
-        let address = web_address(server.address());
+        let mut places = serve.listen.iter();
+        let first = places.next().ok_or("there is no place to listen at")?;
+        let limited = limited(Server::new(app), &serve.connections);
+        let mut server = limited.bind(&**first).await?;
+        for place in places {
+            server = server.bind(&**place).await?;
+        }
+        let addresses: Vec<_> = server.addresses().map(web_address).collect();
         let directory = serve.directory.canonicalize()?;
+        let ink = Ink::of_stderr();
         eprint!(
             "{}",
-            welcome(&directory, &address, &outline.to_string(), Ink::of_stderr())
+            welcome(&directory, &addresses, &outline.to_string(), ink)
         );
         server.run().await?;
         Ok(())
@@ -43,15 +51,15 @@ fn app(serve: &Serve) -> io::Result<BoxApp> {
     let stack = match &serve.htpasswd {
         None => stack,
         Some(file) => {
-            let basic = Basic::new(users(file, directory)?);
+            let basic = Basic::new(users(file, directory, serve.files.dotfiles)?);
             stack.with(move |app| Authenticate::new(app, basic.clone()))
         }
     };
-    Ok(stack.app(files))
+    Ok(stack.app(configured(files, &serve.files)?))
 }
 
-/// The users of a file, which must not be among the files that are served; hidden ones are not.
-fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+/// The users of a file, which must not be among the files that are served; hidden ones may not be.
+fn users(file: &Path, directory: &Path, serves_hidden: bool) -> io::Result<Htpasswd> {
     let explained = |error: io::Error| {
         let text = format!("cannot use the passwords of `{}`: {error}", file.display());
         io::Error::new(error.kind(), text)
@@ -61,7 +69,7 @@ fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
     let is_hidden = |rest: &Path| rest.iter().any(|name| name.as_encoded_bytes()[0] == b'.');
     if place
         .strip_prefix(served?)
-        .is_ok_and(|rest| !is_hidden(rest))
+        .is_ok_and(|rest| serves_hidden || !is_hidden(rest))
     {
         let text = "it lies in the directory that is served";
         return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
@@ -69,11 +77,72 @@ fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
     Htpasswd::open(file).map_err(explained)
 }
 
+/// The files as the options say.
+fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
+    let mut files = files
+        .index(options.index.clone())
+        .listing(!options.no_listing)
+        .dotfiles(options.dotfiles)
+        .symlinks(match &*options.symlinks {
+            "deny" => Symlinks::Deny,
+            "follow" => Symlinks::Follow,
+            _ => Symlinks::Beneath,
+        })
+        .clean_urls(options.clean_urls)
+        .precompressed(options.precompressed)
+        .hashed_names(options.hashed_names);
+    if let Some(page) = &options.spa {
+        files = files.spa(page.clone());
+    }
+    if let Some(page) = &options.not_found {
+        files = files.not_found(page.clone());
+    }
+    for (glob, value) in &options.cache_control {
+        files = files.cache_control(glob, header_value("--cache-control", value)?);
+    }
+    for (extension, media_type) in &options.media_type {
+        files = files.media_type(extension, header_value("--type", media_type)?);
+    }
+    Ok(files)
+}
+
+fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
+    let error = |_| {
+        let text = format!("{flag}: {value:?} cannot stand in a header");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    HeaderValue::from_str(value).map_err(error)
+}
+
+/// The server within the limits that the options say.
+fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
+    if options.strict {
+        server = server.strict();
+    }
+    if let Some(count) = options.max_connections {
+        server = server.max_connections(count);
+    }
+    if let Some(time) = options.header_timeout {
+        server = server.header_timeout(time).first_byte_timeout(time);
+    }
+    if let Some(time) = options.idle_timeout {
+        server = server.idle_timeout(time);
+    }
+    if let Some(time) = options.write_timeout {
+        server = server.write_timeout(time);
+    }
+    if let Some(time) = options.drain_timeout {
+        server = server.drain_timeout(time);
+    }
+    server
+}
+
 /// What the user sees first.
-fn welcome(directory: &Path, address: &str, outline: &str, ink: Ink) -> String {
+fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> String {
     let (bold, dim, plain) = ink.codes();
     let directory = directory.display();
-    format!("{bold}Serving {directory}\n     at {address}{plain}\n\n{dim}{outline}{plain}\n")
+    let at = addresses.join("\n     at ");
+    format!("{bold}Serving {directory}\n     at {at}{plain}\n\n{dim}{outline}{plain}\n")
 }
 
 /// An address as a browser takes it; a unix socket as `curl --unix-socket` is told of it.
@@ -114,38 +183,34 @@ mod tests {
 
     #[test]
     fn the_welcome_is_plain_where_nobody_looks() {
-        let text = welcome(
-            Path::new("/srv"),
-            "http://127.0.0.1:1/",
-            "Log\nFiles\n",
-            Ink::Plain,
-        );
-        assert_eq!(
-            text,
-            "Serving /srv\n     at http://127.0.0.1:1/\n\nLog\nFiles\n\n"
-        );
-        let text = welcome(Path::new("/srv"), "x", "Log\n", Ink::Colour);
+        let addresses = ["http://127.0.0.1:1/".to_owned(), "unix:/x".to_owned()];
+        let text = welcome(Path::new("/srv"), &addresses, "Log\n", Ink::Plain);
+        let plain = "Serving /srv\n     at http://127.0.0.1:1/\n     at unix:/x\n\nLog\n\n";
+        assert_eq!(text, plain);
+        let text = welcome(Path::new("/srv"), &addresses, "Log\n", Ink::Colour);
         assert_eq!(text.matches("\x1b[0m").count(), 2);
     }
 
     #[test]
     fn a_password_file_is_not_among_the_files() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let error = users(&here.join("Cargo.toml"), here).unwrap_err();
+        let error = users(&here.join("Cargo.toml"), here, false).unwrap_err();
         assert!(error.to_string().ends_with("that is served"), "{error}");
-        let error = users(&here.join("Cargo.toml"), &here.join("src")).unwrap_err();
+        let error = users(&here.join("Cargo.toml"), &here.join("src"), false).unwrap_err();
         assert!(
             error.to_string().ends_with("no line that can be used"),
             "{error}"
         );
-        assert!(users(Path::new("no/such/file"), here).is_err());
+        assert!(users(Path::new("no/such/file"), here, false).is_err());
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_named() {
         let serve = Serve {
             directory: "no/such/place".into(),
-            listen: String::new(),
+            listen: Vec::new(),
+            files: Files::default(),
+            connections: Connections::default(),
             htpasswd: None,
         };
         let error = app(&serve).unwrap_err().to_string();

@@ -1,5 +1,7 @@
 //! The program as its users meet it: started for real, asked by curl, stopped by a signal.
 
+#![allow(clippy::unwrap_used)] // what fails here is a test
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -212,8 +214,42 @@ fn passwords_are_set_and_asked_for() {
 #[test]
 fn this_repository_is_served_without_its_secrets() {
     let site = Running::serve(&[REPOSITORY]);
+    let list = site.curl(&[], "");
+    assert!(list.starts_with("HTTP/1.1 200 OK\r\n"), "{list}");
+    assert!(
+        list.contains("./README.md") && !list.contains(".git"),
+        "{list}"
+    );
     assert!(site.curl(&[], "README.md").contains("# Vestibule"));
     assert!(site.curl(&[], ".git/config").starts_with("HTTP/1.1 404 "));
+    site.interrupt();
+}
+
+#[test]
+fn options_reach_the_files() {
+    let options = [
+        "--no-listing",
+        "--spa",
+        "--cache-control",
+        "*.css=max-age=60",
+        "--type",
+        "js=text/plain",
+    ];
+    let site = Running::serve(&[&options, &[SITE][..]].concat());
+    let page = site.curl(&["-H", "accept: text/html"], "no/such/page");
+    assert!(
+        page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("<h1>"),
+        "{page}"
+    );
+    assert!(site.curl(&[], "no/such.js").starts_with("HTTP/1.1 404 "));
+    assert!(
+        site.curl(&[], "style.css")
+            .contains("cache-control: max-age=60\r\n")
+    );
+    assert!(
+        site.curl(&[], "door.js")
+            .contains("content-type: text/plain")
+    );
     site.interrupt();
 }
 

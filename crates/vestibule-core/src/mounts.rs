@@ -11,7 +11,8 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 /// A prefix ends where a segment ends: `/css` holds `/css` and `/css/a`, not `/cssx`. The app finds
 /// its [`Mount`] in the request's extensions; the URI stays whole. Requests that no mount holds are
 /// answered 404, or by the app given to [`or`](Self::or); paths that could be read in two ways
-/// are 400 (see [`PathView`]).
+/// are 400 (see [`PathView`]). `OPTIONS *` is about the server as a whole and no mount's: without
+/// an `or` it is 204.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -138,6 +139,9 @@ impl App for Mounts {
                 app.call(request).await
             }
             (Ok(None), Some(rest)) => rest.call(request).await,
+            (Ok(None), None) if request.uri().path() == "*" => {
+                StatusCode::NO_CONTENT.into_response()
+            }
             (Ok(None), None) => status_page(StatusCode::NOT_FOUND),
             (Err(error), _) => error.into_response(),
         }
@@ -279,6 +283,12 @@ mod tests {
         assert_eq!(get(&app, "", "/a/x").await, "root /a /x");
         assert_eq!(get(&app, "", "/a").await, "root /a ");
         assert_eq!(get(&app, "", "/x").await, "404");
+    }
+
+    #[tokio::test]
+    async fn the_server_as_a_whole_has_no_options() {
+        let app = Mounts::new().at("/", named("root"));
+        assert_eq!(get(&app, "", "*").await, "204");
     }
 
     #[test]

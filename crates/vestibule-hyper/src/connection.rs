@@ -1,26 +1,33 @@
 //! One connection, from its first byte to its close.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::header::EXPECT;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
-use crate::drain::{First, Watch, race};
+use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
-use crate::incoming::receive;
-use crate::io::{Io, Signals, Socket};
+use crate::incoming::{RequestBodyError, receive};
+use crate::io::Io;
+use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
+use crate::proxy;
 use crate::server::Limits;
+use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
 /// What all connections of a server have in common.
 pub(crate) struct Service<A> {
@@ -45,50 +52,105 @@ impl<A: App> Service<A> {
     }
 
     /// Serves a connection until one side ends it.
-    pub(crate) async fn serve(self: Arc<Self>, socket: Socket, peer: Peer, mut watch: Watch) {
-        let address = peer.address().clone();
-        match self.converse(socket, peer, &mut watch).await {
-            Ok(()) => {}
-            Err(error) => tracing::debug!(
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        accepted: Accepted,
+        place: Option<OwnedSemaphorePermit>,
+        watch: Watch,
+    ) {
+        let address = accepted.peer.address().clone();
+        if let Err(error) = self.converse(accepted, place, watch).await {
+            tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
-            ),
+            );
         }
+    }
+
+    /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
+    async fn greet(&self, accepted: Accepted, shutdown: Shutdown) -> io::Result<Greeted> {
+        let Accepted {
+            mut socket,
+            mut peer,
+            ..
+        } = accepted;
+        if self.limits.is_proxy(peer.address()) {
+            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+        }
+        #[cfg(feature = "tls")]
+        let tls = match accepted.tls {
+            Some(tls) => {
+                let (encrypted, info) = tls.accept(socket).await?;
+                socket = encrypted;
+                Some(info)
+            }
+            None => None,
+        };
+        let vitals = Arc::new(Vitals::new());
+        let mut io = Io::new(socket, vitals.clone());
+        let protocol = detect(&mut io).await?;
+        Ok(Greeted {
+            io,
+            protocol,
+            caller: Caller {
+                peer,
+                vitals,
+                shutdown,
+                #[cfg(feature = "tls")]
+                tls,
+            },
+        })
     }
 
     async fn converse(
         self: Arc<Self>,
-        socket: Socket,
-        peer: Peer,
-        watch: &mut Watch,
+        accepted: Accepted,
+        place: Option<OwnedSemaphorePermit>,
+        mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let signals = Arc::new(Signals::default());
-        let mut io = Io::new(socket, signals.clone());
-        let told = tokio::time::timeout(self.limits.first_byte_timeout, detect(&mut io));
-        let protocol = match race(told, watch.draining()).await {
-            First::Left(told) => match told.map_err(|_| "no request in time")?? {
-                Some(protocol) => protocol,
-                None => return Ok(()),
-            },
+        let greeted = self.greet(accepted, watch.shutdown());
+        let greeted = timeout(self.limits.first_byte_timeout, greeted);
+        // What a connection needs only at its beginning, or only in one protocol, has a box of its
+        // own: it takes no room in the thousands that are idle.
+        let greeted = Box::pin(race(greeted, self.last_call(&mut watch)));
+        let Greeted {
+            mut io,
+            protocol,
+            caller,
+        } = match greeted.await {
+            First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
         };
+        let Some(protocol) = protocol else {
+            return Ok(());
+        };
+        io.keep(place);
+        let vitals = caller.vitals.clone();
+        vitals.begin(protocol == Protocol::Http1);
+        if watch.is_draining() {
+            vitals.make_last();
+        }
         let io = TokioIo::new(io);
-        let service = service_fn(|request| {
-            let (this, peer, signals) = (self.clone(), peer.clone(), signals.clone());
-            async move { Ok::<_, Infallible>(this.answer(request, peer, signals).await) }
-        });
+        let (this, caller) = (self.clone(), Arc::new(caller));
+        let service = service_fn(move |request| this.clone().answer(request, caller.clone()));
         match protocol {
             Protocol::Http1 => {
                 let connection = self.http1.serve_connection(io, service).with_upgrades();
-                drive(connection, watch, |connection| {
-                    connection.graceful_shutdown();
-                })
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
                 .await
             }
             Protocol::Http2 => {
                 let connection = self.http2.serve_connection(io, service);
-                drive(connection, watch, |connection| {
-                    connection.graceful_shutdown();
-                })
+                self.drive(
+                    Box::pin(connection),
+                    |it| it.graceful_shutdown(),
+                    &vitals,
+                    watch,
+                )
                 .await
             }
         }
@@ -98,9 +160,14 @@ impl<A: App> Service<A> {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: Peer,
-        signals: Arc<Signals>,
-    ) -> Response<Outgoing> {
+        caller: Arc<Caller>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let vitals = &caller.vitals;
+        let in_flight = InFlight::new(vitals);
+        let number = vitals.request() + 1;
+        if self.limits.max_requests.is_some_and(|most| number >= most) {
+            vitals.make_last();
+        }
         let (mut head, body) = request.into_parts();
         let asked = Asked {
             method: head.method.clone(),
@@ -110,7 +177,7 @@ impl<A: App> Service<A> {
         };
         if let Err(refused) = guard::admit(&mut head) {
             tracing::debug!(
-                target: "vestibule", peer = %peer.address(), method = %asked.method,
+                target: "vestibule", peer = %caller.peer.address(), method = %asked.method,
                 uri = %asked.uri, "refused a request: {refused}"
             );
             let status = refused.status();
@@ -118,40 +185,128 @@ impl<A: App> Service<A> {
                 .kind(FailureKind::Request)
                 .status(status)
                 .into_response();
-            return prepare(refusal, asked, true, &signals);
+            return Ok(prepare(refusal, asked, true, in_flight));
         }
         let expects_continue = head.headers.get(EXPECT).is_some_and(is_continue);
-        let (body, rest) = receive(body, asked.version == http::Version::HTTP_2);
-        head.extensions.insert(peer);
+        let is_http2 = asked.version == Version::HTTP_2;
+        let (body, rest) = receive(body, is_http2, vitals, &self.limits);
+        head.extensions.insert(caller.peer.clone());
+        head.extensions.insert(caller.shutdown.clone());
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &caller.tls {
+            head.extensions.insert(tls.clone());
+        }
         let request = Request::from_parts(head, body);
-        let response = self.app.call(request).await;
-        let closes = match rest {
-            Some(rest) => !rest.drain(expects_continue).await,
-            None => false,
+        let mut response = self.app.call(request).await;
+        let mut closes = false;
+        if let Some(rest) = rest {
+            if rest.timed_out() {
+                response = as_timeout(response);
+            }
+            closes = !rest.drain(expects_continue).await;
+        }
+        Ok(prepare(response, asked, closes, in_flight))
+    }
+
+    /// Runs a connection to its end: until it has passed a limit, or is asked to finish because of
+    /// the server's drain, and is cut when the drain's time is up.
+    async fn drive<C>(
+        &self,
+        mut connection: Pin<Box<C>>,
+        finish: impl Fn(Pin<&mut C>),
+        vitals: &Vitals,
+        mut watch: Watch,
+    ) -> Result<(), BoxError>
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut watchdog = pin!(Watchdog::new(vitals, &self.limits));
+        let reason = {
+            let finished = vitals.finished(connection.as_mut());
+            let last_call = async {
+                watch.draining().await;
+                // An HTTP/2 client is told what was still heard. To an HTTP/1 client it looks as
+                // if its request was lost: so one that is on its way is still answered.
+                vitals.make_last();
+                if vitals.is_http1() {
+                    tokio::time::sleep(self.limits.lame_duck).await;
+                }
+            };
+            race(finished, race(watchdog.as_mut(), last_call)).await
         };
-        prepare(response, asked, closes, &signals)
+        match reason {
+            First::Left(Some(ended)) => return ended.map_err(Into::into),
+            First::Right(First::Left(Overdue::Head)) => {
+                return Err("the head of a request took too long".into());
+            }
+            First::Right(First::Left(Overdue::Write)) => {
+                vitals.reset();
+                return Err("the client does not read its response".into());
+            }
+            // It has had its last request, or none for long, or the server drains.
+            First::Left(None) | First::Right(First::Left(Overdue::Idle) | First::Right(())) => {}
+        }
+        finish(connection.as_mut());
+        let stuck = async {
+            loop {
+                if watchdog.as_mut().await != Overdue::Idle {
+                    vitals.reset();
+                    return;
+                }
+                // Asked to finish already; what is written still goes out.
+                tokio::time::sleep(self.limits.write_timeout).await;
+                if vitals.is_idle() {
+                    return;
+                }
+            }
+        };
+        match race(connection, race(stuck, watch.aborted())).await {
+            First::Left(ended) => ended.map_err(Into::into),
+            First::Right(First::Left(())) => Err("the connection did not finish".into()),
+            First::Right(First::Right(())) => Err("the server's drain was over".into()),
+        }
+    }
+
+    /// Resolves when a connection that has sent nothing yet is not waited for any more.
+    async fn last_call(&self, watch: &mut Watch) {
+        watch.draining().await;
+        tokio::time::sleep(self.limits.lame_duck).await;
     }
 }
 
-/// Runs a connection to its end; asks it to finish when the server drains, and drops it when the
-/// drain's time is up.
-async fn drive<C>(
-    connection: C,
-    watch: &mut Watch,
-    finish: impl FnOnce(Pin<&mut C>),
-) -> Result<(), BoxError>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut connection = pin!(connection);
-    match race(connection.as_mut(), watch.draining()).await {
-        First::Left(ended) => return ended.map_err(Into::into),
-        First::Right(()) => finish(connection.as_mut()),
+/// A connection whose first request is about to be read.
+struct Greeted {
+    io: Io,
+    /// `None`: the client has closed without a byte.
+    protocol: Option<Protocol>,
+    caller: Caller,
+}
+
+/// What a connection adds to its requests.
+struct Caller {
+    peer: Peer,
+    vitals: Arc<Vitals>,
+    shutdown: Shutdown,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::TlsInfo>,
+}
+
+/// The refusal of a body that came too slowly is a 408, when the app said no more than that.
+fn as_timeout(response: vestibule_core::Response) -> vestibule_core::Response {
+    let Some(failure) = Failure::of(&response) else {
+        return response;
+    };
+    let mut cause: Option<&(dyn Error + 'static)> = Some(failure.error());
+    while let Some(error) = cause {
+        if error.is::<RequestBodyError>() {
+            return failure
+                .clone()
+                .status(StatusCode::REQUEST_TIMEOUT)
+                .into_response();
+        }
+        cause = error.source();
     }
-    match race(connection, watch.aborted()).await {
-        First::Left(ended) => ended.map_err(Into::into),
-        First::Right(()) => Err("the server's drain was over".into()),
-    }
+    response
 }
 
 /// RFC 9110, section 10.1.1.
@@ -162,8 +317,8 @@ fn is_continue(expect: &HeaderValue) -> bool {
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // The watchdog has the clock: it can tell a slow head from an idle connection.
+        .header_read_timeout(None)
         .max_header_size(limits.max_header_bytes)
         .max_buf_size(MAX_BUFFER.max(limits.max_header_bytes));
     // hyper's default number is the one that needs no allocation.
@@ -190,3 +345,28 @@ const MAX_BUFFER: usize = 64 * 1024;
 
 /// In bytes, counted as RFC 9113 section 6.5.2 does.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+
+    /// What an idle connection takes beside hyper's own state and buffers.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_is_small() {
+        async fn app(_: vestibule_core::Request) {}
+        let service = Arc::new(Service::new(app, Limits::default()));
+        let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
+        let end = || vestibule_core::Address::Unix(None);
+        let accepted = Accepted {
+            socket: crate::io::Socket::Unix(socket),
+            peer: Peer::new(end(), end()),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let serving = service.serve(accepted, None, Drain::new().watch());
+        let size = size_of_val(&serving);
+        assert!(size <= 2048, "{size}");
+    }
+}

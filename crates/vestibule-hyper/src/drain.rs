@@ -1,12 +1,16 @@
 //! How a server ends: stop accepting, finish what is in flight, give up on the rest at a deadline.
 
-use std::future::{Future, poll_fn};
+use std::fmt;
+use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
+use vestibule_core::Request;
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +24,66 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Drain {
     phase: watch::Sender<Phase>,
+    shutdown: Shutdown,
 }
 
 /// The end that connections and listeners hold: it hears the phase, and is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     phase: watch::Receiver<Phase>,
+    shutdown: Shutdown,
+}
+
+/// Tells an app that the server is about to end; an extension of requests.
+///
+/// What answers for long (an event stream, a long poll) listens to it and comes to an end, before
+/// the drain's time is up and it is cut. Holding one holds nothing up.
+///
+/// ```
+/// use vestibule_core::{Body, Request};
+/// use vestibule_hyper::Shutdown;
+///
+/// async fn events(request: Request) -> Body {
+///     let shutdown = Shutdown::of(&request).expect("this app runs under this server");
+///     let (mut sender, body) = Body::channel();
+///     tokio::spawn(async move {
+///         shutdown.begun().await; // or the next event, whichever is first
+///         let _ = sender.send("event: bye\n\n").await;
+///         sender.finish();
+///     });
+///     body
+/// }
+/// # assert!(Shutdown::of(&Request::default()).is_none());
+/// ```
+#[derive(Clone)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Shutdown {
+    /// The shutdown of the server that a request came by, when it is this one.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get().cloned()
+    }
+
+    /// Whether the server drains.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when the server begins to drain.
+    pub async fn begun(&self) {
+        // The sender is here, so it cannot be gone.
+        let _ = self.0.subscribe().wait_for(|has_begun| *has_begun).await;
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown")
+            .field("has_begun", &self.has_begun())
+            .finish()
+    }
 }
 
 /// How a server ended.
@@ -40,16 +98,19 @@ impl Drain {
     pub(crate) fn new() -> Self {
         Self {
             phase: watch::Sender::new(Phase::Running),
+            shutdown: Shutdown(Arc::new(watch::Sender::new(false))),
         }
     }
 
     pub(crate) fn watch(&self) -> Watch {
         Watch {
             phase: self.phase.subscribe(),
+            shutdown: self.shutdown.clone(),
         }
     }
 
     pub(crate) fn begin(&self) {
+        self.shutdown.0.send_replace(true);
         self.phase.send_replace(Phase::Draining);
     }
 
@@ -69,6 +130,14 @@ impl Drain {
 }
 
 impl Watch {
+    pub(crate) fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
     /// Resolves when the drain begins.
     pub(crate) async fn draining(&mut self) {
         self.reached(Phase::Draining).await;
@@ -91,16 +160,32 @@ pub(crate) enum First<A, B> {
     Right(B),
 }
 
-/// Runs both until one is ready; the left is asked first.
-pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    poll_fn(|cx| {
-        if let Poll::Ready(a) = a.as_mut().poll(cx) {
+pin_project! {
+    /// See [`race`].
+    pub(crate) struct Race<A, B> {
+        #[pin]
+        a: A,
+        #[pin]
+        b: B,
+    }
+}
+
+/// Runs both until one is ready; the left is asked first. No `async fn`: that would hold each of
+/// the two twice, as an argument and as what it runs, for as long as a connection lasts.
+pub(crate) fn race<A: Future, B: Future>(a: A, b: B) -> Race<A, B> {
+    Race { a, b }
+}
+
+impl<A: Future, B: Future> Future for Race<A, B> {
+    type Output = First<A::Output, B::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(a) = this.a.poll(cx) {
             return Poll::Ready(First::Left(a));
         }
-        b.as_mut().poll(cx).map(First::Right)
-    })
-    .await
+        this.b.poll(cx).map(First::Right)
+    }
 }
 
 /// The signals that ask a process to end: SIGINT and SIGTERM, or Ctrl-C.

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 use vestibule_core::{Body, BoxError};
+
+use crate::server::Limits;
+use crate::vitals::{InFlight, Vitals};
 
 /// Why the body of a request broke off.
 ///
@@ -24,6 +29,10 @@ use vestibule_core::{Body, BoxError};
 pub enum RequestBodyError {
     /// The client closed or reset the connection, or the stream, before the end of the body.
     Disconnected(BoxError),
+    /// The client sent nothing for too long.
+    Stalled,
+    /// The client sent less than the least rate.
+    TooSlow,
     /// The body is not framed as HTTP says: a bad chunk, or more bytes than were announced.
     BadFraming(BoxError),
 }
@@ -32,6 +41,8 @@ impl fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disconnected(_) => "the client went away before the end of the request's body",
+            Self::Stalled => "the client stopped sending in the request's body",
+            Self::TooSlow => "the client sends the request's body too slowly",
             Self::BadFraming(_) => "the request's body is badly framed",
         })
     }
@@ -41,6 +52,7 @@ impl Error for RequestBodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Disconnected(error) | Self::BadFraming(error) => Some(&**error),
+            Self::Stalled | Self::TooSlow => None,
         }
     }
 }
@@ -77,25 +89,30 @@ fn is_bad_framing(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The body as apps get it, and where its rest is found when they are done.
-///
-/// For HTTP/2 there is no rest to look after: a stream ends alone.
-pub(crate) fn receive(body: Incoming, is_http2: bool) -> (Body, Option<Rest>) {
+pub(crate) fn receive(
+    body: Incoming,
+    is_http2: bool,
+    vitals: &Arc<Vitals>,
+    limits: &Limits,
+) -> (Body, Option<Rest>) {
     if body.is_end_stream() {
         return (Body::empty(), None);
-    }
-    if is_http2 {
-        return (
-            Body::new(Unread {
-                body: Some(body),
-                rest: None,
-            }),
-            None,
-        );
     }
     let rest = Rest::default();
     let body = Unread {
         body: Some(body),
-        rest: Some(rest.clone()),
+        rest: rest.clone(),
+        // A stream of HTTP/2 ends alone: there is no rest to look after.
+        leaves_rest: !is_http2,
+        pace: Pace {
+            limit: limits.body_timeout,
+            rate: limits.min_body_rate,
+            bytes: 0,
+            waited: Duration::ZERO,
+        },
+        waiting: None,
+        timer: None,
+        in_flight: Some(InFlight::new(vitals)),
     };
     (Body::new(body), Some(rest))
 }
@@ -110,9 +127,16 @@ struct Left {
     was_read: AtomicBool,
     /// It ended in an error: where the next request begins is anyone's guess.
     broke: AtomicBool,
+    /// That error was that the client took too long.
+    timed_out: AtomicBool,
 }
 
 impl Rest {
+    /// Whether the client took too long to send it.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.0.timed_out.load(Ordering::Relaxed)
+    }
+
     /// Reads and drops what the app left, so that the connection can be used again. False when
     /// there is too much of it, when it does not come, or when the body has broken off; then the
     /// connection has to be closed.
@@ -159,7 +183,67 @@ impl Rest {
 struct Unread {
     /// `None` when it has ended.
     body: Option<Incoming>,
-    rest: Option<Rest>,
+    rest: Rest,
+    leaves_rest: bool,
+    pace: Pace,
+    /// Since when the app waits for the client.
+    waiting: Option<Instant>,
+    /// Made when the app waits for the first time.
+    timer: Option<Pin<Box<Sleep>>>,
+    in_flight: Option<InFlight>,
+}
+
+/// How fast a body comes. Only the time in which the app waits for it counts: an app may take its
+/// own time.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    limit: Duration,
+    /// Bytes a second, or 0.
+    rate: u64,
+    bytes: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    /// How long the app waits for the next bytes at most, and what it is told then.
+    fn patience(&self) -> (Duration, RequestBodyError) {
+        if let Some(time) = self.bytes.saturating_mul(1000).checked_div(self.rate) {
+            let allowed = Duration::from_millis(time).max(GRACE);
+            let left = allowed.saturating_sub(self.waited);
+            if left < self.limit {
+                return (left, RequestBodyError::TooSlow);
+            }
+        }
+        (self.limit, RequestBodyError::Stalled)
+    }
+}
+
+impl Unread {
+    /// Nothing is there yet: the clock runs.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<RequestBodyError> {
+        let (patience, error) = self.pace.patience();
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        // A limit that no clock can hold is none.
+        let Some(at) = since.checked_add(patience) else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).map(|()| error)
+    }
+
+    fn end(&mut self) {
+        self.body = None;
+        self.in_flight = None;
+    }
+
+    fn broke(&self, error: &RequestBodyError) {
+        let is_late = matches!(error, RequestBodyError::Stalled | RequestBodyError::TooSlow);
+        self.rest.0.broke.store(true, Ordering::Relaxed);
+        self.rest.0.timed_out.store(is_late, Ordering::Relaxed);
+    }
 }
 
 impl http_body::Body for Unread {
@@ -170,31 +254,41 @@ impl http_body::Body for Unread {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        if let Some(rest) = &self.rest {
-            rest.0.was_read.store(true, Ordering::Relaxed);
-        }
-        let Some(body) = &mut self.body else {
+        let this = &mut *self;
+        this.rest.0.was_read.store(true, Ordering::Relaxed);
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let polled = ready!(Pin::new(&mut *body).poll_frame(cx));
-        if body.is_end_stream() || matches!(polled, None | Some(Err(_))) {
-            self.body = None;
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let is_last = body.is_end_stream();
+        let polled = match polled {
+            Poll::Ready(polled) => polled.map(|result| result.map_err(RequestBodyError::from)),
+            Poll::Pending => Some(Err(ready!(this.poll_patience(cx)))),
+        };
+        if let Some(since) = this.waiting.take() {
+            this.pace.waited += since.elapsed();
         }
-        Poll::Ready(match polled {
+        match polled {
             Some(Ok(mut frame)) => {
+                this.pace.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if let Some(trailers) = frame.trailers_mut() {
                     clean(trailers);
                 }
-                Some(Ok(frame))
+                if is_last {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                if let Some(rest) = &self.rest {
-                    rest.0.broke.store(true, Ordering::Relaxed);
-                }
-                Some(Err(error.into()))
+                this.broke(&error);
+                this.end();
+                Poll::Ready(Some(Err(error)))
             }
-            None => None,
-        })
+            None => {
+                this.end();
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -211,8 +305,14 @@ impl http_body::Body for Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        if let (Some(body), Some(rest)) = (self.body.take(), &self.rest) {
-            *rest.0.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        if let (Some(body), true) = (self.body.take(), self.leaves_rest) {
+            let mut left = self
+                .rest
+                .0
+                .body
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *left = Some(body);
         }
     }
 }
@@ -224,6 +324,9 @@ fn clean(trailers: &mut HeaderMap) {
         trailers.remove(name);
     }
 }
+
+/// How long an app waits for a body before its rate counts.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How many bytes are read and dropped to keep a connection.
 const MAX_DRAIN: u64 = 64 * 1024;
@@ -256,5 +359,44 @@ mod tests {
         for (kind, is_bad) in cases {
             assert_eq!(is_bad_framing(&io::Error::from(kind)), is_bad, "{kind}");
         }
+    }
+
+    #[test]
+    fn patience_wears_off() {
+        let secs = Duration::from_secs;
+        let pace = |bytes, waited| Pace {
+            limit: secs(30),
+            rate: 500,
+            bytes,
+            waited: secs(waited),
+        };
+        // bytes so far, seconds waited, seconds left, whether that is the stall's limit
+        let cases = [
+            (0, 0, 10, false),
+            (0, 9, 1, false),
+            (0, 10, 0, false),
+            (0, 11, 0, false),
+            (5_000, 9, 1, false),
+            (10_000, 0, 20, false),
+            (10_000, 15, 5, false),
+            (15_000, 0, 30, true),
+            (1_000_000, 100, 30, true),
+            (u64::MAX, 100, 30, true),
+        ];
+        for (bytes, waited, left, is_stall) in cases {
+            let (patience, error) = pace(bytes, waited).patience();
+            assert_eq!(patience, secs(left), "{bytes} bytes in {waited} s");
+            assert_eq!(
+                matches!(error, RequestBodyError::Stalled),
+                is_stall,
+                "{bytes}"
+            );
+        }
+        let (patience, _) = Pace {
+            rate: 0,
+            ..pace(0, 100)
+        }
+        .patience();
+        assert_eq!(patience, secs(30));
     }
 }

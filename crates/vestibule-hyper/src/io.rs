@@ -4,14 +4,16 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Sleep};
+
+use crate::vitals::Vitals;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -19,24 +21,21 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
-/// What the service tells the socket below it.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    /// End the connection with a reset: a plain close would look like the end of a whole body.
-    reset: AtomicBool,
-    /// The connection is another protocol's now, and its close is not ours to stretch.
-    upgraded: AtomicBool,
-}
-
-impl Signals {
-    pub(crate) fn reset(&self) {
-        self.reset.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn upgraded(&self) {
-        self.upgraded.store(true, Ordering::Relaxed);
+impl Socket {
+    /// Makes the close that follows a reset, where there is such a thing.
+    fn reset(&self) {
+        match self {
+            // If it fails the connection is gone already.
+            Self::Tcp(stream) => drop(stream.set_zero_linger()),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.reset(),
+        }
     }
 }
 
@@ -50,9 +49,11 @@ impl Signals {
 pub(crate) struct Io {
     socket: Socket,
     ahead: Ahead,
-    signals: Arc<Signals>,
+    vitals: Arc<Vitals>,
     has_ended: bool,
     lingering: Option<Lingering>,
+    /// The place among the server's connections; an upgraded one keeps it.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The bytes that were read to tell the protocol; hyper reads them first.
@@ -73,7 +74,7 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(socket: Socket, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
         Self {
             socket,
             ahead: Ahead {
@@ -81,10 +82,16 @@ impl Io {
                 start: 0,
                 end: 0,
             },
-            signals,
+            vitals,
             has_ended: false,
             lingering: None,
+            place: None,
         }
+    }
+
+    /// Keeps a place among the server's connections until the socket is closed.
+    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
     }
 
     /// What has been read ahead so far.
@@ -127,13 +134,16 @@ impl AsyncRead for Io {
         let polled = Pin::new(&mut this.socket).poll_read(cx, buffer);
         let has_some = buffer.filled().len() > before;
         match polled {
-            Poll::Ready(Ok(())) => {
-                this.has_ended |= !has_some;
+            Poll::Ready(Ok(())) if !has_some => {
+                this.has_ended = true;
                 Poll::Ready(Ok(()))
             }
+            other if !has_some => other,
             // An error comes again at the next read; what is there goes first.
-            _ if has_some => Poll::Ready(Ok(())),
-            other => other,
+            _ => {
+                this.vitals.read();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -144,7 +154,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, data)
+        let polled = Pin::new(&mut self.socket).poll_write(cx, data);
+        self.vitals.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -152,7 +164,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.vitals.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -167,7 +181,7 @@ impl AsyncWrite for Io {
         let this = &mut *self;
         if this.lingering.is_none() {
             let closed = ready!(Pin::new(&mut this.socket).poll_shutdown(cx));
-            let is_ours = !this.signals.upgraded.load(Ordering::Relaxed);
+            let is_ours = !this.vitals.has_tunnel();
             if closed.is_err() || this.has_ended || !is_ours {
                 return Poll::Ready(closed);
             }
@@ -197,11 +211,8 @@ impl AsyncWrite for Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        if self.signals.reset.load(Ordering::Relaxed) {
-            if let Socket::Tcp(stream) = &self.socket {
-                // If it fails the connection is gone already.
-                let _ = stream.set_zero_linger();
-            }
+        if self.vitals.resets() {
+            self.socket.reset();
         }
     }
 }
@@ -212,6 +223,8 @@ macro_rules! either {
             Socket::Tcp($socket) => $do,
             #[cfg(unix)]
             Socket::Unix($socket) => $do,
+            #[cfg(feature = "tls")]
+            Socket::Tls($socket) => $do,
         }
     };
 }
@@ -222,7 +235,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_read(cx, buffer))
+        either!(self, socket => Pin::new(&mut *socket).poll_read(cx, buffer))
     }
 }
 
@@ -232,7 +245,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, socket => Pin::new(socket).poll_write(cx, data))
+        either!(self, socket => Pin::new(&mut *socket).poll_write(cx, data))
     }
 
     fn poll_write_vectored(
@@ -240,7 +253,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, socket => Pin::new(socket).poll_write_vectored(cx, pieces))
+        either!(self, socket => Pin::new(&mut *socket).poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -248,11 +261,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_flush(cx))
+        either!(self, socket => Pin::new(&mut *socket).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => Pin::new(socket).poll_shutdown(cx))
+        either!(self, socket => Pin::new(&mut *socket).poll_shutdown(cx))
     }
 }
 

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod accept;
+#[cfg(feature = "socket-activation")]
+mod activation;
 mod connection;
 mod detect;
 mod drain;
@@ -7,11 +10,19 @@ mod guard;
 mod incoming;
 mod io;
 mod listen;
+#[cfg(unix)]
+mod notify;
 mod outgoing;
+mod proxy;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
+mod vitals;
 
-pub use drain::Drained;
+pub use drain::{Drained, Shutdown};
 pub use guard::Refused;
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};
 pub use server::{Bound, Server, serve};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError, TlsInfo};

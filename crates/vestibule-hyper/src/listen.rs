@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::Instant;
 use vestibule_core::{Address, Peer};
 
@@ -24,10 +24,62 @@ use crate::io::Socket;
 ///
 /// let _ = Bind::from("127.0.0.1:8080"); // port 0 takes any free port
 /// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
-/// let _ = Bind::from("unix:/run/app.sock");
+/// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
 /// ```
 #[derive(Debug)]
-pub struct Bind(Source);
+pub struct Bind {
+    source: Source,
+    options: Options,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
+/// How a socket is made; for one that is made already they come too late.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    backlog: u32,
+    reuse_port: bool,
+    mode: Option<u32>,
+}
+
+impl Bind {
+    const fn new(source: Source) -> Self {
+        Self {
+            source,
+            options: Options {
+                backlog: 1024,
+                reuse_port: false,
+                mode: None,
+            },
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// How many connections wait in the kernel's queue: 1024. The kernel may have a lower limit of
+    /// its own (`net.core.somaxconn`).
+    #[must_use]
+    pub const fn backlog(mut self, connections: u32) -> Self {
+        self.options.backlog = connections;
+        self
+    }
+
+    /// Lets several sockets listen on the same TCP address, where the kernel shares connections
+    /// out between them (`SO_REUSEPORT`): for workers, and for a restart without a gap.
+    #[must_use]
+    pub const fn reuse_port(mut self) -> Self {
+        self.options.reuse_port = true;
+        self
+    }
+
+    /// Who may connect to a unix socket, as in `chmod`: `0o660` for owner and group. It is set
+    /// before the first connection can be made. Without it the process's umask decides.
+    #[must_use]
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.options.mode = Some(mode);
+        self
+    }
+}
 
 #[derive(Debug)]
 enum Source {
@@ -45,7 +97,7 @@ macro_rules! bind_from {
         $(#[$attribute])*
         impl From<$from> for Bind {
             fn from(value: $from) -> Self {
-                Self($source(value))
+                Self::new($source(value))
             }
         }
     )+};
@@ -128,11 +180,21 @@ impl From<BindError> for io::Error {
     }
 }
 
+/// A connection that was taken, and what its listener wants of it.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
     /// The file of a unix socket that we made: it goes when we do.
     #[cfg(unix)]
     _file: Option<SocketFile>,
@@ -145,11 +207,71 @@ enum Listening {
     Unix(UnixListener),
 }
 
+/// A copy of a socket that listens, for another runtime.
+pub(crate) struct Detached {
+    socket: StdListening,
+    address: Address,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::Tls>,
+}
+
+enum StdListening {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Detached {
+    /// Has to be called in the runtime that it is for.
+    pub(crate) fn attach(self) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: match self.socket {
+                StdListening::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+                #[cfg(unix)]
+                StdListening::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
+            },
+            address: self.address,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+            #[cfg(unix)]
+            _file: None,
+        })
+    }
+}
+
 impl Listener {
+    /// A copy that shares the queue of connections.
+    #[cfg(unix)]
+    pub(crate) fn detach(&self) -> io::Result<Detached> {
+        use std::os::fd::AsFd;
+        Ok(Detached {
+            socket: match &self.socket {
+                Listening::Tcp(it) => StdListening::Tcp(it.as_fd().try_clone_to_owned()?.into()),
+                Listening::Unix(it) => StdListening::Unix(it.as_fd().try_clone_to_owned()?.into()),
+            },
+            address: self.address.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    /// A copy that shares the queue of connections.
+    #[cfg(windows)]
+    pub(crate) fn detach(&self) -> io::Result<Detached> {
+        use std::os::windows::io::AsSocket;
+        let Listening::Tcp(socket) = &self.socket;
+        Ok(Detached {
+            socket: StdListening::Tcp(socket.as_socket().try_clone_to_owned()?.into()),
+            address: self.address.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
     pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
-        let (address, opened) = match bind.0 {
+        let (address, opened) = match bind.source {
             Source::Text(text) => {
-                let opened = Self::open(&text).await;
+                let opened = Self::open(&text, bind.options).await;
                 (text, opened)
             }
             Source::Tcp(listener) => ("a listener".to_owned(), Self::tcp(listener)),
@@ -159,7 +281,16 @@ impl Listener {
             #[cfg(unix)]
             Source::StdUnix(listener) => ("a listener".to_owned(), Self::std_unix(listener)),
         };
-        opened.map_err(|error| BindError { address, error })
+        match opened {
+            #[cfg(feature = "tls")]
+            Ok(listener) => Ok(Self {
+                tls: bind.tls,
+                ..listener
+            }),
+            #[cfg(not(feature = "tls"))]
+            Ok(listener) => Ok(listener),
+            Err(error) => Err(BindError { address, error }),
+        }
     }
 
     /// Where it listens; the port is the real one.
@@ -167,10 +298,10 @@ impl Listener {
         &self.address
     }
 
-    async fn open(text: &str) -> io::Result<Self> {
+    async fn open(text: &str, options: Options) -> io::Result<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
             #[cfg(unix)]
-            return Self::open_unix(Path::new(path)).await;
+            return Self::open_unix(Path::new(path), options).await;
             #[cfg(not(unix))]
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -183,13 +314,23 @@ impl Listener {
                 "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
             ));
         }
-        Self::tcp(TcpListener::bind(text).await?)
+        let mut refused = None;
+        for address in tokio::net::lookup_host(text).await? {
+            match open_tcp(address, options) {
+                Ok(listener) => return Self::tcp(listener),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused
+            .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
     }
 
     fn tcp(listener: TcpListener) -> io::Result<Self> {
         Ok(Self {
             address: Address::Tcp(listener.local_addr()?),
             socket: Listening::Tcp(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
             #[cfg(unix)]
             _file: None,
         })
@@ -201,7 +342,16 @@ impl Listener {
     }
 
     /// Waits for the next connection.
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        self.poll_socket(cx).map_ok(|(socket, peer)| Accepted {
+            socket,
+            peer,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         match &self.socket {
             Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
                 // Small writes go out at once; a connection that is gone already says so later.
@@ -222,15 +372,23 @@ impl Listener {
 
 #[cfg(unix)]
 impl Listener {
-    async fn open_unix(path: &Path) -> io::Result<Self> {
-        let listener = match UnixListener::bind(path) {
+    async fn open_unix(path: &Path, options: Options) -> io::Result<Self> {
+        let socket = UnixSocket::new_stream()?;
+        match socket.bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_stale(path).await?;
-                UnixListener::bind(path)?
+                socket.bind(path)?;
             }
             other => other?,
-        };
-        Self::unix(listener, Some(SocketFile::new(path)?))
+        }
+        // From here on the file is ours, and goes if the rest fails.
+        let file = SocketFile::new(path)?;
+        if let Some(mode) = options.mode {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        // Nobody can connect before this.
+        Self::unix(socket.listen(options.backlog)?, Some(file))
     }
 
     fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
@@ -238,6 +396,8 @@ impl Listener {
         Ok(Self {
             address: Address::Unix(path),
             socket: Listening::Unix(listener),
+            #[cfg(feature = "tls")]
+            tls: None,
             _file: file,
         })
     }
@@ -246,6 +406,28 @@ impl Listener {
         listener.set_nonblocking(true)?;
         Self::unix(UnixListener::from_std(listener)?, None)
     }
+}
+
+fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for the connections of the last run to be forgotten. On Windows the
+    // option means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    if options.reuse_port {
+        #[cfg(unix)]
+        socket.set_reuseport(true)?;
+        #[cfg(not(unix))]
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "SO_REUSEPORT is for unix",
+        ));
+    }
+    socket.bind(address)?;
+    socket.listen(options.backlog)
 }
 
 /// Removes the socket that a process left when it was killed: one on which nobody listens.
@@ -299,6 +481,21 @@ impl Drop for SocketFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// How many connections the process has descriptors for; `None` when that is not known.
+pub(crate) fn max_connections() -> Option<usize> {
+    connections_within(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+/// Four fifths of the soft limit on open files, less what the app itself may need: from the text
+/// of Linux's `/proc/self/limits`, `Max open files  1024  4096  files`.
+fn connections_within(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let files: usize = line.split_whitespace().next()?.parse().ok()?;
+    Some((files.saturating_sub(100) / 5 * 4).max(files / 4).max(1))
 }
 
 /// What an accept loop does about an error.
@@ -363,6 +560,26 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_bound_connections() {
+        let line = |soft: &str| {
+            format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax open files            {soft}                 1048576              files     \nMax locked memory 1 2 bytes\n"
+            )
+        };
+        let cases = [
+            ("1024", Some(736)),
+            ("1048576", Some(838_780)),
+            ("64", Some(16)),
+            ("0", Some(1)),
+            ("unlimited", None),
+        ];
+        for (soft, most) in cases {
+            assert_eq!(connections_within(&line(soft)), most, "{soft}");
+        }
+        assert_eq!(connections_within(""), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn waits_double_up_to_a_quarter_second() {

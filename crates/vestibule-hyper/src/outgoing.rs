@@ -15,7 +15,7 @@ use vestibule_core::{
     Abort, Body, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
 };
 
-use crate::io::Signals;
+use crate::vitals::{InFlight, Sending, Vitals};
 
 /// What has to be known of a request to answer it.
 #[derive(Debug)]
@@ -33,8 +33,9 @@ pub(crate) fn prepare(
     mut response: Response,
     asked: Asked,
     closes: bool,
-    signals: &Arc<Signals>,
+    in_flight: InFlight,
 ) -> http::Response<Outgoing> {
+    let vitals = in_flight.vitals();
     let is_http2 = asked.version == Version::HTTP_2;
     let shape = match shape(&asked, response.status(), response.headers()) {
         Ok(shape) => shape,
@@ -62,9 +63,7 @@ pub(crate) fn prepare(
             if head.status != StatusCode::SWITCHING_PROTOCOLS {
                 headers.remove(CONTENT_LENGTH);
             }
-            if !is_http2 {
-                signals.upgraded();
-            }
+            vitals.tunnel();
         }
         Shape::NoBytes { keeps_length } => {
             let length = match content_length(headers) {
@@ -88,12 +87,18 @@ pub(crate) fn prepare(
         }
         Shape::Any => {}
     }
-    if closes && !is_http2 {
+    if (closes || vitals.is_last()) && !is_http2 && shape != Shape::Handover {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
-    let watched = can_break.then(|| Box::new(Watched::new(asked, signals)));
-    let body = Outgoing { body, watched };
+    let watched = can_break.then(|| Box::new(Watched::new(asked, vitals)));
+    let sending = (is_http2 && !body.is_end_stream()).then(|| Sending::new(vitals));
+    let body = Outgoing {
+        body,
+        watched,
+        sending,
+        _in_flight: in_flight,
+    };
     http::Response::from_parts(head, body)
 }
 
@@ -190,11 +195,13 @@ pub(crate) struct Outgoing {
     body: Body,
     /// `None` for a body that cannot break.
     watched: Option<Box<Watched>>,
+    sending: Option<Sending>,
+    _in_flight: InFlight,
 }
 
 struct Watched {
     asked: Asked,
-    signals: Arc<Signals>,
+    vitals: Arc<Vitals>,
     /// What comes next, and was asked for already.
     next: Option<Result<Frame<Bytes>, BoxError>>,
     /// How many frames in a row had no bytes.
@@ -202,10 +209,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(asked: Asked, signals: &Arc<Signals>) -> Self {
+    fn new(asked: Asked, vitals: &Arc<Vitals>) -> Self {
         Self {
             asked,
-            signals: signals.clone(),
+            vitals: vitals.clone(),
             next: None,
             empty: 0,
         }
@@ -232,7 +239,7 @@ impl Watched {
         self.log(&error);
         // To an HTTP/1.0 client the end of the connection is the end of the body.
         if self.asked.version < Version::HTTP_11 {
-            self.signals.reset();
+            self.vitals.reset();
         }
         self.next = Some(Err(error));
         cx.waker().wake_by_ref();
@@ -248,7 +255,30 @@ impl http_body::Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
+        let polled = self.poll(cx);
+        if let Some(sending) = &mut self.sending {
+            sending.asked(polled.is_pending());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let has_next = self
+            .watched
+            .as_ref()
+            .is_some_and(|watched| watched.next.is_some());
+        // A body that owes bytes is asked for them, and so found short.
+        !has_next && self.body.is_end_stream() && self.body.size_hint().exact() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Outgoing {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self;
         let Some(watched) = &mut this.watched else {
             return Pin::new(&mut this.body).poll_frame(cx);
         };
@@ -280,19 +310,6 @@ impl http_body::Body for Outgoing {
             }
         }
         Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let has_next = self
-            .watched
-            .as_ref()
-            .is_some_and(|watched| watched.next.is_some());
-        // A body that owes bytes is asked for them, and so found short.
-        !has_next && self.body.is_end_stream() && self.body.size_hint().exact() == Some(0)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -1,20 +1,21 @@
 //! The server: an app, its limits, the places where it listens, and its end.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
-use vestibule_core::{Address, App, Peer};
+use tokio::sync::Semaphore;
+use vestibule_core::{Address, App};
 
+use crate::accept::{Accept, Workers};
 use crate::connection::Service;
-use crate::drain::{Drain, Drained, First, StopSignals, Watch, race};
-use crate::io::Socket;
-use crate::listen::{Backoff, Bind, BindError, Listener};
+use crate::drain::{Drain, Drained, First, StopSignals, race};
+use crate::listen::{Bind, BindError, Listener, max_connections};
+#[cfg(unix)]
+use crate::notify::{READY, STOPPING, notify};
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -65,7 +66,7 @@ pub struct Server<A> {
 }
 
 /// What a connection may take; the defaults trip no honest client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
@@ -75,10 +76,29 @@ pub(crate) struct Limits {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    /// Bytes a second; 0 is no least rate.
+    pub(crate) min_body_rate: u64,
+    pub(crate) write_timeout: Duration,
+    pub(crate) max_requests: Option<usize>,
+    pub(crate) lame_duck: Duration,
+    pub(crate) max_connections: Option<usize>,
+    /// How many threads with runtimes of their own, or 0.
+    pub(crate) workers: usize,
+    /// Which peers speak for others.
+    proxies: Option<Arc<Trust>>,
 }
+
+type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// Whether a peer has to say for whom it speaks.
+    pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
+        self.proxies.as_ref().is_some_and(|trust| trust(peer))
+    }
 }
 
 impl Default for Limits {
@@ -92,6 +112,15 @@ impl Default for Limits {
             ping_interval: Some(Duration::from_secs(60)),
             ping_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 500,
+            write_timeout: Duration::from_secs(30),
+            max_requests: None,
+            lame_duck: Duration::from_secs(1),
+            max_connections: max_connections(),
+            workers: 0,
+            proxies: None,
         }
     }
 }
@@ -113,10 +142,50 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long the head of an HTTP/1 request may take from its first byte to its last, and how
-    /// long a kept connection may wait for the next one: 10 s.
+    /// How long the head of an HTTP/1 request may take from its first byte to its last: 10 s.
+    ///
+    /// The connection is closed then, without an answer.
     pub const fn header_timeout(mut self, limit: Duration) -> Self {
         self.limits.header_timeout = limit;
+        self
+    }
+
+    /// How long a connection may wait between requests: 60 s.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle_timeout = limit;
+        self
+    }
+
+    /// How long an app that reads a request's body waits for its next bytes: 30 s.
+    ///
+    /// The body ends in [`RequestBodyError::Stalled`](crate::RequestBodyError::Stalled) then. An
+    /// app that answers with that error answers 408, and the connection is closed.
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How fast a request's body has to come when an app waits for it: 500 bytes a second, after
+    /// 10 s of waiting in all. 0 turns it off.
+    ///
+    /// The body ends in [`RequestBodyError::TooSlow`](crate::RequestBodyError::TooSlow) otherwise.
+    pub const fn min_body_rate(mut self, bytes_per_second: u64) -> Self {
+        self.limits.min_body_rate = bytes_per_second;
+        self
+    }
+
+    /// How long a client may read nothing of a response that is there for it: 30 s. The connection
+    /// is reset then.
+    ///
+    /// On HTTP/2 that is also a client that opens no window for any of its streams.
+    pub const fn write_timeout(mut self, limit: Duration) -> Self {
+        self.limits.write_timeout = limit;
+        self
+    }
+
+    /// How many requests a connection may carry before it is closed after an answer: no limit.
+    pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_requests = count.into();
         self
     }
 
@@ -160,6 +229,82 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// How many connections there may be at a time, on all listeners together: four fifths of what
+    /// the process may open, less 100 (on Linux; no limit elsewhere).
+    ///
+    /// More than that wait in the kernel's queue until a place is free; none is turned away.
+    pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_connections = count.into();
+        self
+    }
+
+    /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
+    /// balancers that pass connections on. Requests have the client's addresses in their
+    /// [`Peer`](vestibule_core::Peer) then.
+    ///
+    /// From a trusted peer the header has to come, or the connection is closed. From all others it
+    /// is not read, and a client that sends one gets a 400.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Request};
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    /// # drop(server);
+    /// ```
+    pub fn proxy_protocol(
+        mut self,
+        trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.proxies = Some(Arc::new(trust));
+        self
+    }
+
+    /// How long, at the end, a kept HTTP/1 connection is still read: 1 s.
+    ///
+    /// A request that was on its way when the drain began is answered, with `Connection: close`;
+    /// without this it would be lost, since clients send on a kept connection before they know
+    /// that it is closed.
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.limits.lame_duck = time;
+        self
+    }
+
+    /// Serves on so many threads, each with a runtime of its own, instead of the runtime that the
+    /// server runs in: 0.
+    ///
+    /// A connection stays on the thread that took it, so nothing moves between cores; but nothing
+    /// helps a thread that is busy. Take it for many quick requests, with as many threads as cores;
+    /// leave it where requests differ much in what they cost. In such an app `tokio::spawn` stays
+    /// on the same thread, and `block_in_place` panics.
+    pub const fn workers(mut self, threads: usize) -> Self {
+        self.limits.workers = threads;
+        self
+    }
+
+    /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
+    /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
+    /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
+    ///
+    /// Options after it change single limits.
+    pub fn strict(mut self) -> Self {
+        self.limits = Limits {
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            max_header_bytes: 16 * 1024,
+            max_headers: 64,
+            max_streams: 32,
+            idle_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: 1024,
+            write_timeout: Duration::from_secs(10),
+            max_requests: Some(1000),
+            ..self.limits
+        };
+        self
+    }
+
     /// Listens at `bind`: `"127.0.0.1:8080"`, `"unix:/run/app.sock"`, or a listener.
     ///
     /// A stale unix socket, on which nobody listens, is replaced; the socket's file is removed when
@@ -179,9 +324,7 @@ impl<A: App> Server<A> {
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").finish_non_exhaustive()
     }
 }
 
@@ -218,20 +361,30 @@ impl<A: App> Bound<A> {
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up. A second signal ends it at once.
     ///
+    /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
+    /// connections are accepted, and `STOPPING=1` when the drain begins.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
     pub async fn run(self) -> io::Result<Drained> {
         let mut signals = StopSignals::listen()?;
         let mut more = StopSignals::listen()?;
+        // The sockets listen already: what connects from now on is served.
+        #[cfg(unix)]
+        notify(READY);
         let first = async move {
             signals.next().await;
+            #[cfg(unix)]
+            notify(STOPPING);
             tracing::info!(target: "vestibule", "draining; a second signal ends at once");
         };
         let second = async move {
             more.next().await;
             more.next().await;
         };
+        #[cfg(all(feature = "tls", unix))]
+        let _reloads = reload_at_hangup(&self.listeners)?;
         Ok(self.run_with(first, second).await)
     }
 
@@ -250,21 +403,32 @@ impl<A: App> Bound<A> {
     ) -> Drained {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
+        let workers = self.service.limits().workers;
         let mut now = pin!(now);
-        let mut accepting = Vec::new();
-        for listener in self.listeners {
+        // A listener that waits for a connection holds a place for it: all but one get an extra.
+        let extra = (self.listeners.len() * workers.max(1)).saturating_sub(1);
+        let places = self.service.limits().max_connections.map(|most| {
+            let most = most.max(1).saturating_add(extra);
+            Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+        });
+        for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
-            let accept = accept_all(listener, self.service.clone(), drain.watch());
-            accepting.push(tokio::spawn(accept));
         }
+        let accept = Accept {
+            service: self.service,
+            places,
+            watch: drain.watch(),
+        };
+        let workers = match workers {
+            0 => Workers::here(self.listeners, accept),
+            count => Workers::start(count, self.listeners, accept),
+        };
         if let First::Right(()) = race(stop, now.as_mut()).await {
             return Drained::default();
         }
         drain.begin();
-        for task in accepting {
-            // It does nothing that can panic; if it did, there is nothing to wait for.
-            let _ = task.await;
-        }
+        // What it holds keeps their runtimes until the last connection has ended.
+        let _workers = workers.accepted().await;
         let drained = drain.finish(limit, now).await;
         if drained.aborted > 0 {
             tracing::warn!(
@@ -284,33 +448,44 @@ impl<A> fmt::Debug for Bound<A> {
     }
 }
 
-/// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(listener: Listener, service: Arc<Service<A>>, mut watch: Watch) {
-    let mut backoff = Backoff::default();
-    let connections = watch.clone();
-    let start = |(socket, peer): (Socket, Peer)| {
-        tokio::spawn(service.clone().serve(socket, peer, connections.clone()));
-    };
-    loop {
-        let accepted = poll_fn(|cx| listener.poll_accept(cx));
-        let wait = match race(accepted, watch.draining()).await {
-            First::Left(Ok(accepted)) => {
-                backoff.reset();
-                start(accepted);
-                continue;
+/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
+#[cfg(all(feature = "tls", unix))]
+fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let mut hangups = signal(SignalKind::hangup())?;
+    let task = tokio::spawn(async move {
+        while !all.is_empty() {
+            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            for tls in &all {
+                let reloaded = match told {
+                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Right(()) => tls.reload_if_changed(),
+                };
+                match reloaded {
+                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(
+                        target: "vestibule", "certificates stay as they were: {error}"
+                    ),
+                }
             }
-            First::Left(Err(error)) => backoff.after(&error, Instant::now()),
-            First::Right(()) => break,
-        };
-        if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
-            break;
         }
-    }
-    poll_fn(|cx| {
-        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted);
-        }
-        Poll::Ready(())
-    })
-    .await;
+    });
+    Ok(AbortOnDrop(task))
 }
+
+/// A task that ends with whoever started it.
+#[cfg(all(feature = "tls", unix))]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+#[cfg(all(feature = "tls", unix))]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How often the files of certificates are looked at.
+#[cfg(all(feature = "tls", unix))]
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use vestibule_core::{Peer, Request};
-use vestibule_hyper::Server;
+use vestibule_hyper::{Bind, Server};
 
 use crate::support::{answers, soon};
 
@@ -166,4 +166,106 @@ async fn several_listeners_and_ready_ones() {
     drop(bound);
     // A socket that was given to us is not ours to remove.
     assert!(scratch.socket().exists());
+}
+
+#[tokio::test]
+async fn a_unix_socket_has_the_mode_it_is_given() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new("mode");
+    for mode in [0o600, 0o660, 0o666] {
+        let bind = Bind::from(scratch.address()).mode(mode);
+        let _bound = Server::new(hello).bind(bind).await.unwrap();
+        let is = scratch.socket().metadata().unwrap().permissions().mode();
+        assert_eq!(is & 0o777, mode);
+    }
+}
+
+#[tokio::test]
+async fn a_port_is_shared_when_all_agree() {
+    let shared = |address: &str| Bind::from(address).reuse_port().backlog(16);
+    let first = Server::new(hello)
+        .bind(shared("127.0.0.1:0"))
+        .await
+        .unwrap();
+    let address = first.address().to_string();
+    let second = Server::new(hello).bind(shared(&address)).await.unwrap();
+    assert_eq!(second.address().to_string(), address);
+    let error = Server::new(hello).bind(&*address).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+}
+
+/// The process that the test below starts: it serves what it inherits.
+#[cfg(feature = "socket-activation")]
+#[tokio::test]
+#[ignore = "runs inside of the test below"]
+async fn inheritor() {
+    let mut inherited = Bind::inherited().unwrap();
+    assert_eq!(inherited.len(), 1);
+    let (name, socket) = inherited.remove(0);
+    let app = move |_: Request| std::future::ready(name.clone());
+    Server::new(app)
+        .bind(socket)
+        .await
+        .unwrap()
+        .run()
+        .await
+        .unwrap();
+}
+
+#[cfg(feature = "socket-activation")]
+#[tokio::test]
+async fn faults_146_an_inherited_socket_refuses_nobody() {
+    use std::process::{Command, Stdio};
+    let scratch = Scratch::new("inherited");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let notices = std::os::unix::net::UnixDatagram::bind(scratch.socket()).unwrap();
+    notices
+        .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+        .unwrap();
+    let notice = || {
+        let mut heard = [0; 32];
+        let count = notices.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    // It connects before any server runs, and is answered by the first.
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut early = tokio::net::TcpStream::connect(address).await.unwrap();
+    early.write_all(get).await.unwrap();
+    let mut waiting = vec![early];
+    for _ in 0..2 {
+        let descriptor = std::os::fd::OwnedFd::from(listener.try_clone().unwrap());
+        let script =
+            "LISTEN_PID=$$ exec \"$0\" binding::inheritor --exact --ignored 3<&0 0</dev/null";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .arg(std::env::current_exe().unwrap())
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_FDNAMES", "web")
+            .env("NOTIFY_SOCKET", scratch.socket())
+            .stdin(Stdio::from(descriptor))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(notice(), "READY=1");
+        let mut text = String::new();
+        soon(waiting.remove(0).read_to_string(&mut text))
+            .await
+            .unwrap();
+        assert_eq!(answers(&text).0, ["200 web"]);
+        let kill = format!("kill -TERM {}", child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(notice(), "STOPPING=1");
+        assert!(child.wait().unwrap().success());
+        // Between the two servers nobody accepts, and nobody is refused.
+        let mut between = tokio::net::TcpStream::connect(address).await.unwrap();
+        between.write_all(get).await.unwrap();
+        waiting.push(between);
+    }
 }

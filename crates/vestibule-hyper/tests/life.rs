@@ -121,7 +121,7 @@ async fn faults_57_and_59_silence_is_closed() {
     let server = Server::new(echo)
         .first_byte_timeout(brief)
         .header_timeout(brief);
-    let server = Running::with(server).await;
+    let server = Running::with(server.idle_timeout(brief)).await;
     let silent = [
         "",
         "P",
@@ -157,6 +157,33 @@ async fn the_app_sees_both_ends() {
     client.write(GET).await;
     let (got, _) = answers(&client.rest().await);
     assert_eq!(got, [format!("200 {own} to {}", server.address)]);
+}
+
+#[tokio::test]
+async fn faults_39_the_proxy_protocol_from_those_that_are_trusted() {
+    let app = |request: Request| async move { Peer::of(&request).unwrap().address().to_string() };
+    let brief = Duration::from_millis(200);
+    let server = Server::new(app)
+        .first_byte_timeout(brief)
+        .idle_timeout(brief);
+    let server = server.proxy_protocol(|peer| peer.ip().is_some_and(|ip| ip.is_loopback()));
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let line = "PROXY TCP4 192.0.2.1 192.0.2.9 4711 80\r\n";
+    let cases = [
+        (format!("{line}{GET}{GET}"), vec!["200 192.0.2.1:4711"; 2]),
+        // One for each connection, and no more.
+        (
+            format!("{line}{GET}{line}{GET}"),
+            vec!["200 192.0.2.1:4711", "400"],
+        ),
+        // Without one, with half of one, or with a bad one there is no answer.
+        (GET.to_owned(), vec![]),
+        ("PROXY TCP4 192.0.2.1 ".to_owned(), vec![]),
+        ("PROXY TCP4 ".repeat(100), vec![]),
+    ];
+    for (request, want) in cases {
+        assert_eq!(answers(&server.send(&request).await).0, want, "{request:?}");
+    }
 }
 
 #[tokio::test]
@@ -305,6 +332,49 @@ async fn a_server_that_is_dropped_ends_everything() {
         std::net::TcpStream::connect(address).is_err()
     })
     .await;
+}
+
+#[tokio::test]
+async fn workers_have_threads_of_their_own() {
+    let (guards, go) = (Guards::default(), Arc::new(Notify::new()));
+    let (held, wait) = (guards.clone(), go.clone());
+    let app = move |request: Request| {
+        let (held, wait) = (held.clone(), wait.clone());
+        async move {
+            if request.uri().path() == "/wait" {
+                let _guard = held.guard();
+                wait.notified().await;
+            }
+            let thread = std::thread::current();
+            tokio::spawn(async move { thread.name().unwrap_or("-").to_owned() })
+                .await
+                .unwrap()
+        }
+    };
+    let server = Server::new(app)
+        .workers(2)
+        .idle_timeout(Duration::from_millis(300));
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let asked: Vec<_> = (0..40).map(|_| tokio::spawn(server.send(GET))).collect();
+    for answer in asked {
+        let (got, _) = answers(&answer.await.unwrap());
+        assert!(got[0].starts_with("200 vestibule-"), "{got:?}");
+    }
+    // The drain waits for what is in flight there, too.
+    let mut client = server.connect().await;
+    client.write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    guards.made(1).await;
+    let address = server.address;
+    let ended = server.begin_stop();
+    eventually("the port is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+    assert!(!ended.is_finished());
+    go.notify_one();
+    let (got, closes) = answers(&client.rest().await);
+    assert!(got[0].starts_with("200 vestibule-") && closes, "{got:?}");
+    assert_eq!(soon(ended).await.unwrap().aborted, 0);
 }
 
 /// Signals are for the whole process, so there is one test of them.

@@ -7,5 +7,8 @@ mod binding;
 mod framing;
 mod http2;
 mod life;
+mod limits;
 mod responses;
 mod support;
+#[cfg(feature = "tls-self-signed")]
+mod tls;

@@ -228,7 +228,8 @@ async fn faults_40_to_42_framing() {
             "GET",
             "/long-stream",
             "HTTP/1.1 200 OK\ncontent-length: 3",
-            "",
+            // Whether the first piece has left when the second breaks the length is a matter of time.
+            "hel?",
             "failed 5",
         ),
         (
@@ -286,7 +287,12 @@ async fn faults_40_to_42_framing() {
             let (server, heard) = start().await;
             let text = server.send(get(method, path)).await;
             let name = format!("{method} {path}");
-            assert_eq!(parts(&text), (head.to_owned(), rest), "{name}");
+            let (got_head, got) = parts(&text);
+            assert_eq!(got_head, head, "{name}");
+            match rest.strip_suffix('?') {
+                Some(perhaps) => assert!(got.is_empty() || got == perhaps, "{name}: {got:?}"),
+                None => assert_eq!(got, rest, "{name}"),
+            }
             assert_eq!(*heard.lock().unwrap(), [end], "{name}");
         })
     });

@@ -20,12 +20,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(app: impl App) -> Self {
-        Self::with(Server::new(app)).await
+        Self::with(Server::new(app).lame_duck(Duration::ZERO)).await
     }
 
-    /// With a header timeout so short that a kept connection ends soon: tests read to its end.
+    /// With limits so short that a kept connection ends soon: tests read to its end.
     pub(crate) async fn brief(app: impl App) -> Self {
-        Self::with(Server::new(app).header_timeout(Duration::from_millis(500))).await
+        let brief = Duration::from_millis(500);
+        let server = Server::new(app).header_timeout(brief).idle_timeout(brief);
+        Self::with(server.lame_duck(Duration::ZERO)).await
     }
 
     pub(crate) async fn with(server: Server<impl App>) -> Self {

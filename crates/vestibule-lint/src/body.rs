@@ -13,10 +13,12 @@ use vestibule_core::{Body, BoxError, Panicked, Request, Response};
 use crate::exchange::Exchange;
 use crate::flow::{Direction, Last, Port};
 use crate::grammar;
+use crate::lint::WILL_BE_WOKEN;
 use crate::request::Asked;
 use crate::response::has_no_body;
 use crate::rule::{Rule, named_rules};
 use crate::violation::Side;
+use crate::waker::WakeCheck;
 
 named_rules! { BODY_RULES = [
     LENGTH_IS_TRUE = "content-length-is-true", "RFC 9110, section 8.6",
@@ -120,7 +122,11 @@ pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
     }
     let file = body.as_file().cloned();
     probe.place.started();
-    let watched = Body::new(Watched { body, probe });
+    let watched = Body::new(Watched {
+        body,
+        probe,
+        wakes: WakeCheck::new(),
+    });
     match file {
         Some(part) => watched.with_file(part),
         None => watched,
@@ -147,6 +153,7 @@ impl Watch {
 struct Watched {
     body: Body,
     probe: Probe,
+    wakes: WakeCheck,
 }
 
 impl http_body::Body for Watched {
@@ -159,7 +166,12 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         this.probe.will_poll(this.body.size_hint());
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let body = Pin::new(&mut this.body);
+        let (polled, is_lost) = this.wakes.poll(cx, |cx| body.poll_frame(cx));
+        if is_lost {
+            let detail = "the body waits for nothing".to_owned();
+            this.probe.report(&WILL_BE_WOKEN, detail);
+        }
         this.probe.polled(&polled, this.body.is_end_stream());
         polled
     }

@@ -1,7 +1,7 @@
 //! One request and its answer: what is known of them, and where violations go.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -82,14 +82,19 @@ impl Exchange {
         Arc::ptr_eq(&self.options, options)
     }
 
-    pub(crate) fn options(&self) -> Options {
-        read(&self.options)
+    pub(crate) fn has_header(&self) -> bool {
+        read(&self.options).header
+    }
+
+    fn buffers(&self) -> bool {
+        read(&self.options).buffers
     }
 
     /// Tells of a violation, once for each rule, side and call. What a middleware only passes on is
     /// the fault of the one that it comes from.
     pub(crate) fn report(&self, rule: &'static Rule, side: Side, detail: String) {
-        let options = self.options();
+        // Copied, so that a sink may do what it likes.
+        let options = read(&self.options).clone();
         if options.allowed.contains(&rule.id) {
             return;
         }
@@ -128,8 +133,13 @@ impl Exchange {
         pair.is_in_call = true;
     }
 
+    /// The outer call is over: answered, dropped, or panicked.
+    pub(crate) fn outer_left(&self) {
+        lock(&self.pair).is_in_call = false;
+    }
+
     pub(crate) fn inner_called(&self, request: &Request) {
-        if self.flow(Direction::Request).was_source_polled() && !self.options().buffers {
+        if self.flow(Direction::Request).was_source_polled() && !self.buffers() {
             let detail = "it was read before the app was called".to_owned();
             self.report(&REQUEST_LAZY, Side::Middleware, detail);
         }
@@ -153,7 +163,6 @@ impl Exchange {
     pub(crate) fn outer_answered(&self, response: &Response, has_marker: bool) {
         let inner = {
             let mut pair = lock(&self.pair);
-            pair.is_in_call = false;
             pair.outer = Some(response.status());
             pair.inner
         };
@@ -178,7 +187,7 @@ impl Exchange {
         self.flow(direction).will_poll(port);
         let is_early =
             (direction, port) == (Direction::Response, Port::Source) && lock(&self.pair).is_in_call;
-        if is_early && !self.options().buffers {
+        if is_early && !self.buffers() {
             let detail = "it was read before there was an answer".to_owned();
             self.report(&LAZY, Side::Middleware, detail);
         }
@@ -206,7 +215,7 @@ impl Exchange {
     }
 
     fn leave(&self, direction: Direction) -> Leave {
-        let buffers = self.options().buffers;
+        let buffers = self.buffers();
         let pair = lock(&self.pair);
         if direction == Direction::Request {
             return Leave {
@@ -277,11 +286,8 @@ impl Markers {
     }
 }
 
-pub(crate) fn read(options: &SharedOptions) -> Options {
-    options
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+pub(crate) fn read(options: &SharedOptions) -> RwLockReadGuard<'_, Options> {
+    options.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every change is one step, so a panic elsewhere leaves nothing half done.

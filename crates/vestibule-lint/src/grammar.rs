@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use http::HeaderMap;
+use vestibule_fields::date::HttpDate;
 
 /// Fields that are about one connection (RFC 9110, section 7.6.1), and so a server's to set.
 pub(crate) fn is_connection_field(name: &str) -> bool {
@@ -156,10 +157,8 @@ const fn is_name_byte(byte: u8) -> bool {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), on a day that there was.
 pub(crate) fn is_fixdate(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return false;
-    };
-    httpdate::parse_http_date(text).is_ok_and(|date| httpdate::fmt_http_date(date) == text)
+    // How old the date is does not matter to a form with four digits for the year.
+    HttpDate::parse(value, HttpDate::MIN).is_some_and(|date| date.to_bytes() == *value)
 }
 
 /// `"x"` or `W/"x"` (RFC 9110, section 8.8.3).

@@ -11,6 +11,7 @@ mod rule;
 mod spec;
 mod torture;
 mod violation;
+mod waker;
 
 pub use lint::Lint;
 pub use rule::Rule;

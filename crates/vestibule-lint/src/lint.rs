@@ -15,10 +15,14 @@ use crate::request::{Asked, REQUEST_RULES};
 use crate::response::RESPONSE_RULES;
 use crate::rule::{Rule, named_rules};
 use crate::violation::{Side, Violation};
+use crate::waker::WakeCheck;
 
 named_rules! { CALL_RULES = [
     CALL_PANICS = "app-does-not-panic", "Vestibule, section 1",
     "An app that cannot do its work answers so; it does not panic.";
+
+    WILL_BE_WOKEN = "pending-will-be-woken", "Rust, Future::poll",
+    "A call or a body that is pending has kept its waker, or used it: else nobody polls it again.";
 ]}
 
 /// Checks that the app inside, and what calls it, keep the contract.
@@ -184,15 +188,20 @@ impl<A: App> Lint<A> {
     async fn answer(&self, request: Request, exchange: &Exchange) -> Response {
         let mut guard = Guard {
             exchange,
-            side: self.place.callee(),
+            place: self.place,
             is_running: false,
         };
+        let wakes = WakeCheck::new();
         // The request moves in here, so that a panic before the first await is seen as well.
         let mut answer = pin!(async move { self.app.call(request).await });
         poll_fn(|cx| {
             guard.is_running = true;
-            let polled = answer.as_mut().poll(cx);
+            let (polled, is_lost) = wakes.poll(cx, |cx| answer.as_mut().poll(cx));
             guard.is_running = false;
+            if is_lost {
+                let detail = "`call` waits for nothing".to_owned();
+                exchange.report(&WILL_BE_WOKEN, self.place.callee(), detail);
+            }
             polled
         })
         .await
@@ -238,7 +247,7 @@ impl<A: App> App for Lint<A> {
         let expect = Expect::of_response(&asked, &response);
         let place = self.place.watch(&exchange, callee, Direction::Response);
         let mut response = response.map(|body| watch(body, expect, place));
-        if self.place != Place::Inner && exchange.options().header {
+        if self.place != Place::Inner && exchange.has_header() {
             for rule in exchange.broken() {
                 response
                     .headers_mut()
@@ -288,18 +297,22 @@ impl Place {
     }
 }
 
-/// Sees an app that panics.
+/// Sees an app that panics, and a call that is over, answered or not.
 struct Guard<'a> {
     exchange: &'a Exchange,
-    side: Side,
+    place: Place,
     is_running: bool,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        if self.place == Place::Outer {
+            self.exchange.outer_left();
+        }
         if self.is_running {
+            let detail = "`call` panicked".to_owned();
             self.exchange
-                .report(&CALL_PANICS, self.side, "`call` panicked".to_owned());
+                .report(&CALL_PANICS, self.place.callee(), detail);
         }
     }
 }
@@ -312,14 +325,14 @@ impl<A: fmt::Debug> fmt::Debug for Lint<A> {
             buffers,
             allowed,
             ..
-        } = read(&self.options);
+        } = &*read(&self.options);
         f.debug_struct("Lint")
             .field("app", &self.app)
             .field("place", &self.place)
-            .field("header", &header)
-            .field("panics", &panics)
-            .field("buffers", &buffers)
-            .field("allowed", &allowed)
+            .field("header", header)
+            .field("panics", panics)
+            .field("buffers", buffers)
+            .field("allowed", allowed)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::Bytes;
 use vestibule_core::{App, Request, Response};
 
 use crate::rule::named_rules;
@@ -117,13 +116,13 @@ async fn polled_at_most<F: Future>(future: F, polls: usize) -> Option<F::Output>
 #[derive(PartialEq, Eq)]
 struct Answer {
     status: u16,
-    data: Vec<Bytes>,
+    data: Vec<u8>,
     error: Option<String>,
 }
 
 impl Answer {
     fn summary(&self) -> String {
-        let bytes: usize = self.data.iter().map(Bytes::len).sum();
+        let bytes = self.data.len();
         match &self.error {
             Some(error) => format!("{} with {bytes} bytes and {error:?}", self.status),
             None => format!("{} with {bytes} bytes", self.status),
@@ -140,7 +139,7 @@ async fn whole(response: Response) -> Answer {
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => answer.data.extend(frame.into_data().ok()),
+            Ok(frame) => answer.data.extend(frame.into_data().unwrap_or_default()),
             Err(error) => answer.error = Some(error.to_string()),
         }
     }

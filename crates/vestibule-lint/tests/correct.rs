@@ -1,5 +1,7 @@
 //! Of what is correct nothing is said: apps, and all middleware of the core.
 
+use std::task::Poll;
+
 use http::{HeaderValue, Uri};
 use vestibule_core::{
     App, Body, BoxApp, CatchPanic, Mounts, Next, Only, PathView, Request, Response, Stack, around,
@@ -8,7 +10,7 @@ use vestibule_core::{
 use vestibule_lint::{Lint, torture};
 
 use crate::support::Step::{Data, Error, Hint, Trailers, Wait};
-use crate::support::{app, body, request, response, violations};
+use crate::support::{Told, app, body, read, request, response, violations};
 
 #[tokio::test]
 async fn correct_answers() {
@@ -89,8 +91,10 @@ async fn correct_bodies() {
     }
 }
 
+type Wrap = Box<dyn Fn(BoxApp) -> BoxApp>;
+
 /// Every middleware of the core.
-fn all_of_core() -> Vec<(&'static str, Box<dyn Fn(BoxApp) -> BoxApp>)> {
+fn all_of_core() -> Vec<(&'static str, Wrap)> {
     vec![
         ("nothing", Box::new(|app| app)),
         (
@@ -199,4 +203,32 @@ async fn an_app_that_reads_its_request() {
     let mut request = request("POST /\ncontent-length: 2");
     *request.body_mut() = body([Data("a"), Wait, Data("b")]);
     assert_eq!(violations(lint, request).await, []);
+}
+
+#[tokio::test]
+async fn a_body_may_be_read_when_the_client_has_gone() {
+    let told = Told::default();
+    let finishes = around(|request, next: Next| async move {
+        let call = tokio::spawn(async move {
+            let response = next.call(request).await;
+            tokio::task::yield_now().await;
+            read(response.into_body()).await.concat()
+        });
+        tokio::task::yield_now().await;
+        call.await.unwrap_or_default()
+    });
+    let inner = app(|| response("200", body([Data("a"), Wait, Data("b")])));
+    let lint = told.on(Lint::both(inner, finishes));
+    let mut call = Box::pin(lint.call(request("GET /")));
+    let is_waiting = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending()));
+    assert!(is_waiting.await);
+    drop(call);
+    for _ in 0..9 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told.all(), []);
+
+    // With the client there, the same is a fault.
+    lint.call(request("GET /")).await;
+    assert_eq!(told.all()[0].rule.id, "response-body-is-lazy");
 }

@@ -1,6 +1,7 @@
 //! At least one broken app, server or middleware for each rule; each is told with its sentence.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,15 +10,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{StatusCode, Uri};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use vestibule_core::{
     App, Body, BoxApp, BoxError, Failure, FilePart, IntoResponse, Mount, Next, Request, Response,
     around, map_response,
 };
 use vestibule_lint::{Lint, Rule, Side, Violation, torture};
 
-use crate::support::Step::{self, Data, Error, Hint, Panic, Trailers, Wait};
-use crate::support::{app, body, read, request, response, violations};
+use crate::support::Step::{self, Data, Error, Hint, Panic, Sleep, Trailers, Wait};
+use crate::support::{Told, app, body, read, request, response, violations};
 
 const GET: &str = "GET / HTTP/1.1";
 
@@ -154,6 +155,11 @@ async fn bad_heads(cases: &mut Vec<Case>) {
         ("vary-syntax", GET, "200\nvary: *, accept"),
         ("etag-syntax", GET, "200\netag: abc"),
         ("dates-are-fixdates", GET, "200\nexpires: 0"),
+        (
+            "dates-are-fixdates",
+            GET,
+            "200\nexpires: Sun, 06 Nov 1994 08:49:60 GMT",
+        ),
         (
             "dates-are-fixdates",
             GET,
@@ -490,6 +496,31 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
     );
 }
 
+/// Polled once, since nobody would poll it again.
+async fn never_woken(cases: &mut Vec<Case>) {
+    let told = Told::default();
+    let lint = told.on(Lint::new(|_: Request| std::future::pending::<()>()));
+    let mut call = Box::pin(lint.call(request(GET)));
+    poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+    cases.push(Case {
+        id: "pending-will-be-woken",
+        side: Side::App,
+        told: told.all(),
+    });
+
+    let told = Told::default();
+    let lint = told.on(Lint::new(app(|| response("200", body([Data("a"), Sleep])))));
+    let mut body = lint.call(request(GET)).await.into_body();
+    assert!(body.frame().await.is_some());
+    assert_eq!(told.all(), []);
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx).is_pending())).await;
+    cases.push(Case {
+        id: "pending-will-be-woken",
+        side: Side::App,
+        told: told.all(),
+    });
+}
+
 async fn not_cancel_safe(cases: &mut Vec<Case>) {
     let is_busy = Arc::new(AtomicBool::new(false));
     let app = move |_: Request| {
@@ -519,6 +550,7 @@ async fn each_is_told_with_its_sentence() {
     bad_heads(&mut cases).await;
     bad_bodies(&mut cases).await;
     bad_middleware(&mut cases).await;
+    never_woken(&mut cases).await;
     not_cancel_safe(&mut cases).await;
 
     for Case { id, side, told } in &cases {

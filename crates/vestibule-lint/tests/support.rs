@@ -56,6 +56,8 @@ pub(crate) enum Step {
     Panic,
     /// Pending, and woken at once.
     Wait,
+    /// Pending, and never woken.
+    Sleep,
     /// What the size hint says from now on.
     Hint(u64, Option<u64>),
 }
@@ -110,6 +112,7 @@ impl http_body::Body for Script {
             }
             Some(Step::Error) => Some(Err("broken".into())),
             Some(Step::Panic) => panic!("planted"),
+            Some(Step::Sleep) => return Poll::Pending,
             Some(Step::Wait) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -138,11 +141,15 @@ pub(crate) struct Told(Arc<Mutex<Vec<Violation>>>);
 impl Told {
     pub(crate) fn on<A: App>(&self, lint: Lint<A>) -> Lint<A> {
         let told = self.0.clone();
-        lint.sink(move |violation| told.lock().unwrap().push(violation.clone()))
+        lint.sink(move |violation| {
+            told.lock()
+                .expect("no test panics in here")
+                .push(violation.clone())
+        })
     }
 
     pub(crate) fn all(&self) -> Vec<Violation> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("no test panics in here").clone()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A folder on disk. No name leads out of it, by construction.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,14 +131,7 @@ impl Directory {
 impl Source for Directory {
     fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry> {
         let root = self.root()?;
-        let Some(file) = root.open_file(name, self.symlinks, wait)? else {
-            return Ok(Entry::Directory);
-        };
-        let path = system::join(&self.shared.path, name);
-        match OpenFile::new(file, path, root.is_memory())? {
-            Some(file) => Ok(Entry::File(Stored::open(file))),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        root.entry(name, &self.shared.path, self.symlinks, wait)
     }
 
     fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
@@ -179,12 +171,14 @@ mod system {
     use vestibule_fields::date::HttpDate;
 
     use super::*;
+    use crate::open_file::Reads;
 
     /// An open root.
     pub(super) struct Root {
         fd: OwnedFd,
         /// Device and inode.
         id: (u64, u64),
+        reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
         can: Can,
     }
@@ -207,9 +201,14 @@ mod system {
             let id = id(&fstat(&fd)?);
             #[cfg(target_os = "linux")]
             let can = Can::of(&fd);
+            #[cfg(target_os = "linux")]
+            let reads = Reads::new(can.memory);
+            #[cfg(not(target_os = "linux"))]
+            let reads = Reads::new(false);
             Ok(Self {
                 fd,
                 id,
+                reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
                 can,
             })
@@ -220,25 +219,29 @@ mod system {
             stat(path).is_ok_and(|stat| id(&stat) == self.id)
         }
 
-        pub(super) const fn is_memory(&self) -> bool {
-            #[cfg(target_os = "linux")]
-            return self.can.memory;
-            #[cfg(not(target_os = "linux"))]
-            false
-        }
-
-        /// The file called `name`, of any kind but a directory, which is `None`.
-        pub(super) fn open_file(
+        /// What is called `name`; only regular files and folders are.
+        pub(super) fn entry(
             &self,
             name: &[u8],
+            root: &Path,
             symlinks: Symlinks,
             wait: Wait,
-        ) -> io::Result<Option<File>> {
-            let name = if name.is_empty() { b"." } else { name };
-            let fd = self.resolve(name, FILE, symlinks, wait)?;
-            // Whatever else is no regular file is found out by its stamp.
-            let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
-            Ok((kind != FileType::Directory).then(|| fd.into()))
+        ) -> io::Result<Entry> {
+            let fd = self.resolve(
+                if name.is_empty() { b"." } else { name },
+                FILE,
+                symlinks,
+                wait,
+            )?;
+            let stat = fstat(&fd)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                return Ok(Entry::Directory);
+            }
+            let path = root.join(OsStr::from_bytes(name)).into();
+            match OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone()) {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
         }
 
         pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
@@ -251,16 +254,16 @@ mod system {
                 if matches!(name, b"." | b"..") {
                     continue;
                 }
-                let stat = match statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                        match self.stat_link(folder, name, symlinks) {
-                            Some(stat) => stat,
-                            None => continue,
-                        }
-                    }
-                    Ok(stat) => stat,
-                    Err(_) => continue,
+                let Ok(mut stat) = statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                    continue;
                 };
+                let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+                if is_link {
+                    match self.stat_link(folder, name, symlinks) {
+                        Some(target) => stat = target,
+                        None => continue,
+                    }
+                }
                 let is_directory = match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => true,
                     FileType::RegularFile => false,
@@ -271,6 +274,7 @@ mod system {
                 found.push(Listed {
                     name: name.to_vec(),
                     is_directory,
+                    is_link,
                     length: match is_directory {
                         true => 0,
                         false => u64::try_from(stat.st_size).unwrap_or(0),
@@ -418,10 +422,6 @@ mod system {
         Err(Errno::NOENT)
     }
 
-    pub(super) fn join(root: &Path, name: &[u8]) -> Arc<Path> {
-        root.join(OsStr::from_bytes(name)).into()
-    }
-
     #[allow(
         clippy::unnecessary_cast,
         reason = "the types of these fields differ between systems"
@@ -446,6 +446,7 @@ mod system {
     #[cfg(not(target_os = "linux"))]
     const PEEK: OFlags = FILE;
 
+    #[cfg(target_os = "linux")]
     const RETRIES: usize = 32;
 
     /// As many as the kernel follows.
@@ -484,21 +485,22 @@ mod system {
             path.canonicalize().is_ok_and(|real| real == self.real)
         }
 
-        pub(super) const fn is_memory(&self) -> bool {
-            false
-        }
-
-        pub(super) fn open_file(
+        pub(super) fn entry(
             &self,
             name: &[u8],
+            root: &Path,
             symlinks: Symlinks,
             _: Wait,
-        ) -> io::Result<Option<File>> {
+        ) -> io::Result<Entry> {
             let path = self.resolve(name, symlinks)?;
             if std::fs::metadata(&path)?.is_dir() {
-                return Ok(None);
+                return Ok(Entry::Directory);
             }
-            File::open(path).map(Some)
+            let shown = root.join(&*String::from_utf8_lossy(name));
+            match OpenFile::new(std::fs::File::open(path)?, shown.into(), Arc::default())? {
+                Some(file) => Ok(Entry::File(Stored::open(file))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
         }
 
         pub(super) fn list(&self, name: &[u8], symlinks: Symlinks) -> io::Result<Vec<Listed>> {
@@ -515,6 +517,7 @@ mod system {
                 found.push(Listed {
                     name: name.into_bytes(),
                     is_directory: metadata.is_dir(),
+                    is_link: false,
                     length: if metadata.is_dir() { 0 } else { metadata.len() },
                     modified: metadata.modified().ok().map(Into::into),
                 });
@@ -537,10 +540,6 @@ mod system {
                 false => Err(io::ErrorKind::NotFound.into()),
             }
         }
-    }
-
-    pub(super) fn join(root: &Path, name: &[u8]) -> Arc<Path> {
-        root.join(&*String::from_utf8_lossy(name)).into()
     }
 }
 

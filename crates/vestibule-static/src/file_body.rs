@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
 
+use crate::buffer::Buffer;
 use crate::open_file::OpenFile;
 use crate::source::Wait;
 
@@ -24,7 +25,8 @@ pub(crate) struct FileBody {
     segments: VecDeque<Segment>,
     /// The bytes of all segments.
     remaining: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// A piece that comes from the disk.
+    reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
     pace: Pace,
 }
 
@@ -63,10 +65,8 @@ impl FileBody {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Some(reading) = &mut self.reading {
-            let read = ready!(Pin::new(reading).poll(cx));
+            let read = ready!(reading.as_mut().poll(cx));
             self.reading = None;
-            // A runtime that shuts down cancels reads.
-            let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
             return Poll::Ready(Some(read));
         }
         let (start, length) = match self.segments.front() {
@@ -81,16 +81,25 @@ impl FileBody {
             read => return Poll::Ready(Some(read)),
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return Poll::Ready(Some(read_chunk(&self.file, start, size)));
+            return Poll::Ready(Some(read_whole(&self.file, start, size, Wait::Allowed)));
         };
         let file = self.file.clone();
         let rest = length - size as u64;
-        self.reading = Some(runtime.spawn_blocking(move || {
-            let read = read_chunk(&file, start, size);
-            if rest > 0 {
-                file.read_ahead(start + size as u64, READ_AHEAD);
-            }
-            read
+        self.reading = Some(Box::pin(async move {
+            // The semaphore is never closed, and without a permit one may read as well.
+            let permit = READERS.acquire().await.ok();
+            let reading = runtime.spawn_blocking(move || {
+                let read = read_whole(&file, start, size, Wait::Allowed);
+                if rest > 0 {
+                    file.read_ahead(start + size as u64, READ_AHEAD);
+                }
+                drop(permit);
+                read
+            });
+            // A runtime that shuts down cancels reads.
+            reading
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)))
         }));
         self.poll_piece(cx)
     }
@@ -140,50 +149,41 @@ impl http_body::Body for FileBody {
 
 /// Reads `size` bytes, fewer if fewer are in memory; `WouldBlock` if none are. An end before them is an error.
 fn read_now(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; size];
-    let count = file.read_now(&mut buffer, start)?;
-    if count == 0 {
-        return Err(file.changed());
+    let mut buffer = Buffer::new(size);
+    match file.read_now(buffer.as_mut(), start)? {
+        0 => Err(file.changed()),
+        count => finish(file, buffer, count),
     }
-    buffer.truncate(count);
-    file.check()?;
-    Ok(buffer.into())
 }
 
-/// Reads `size` bytes, waiting for them.
-fn read_chunk(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; size];
-    let mut filled = 0;
-    while filled < size {
-        match file.read(&mut buffer[filled..], start + filled as u64)? {
-            0 => return Err(file.changed()),
-            count => filled += count,
-        }
-    }
-    file.check()?;
-    Ok(buffer.into())
-}
-
-/// Reads all of a small file: what is in memory at once, or all of it waiting if that is allowed, else `WouldBlock`.
+/// Reads `size` bytes, all of them: what is in memory or `WouldBlock`, or waiting for them if that is allowed.
 pub(crate) fn read_whole(
     file: &OpenFile,
     start: u64,
     size: usize,
     wait: Wait,
 ) -> io::Result<Bytes> {
-    if wait == Wait::Allowed {
-        return read_chunk(file, start, size);
-    }
-    let mut buffer = vec![0; size];
+    let mut buffer = Buffer::new(size);
     let mut filled = 0;
     while filled < size {
-        match file.read_now(&mut buffer[filled..], start + filled as u64)? {
+        let rest = &mut buffer.as_mut()[filled..];
+        let at = start + filled as u64;
+        let read = match wait {
+            Wait::Never => file.read_now(rest, at)?,
+            Wait::Allowed => file.read(rest, at)?,
+        };
+        match read {
             0 => return Err(file.changed()),
             count => filled += count,
         }
     }
+    finish(file, buffer, filled)
+}
+
+/// What was read, if the file is still what it was.
+fn finish(file: &OpenFile, buffer: Buffer, count: usize) -> io::Result<Bytes> {
     file.check()?;
-    Ok(buffer.into())
+    Ok(buffer.freeze(count))
 }
 
 /// How large the next piece is: more for a reader that keeps up, less for one that does not.
@@ -203,7 +203,11 @@ impl Pace {
             self.sent = 0;
         }
         self.last = Some(now);
-        (self.sent / GROWTH).clamp(SMALLEST, LARGEST)
+        match self.sent {
+            0..QUICK => 64 * 1024,
+            QUICK..FAST => 128 * 1024,
+            FAST.. => 256 * 1024,
+        }
     }
 
     const fn sent(&mut self, bytes: usize) {
@@ -211,17 +215,39 @@ impl Pace {
     }
 }
 
-/// The first piece, and the pieces of a slow reader.
-const SMALLEST: usize = 64 * 1024;
+/// So many bytes without a pause, and pieces are 128 KiB.
+const QUICK: usize = 256 * 1024;
 
-/// The pieces of a fast reader, which gets them after two megabytes.
-const LARGEST: usize = 256 * 1024;
-
-/// A piece may be this part of what a reader took without a pause.
-const GROWTH: usize = 8;
+/// So many, and they are 256 KiB. One that stops reading before holds at most half of that.
+const FAST: usize = 2 * 1024 * 1024;
 
 /// A reader that leaves a piece for so long is slow.
 const SLOW: Duration = Duration::from_millis(200);
 
+/// How many bodies read from disks at a time, so that slow disks leave threads of the pool to those who look names up.
+static READERS: Semaphore = Semaphore::const_new(64);
+
 /// How much the system is asked to read on behind a piece that was not in memory.
 const READ_AHEAD: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_grow_for_those_who_read_and_shrink_for_those_who_do_not() {
+        let mut now = Instant::now();
+        let mut pace = Pace::default();
+        let mut pieces = Vec::new();
+        for _ in 0..24 {
+            let piece = pace.next(now);
+            pace.sent(piece);
+            pieces.push(piece / 1024);
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(pieces[..5], [64, 64, 64, 64, 128]);
+        assert_eq!(pieces[22..], [256, 256]);
+        now += SLOW * 2;
+        assert_eq!(pace.next(now), 64 * 1024);
+    }
+}

@@ -77,6 +77,7 @@ impl Source for Memory {
             found.push(Listed {
                 name: own.to_vec(),
                 is_directory: slash.is_some(),
+                is_link: false,
                 length: if slash.is_some() { 0 } else { file.length },
                 modified: file.modified.filter(|_| slash.is_none()),
             });

@@ -15,11 +15,7 @@ impl<'a> Name<'a> {
     /// first segment may be `.well-known` always (RFC 8615).
     pub(crate) fn of(view: &PathView<'a>, dotfiles: bool) -> Option<Self> {
         let is_allowed = |(index, segment): (usize, &[u8])| {
-            is_sound(segment)
-                && (cfg!(not(windows)) || is_sound_on_windows(segment))
-                && (dotfiles
-                    || segment.first() != Some(&b'.')
-                    || (index == 0 && segment == WELL_KNOWN))
+            Self::allows(segment, dotfiles) || (index == 0 && segment == WELL_KNOWN)
         };
         if !view
             .segments()
@@ -37,6 +33,13 @@ impl<'a> Name<'a> {
             Cow::Borrowed(raw.strip_suffix('/').unwrap_or(raw).as_bytes())
         };
         (name.len() <= MAX_NAME).then_some(Self(name))
+    }
+
+    /// Whether a file called `segment` can be asked for.
+    pub(crate) fn allows(segment: &[u8], dotfiles: bool) -> bool {
+        is_sound(segment)
+            && (cfg!(not(windows)) || is_sound_on_windows(segment))
+            && (dotfiles || segment.first() != Some(&b'.'))
     }
 
     /// The bytes.
@@ -89,7 +92,7 @@ const MAX_SEGMENT: usize = 255;
 const MAX_NAME: usize = 4095;
 
 /// RFC 8615.
-const WELL_KNOWN: &[u8] = b".well-known";
+pub(crate) const WELL_KNOWN: &[u8] = b".well-known";
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::HeaderValue;
 use vestibule_core::FilePart;
 use vestibule_fields::date::HttpDate;
 
@@ -18,19 +19,63 @@ pub(crate) struct OpenFile {
     file: Arc<File>,
     path: Arc<Path>,
     stamp: Stamp,
-    /// The file system is memory: reading never waits.
-    is_memory: bool,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only Linux is asked whether it would wait")
+    )]
+    reads: Arc<Reads>,
+}
+
+/// What is known of reading from a file system.
+#[derive(Debug, Default)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux is asked whether it would wait")
+)]
+pub(crate) struct Reads {
+    /// It is memory: nothing ever waits.
+    pub(crate) is_memory: bool,
+    /// It has refused to read without waiting, and is not asked again: the pool reads.
+    #[cfg(target_os = "linux")]
+    refuses: AtomicBool,
+}
+
+impl Reads {
+    #[cfg(unix)]
+    pub(crate) fn new(is_memory: bool) -> Self {
+        Self {
+            is_memory,
+            #[cfg(target_os = "linux")]
+            refuses: AtomicBool::new(false),
+        }
+    }
 }
 
 impl OpenFile {
     /// `None` when `file` is not a regular file.
-    pub(crate) fn new(file: File, path: Arc<Path>, is_memory: bool) -> io::Result<Option<Self>> {
+    pub(crate) fn new(file: File, path: Arc<Path>, reads: Arc<Reads>) -> io::Result<Option<Self>> {
         Ok(Stamp::of(&file)?.map(|stamp| Self {
             file: Arc::new(file),
             path,
             stamp,
-            is_memory,
+            reads,
         }))
+    }
+
+    /// As [`new`](Self::new), for a file whose metadata has been read.
+    #[cfg(unix)]
+    pub(crate) fn with_stat(
+        file: File,
+        stat: &rustix::fs::Stat,
+        path: Arc<Path>,
+        reads: Arc<Reads>,
+    ) -> Option<Self> {
+        Stamp::from_stat(stat).map(|stamp| Self {
+            file: Arc::new(file),
+            path,
+            stamp,
+            reads,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -41,10 +86,10 @@ impl OpenFile {
         self.stamp.length
     }
 
-    /// The date and the opaque tag that tell this file from its earlier self.
+    /// The date and the strong tag that tell this file from its earlier self.
     ///
     /// There are none when the time is 0 or 1: archives, Nix and container images set it to these, so that it says nothing.
-    pub(crate) fn validators(&self) -> (Option<HttpDate>, Option<Arc<str>>) {
+    pub(crate) fn validators(&self) -> (Option<HttpDate>, Option<HeaderValue>) {
         let Stamp {
             length,
             seconds,
@@ -55,8 +100,11 @@ impl OpenFile {
         if matches!(seconds, 0 | 1) {
             return (None, None);
         }
-        let tag = format!("{inode:x}-{length:x}-{seconds:x}.{nanoseconds:x}");
-        (Some(HttpDate::from_unix(seconds)), Some(tag.into()))
+        let tag = format!("\"{inode:x}-{length:x}-{seconds:x}.{nanoseconds:x}\"");
+        (
+            Some(HttpDate::from_unix(seconds)),
+            HeaderValue::try_from(tag).ok(),
+        )
     }
 
     /// The part of this file as a gateway may send it.
@@ -79,18 +127,17 @@ impl OpenFile {
     pub(crate) fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-        if self.is_memory {
+        if self.reads.is_memory {
             return self.read(buffer, offset);
         }
-        if NO_NOWAIT.load(Ordering::Relaxed) {
+        if self.reads.refuses.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut slices = [io::IoSliceMut::new(buffer)];
         match preadv2(&self.file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
             Ok(count) => Ok(count),
-            // The file system has no such reads; nor have the others, as far as we need to know.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                NO_NOWAIT.store(true, Ordering::Relaxed);
+                self.reads.refuses.store(true, Ordering::Relaxed);
                 Err(io::ErrorKind::WouldBlock.into())
             }
             Err(Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
@@ -174,19 +221,24 @@ struct Stamp {
 impl Stamp {
     /// The stamp of a regular file.
     #[cfg(unix)]
+    fn of(file: &File) -> io::Result<Option<Self>> {
+        Ok(Self::from_stat(&rustix::fs::fstat(file)?))
+    }
+
+    /// The stamp of a regular file.
+    #[cfg(unix)]
     #[allow(
         clippy::unnecessary_cast,
         clippy::cast_lossless,
         reason = "the types of these fields differ between systems"
     )]
-    fn of(file: &File) -> io::Result<Option<Self>> {
-        use rustix::fs::{FileType, fstat};
+    fn from_stat(stat: &rustix::fs::Stat) -> Option<Self> {
+        use rustix::fs::FileType;
 
-        let stat = fstat(file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Ok(None);
+            return None;
         }
-        Ok(Some(Self {
+        Some(Self {
             length: u64::try_from(stat.st_size).unwrap_or(0),
             seconds: stat.st_mtime as i64,
             nanoseconds: stat.st_mtime_nsec as i64,
@@ -198,7 +250,7 @@ impl Stamp {
                 stat.st_uid as u32,
                 stat.st_gid as u32,
             ),
-        }))
+        })
     }
 
     /// The stamp of a regular file.
@@ -243,7 +295,3 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
-
-/// Set when a file system refused `RWF_NOWAIT`: from then on the pool reads.
-#[cfg(target_os = "linux")]
-static NO_NOWAIT: AtomicBool = AtomicBool::new(false);

@@ -29,16 +29,36 @@ pub(crate) struct Asked<'a> {
     pub(crate) wait: Wait,
 }
 
+/// Header values that were made beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) modified: Option<HeaderValue>,
+    pub(crate) length: HeaderValue,
+}
+
+impl Made {
+    /// The values of a file.
+    pub(crate) fn of(stored: &Stored) -> Self {
+        Self {
+            modified: stored.modified.map(HttpDate::to_header_value),
+            length: stored.length.into(),
+        }
+    }
+}
+
 /// What was chosen to be sent: a file and its description.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
+    pub(crate) made: Option<Made>,
     /// 200, or the status whose page this is; only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
     pub(crate) encoding: Option<&'static str>,
     /// Another `Accept-Encoding` may get another representation.
-    pub(crate) varies: bool,
+    pub(crate) varies_by_coding: bool,
+    /// Another `Accept` may.
+    pub(crate) varies_by_type: bool,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) extra: Vec<(HeaderName, HeaderValue)>,
 }
@@ -51,57 +71,72 @@ pub(crate) struct Representation {
 /// be read.
 pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
-        stored,
+        mut stored,
+        made,
         status,
         content_type,
         encoding,
-        varies,
+        varies_by_coding,
+        varies_by_type,
         cache_control,
         extra,
     } = file;
-    let tag = stored.tag.as_deref().and_then(|tag| ETag::strong(tag).ok());
-    let modified = stored.modified.map(|modified| modified.min(asked.now));
+    let is_ok = status == StatusCode::OK;
+    let modified = stored.modified.filter(|_| is_ok);
+    let modified = modified.map(|modified| modified.min(asked.now));
+    let (verdict, outcome) = match is_ok {
+        true => weigh(asked, &stored, modified),
+        false => (Verdict::Proceed, Outcome::Whole),
+    };
+    let Made {
+        modified: modified_value,
+        length: length_value,
+    } = made.unwrap_or_else(|| Made::of(&stored));
+    // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
+    let modified_value = match modified {
+        Some(modified) if stored.modified != Some(modified) => Some(modified.to_header_value()),
+        Some(_) => modified_value,
+        None => None,
+    };
 
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.extend(extra);
+    for (name, value) in extra {
+        headers.insert(name, value);
+    }
     if let Some(cache_control) = cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
-    if varies {
+    if varies_by_type {
+        headers.append(VARY, ACCEPT);
+    }
+    if varies_by_coding {
         headers.append(VARY, ACCEPT_ENCODING);
     }
-    if let Some(tag) = &tag {
-        headers.insert(ETAG, tag.to_header_value());
-    }
-    if status == StatusCode::OK {
-        match evaluate(asked.headers, tag.as_ref(), modified, asked.now) {
-            Verdict::Proceed => {}
-            Verdict::NotModified => {
-                // A tag says more than a date, and is enough (RFC 9110 section 15.4.5).
-                if let (None, Some(modified)) = (&tag, modified) {
-                    headers.insert(LAST_MODIFIED, modified.to_header_value());
-                }
-                return Ok(build(StatusCode::NOT_MODIFIED, headers, Body::empty()));
+    let tag = stored.tag.take().filter(|_| is_ok);
+    match verdict {
+        Verdict::Proceed => {}
+        Verdict::NotModified => {
+            // A tag says more than a date, and is enough (RFC 9110 section 15.4.5).
+            match (tag, modified_value) {
+                (Some(tag), _) => drop(headers.insert(ETAG, tag)),
+                (None, Some(modified)) => drop(headers.insert(LAST_MODIFIED, modified)),
+                (None, None) => {}
             }
-            Verdict::Failed => return Ok(status_page(StatusCode::PRECONDITION_FAILED)),
+            return Ok(build(StatusCode::NOT_MODIFIED, headers, Body::empty()));
         }
+        Verdict::Failed => return Ok(status_page(StatusCode::PRECONDITION_FAILED)),
     }
-    if let Some(modified) = modified {
-        headers.insert(LAST_MODIFIED, modified.to_header_value());
+    if let Some(tag) = tag {
+        headers.insert(ETAG, tag);
+    }
+    if let Some(modified) = modified_value {
+        headers.insert(LAST_MODIFIED, modified);
     }
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    let wants_part = status == StatusCode::OK
-        && asked.method == Method::GET
-        && stored.length > 0
-        && range_counts(asked.headers, tag.as_ref(), modified, asked.now);
-    let outcome = match Range::from_headers(asked.headers) {
-        Some(range) if wants_part => range.within(stored.length),
-        _ => Outcome::Whole,
-    };
-    if status == StatusCode::OK {
+    if is_ok {
         headers.insert(ACCEPT_RANGES, BYTES);
     }
     match outcome {
@@ -128,11 +163,27 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         }
         _ => {
             headers.insert(CONTENT_TYPE, content_type);
-            headers.insert(CONTENT_LENGTH, stored.length.into());
+            headers.insert(CONTENT_LENGTH, length_value);
             let body = part(asked, &stored, 0, stored.length)?;
             Ok(build(status, headers, body))
         }
     }
+}
+
+/// What the conditions and the ranges of a request come to. An empty file has no ranges.
+fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Verdict, Outcome) {
+    let tag = stored.tag.as_ref().and_then(ETag::parse);
+    let verdict = evaluate(asked.headers, tag.as_ref(), modified, asked.now);
+    if asked.method != Method::GET || stored.length == 0 {
+        return (verdict, Outcome::Whole);
+    }
+    let outcome = match Range::from_headers(asked.headers) {
+        Some(range) if range_counts(asked.headers, tag.as_ref(), modified, asked.now) => {
+            range.within(stored.length)
+        }
+        _ => Outcome::Whole,
+    };
+    (verdict, outcome)
 }
 
 /// The body of one part of a file; none for HEAD.
@@ -226,6 +277,7 @@ const SMALL: usize = 64 * 1024;
 /// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
 const MAX_PARTS: usize = 8;
 
+const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");

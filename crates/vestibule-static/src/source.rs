@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use vestibule_core::Outline;
 use vestibule_fields::date::HttpDate;
+use vestibule_fields::etag::ETag;
 
 use crate::file_body::read_whole;
 use crate::open_file::OpenFile;
@@ -19,6 +21,32 @@ use crate::open_file::OpenFile;
 /// they come here: no segment is empty, `.` or `..`, holds `/`, `\` or control bytes, or is over 255 bytes long.
 ///
 /// [`Directory`](crate::Directory) is the one for a folder on disk, [`Memory`](crate::Memory) the one for bytes at hand.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::io;
+/// use vestibule_core::{App, Request};
+/// use vestibule_static::{Entry, Source, StaticFiles, Stored, Wait};
+///
+/// /// Every number is a file.
+/// #[derive(Clone)]
+/// struct Numbers;
+///
+/// impl Source for Numbers {
+///     fn open(&self, name: &[u8], _: Wait) -> io::Result<Entry> {
+///         match name.iter().all(u8::is_ascii_digit) {
+///             true => Ok(Entry::File(Stored::memory(name.to_vec()).tag("v1"))),
+///             false => Err(io::ErrorKind::NotFound.into()),
+///         }
+///     }
+/// }
+///
+/// let app = StaticFiles::from_source(Numbers);
+/// let mut request = Request::default();
+/// *request.uri_mut() = "/42".parse().unwrap();
+/// assert_eq!(app.call(request).await.into_body().collect(9).await.unwrap(), "42");
+/// # }
+/// ```
 pub trait Source: Clone + Send + Sync + 'static {
     /// Opens what is called `name`.
     ///
@@ -69,8 +97,10 @@ pub enum Entry {
 pub struct Listed {
     /// The name of the file in its directory, in bytes.
     pub name: Vec<u8>,
-    /// Whether it is a directory.
+    /// Whether it is a directory, or a link that leads to one.
     pub is_directory: bool,
+    /// Whether it is a link.
+    pub is_link: bool,
     /// The length in bytes; 0 for directories.
     pub length: u64,
     /// When it was changed, if that is known.
@@ -83,7 +113,8 @@ pub struct Stored {
     pub(crate) content: Content,
     pub(crate) length: u64,
     pub(crate) modified: Option<HttpDate>,
-    pub(crate) tag: Option<Arc<str>>,
+    /// A strong entity tag, as it stands in the header.
+    pub(crate) tag: Option<HeaderValue>,
 }
 
 #[derive(Clone)]
@@ -115,8 +146,18 @@ impl Stored {
     /// # Errors
     ///
     /// When the metadata cannot be read, and `NotFound` when it is not a regular file.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::path::Path;
+    /// use vestibule_static::Stored;
+    ///
+    /// let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    /// assert!(Stored::file(File::open(path)?, path)?.length() > 100);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn file(file: File, path: impl Into<Arc<Path>>) -> io::Result<Self> {
-        match OpenFile::new(file, path.into(), false)? {
+        match OpenFile::new(file, path.into(), Arc::default())? {
             Some(file) => Ok(Self::open(file)),
             None => Err(io::ErrorKind::NotFound.into()),
         }
@@ -141,9 +182,16 @@ impl Stored {
 
     /// Sets the strong entity tag, without its quotes: visible ASCII other than `"`. Another tag is no tag.
     #[must_use]
-    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
-        self.tag = Some(tag.into());
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tag = ETag::strong(tag).ok().map(|tag| tag.to_header_value());
         self
+    }
+
+    /// Makes the tag another one for a content coding: two codings of one file must not share a tag.
+    pub(crate) fn tag_coding(&mut self, token: &str) {
+        let tag = self.tag.as_ref().and_then(ETag::parse);
+        let tag = tag.map(|tag| [b"\"", tag.opaque(), b"-", token.as_bytes(), b"\""].concat());
+        self.tag = tag.and_then(|tag| HeaderValue::try_from(tag).ok());
     }
 
     /// The first bytes, at most `size`.

@@ -7,15 +7,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{
     App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathView, Request, Response,
 };
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
-use crate::mime::{is_compressible, media_type};
+use crate::glob::Glob;
+use crate::listing::Listing;
+use crate::mime::is_compressible;
 use crate::name::Name;
+use crate::options::{self, Options, wants_page};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond, status_page};
 use crate::source::{Entry, Source, Stored, Wait};
@@ -54,24 +61,15 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// # }
 /// ```
 pub struct StaticFiles<S = Directory> {
-    files: Arc<Files<S>>,
-    or: Option<BoxApp>,
+    pub(crate) files: Arc<Files<S>>,
+    pub(crate) or: Option<BoxApp>,
 }
 
 /// What may be needed on a thread of the blocking pool.
 #[derive(Clone)]
-struct Files<S> {
-    source: S,
-    options: Options,
-}
-
-#[derive(Clone)]
-struct Options {
-    /// Names of files that stand for their directory.
-    index: Vec<Cow<'static, str>>,
-    dotfiles: bool,
-    /// Whether sidecars are looked for.
-    precompressed: bool,
+pub(crate) struct Files<S> {
+    pub(crate) source: S,
+    pub(crate) options: Options,
 }
 
 impl StaticFiles {
@@ -99,6 +97,13 @@ impl StaticFiles {
     }
 
     /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    ///
+    /// ```
+    /// use vestibule_static::{StaticFiles, Symlinks};
+    ///
+    /// let app = StaticFiles::new("public").symlinks(Symlinks::Deny);
+    /// assert!(vestibule_core::Outline::of(&app).to_string().contains("symlinks: deny"));
+    /// ```
     #[must_use]
     pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
         let files = Arc::make_mut(&mut self.files);
@@ -110,11 +115,7 @@ impl StaticFiles {
 impl<S: Source> StaticFiles<S> {
     /// Serves the files of a store.
     pub fn from_source(source: S) -> Self {
-        let options = Options {
-            index: vec![Cow::Borrowed("index.html")],
-            dotfiles: false,
-            precompressed: false,
-        };
+        let options = Options::default();
         Self {
             files: Arc::new(Files { source, options }),
             or: None,
@@ -146,6 +147,19 @@ impl<S: Source> StaticFiles<S> {
 
     /// Names the files that stand for their directory, the first that is there counts; `index.html` if it is not said,
     /// none if the list is empty.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("docs/start.html", Stored::memory("<p>start"));
+    /// let app = StaticFiles::from_source(files).index(["index.html", "start.html"]);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/docs/".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn index<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.options().index = names.into_iter().map(Into::into).collect();
@@ -154,6 +168,23 @@ impl<S: Source> StaticFiles<S> {
 
     /// Says whether files and folders are served whose names begin with a dot; `false` if it is not said. What is below
     /// `/.well-known/` is always served (RFC 8615).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with(".config", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/.config".parse().unwrap();
+    /// assert_eq!(app.dotfiles(true).call(request).await.status(), 200);
+    /// # }
+    /// ```
     #[must_use]
     pub fn dotfiles(mut self, are_served: bool) -> Self {
         self.options().dotfiles = are_served;
@@ -192,18 +223,211 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
+    /// Says whether directories without an index file are listed; `false` if it is not said.
+    ///
+    /// The listing is a page that sorts by name, size and date without any script, or JSON to those who like it better
+    /// (`Accept: application/json`): `{"path":"/","entries":[{"name":"a.txt","type":"file","href":"./a.txt","size":10,
+    /// "modified":"1994-11-06T08:49:37Z"}]}`. What is refused is not listed. Directories are read in the blocking pool.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.txt", Stored::memory("a"));
+    /// let app = StaticFiles::from_source(files).listing(true);
+    /// let page = app.call(Request::default()).await.into_body().collect(9999).await.unwrap();
+    /// assert!(String::from_utf8_lossy(&page).contains("href=\"./a.txt\""));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn listing(mut self, is_made: bool) -> Self {
+        self.options().listing = is_made;
+        self
+    }
+
+    /// Says whether `/about` is answered with `about.html` when there is no `about`; `false` if it is not said.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("about.html", Stored::memory("<p>about"));
+    /// let app = StaticFiles::from_source(files).clean_urls(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/about".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn clean_urls(mut self, are_found: bool) -> Self {
+        self.options().clean_urls = are_found;
+        self
+    }
+
+    /// Answers navigation to what is not there with `page`, as single-page apps need it: GET and HEAD that say `text/html`
+    /// in `Accept` by name. Scripts, images and programs get their 404 still. Comes before the app given to
+    /// [`or`](Self::or). The answers say `Vary: Accept`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderValue;
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let app = StaticFiles::from_source(Memory::new().with("app.html", Stored::memory("<app>"))).spa("app.html");
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/users/7".parse().unwrap();
+    /// request.headers_mut().insert("accept", HeaderValue::from_static("text/html"));
+    /// assert_eq!(app.call(request).await.status(), 200);
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/users/7.js".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn spa(mut self, page: impl Into<Cow<'static, str>>) -> Self {
+        self.options().spa = Some(page.into());
+        self
+    }
+
+    /// Sends `page` with each 404. It does nothing when there is an app given to [`or`](Self::or): the 404 is its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("404.html", Stored::memory("<p>lost"));
+    /// let app = StaticFiles::from_source(files).not_found("404.html");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/nothing".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.status(), 404);
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "<p>lost");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn not_found(mut self, page: impl Into<Cow<'static, str>>) -> Self {
+        self.options().not_found = Some(page.into());
+        self
+    }
+
+    /// Sets the media type of all files with an extension (without its dot; case does not count).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("clip.ts", Stored::memory("G"));
+    /// let app = StaticFiles::from_source(files).media_type("ts", "video/mp2t");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/clip.ts".parse().unwrap();
+    /// assert_eq!(app.call(request).await.headers()["content-type"], "video/mp2t");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `media_type` cannot stand in a header.
+    #[must_use]
+    pub fn media_type<V: TryInto<HeaderValue>>(mut self, extension: &str, media_type: V) -> Self {
+        let rule = (
+            extension.trim_start_matches('.').to_ascii_lowercase(),
+            options::value(media_type),
+        );
+        self.options().media_types.push(rule);
+        self
+    }
+
+    /// Sets `Cache-Control` on files whose names match a [`Glob`]; of several rules the last one that matches counts.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("index.html", Stored::memory("<p>"));
+    /// let app = StaticFiles::from_source(files).cache_control("*", "max-age=600").cache_control("*.html", "no-cache");
+    /// assert_eq!(app.call(Request::default()).await.headers()["cache-control"], "no-cache");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `value` cannot stand in a header.
+    #[must_use]
+    pub fn cache_control<V: TryInto<HeaderValue>>(mut self, pattern: &str, value: V) -> Self {
+        let rule = (Glob::new(pattern), options::value(value));
+        self.options().cache.push(rule);
+        self
+    }
+
+    /// Says whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`;
+    /// `false` if it is not said. See [`has_hashed_name`](crate::has_hashed_name); rules by name go first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("app-B7sZ3kfd.js", Stored::memory("let a"));
+    /// let app = StaticFiles::from_source(files).hashed_names(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/app-B7sZ3kfd.js".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hashed_names(mut self, are_immutable: bool) -> Self {
+        self.options().hashed_names = are_immutable;
+        self
+    }
+
+    /// Sets a header on files whose names match a [`Glob`], on 304 too. All rules that match apply, later ones over earlier
+    /// ones of the same header.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.html", Stored::memory("<p>"));
+    /// let app = StaticFiles::from_source(files).header("*.html", "referrer-policy", "same-origin");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/a.html".parse().unwrap();
+    /// assert_eq!(app.call(request).await.headers()["referrer-policy"], "same-origin");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `name` is no header name, or `value` cannot stand in a header. The headers that describe the bytes and the
+    /// answer (`Content-Length`, `Content-Range`, `ETag` and so on) are not to be set here.
+    #[must_use]
+    pub fn header<V: TryInto<HeaderValue>>(mut self, pattern: &str, name: &str, value: V) -> Self {
+        let name: HeaderName = name.parse().expect("a header name is an RFC 9110 token");
+        assert!(!OURS.contains(&name), "{name} is set by StaticFiles itself");
+        let rule = (Glob::new(pattern), name, options::value(value));
+        self.options().headers.push(rule);
+        self
+    }
+
     fn options(&mut self) -> &mut Options {
         &mut Arc::make_mut(&mut self.files).options
     }
 
-    /// The answer to a GET or HEAD; `None` when there is no such file.
+    /// The answer to a GET or HEAD; `None` when there is no such file and another app to ask.
     async fn answer(&self, request: &Request) -> Option<Response> {
         let view = match PathView::of(request) {
             Ok(view) => view,
             Err(error) => return Some(error.into_response()),
         };
-        let name = Name::of(&view, self.files.options.dotfiles)?;
-        let has_slash = view.has_trailing_slash();
         let asked = Asked {
             method: request.method(),
             uri: request.uri(),
@@ -211,10 +435,14 @@ impl<S: Source> StaticFiles<S> {
             now: SystemTime::now().into(),
             wait: Wait::Never,
         };
-        let answer = match self.files.answer(&asked, &name, has_slash) {
+        let wanted = Wanted {
+            name: Name::of(&view, self.files.options.dotfiles),
+            has_slash: view.has_trailing_slash(),
+            is_last: self.or.is_none(),
+        };
+        let answer = match self.files.answer(&asked, &wanted) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.answer_in_pool(&asked, name.into_owned(), has_slash)
-                    .await
+                self.answer_in_pool(&asked, wanted.into_owned()).await
             }
             answer => answer,
         };
@@ -225,14 +453,11 @@ impl<S: Source> StaticFiles<S> {
     async fn answer_in_pool(
         &self,
         asked: &Asked<'_>,
-        name: Name<'static>,
-        has_slash: bool,
+        wanted: Wanted<'static>,
     ) -> io::Result<Option<Response>> {
         let wait = Wait::Allowed;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self
-                .files
-                .answer(&Asked { wait, ..*asked }, &name, has_slash);
+            return self.files.answer(&Asked { wait, ..*asked }, &wanted);
         };
         let files = self.files.clone();
         let (method, uri) = (asked.method.clone(), asked.uri.clone());
@@ -245,7 +470,7 @@ impl<S: Source> StaticFiles<S> {
                 now,
                 wait,
             };
-            files.answer(&asked, &name, has_slash)
+            files.answer(&asked, &wanted)
         });
         answer
             .await
@@ -267,9 +492,8 @@ impl<S: Source> App for StaticFiles<S> {
         }
         match &self.or {
             Some(app) => app.call(request).await,
+            // GET and HEAD have their answer by now.
             None => match *request.method() {
-                Method::GET => status_page(StatusCode::NOT_FOUND),
-                Method::HEAD => without_bytes(status_page(StatusCode::NOT_FOUND)),
                 Method::OPTIONS => respond::options(),
                 _ => respond::method_not_allowed(),
             },
@@ -279,13 +503,7 @@ impl<S: Source> App for StaticFiles<S> {
     fn describe(&self, outline: &mut Outline) {
         let Files { source, options } = &*self.files;
         source.describe(outline);
-        outline.option("index", options.index.join(" "));
-        if options.precompressed {
-            outline.option("precompressed", "br zstd gzip");
-        }
-        if options.dotfiles {
-            outline.option("dotfiles", "served");
-        }
+        options.describe(outline);
         if let Some(app) = &self.or {
             outline.mount("otherwise", app);
         }
@@ -293,25 +511,89 @@ impl<S: Source> App for StaticFiles<S> {
 }
 
 impl<S: Source> Files<S> {
-    /// The answer for a name; `None` when there is no such file.
-    fn answer(
+    /// The answer for a name; `None` when there is no such file and another app to ask.
+    fn answer(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
+        let found = match &wanted.name {
+            Some(name) => self.find(asked, name.as_bytes(), wanted.has_slash)?,
+            None => Found::Nothing,
+        };
+        match found {
+            Found::File(stored, name) => self.send(asked, stored, &name, Page::Itself).map(Some),
+            Found::Directory => match redirect::with_slash(asked.uri) {
+                Some(location) => Ok(Some(respond::redirect(location))),
+                None => self.answer_nothing(asked, wanted),
+            },
+            Found::Listing(name) => self.list(asked, name).map(Some),
+            Found::Nothing => self.answer_nothing(asked, wanted),
+        }
+    }
+
+    /// Answers with what is in a directory.
+    fn list(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Response> {
+        if asked.wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut entries = self.source.list(name)?;
+        entries.retain(|entry| Name::allows(&entry.name, self.options.dotfiles));
+        let listing = Listing { name, entries };
+        Ok(listing.respond(asked.headers, asked.uri.query()))
+    }
+
+    /// The answer where there is no file: a page that stands for it, a 404, or another app's.
+    fn answer_nothing(
         &self,
         asked: &Asked<'_>,
-        name: &Name<'_>,
-        has_slash: bool,
+        wanted: &Wanted<'_>,
     ) -> io::Result<Option<Response>> {
-        let name = name.as_bytes();
-        match self.find(asked, name, has_slash)? {
-            Found::File(stored, name) => {
-                let mut file = self.represent(stored, &name);
-                if self.options.precompressed {
-                    self.encode(asked, &mut file, &name)?;
+        if let Some(page) = &self.options.spa {
+            // What was refused is not a page of the app.
+            if wanted.name.is_some() && wants_page(asked.headers) {
+                if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
+                    return self
+                        .send(asked, stored, page.as_bytes(), Page::App)
+                        .map(Some);
                 }
-                respond(asked, file).map(Some)
             }
-            Found::Directory => Ok(redirect::with_slash(asked.uri).map(respond::redirect)),
-            Found::Nothing => Ok(None),
         }
+        if !wanted.is_last {
+            return Ok(None);
+        }
+        if let Some(page) = &self.options.not_found {
+            if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
+                return self
+                    .send(asked, stored, page.as_bytes(), Page::NotFound)
+                    .map(Some);
+            }
+        }
+        Ok(Some(status_page(StatusCode::NOT_FOUND)))
+    }
+
+    /// Answers with the file called `name`, or with its best sidecar.
+    fn send(
+        &self,
+        asked: &Asked<'_>,
+        stored: Stored,
+        name: &[u8],
+        page: Page,
+    ) -> io::Result<Response> {
+        let mut file = Representation {
+            stored,
+            made: None,
+            status: match page {
+                Page::Itself | Page::App => StatusCode::OK,
+                Page::NotFound => StatusCode::NOT_FOUND,
+            },
+            content_type: self.options.content_type(name),
+            encoding: None,
+            varies_by_coding: false,
+            varies_by_type: self.options.spa.is_some() && page != Page::Itself,
+            cache_control: self.options.cache_control(name),
+            extra: self.options.headers(name),
+        };
+        if self.options.precompressed {
+            self.encode(asked, &mut file, name)?;
+        }
+        respond(asked, file)
     }
 
     fn find<'n>(
@@ -323,8 +605,23 @@ impl<S: Source> Files<S> {
         match self.open(name, asked.wait)? {
             Some(Entry::File(_)) if has_slash => Ok(Found::Nothing),
             Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Borrowed(name))),
-            Some(Entry::Directory) => self.find_index(asked, name, has_slash),
+            Some(Entry::Directory) => match self.find_index(asked, name, has_slash)? {
+                Found::Nothing if self.options.clean_urls && !has_slash => {
+                    self.find_page(asked, name)
+                }
+                found => Ok(found),
+            },
+            None if self.options.clean_urls && !has_slash => self.find_page(asked, name),
             None => Ok(Found::Nothing),
+        }
+    }
+
+    /// Looks for `about.html` where `about` was asked for.
+    fn find_page<'n>(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Found<'n>> {
+        let name = [name, b".html"].concat();
+        match self.open(&name, asked.wait)? {
+            Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Owned(name))),
+            _ => Ok(Found::Nothing),
         }
     }
 
@@ -335,17 +632,21 @@ impl<S: Source> Files<S> {
         has_slash: bool,
     ) -> io::Result<Found<'n>> {
         for index in &self.options.index {
-            let name = match name {
+            let page = match name {
                 b"" => index.as_bytes().to_vec(),
                 _ => [name, index.as_bytes()].join(&b'/'),
             };
-            match self.open(&name, asked.wait)? {
+            match self.open(&page, asked.wait)? {
                 Some(Entry::File(_)) if !has_slash => return Ok(Found::Directory),
-                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(name))),
+                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(page))),
                 _ => {}
             }
         }
-        Ok(Found::Nothing)
+        Ok(match (self.options.listing, has_slash) {
+            (true, true) => Found::Listing(name),
+            (true, false) => Found::Directory,
+            (false, _) => Found::Nothing,
+        })
     }
 
     /// Opens a name; `None` when there is nothing.
@@ -362,7 +663,7 @@ impl<S: Source> Files<S> {
         if !file.content_type.to_str().is_ok_and(is_compressible) {
             return Ok(());
         }
-        file.varies = true;
+        file.varies_by_coding = true;
         for coding in coding::wanted(asked.headers) {
             let name = [name, coding.suffix().as_bytes()].concat();
             let mut sidecar = match self.open(&name, asked.wait) {
@@ -379,29 +680,46 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // Two codings of one file must not share a tag, whatever the store says.
-            sidecar.tag = match (&file.stored.tag, sidecar.tag) {
-                (Some(_), Some(tag)) => Some(format!("{tag}-{}", coding.token()).into()),
-                _ => None,
-            };
+            // A file without a tag has a time that says nothing, and so has what was packed with it.
+            match file.stored.tag {
+                Some(_) => sidecar.tag_coding(coding.token()),
+                None => sidecar.tag = None,
+            }
             file.stored = sidecar;
             file.encoding = Some(coding.token());
             break;
         }
         Ok(())
     }
+}
 
-    fn represent(&self, stored: Stored, name: &[u8]) -> Representation {
-        Representation {
-            stored,
-            status: StatusCode::OK,
-            content_type: HeaderValue::from_static(media_type(name)),
-            encoding: None,
-            varies: false,
-            cache_control: None,
-            extra: Vec::new(),
+/// What a path asks for.
+struct Wanted<'a> {
+    /// `None` for a name that no file may have.
+    name: Option<Name<'a>>,
+    has_slash: bool,
+    /// Whether there is no other app to ask.
+    is_last: bool,
+}
+
+impl Wanted<'_> {
+    fn into_owned(self) -> Wanted<'static> {
+        Wanted {
+            name: self.name.map(Name::into_owned),
+            ..self
         }
     }
+}
+
+/// As what a file is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    /// As what was asked for.
+    Itself,
+    /// As the page of a single-page app.
+    App,
+    /// As the page of a 404.
+    NotFound,
 }
 
 /// What a name stands for.
@@ -410,11 +728,13 @@ enum Found<'n> {
     File(Stored, Cow<'n, [u8]>),
     /// A directory that has a page, named without its slash.
     Directory,
+    /// A directory that is to be listed.
+    Listing(&'n [u8]),
     Nothing,
 }
 
 /// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
-fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
+pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     let is_later = match (sidecar.modified, file.modified) {
         (Some(sidecar), Some(file)) => sidecar >= file,
         (None, Some(_)) => false,
@@ -449,7 +769,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The answer when a file is there and cannot be sent: 403, 503 when there are too many open files, else 500.
-fn fault(error: io::Error) -> Response {
+pub(crate) fn fault(error: io::Error) -> Response {
     #[cfg(unix)]
     let is_overload = {
         use rustix::io::Errno;
@@ -467,7 +787,7 @@ fn fault(error: io::Error) -> Response {
 }
 
 /// The answer to HEAD: as to GET, without the bytes.
-fn without_bytes(response: Response) -> Response {
+pub(crate) fn without_bytes(response: Response) -> Response {
     response.map(vestibule_core::Body::without_bytes)
 }
 
@@ -484,9 +804,22 @@ impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticFiles")
             .field("source", &self.files.source)
-            .field("index", &self.files.options.index)
-            .field("dotfiles", &self.files.options.dotfiles)
+            .field("options", &self.files.options)
             .field("or", &self.or)
             .finish()
     }
 }
+
+/// What rules by name must not set, since it is told from the file and the request.
+const OURS: [HeaderName; 10] = [
+    ACCEPT_RANGES,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    ETAG,
+    LAST_MODIFIED,
+    TRANSFER_ENCODING,
+    VARY,
+];

@@ -1,9 +1,19 @@
 //! Requests to a folder and what comes back, without sockets.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
 mod basics;
+mod cases;
 mod changing;
 mod codings;
+#[cfg(target_os = "linux")]
+mod cold;
+mod comforts;
+mod indexed;
+mod listings;
+#[cfg(feature = "precompress")]
+mod precompress;
 mod ranges;
 mod safety;
 mod support;
+mod traversal;

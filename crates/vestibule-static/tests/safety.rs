@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use vestibule_static::{StaticFiles, Symlinks};
 
@@ -177,4 +180,57 @@ async fn names_that_are_not_utf8() {
     if fs::write(folder.path().join("www").join(name), "latin").is_ok() {
         assert_eq!(ask(&app, "GET /%ff%e4.txt", &[]).await.text(), "latin");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_is_swapped_while_it_is_followed_leaks_nothing() {
+    let (folder, app) = site();
+    let www = folder.path().join("www");
+    symlink("a.txt", www.join("swap")).unwrap();
+    symlink("sub", www.join("swapped")).unwrap();
+    folder.file("www/sub/secret.txt", "inside");
+    let (is_done, swapped) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (is_done, swapped) = (&is_done, &swapped);
+    let (mut sent, mut refused) = (0, 0);
+    thread::scope(|scope| {
+        let www = &www;
+        scope.spawn(move || {
+            let (draft, mut out) = (www.join("draft"), false);
+            while !is_done.load(Ordering::Relaxed) {
+                out = !out;
+                symlink(if out { "../secret.txt" } else { "a.txt" }, &draft).unwrap();
+                fs::rename(&draft, www.join("swap")).unwrap();
+                symlink(if out { ".." } else { "sub" }, &draft).unwrap();
+                fs::rename(&draft, www.join("swapped")).unwrap();
+                swapped.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Out of the runtime that runs the test.
+        let asked = scope.spawn(move || {
+            runtime.block_on(async {
+                while (swapped.load(Ordering::Relaxed) < 5000 || sent == 0 || refused == 0)
+                    && Instant::now() < deadline
+                {
+                    for path in ["/swap", "/swapped/secret.txt"] {
+                        let answer = ask(&app, &format!("GET {path}"), &[]).await;
+                        assert!(!answer.text().contains("SECRET"), "{path}");
+                        match answer.status {
+                            200 => sent += 1,
+                            404 => refused += 1,
+                            other => panic!("{path}: {other}"),
+                        }
+                    }
+                }
+                (sent, refused)
+            })
+        });
+        let asked = asked.join();
+        is_done.store(true, Ordering::Relaxed);
+        (sent, refused) = asked.unwrap();
+    });
+    assert!(sent > 0 && refused > 0, "{sent} sent, {refused} refused");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::HeaderMap;
 use vestibule_core::{App, Request, Response};
+use vestibule_lint::Lint;
 
 /// A new folder below the system's own for such things, gone when dropped.
 pub(crate) struct Folder(PathBuf);
@@ -111,9 +112,16 @@ pub(crate) async fn read(response: Response) -> Answer {
     }
 }
 
-/// Asks, and checks what holds for every answer.
-pub(crate) async fn ask(app: &impl App, line: &str, fields: &[&str]) -> Answer {
+/// Asks under the eyes of the lint, and checks what holds for every answer.
+pub(crate) async fn ask(app: &(impl App + Clone), line: &str, fields: &[&str]) -> Answer {
+    let app = Lint::new(app.clone()).panics();
     let answer = read(app.call(request(line, fields)).await).await;
+    check(&answer, line, fields);
+    answer
+}
+
+/// What holds for every answer.
+pub(crate) fn check(answer: &Answer, line: &str, fields: &[&str]) {
     let length = answer.header("content-length");
     let is_head = line.starts_with("HEAD ");
     if is_head || matches!(answer.status, 204 | 304) {
@@ -129,10 +137,9 @@ pub(crate) async fn ask(app: &impl App, line: &str, fields: &[&str]) -> Answer {
         !location.starts_with("//") && !location.starts_with("/\\"),
         "{line}: {location}"
     );
-    answer
 }
 
 /// The status alone.
-pub(crate) async fn status(app: &impl App, line: &str, fields: &[&str]) -> u16 {
+pub(crate) async fn status(app: &(impl App + Clone), line: &str, fields: &[&str]) -> u16 {
     ask(app, line, fields).await.status
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
@@ -42,9 +42,7 @@ pub fn from_service_shared<S: HttpService>(service: S) -> FromServiceShared<S> {
 /// Errors become responses as those of [`FromService`](crate::FromService).
 pub struct FromServiceShared<S> {
     service: Mutex<S>,
-    line: Arc<Line>,
-    /// The line, as what a service wakes.
-    waker: Waker,
+    line: Line,
     /// What the service wraps, where that is known.
     inner: Option<BoxApp>,
     on_error: OnError,
@@ -52,11 +50,9 @@ pub struct FromServiceShared<S> {
 
 impl<S: HttpService> FromServiceShared<S> {
     pub(crate) fn new(service: S, inner: Option<BoxApp>) -> Self {
-        let line = Arc::new(Line::default());
         Self {
             service: Mutex::new(service),
-            waker: Waker::from(line.clone()),
-            line,
+            line: Line::default(),
             inner,
             on_error: errors::table,
         }
@@ -70,7 +66,8 @@ impl<S: HttpService> FromServiceShared<S> {
     }
 
     /// Waits in line and for readiness, and calls the service in the same moment: readiness that
-    /// was given is never left unused.
+    /// was given is never left unused. Only the first in line asks, so the one waker that a service
+    /// has to remember is enough.
     fn poll_call(
         &self,
         place: &mut Place<'_>,
@@ -79,7 +76,7 @@ impl<S: HttpService> FromServiceShared<S> {
     ) -> Poll<Result<S::Future, BoxError>> {
         ready!(place.poll_first(cx));
         let mut service = lock(&self.service);
-        ready!(service.poll_ready(&mut Context::from_waker(&self.waker))).map_err(Into::into)?;
+        ready!(service.poll_ready(cx)).map_err(Into::into)?;
         let request = request.take().unwrap_or_default();
         Poll::Ready(Ok(service.call(request)))
     }
@@ -142,16 +139,6 @@ impl Line {
         if let Some(waker) = first {
             waker.wake();
         }
-    }
-}
-
-impl Wake for Line {
-    fn wake(self: Arc<Self>) {
-        self.wake_first();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_first();
     }
 }
 

@@ -290,6 +290,36 @@ async fn one_who_gives_up_after_being_woken_passes_it_on() {
 }
 
 #[tokio::test]
+async fn nobody_overtakes() {
+    let gate = Gate::default();
+    let app = from_service_shared(Gated(gate.clone())).boxed();
+    let mut first = Box::pin(app.call(get("/first")));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    gate.open(); // the first is woken, and slow to come
+    let mut second = Box::pin(app.call(get("/second")));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    assert_eq!(text(first.await).await, "/first");
+    gate.open();
+    assert_eq!(text(second.await).await, "/second");
+}
+
+#[tokio::test]
+async fn one_who_waits_may_move_to_another_task() {
+    let gate = Gate::default();
+    let app = from_service_shared(Gated(gate.clone())).boxed();
+    let mut first = app.clone().call_owned(get("/first"));
+    let mut second = app.call_owned(get("/second"));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let (first, second) = (tokio::spawn(first), tokio::spawn(second));
+    settle().await;
+    gate.open();
+    gate.open();
+    settle().await;
+    assert!(first.is_finished() && second.is_finished());
+}
+
+#[tokio::test]
 async fn a_panic_in_a_shared_service_holds_nobody_up() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();

@@ -24,6 +24,7 @@
 //! | the root | `vestibule-core` | |
 //! | `auth` | `vestibule-auth` | `auth` |
 //! | [`fields`] | `vestibule-fields` | |
+//! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
 //! | [`files`] | `vestibule-static` | `static` |
@@ -31,6 +32,8 @@
 
 #[cfg(feature = "auth")]
 pub use vestibule_auth as auth;
+#[cfg(feature = "compression")]
+pub use vestibule_compression as compression;
 pub use vestibule_core::*;
 pub use vestibule_fields as fields;
 #[cfg(feature = "server")]

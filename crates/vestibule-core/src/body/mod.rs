@@ -30,7 +30,7 @@ pub use file::FilePart;
 ///
 /// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
 /// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
-/// ([`Panicked`]). An empty body and one that is whole in memory need no allocation.
+/// ([`Panicked`](crate::Panicked)). An empty body and one that is whole in memory need no allocation.
 ///
 /// ```
 /// use vestibule_core::Body;
@@ -166,6 +166,23 @@ impl Body {
     pub fn on_end(mut self, f: impl FnOnce(&End<'_>) + Send + 'static) -> Self {
         self.extra().push(f);
         self
+    }
+
+    /// Whether someone waits for the end, by [`on_end`](Self::on_end): then a body that takes the place
+    /// of this one has to keep it until its own end.
+    ///
+    /// ```
+    /// use vestibule_core::Body;
+    ///
+    /// assert!(!Body::from("a").is_watched());
+    /// assert!(Body::from("a").on_end(|_| ()).is_watched());
+    /// ```
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(_) => false,
+            Kind::Rich(rich) => rich.extra.is_watched(),
+        }
     }
 
     /// Holds the body to a length, as a `Content-Length` does: fewer bytes or more are an error
@@ -524,6 +541,20 @@ mod tests {
         assert_eq!(
             Body::from("ab").with_length(2).collect(10).await.unwrap(),
             "ab"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_held_body_that_may_have_more_does_not_say_that_it_ends() {
+        let mut body = script(vec![data("abc"), data("d")]).with_length(3);
+        body.frame().await;
+        assert!(!body.is_end_stream());
+        assert!(
+            body.frame()
+                .await
+                .unwrap()
+                .unwrap_err()
+                .is::<LengthMismatch>()
         );
     }
 

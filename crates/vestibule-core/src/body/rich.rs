@@ -51,7 +51,9 @@ impl Rich<dyn Frames> {
     pub(super) fn is_end_stream(&self) -> bool {
         match self.extra.length {
             Some(length) if length > self.extra.bytes => false,
-            _ => self.extra.is_complete || self.frames_ended(),
+            // There may be more frames than the length allows: whoever asks on finds out.
+            Some(_) => self.frames_ended(),
+            None => self.extra.is_complete || self.frames_ended(),
         }
     }
 
@@ -103,6 +105,10 @@ impl Extra {
             None => self.first = Some(callback),
             Some(_) => self.more.push(callback),
         }
+    }
+
+    pub(super) const fn is_watched(&self) -> bool {
+        self.first.is_some()
     }
 
     /// What is left when the bytes are taken away: the callbacks, if there are any.

@@ -1,0 +1,174 @@
+//! What it costs to cross into tower and back, beside axum's own `from_fn`.
+//!
+//! `cargo bench --bench bridges` prints the table and fails when a bar is not met. See `layers.rs`
+//! for how it counts.
+
+mod count;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::{HeaderName, HeaderValue};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_layer::Layer;
+use tower_service::Service;
+use vestibule::prelude::*;
+use vestibule::tower::{from_layer, from_service, layer};
+
+/// The layer of ours that crosses: it sets a header on the way out.
+struct SetHeader<A> {
+    app: A,
+}
+
+impl<A: App> App for SetHeader<A> {
+    async fn call(&self, request: Request) -> Response {
+        let mut response = self.app.call(request).await;
+        response
+            .headers_mut()
+            .insert(NAME, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+/// The same as axum writes it.
+async fn set_header(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert(NAME, HeaderValue::from_static("1"));
+    response
+}
+
+/// An app whose header map has room, so that the map's own growth is no layer's cost.
+async fn roomy(_: Request) -> Response {
+    let mut response = Response::default();
+    response.headers_mut().reserve(24);
+    response
+}
+
+async fn roomy_axum() -> axum::response::Response {
+    let mut response = axum::response::Response::default();
+    response.headers_mut().reserve(24);
+    response
+}
+
+fn router() -> axum::Router {
+    axum::Router::new().route("/", axum::routing::get(roomy_axum))
+}
+
+fn tower_layer() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(NAME, HeaderValue::from_static("1"))
+}
+
+/// Runs a future that is never pending.
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("nothing here waits"),
+    }
+}
+
+fn app(app: impl App) -> Box<dyn Fn()> {
+    Box::new(move || drop(std::hint::black_box(now(app.call(Request::default())))))
+}
+
+/// A tower service that answers as `roomy` does.
+#[derive(Clone)]
+struct Roomy;
+
+impl Service<Request> for Roomy {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        std::future::ready(Ok(now(roomy(request))))
+    }
+}
+
+fn tower<S: Service<Request> + Clone + 'static>(service: S) -> Box<dyn Fn()> {
+    Box::new(move || {
+        let mut service = service.clone();
+        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        assert!(ready.is_ready());
+        drop(std::hint::black_box(now(service.call(Request::default()))));
+    })
+}
+
+fn axum(router: axum::Router) -> Box<dyn Fn()> {
+    Box::new(move || {
+        let mut router = router.clone();
+        let request = http::Request::new(axum::body::Body::empty());
+        drop(std::hint::black_box(now(Service::call(
+            &mut router,
+            request,
+        ))));
+    })
+}
+
+const CASES: &[count::Case] = &[
+    ("our stack alone", || app(Stack::new().app(roomy))),
+    ("our layer in our stack", || {
+        app(Stack::new().with(|app| SetHeader { app }).app(roomy))
+    }),
+    ("tower's layer in our stack", || {
+        app(Stack::new().with(from_layer(tower_layer())).app(roomy))
+    }),
+    ("tower's layer on a service", || {
+        tower(tower_layer().layer(Roomy))
+    }),
+    ("our layer on a service", || {
+        tower(layer(|app| SetHeader { app }).layer(Roomy))
+    }),
+    ("axum alone", || axum(router())),
+    ("axum's from_fn in axum", || {
+        axum(router().layer(axum::middleware::from_fn(set_header)))
+    }),
+    ("tower's layer in axum", || {
+        axum(router().layer(tower_layer()))
+    }),
+    ("our layer in axum", || {
+        axum(router().layer(layer(|app| SetHeader { app })))
+    }),
+    ("axum as an app", || app(from_service(router()))),
+];
+
+fn main() -> std::process::ExitCode {
+    count::run(CASES, |counts| {
+        let mut bars = Vec::new();
+        let crossings = [
+            ("tower's layer in our stack", "our layer in our stack"),
+            ("our layer on a service", "tower's layer on a service"),
+            ("axum as an app", "axum alone"),
+        ];
+        for (across, at_home) in crossings {
+            let (across_it, home) = (counts.of(across), counts.of(at_home));
+            let instructions = across_it.instructions - home.instructions;
+            let allocations = across_it.allocations - home.allocations;
+            bars.push(count::at_most(
+                format!("{across}: more instructions than {at_home}"),
+                instructions,
+                1500.0,
+            ));
+            bars.push(count::at_most(
+                format!("{across}: more allocations than {at_home}"),
+                allocations,
+                2.0,
+            ));
+        }
+        let from_fn = counts.of("axum's from_fn in axum").instructions;
+        let ours = counts.of("our layer in axum").instructions;
+        let what = "our layer in axum: more instructions than axum's own from_fn";
+        bars.push(count::at_most(what, ours - from_fn, 1500.0));
+        bars
+    })
+}
+
+const NAME: HeaderName = HeaderName::from_static("x-a");

@@ -1,0 +1,456 @@
+//! What compression costs: beside nginx's gzip and tower-http's layer, all at level 6.
+//!
+//! `cargo bench --bench compression` counts instructions and allocations in process (callgrind), looks for
+//! the longest poll, and then starts each server as a process of its own with one thread, lets wrk ask it,
+//! and divides the CPU time that the server took by the requests that were answered. The servers take
+//! turns, and the best turn of each counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
+//!
+//! tower-http's layer is measured with zlib-rs, as ours, since one program has one flate2; by itself it has
+//! miniz_oxide.
+
+mod count;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use vestibule::compression::{Coding, Compression};
+use vestibule::hyper::Server;
+use vestibule::prelude::*;
+use vestibule::tower::from_layer;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let ["--serve", who, page] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        serve(app(who, page));
+        return ExitCode::SUCCESS;
+    }
+    count::run(CASES, |counts| {
+        let json = |who| counts.of(&format!("{who}, 10 KB of JSON")).instructions;
+        let mut bars = vec![count::at_most(
+            "instructions for JSON, to tower-http's with the same zlib",
+            json("vestibule") / json("tower-http"),
+            0.95,
+        )];
+        bars.push(count::at_most(
+            "allocations a frame of an event stream",
+            allocations_per_frame(),
+            1.0,
+        ));
+        for (what, is_whole) in [("whole", true), ("in one frame", false)] {
+            let longest = longest_poll(is_whole).as_secs_f64() * 1e3;
+            bars.push(count::at_most(
+                format!("longest poll at 1 MB, {what}: ms"),
+                longest,
+                2.0,
+            ));
+        }
+        bars.extend(servers());
+        bars
+    })
+}
+
+const CASES: &[count::Case] = &[
+    ("no layer, 10 KB of JSON", || case("none", "json")),
+    ("vestibule, 10 KB of JSON", || case("vestibule", "json")),
+    ("tower-http, 10 KB of JSON", || case("tower-http", "json")),
+];
+
+fn case(who: &'static str, page: &'static str) -> Box<dyn Fn()> {
+    let app = app(who, page);
+    Box::new(move || {
+        let response = now(app.call(get()));
+        drop(std::hint::black_box(now(response
+            .into_body()
+            .collect(1 << 20))));
+    })
+}
+
+/// Runs a future that waits for nothing; it may give others their turn.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context()) {
+            return output;
+        }
+    }
+}
+
+fn context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn get() -> Request {
+    let mut request = Request::default();
+    let gzip = HeaderValue::from_static("gzip");
+    request.headers_mut().insert(ACCEPT_ENCODING, gzip);
+    request
+}
+
+/// An app that answers with a page, compressed by one of those who are measured.
+fn app(who: &str, page: &str) -> BoxApp {
+    let (kind, text) = match page {
+        "json" => ("application/json", json(10 << 10)),
+        _ => ("text/html", html(100 << 10)),
+    };
+    let text = Bytes::from(text);
+    let app = move |_: Request| {
+        let text = text.clone();
+        async move {
+            let mut response = Response::new(Body::from(text));
+            let kind = HeaderValue::from_static(kind);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+    };
+    match who {
+        "vestibule" => Compression::new(app).level(Coding::Gzip, 6).boxed(),
+        "tower-http" => {
+            let layer = CompressionLayer::new().quality(CompressionLevel::Precise(6));
+            from_layer(layer)(app.boxed()).boxed()
+        }
+        _ => app.boxed(),
+    }
+}
+
+/// Records as an API gives them.
+fn json(bytes: usize) -> String {
+    let mut text = String::from("[");
+    for n in 0_u64.. {
+        let id = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text += &format!(
+            "{{\"id\":\"{id:016x}\",\"name\":\"Guest {n}\",\"room\":{},\"email\":\"guest{n}@example.org\",\
+             \"arrived\":\"2026-0{}-1{}T0{}:3{}:00Z\",\"is_member\":{},\"score\":{}.{}}},",
+            id % 400,
+            id % 9 + 1,
+            id % 7,
+            id % 8,
+            id % 6,
+            id % 3 == 0,
+            id % 97,
+            id % 89
+        );
+        if text.len() >= bytes {
+            break;
+        }
+    }
+    text.truncate(bytes - 1);
+    text + "]"
+}
+
+/// A page of a table and of prose.
+fn html(bytes: usize) -> String {
+    let words = [
+        "door",
+        "street",
+        "house",
+        "request",
+        "passes",
+        "through",
+        "the",
+        "a",
+        "of",
+        "room",
+        "between",
+        "and",
+        "vestibule",
+        "every",
+        "who",
+        "enters",
+        "is",
+        "seen",
+        "by",
+        "keeper",
+    ];
+    let mut text = String::from("<!doctype html><html><head><title>Rooms</title></head><body>");
+    let mut state = 1_u32;
+    while text.len() < bytes {
+        text += "<div class=\"room\"><h2>";
+        for n in 0..40 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            text += words[(state >> 24) as usize % words.len()];
+            text += if n == 4 {
+                "</h2><p class=\"text\">"
+            } else {
+                " "
+            };
+        }
+        text += &format!("<a href=\"/rooms/{}\">more</a></p></div>\n", state >> 12);
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// Allocations for each frame of an event stream that is flushed at each, once it runs.
+fn allocations_per_frame() -> f64 {
+    const FRAMES: usize = 1_000;
+    let event = Bytes::from(json(500));
+    let frames = std::iter::repeat_n(event, 2 * FRAMES);
+    let app = move |_: Request| {
+        let body = Body::new(Frames(frames.clone().collect()));
+        async move { ([("content-type", "text/event-stream")], Response::new(body)) }
+    };
+    let mut body = now(Compression::new(app).call(get())).into_body();
+    (0..FRAMES / 2).for_each(|_| drop(now(body.frame())));
+    let count = allocation_counter::measure(|| {
+        (0..FRAMES).for_each(|_| drop(now(body.frame())));
+    });
+    count.count_total as f64 / FRAMES as f64
+}
+
+/// A body that has all its frames.
+struct Frames(std::collections::VecDeque<Bytes>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(
+            self.0
+                .pop_front()
+                .map(|data| Ok(http_body::Frame::data(data))),
+        )
+    }
+}
+
+/// The longest poll of `call` and of the body, for 1 MB of HTML; of several runs the best, since what
+/// else the machine does can only add.
+fn longest_poll(is_whole: bool) -> Duration {
+    let text = Bytes::from(html(1 << 20));
+    let app = move |_: Request| {
+        let body = match is_whole {
+            true => Body::from(text.clone()),
+            false => Body::new(Frames([text.clone()].into())),
+        };
+        async move { ([("content-type", "text/html")], Response::new(body)) }
+    };
+    let app = Compression::new(app);
+    let run = || {
+        let mut longest = Duration::ZERO;
+        let mut timed = |started: Instant| longest = longest.max(started.elapsed());
+        let mut call = pin!(app.call(get()));
+        let mut body = loop {
+            let started = Instant::now();
+            let polled = call.as_mut().poll(&mut context());
+            timed(started);
+            if let Poll::Ready(response) = polled {
+                break response.into_body();
+            }
+        };
+        loop {
+            let started = Instant::now();
+            let polled = http_body::Body::poll_frame(Pin::new(&mut body), &mut context());
+            timed(started);
+            if let Poll::Ready(None) = polled {
+                return longest;
+            }
+        }
+    };
+    (0..30).map(|_| run()).min().unwrap_or_default()
+}
+
+/// CPU time a request of each server, for each page.
+fn servers() -> Vec<count::Bar> {
+    let mut bars = Vec::new();
+    println!("\n{:<24} {:>16} {:>12}", "a request on", "CPU, us", "bytes");
+    for page in ["json", "html"] {
+        const WHO: [&str; 4] = ["none", "vestibule", "tower-http", "nginx"];
+        let mut best = [f64::INFINITY; WHO.len()];
+        let mut bytes = [0; WHO.len()];
+        for _ in 0..TURNS {
+            for (index, who) in WHO.into_iter().enumerate() {
+                let running = Running::start(who, page);
+                bytes[index] = running.size();
+                best[index] = best[index].min(running.cpu_per_request() * 1e6);
+            }
+        }
+        for ((who, cost), bytes) in WHO.iter().zip(best).zip(bytes) {
+            println!("{:<24} {cost:>16.1} {bytes:>12}", format!("{who}, {page}"));
+        }
+        let [_, own, tower, nginx] = best;
+        bars.push(count::at_most(
+            format!("{page}: CPU time to nginx's"),
+            own / nginx,
+            0.95,
+        ));
+        bars.push(count::at_most(
+            format!("{page}: CPU time to tower-http's with the same zlib"),
+            own / tower,
+            0.95,
+        ));
+    }
+    bars
+}
+
+/// A server in a process of its own.
+struct Running {
+    process: Child,
+    url: String,
+    directory: Option<PathBuf>,
+}
+
+impl Running {
+    fn start(who: &str, page: &str) -> Self {
+        match who {
+            "nginx" => Self::nginx(page),
+            who => Self::own(who, page),
+        }
+    }
+
+    fn own(who: &str, page: &str) -> Self {
+        let program = std::env::current_exe().expect("a program has a path");
+        let mut process = Command::new(program)
+            .args(["--serve", who, page])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program starts once more");
+        let stdout = process.stdout.take().expect("it was asked for");
+        let mut url = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut url)
+            .expect("the server says where it is");
+        let url = url.trim_end().to_owned();
+        assert!(url.starts_with("http://"), "{who}: {url:?}");
+        Self {
+            process,
+            url,
+            directory: None,
+        }
+    }
+
+    /// nginx as one process, with its access log off.
+    fn nginx(page: &str) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let directory = std::env::temp_dir().join(format!("vestibule-bench-{}", address.port()));
+        let root = directory.join("root");
+        std::fs::create_dir_all(&root).expect("a directory for nginx");
+        let text = match page {
+            "json" => json(10 << 10),
+            _ => html(100 << 10),
+        };
+        std::fs::write(root.join(format!("page.{page}")), text).expect("a page");
+        let conf = directory.join("nginx.conf");
+        let text = format!(
+            "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/error.log;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{ access_log off; keepalive_requests 100000000; open_file_cache max=10;\n\
+             gzip on; gzip_comp_level 6; gzip_types application/json;\n\
+             types {{ application/json json; text/html html; }}\n\
+             server {{ listen {address}; root {0}/root; }} }}\n",
+            directory.display()
+        );
+        std::fs::write(&conf, text).expect("a configuration");
+        let process = Command::new("nginx")
+            .arg("-c")
+            .arg(&conf)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx is the peer: install the Debian package `nginx-light`");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "nginx does not listen");
+            std::thread::yield_now();
+        }
+        Self {
+            process,
+            url: format!("http://{address}/page.{page}"),
+            directory: Some(directory),
+        }
+    }
+
+    /// Bytes of the body as it comes over the wire, decoded by gzip to the page.
+    fn size(&self) -> usize {
+        let output = Command::new("curl")
+            .args([
+                "-sS",
+                "--raw",
+                "-H",
+                "accept-encoding: gzip",
+                "-o",
+                "/dev/null",
+            ])
+            .args(["-w", "%{size_download}", &self.url])
+            .output()
+            .expect("curl asks once: install the Debian package `curl`");
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().parse().expect("a size is a number")
+    }
+
+    /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
+    fn cpu_per_request(self) -> f64 {
+        self.load("1s");
+        let before = self.cpu();
+        let requests = self.load("3s");
+        (self.cpu() - before) / requests
+    }
+
+    fn load(&self, time: &str) -> f64 {
+        let output = Command::new("wrk")
+            .args(["--threads", "1", "--connections", "16", "--duration", time])
+            .args(["--header", "accept-encoding: gzip", &self.url])
+            .output()
+            .expect("wrk asks the server: install the Debian package `wrk`");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let is_well = !text.contains("Non-2xx") && !text.contains("Socket errors");
+        assert!(is_well, "{text}");
+        let line = text
+            .lines()
+            .find_map(|line| line.split_once(" requests in "));
+        let (count, _) = line.unwrap_or_else(|| panic!("wrk says no count:\n{text}"));
+        count.trim().parse().expect("a count is a number")
+    }
+
+    /// User and system time so far, in seconds (proc(5), fields 14 and 15 of `stat`).
+    fn cpu(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = std::fs::read_to_string(Path::new(&path)).expect("the server runs");
+        let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
+        let ticks = |index: usize| {
+            let field = fields.split(' ').nth(index).expect("stat has 52 fields");
+            field.parse::<f64>().expect("ticks are a number")
+        };
+        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+fn serve(app: BoxApp) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let bound = Server::new(app).bind("127.0.0.1:0").await;
+        let bound = bound.expect("a free port");
+        println!("http://{}", bound.address());
+        bound.run_until(std::future::pending()).await;
+    });
+}
+
+const TURNS: usize = 3;
+
+/// What Linux says on every machine that it is built for here.
+const TICKS_PER_SECOND: f64 = 100.0;

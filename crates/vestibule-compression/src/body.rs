@@ -1,0 +1,287 @@
+//! A body that encodes another as it is read.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use vestibule_core::{Body, BoxError};
+
+use crate::SLICE;
+use crate::codec::{CodecError, Encoder, Spec};
+use crate::policy::remove_digests;
+
+/// Encodes `inner` frame by frame.
+///
+/// What was written is flushed when `inner` has nothing ready, or after each frame; so nothing is held
+/// back while a reader waits. After a slice of work it yields, ready or not.
+pub(crate) struct EncodedBody {
+    inner: Body,
+    spec: Spec,
+    work: Work,
+    stage: Stage,
+    /// What was read and is not encoded yet.
+    pending: Bytes,
+    trailers: Option<HeaderMap>,
+    is_flushed_by_frame: bool,
+    /// The encoder holds data that a decoder cannot see yet.
+    has_unflushed: bool,
+    /// What was made has to go out, however little it is.
+    is_due: bool,
+    /// Work since the last time that others had their turn, in bytes.
+    spent: usize,
+}
+
+enum Work {
+    Here(Encoder),
+    /// On a thread for blocking work, since the level is costly.
+    Away(JoinHandle<(Encoder, Result<(), CodecError>)>),
+    Done,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    /// All was read; some of it may be pending.
+    Read,
+    Finished,
+}
+
+/// What the encoder is to do: write, then perhaps flush or finish.
+#[derive(Clone, Copy)]
+enum Then {
+    Nothing,
+    Flush,
+    Finish,
+}
+
+impl EncodedBody {
+    pub(crate) fn new(
+        inner: Body,
+        spec: Spec,
+        is_flushed_by_frame: bool,
+    ) -> Result<Self, CodecError> {
+        Ok(Self {
+            inner,
+            spec,
+            work: Work::Here(Encoder::new(spec)?),
+            stage: Stage::Reading,
+            pending: Bytes::new(),
+            trailers: None,
+            is_flushed_by_frame,
+            has_unflushed: false,
+            is_due: false,
+            spent: 0,
+        })
+    }
+
+    /// Reads from `inner`; ready when something changed.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match http_body::Body::poll_frame(Pin::new(&mut self.inner), cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                // An empty frame is work too: a body may have no end of them.
+                self.spent += FRAME;
+                match frame.into_data() {
+                    Ok(data) => {
+                        self.pending = data;
+                    }
+                    Err(frame) => {
+                        if let Ok(mut trailers) = frame.into_trailers() {
+                            remove_digests(&mut trailers);
+                            self.trailers = Some(trailers);
+                        }
+                    }
+                }
+                if http_body::Body::is_end_stream(&self.inner) {
+                    self.stage = Stage::Read;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
+            Poll::Ready(None) => {
+                self.stage = Stage::Read;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                self.spent = 0;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes a slice of what is pending, and what to do after it.
+    fn next_job(&mut self, most: usize) -> (Bytes, Then) {
+        let slice = self.pending.split_to(self.pending.len().min(most));
+        let then = match (self.pending.is_empty(), self.stage) {
+            (true, Stage::Read) => Then::Finish,
+            (true, _) if self.is_flushed_by_frame => Then::Flush,
+            _ => Then::Nothing,
+        };
+        (slice, then)
+    }
+
+    /// Gives the encoder work to do, here or on another thread.
+    fn start(&mut self, data: Bytes, then: Then) -> Result<(), CodecError> {
+        match then {
+            Then::Nothing => self.has_unflushed = true,
+            Then::Flush => (self.has_unflushed, self.is_due) = (false, true),
+            Then::Finish => (self.stage, self.is_due) = (Stage::Finished, true),
+        }
+        let Work::Here(mut encoder) = mem::replace(&mut self.work, Work::Done) else {
+            return Err(CodecError::Internal("it was given two tasks at once"));
+        };
+        match Handle::try_current() {
+            Ok(runtime) if self.spec.is_costly() => {
+                self.work = Work::Away(runtime.spawn_blocking(move || {
+                    let result = run(&mut encoder, &data, then);
+                    (encoder, result)
+                }));
+                Ok(())
+            }
+            _ => {
+                self.spent += data.len();
+                let result = run(&mut encoder, &data, then);
+                self.work = Work::Here(encoder);
+                result
+            }
+        }
+    }
+
+    /// Waits for work on another thread. Ready with the encoder, or with nothing after its end.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&mut Encoder>, BoxError>> {
+        if let Work::Away(task) = &mut self.work {
+            let (encoder, result) = ready!(Pin::new(task).poll(cx))?;
+            self.work = Work::Here(encoder);
+            self.spent = 0;
+            result?;
+        }
+        Poll::Ready(Ok(match &mut self.work {
+            Work::Here(encoder) => Some(encoder),
+            _ => None,
+        }))
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let (is_due, is_finished) = (self.is_due, self.stage == Stage::Finished);
+            if let Some(encoder) = ready!(self.poll_work(cx)?) {
+                if encoder.len() >= ENOUGH || (is_due && encoder.len() > 0) {
+                    let data = encoder.take();
+                    if is_finished {
+                        self.work = Work::Done;
+                    }
+                    self.is_due = false;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                self.is_due = false;
+            }
+            if is_finished {
+                self.work = Work::Done;
+                return Poll::Ready(
+                    self.trailers
+                        .take()
+                        .map(|trailers| Ok(Frame::trailers(trailers))),
+                );
+            }
+            if self.spent >= SLICE {
+                // Others have their turn.
+                self.spent = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.pending.is_empty() || self.stage == Stage::Read {
+                let most = match self.spec.is_costly() {
+                    true => SLICE_AWAY,
+                    false => SLICE - self.spent,
+                };
+                let (data, then) = self.next_job(most);
+                self.start(data, then)?;
+                continue;
+            }
+            match self.poll_inner(cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending if self.has_unflushed => self.start(Bytes::new(), Then::Flush)?,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+fn run(encoder: &mut Encoder, data: &[u8], then: Then) -> Result<(), CodecError> {
+    if !data.is_empty() {
+        encoder.write(data)?;
+    }
+    match then {
+        Then::Nothing => Ok(()),
+        Then::Flush => encoder.flush(),
+        Then::Finish => encoder.finish(),
+    }
+}
+
+impl http_body::Body for EncodedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = ready!(self.poll_step(cx));
+        if let Some(Err(_)) = &polled {
+            self.stage = Stage::Finished;
+            self.work = Work::Done;
+            self.trailers = None;
+            self.inner = Body::empty();
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Finished && self.trailers.is_none() && matches!(self.work, Work::Done)
+    }
+}
+
+/// Encodes a body that is whole in memory, slice by slice, and yields in between.
+pub(crate) async fn encode_whole(spec: Spec, bytes: Bytes) -> Result<Bytes, CodecError> {
+    if spec.is_costly() {
+        if let Ok(runtime) = Handle::try_current() {
+            let task = runtime.spawn_blocking(move || {
+                let mut encoder = Encoder::new(spec)?;
+                run(&mut encoder, &bytes, Then::Finish)?;
+                Ok(encoder.take())
+            });
+            let failed = CodecError::Internal("it panicked, or the runtime ends");
+            return task.await.unwrap_or(Err(failed));
+        }
+    }
+    let mut encoder = Encoder::new(spec)?;
+    let mut rest = bytes;
+    while rest.len() > SLICE {
+        encoder.write(&rest.split_to(SLICE))?;
+        let mut has_yielded = false;
+        std::future::poll_fn(|cx| match mem::replace(&mut has_yielded, true) {
+            true => Poll::Ready(()),
+            false => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+    run(&mut encoder, &rest, Then::Finish)?;
+    Ok(encoder.take())
+}
+
+/// A frame goes out when it has this many bytes, due or not.
+const ENOUGH: usize = 8 * 1024;
+
+/// What the reading of a frame counts for, in bytes of work.
+const FRAME: usize = 256;
+
+/// Work for another thread comes in larger pieces.
+const SLICE_AWAY: usize = 128 * 1024;

@@ -1,0 +1,45 @@
+//! Encoders and decoders: bytes in, bytes out, no bodies and no headers.
+
+#[cfg(feature = "brotli")]
+mod brotli;
+mod encoder;
+#[cfg(feature = "gzip")]
+mod gzip;
+mod pool;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+mod decoder;
+
+use std::error::Error;
+use std::fmt;
+
+pub(crate) use decoder::Decoder;
+pub(crate) use encoder::{Encoder, Spec};
+
+/// Why bytes could not be encoded or decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodecError {
+    /// They are not what their coding says.
+    Corrupt(&'static str),
+    /// They ask for more memory than a decoder gives.
+    #[cfg_attr(
+        not(feature = "zstd"),
+        expect(dead_code, reason = "only zstd asks for it")
+    )]
+    Window,
+    /// The codec failed: no memory, or a bug.
+    Internal(&'static str),
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt(why) => write!(f, "the bytes are not what their coding says: {why}"),
+            Self::Window => f.write_str("the bytes ask for a larger window than is allowed"),
+            Self::Internal(why) => write!(f, "the codec failed: {why}"),
+        }
+    }
+}
+
+impl Error for CodecError {}

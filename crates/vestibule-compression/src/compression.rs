@@ -1,0 +1,431 @@
+//! Encodes responses: [`Compression`].
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
+use vestibule_core::{App, Body, IntoResponse, Outcome, Outline, Request, Response, Role};
+use vestibule_fields::etag::ETag;
+
+use crate::body::{EncodedBody, encode_whole};
+use crate::codec::Spec;
+use crate::negotiation::{IsPlainFine, Wanted, wanted};
+use crate::peek::peek;
+use crate::{Coding, Predicate, Types, policy, validators};
+
+/// Encodes the bodies of responses in the coding that the client likes best.
+///
+/// Does nothing to a response that has a `Content-Encoding` or `Content-Range`, says `no-transform`,
+/// is 1xx, 204, 205, 206 or 304, carries [`Uncompressed`], is of a type that does not shrink
+/// ([`Types`]), or is smaller than 860 bytes; nor to one that was asked for with `no-transform` or by
+/// CONNECT.
+///
+/// Reads `Accept-Encoding` and `Cache-Control` of the request, and takes the suffixes that it gave to
+/// entity tags off `If-None-Match` and `If-Match`. Sets `Content-Encoding`; adds `Accept-Encoding` to
+/// `Vary` of every response that might have been encoded; gives strong entity tags the suffix of the
+/// coding (`"v1+gzip"`); drops `Content-Length`, `Accept-Ranges` and digests. A HEAD has the head of its
+/// GET, as far as that is known without a body.
+///
+/// Bodies that are whole in memory and of at most 256 KiB are encoded at once and keep a
+/// `Content-Length`; they stay plain when that makes them no smaller. All others are encoded as they
+/// are read: event streams and the like are flushed after each frame, others when the app has nothing
+/// ready. No more than 32 KiB are encoded before others have their turn; levels that are slower than
+/// that allows run on the runtime's threads for blocking work. Encoder states are used again.
+///
+/// ```
+/// use vestibule_compression::Compression;
+/// use vestibule_core::{App, IntoResponse, Request, Response};
+///
+/// async fn page(_: Request) -> Response {
+///     ([("content-type", "text/html"), ("etag", "\"v1\"")], "<p>hello</p>".repeat(100)).into_response()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let app = Compression::new(page);
+/// let mut request = Request::default();
+/// request.headers_mut().insert("accept-encoding", "gzip, deflate".parse().unwrap());
+///
+/// let response = app.call(request).await;
+/// assert_eq!(response.headers()["content-encoding"], "gzip");
+/// assert_eq!(response.headers()["etag"], "\"v1+gzip\"");
+/// assert_eq!(response.headers()["vary"], "accept-encoding");
+/// assert!(response.body().as_bytes().unwrap().len() < 100);
+/// # }
+/// ```
+///
+/// # Secrets
+///
+/// A body that holds both a secret and what an attacker chose tells the secret by its size (BREACH).
+/// Send such bodies with [`Uncompressed`], or make the attack costly with
+/// [`padding`](Compression::padding).
+#[derive(Clone)]
+pub struct Compression<A> {
+    app: A,
+    offered: Vec<(Coding, u8)>,
+    /// The codings of `offered`, as negotiation reads them.
+    codings: Vec<Coding>,
+    min_size: u64,
+    predicate: Arc<dyn Predicate>,
+    is_strict: bool,
+    max_padding: u16,
+}
+
+/// An extension of responses that are not to be encoded, such as those with secrets in them.
+///
+/// ```
+/// use vestibule_compression::{Compression, Uncompressed};
+/// use vestibule_core::{App, IntoResponse, Request, Response};
+///
+/// async fn form(_: Request) -> Response {
+///     let mut response = ([("content-type", "text/html")], "token=...".repeat(1000)).into_response();
+///     response.extensions_mut().insert(Uncompressed);
+///     response
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut request = Request::default();
+/// request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+/// let response = Compression::new(form).call(request).await;
+/// assert!(!response.headers().contains_key("content-encoding"));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uncompressed;
+
+impl<A: App> Compression<A> {
+    /// Wraps `app`: all codings whose features are on, zstd before brotli before gzip before deflate,
+    /// at levels for responses that are made anew each time (3, 4, 6, 6).
+    pub fn new(app: A) -> Self {
+        let offered = Coding::ALL.iter();
+        Self {
+            app,
+            offered: offered
+                .map(|coding| (*coding, coding.default_level()))
+                .collect(),
+            codings: Coding::ALL.to_vec(),
+            min_size: MIN_SIZE,
+            predicate: Arc::new(Types),
+            is_strict: false,
+            max_padding: 0,
+        }
+    }
+
+    /// Offers these codings and no others, the one that is liked best first: it is used when a client
+    /// likes several equally.
+    ///
+    /// ```
+    /// use vestibule_compression::{Coding, Compression};
+    /// # async fn app(_: vestibule_core::Request) {}
+    ///
+    /// let gzip_only = Compression::new(app).codings(&[Coding::Gzip]);
+    /// ```
+    #[must_use]
+    pub fn codings(mut self, codings: &[Coding]) -> Self {
+        let mut offered: Vec<(Coding, u8)> = Vec::new();
+        for &coding in codings {
+            let old = self.offered.iter().find(|(other, _)| *other == coding);
+            let level = old.map_or(coding.default_level(), |(_, level)| *level);
+            if !offered.iter().any(|(other, _)| *other == coding) {
+                offered.push((coding, level));
+            }
+        }
+        self.codings = offered.iter().map(|(coding, _)| *coding).collect();
+        self.offered = offered;
+        self
+    }
+
+    /// How hard one coding works; levels outside of [`Coding::levels`] mean the nearest within.
+    ///
+    /// ```
+    /// use vestibule_compression::{Coding, Compression};
+    /// # async fn app(_: vestibule_core::Request) {}
+    ///
+    /// let fast = Compression::new(app).level(Coding::Gzip, 1);
+    /// ```
+    #[must_use]
+    pub fn level(mut self, coding: Coding, level: u8) -> Self {
+        let levels = coding.levels();
+        let level = level.clamp(*levels.start(), *levels.end());
+        for (other, place) in &mut self.offered {
+            if *other == coding {
+                *place = level;
+            }
+        }
+        self
+    }
+
+    /// Leaves bodies of fewer bytes plain; 860 when not set. Of a body whose size is not known, what is
+    /// ready at once is read ahead up to this, so that small ones are found.
+    #[must_use]
+    pub const fn min_size(mut self, bytes: u64) -> Self {
+        self.min_size = bytes;
+        self
+    }
+
+    /// Encodes only responses for which `predicate` holds, in place of [`Types`].
+    #[must_use]
+    pub fn only(mut self, predicate: impl Predicate) -> Self {
+        self.predicate = Arc::new(predicate);
+        self
+    }
+
+    /// Answers `406 Not Acceptable`, without calling the app, to clients that refuse the plain bytes
+    /// (`identity;q=0`) and all codings that are offered. When not set, they get the plain bytes, which
+    /// RFC 9110 recommends.
+    #[must_use]
+    pub const fn strict(mut self, is_strict: bool) -> Self {
+        self.is_strict = is_strict;
+        self
+    }
+
+    /// Adds up to `max_bytes` of nothing, a random number each time, to every encoded body. Off when not
+    /// set.
+    ///
+    /// An attacker who reads secrets off sizes (BREACH) then needs many more requests: the more bytes,
+    /// the more. It is no cure. The bytes stand where decoders skip them: a comment in the header of gzip,
+    /// empty blocks in deflate, a block of metadata in brotli, a skippable frame in zstd. Strong entity
+    /// tags become weak, since the bytes differ each time.
+    #[must_use]
+    pub const fn padding(mut self, max_bytes: u16) -> Self {
+        self.max_padding = max_bytes;
+        self
+    }
+
+    /// The response in `coding`, if it is one to be encoded.
+    async fn encode(&self, response: Response, asked: Asked) -> Response {
+        let mut response = response;
+        if !self.is_candidate(&response) {
+            return response;
+        }
+        let headers = response.headers();
+        let is_stream = policy::is_flushed_by_frame(headers);
+        let is_head_alone = asked.is_head && response.body().is_end_stream();
+        let mut size = match is_head_alone {
+            true => policy::content_length(headers),
+            false => response.body().size_hint().exact(),
+        };
+        let min_size = match asked.wanted {
+            // What the client refuses to take plain is encoded however small it is.
+            Wanted::Coded(_, false) => 1,
+            _ => self.min_size,
+        };
+        let is_wanted = matches!(asked.wanted, Wanted::Coded(..));
+        if size.is_none() && is_wanted && !is_stream && !is_head_alone && min_size > 1 {
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = peek(body, min_size).await;
+            size = response.body().size_hint().exact();
+        }
+        if size.is_some_and(|size| size < min_size) {
+            return response;
+        }
+        policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+        let Wanted::Coded(coding, is_plain_fine) = asked.wanted else {
+            return response;
+        };
+        let spec = self.spec(coding, size);
+        if is_head_alone {
+            self.mark(response.headers_mut(), coding);
+            return response;
+        }
+        match response.body().as_bytes() {
+            Some(bytes) if bytes.len() <= WHOLE => {
+                self.encode_whole(response, spec, is_plain_fine).await
+            }
+            _ => self.encode_stream(response, spec, is_stream),
+        }
+    }
+
+    /// Whether this response could be encoded for some client, were it large enough.
+    fn is_candidate(&self, response: &Response) -> bool {
+        response.extensions().get::<Uncompressed>().is_none()
+            && policy::may_be_coded(response.status(), response.headers())
+            && response.status() != StatusCode::NOT_MODIFIED
+            && self.predicate.test(response)
+    }
+
+    async fn encode_whole(
+        &self,
+        mut response: Response,
+        spec: Spec,
+        is_plain_fine: IsPlainFine,
+    ) -> Response {
+        let Some(plain) = response.body().as_bytes().cloned() else {
+            return response;
+        };
+        let plain_size = plain.len();
+        let Ok(coded) = encode_whole(spec, plain).await else {
+            return response;
+        };
+        if coded.len() >= plain_size && is_plain_fine {
+            return response;
+        }
+        self.mark(response.headers_mut(), spec.coding);
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(coded.len()));
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = replaced(body, coded);
+        response
+    }
+
+    fn encode_stream(&self, response: Response, spec: Spec, is_flushed_by_frame: bool) -> Response {
+        let (mut head, body) = response.into_parts();
+        match EncodedBody::new(body, spec, is_flushed_by_frame) {
+            Ok(body) => {
+                self.mark(&mut head.headers, spec.coding);
+                Response::from_parts(head, Body::new(body))
+            }
+            // Only for want of memory; the body is gone with the encoder.
+            Err(error) => vestibule_core::Failure::new(error)
+                .layer("Compression")
+                .into_response(),
+        }
+    }
+
+    fn mark(&self, headers: &mut HeaderMap, coding: Coding) {
+        policy::mark(headers, coding.token());
+        match self.max_padding {
+            0 => validators::suffix(headers, coding.token()),
+            _ => weaken(headers),
+        }
+    }
+
+    fn spec(&self, coding: Coding, size: Option<u64>) -> Spec {
+        let mut offered = self.offered.iter();
+        let level = offered.find_map(|(other, level)| (*other == coding).then_some(*level));
+        Spec {
+            coding,
+            level: level.unwrap_or(coding.default_level()),
+            size,
+            padding: random_up_to(self.max_padding),
+        }
+    }
+}
+
+/// What is kept of a request until its response comes.
+struct Asked {
+    wanted: Wanted,
+    is_head: bool,
+}
+
+impl<A: App> App for Compression<A> {
+    async fn call(&self, mut request: Request) -> Response {
+        if request.method() == Method::CONNECT {
+            return self.app.call(request).await;
+        }
+        let asked = Asked {
+            wanted: wanted(request.method(), request.headers(), &self.codings),
+            is_head: request.method() == Method::HEAD,
+        };
+        if self.is_strict && asked.wanted == Wanted::Nothing {
+            return not_acceptable();
+        }
+        let sent = validators::strip(request.headers_mut());
+
+        let mut response = self.app.call(request).await;
+
+        match response.status() {
+            StatusCode::NOT_MODIFIED => {
+                sent.restore(response.headers_mut());
+                if self.might_stand_for_coded(&response) {
+                    policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+                }
+                response
+            }
+            _ => self.encode(response, asked).await,
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        let mut codings = String::new();
+        for (coding, level) in &self.offered {
+            codings += &format!("{coding}:{level} ");
+        }
+        outline
+            .role(Role::COMPRESSION)
+            .option("codings", codings.trim_end().to_owned())
+            .option("min_size", self.min_size.to_string());
+        if self.max_padding > 0 {
+            outline.option("padding", self.max_padding.to_string());
+        }
+        outline.wraps(&self.app);
+    }
+}
+
+impl<A> Compression<A> {
+    /// Whether a 304 stands for a response that might have been encoded. It mostly has no type; then
+    /// it might.
+    fn might_stand_for_coded(&self, response: &Response) -> bool {
+        response.extensions().get::<Uncompressed>().is_none()
+            && policy::may_be_coded(response.status(), response.headers())
+            && (!response.headers().contains_key(CONTENT_TYPE) || self.predicate.test(response))
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for Compression<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compression")
+            .field("app", &self.app)
+            .field("offered", &self.offered)
+            .field("min_size", &self.min_size)
+            .field("is_strict", &self.is_strict)
+            .field("max_padding", &self.max_padding)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A body of `coded` in place of `plain`, which ends as the new one does: whoever waits for its end
+/// hears the same.
+fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
+    if !plain.is_watched() {
+        return Body::from(coded);
+    }
+    Body::from(coded).on_end(move |end| {
+        let mut plain = plain;
+        if matches!(end.outcome, Outcome::Complete) {
+            // Whole in memory, so it is read without waiting.
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            while let std::task::Poll::Ready(Some(_)) =
+                std::pin::Pin::new(&mut plain).poll_frame(&mut context)
+            {}
+        }
+    })
+}
+
+fn not_acceptable() -> Response {
+    let status = StatusCode::NOT_ACCEPTABLE;
+    let mut response = (status, "406 Not Acceptable\n").into_response();
+    policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+    response
+}
+
+/// A weak tag in place of a strong one.
+fn weaken(headers: &mut HeaderMap) {
+    let weak = ETag::from_headers(headers)
+        .filter(|tag| !tag.is_weak())
+        .map(|tag| tag.into_weak().to_header_value());
+    if let Some(weak) = weak {
+        headers.insert(ETAG, weak);
+    }
+}
+
+/// A number that no client can foresee. The keys of the standard library's hasher are random for each
+/// thread, and each hasher has others.
+fn random_up_to(max: u16) -> usize {
+    match max {
+        0 => 0,
+        max => {
+            let random = RandomState::new().build_hasher().finish();
+            usize::try_from(random % (u64::from(max) + 1)).unwrap_or(0)
+        }
+    }
+}
+
+/// 860 bytes fit a packet with their head; smaller bodies arrive no sooner when they shrink.
+const MIN_SIZE: u64 = 860;
+
+/// Whole bodies of up to so many bytes are encoded before the head is sent.
+const WHOLE: usize = 256 * 1024;

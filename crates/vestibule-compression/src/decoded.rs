@@ -1,0 +1,226 @@
+//! A body that decodes another as it is read, within limits.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+use vestibule_core::{Body, BoxError};
+
+use crate::codec::{CodecError, Decoder};
+use crate::{Coding, DecompressionError};
+
+/// What all decoders of one request share.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_bytes: u64,
+    pub(crate) max_ratio: u64,
+    pub(crate) is_one_member: bool,
+    /// What went wrong, for the answer.
+    pub(crate) fault: OnceLock<DecompressionError>,
+    /// Bytes of the outermost coding that were used up.
+    pub(crate) wire: AtomicU64,
+}
+
+pub(crate) struct DecodedBody {
+    inner: Body,
+    coding: Coding,
+    limits: Arc<Limits>,
+    /// This is the outermost coding: what it reads is what came over the wire.
+    is_wire: bool,
+    state: State,
+    pending: Bytes,
+    out: Vec<u8>,
+    /// Bytes that came out so far.
+    made: u64,
+    /// Output since the last time that others had their turn.
+    spent: usize,
+    trailers: Option<HeaderMap>,
+}
+
+enum State {
+    /// Nothing was read yet.
+    Fresh,
+    /// In the middle of a stream; the flag says that it may have more to give without more to read.
+    Within(Decoder, bool),
+    /// At the end of a stream, or of one of several.
+    AtEnd(Decoder),
+    Done,
+}
+
+impl DecodedBody {
+    pub(crate) fn new(inner: Body, coding: Coding, limits: Arc<Limits>, is_wire: bool) -> Self {
+        Self {
+            inner,
+            coding,
+            limits,
+            is_wire,
+            state: State::Fresh,
+            pending: Bytes::new(),
+            out: Vec::new(),
+            made: 0,
+            spent: 0,
+            trailers: None,
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if self.spent >= SPENT {
+                self.spent = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.pending.is_empty() || matches!(self.state, State::Within(_, true)) {
+                self.step()?;
+                if !self.out.is_empty() {
+                    let data = Bytes::copy_from_slice(&self.out);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                continue;
+            }
+            if matches!(self.state, State::Done) {
+                let trailers = self.trailers.take();
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            self.spent += FRAME;
+            let frame = match ready!(http_body::Body::poll_frame(Pin::new(&mut self.inner), cx)) {
+                Some(frame) => frame?,
+                None => {
+                    self.end()?;
+                    self.state = State::Done;
+                    continue;
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => self.pending = data,
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
+        }
+    }
+
+    /// One step of the decoder, with its output in `out`.
+    fn step(&mut self) -> Result<(), DecompressionError> {
+        self.out.clear();
+        self.out.reserve(CHUNK);
+        let mut decoder = match std::mem::replace(&mut self.state, State::Done) {
+            State::Fresh => Decoder::new(self.coding).map_err(fault)?,
+            State::Within(decoder, _) => decoder,
+            State::AtEnd(decoder) => self.next_member(decoder)?,
+            State::Done => return Err(DecompressionError::Trailing),
+        };
+        let progress = decoder
+            .decode(&self.pending, &mut self.out)
+            .map_err(fault)?;
+        let read = progress.read.min(self.pending.len());
+        if read == 0 && self.out.is_empty() && !self.pending.is_empty() && !progress.is_end {
+            return Err(DecompressionError::Corrupt("its decoder is stuck"));
+        }
+        let _ = self.pending.split_to(read);
+        self.spent += self.out.len() + read;
+        self.made += self.out.len() as u64;
+        let read = match self.is_wire {
+            true => read as u64,
+            false => 0,
+        };
+        let wire = read + self.limits.wire.fetch_add(read, Ordering::Relaxed);
+        self.check(wire)?;
+        let is_full = self.out.len() == self.out.capacity();
+        self.state = match progress.is_end {
+            true => State::AtEnd(decoder),
+            false => State::Within(decoder, is_full),
+        };
+        Ok(())
+    }
+
+    /// More bytes after the end of a stream: another member or frame, where the coding has them.
+    fn next_member(&self, decoder: Decoder) -> Result<Decoder, DecompressionError> {
+        if self.limits.is_one_member {
+            return Err(DecompressionError::Trailing);
+        }
+        match self.coding {
+            #[cfg(feature = "gzip")]
+            Coding::Gzip if self.pending.first() == Some(&0x1f) => {
+                Decoder::new(self.coding).map_err(fault)
+            }
+            // The same decoder begins anew, and knows its magic numbers.
+            #[cfg(feature = "zstd")]
+            Coding::Zstd => Ok(decoder),
+            _ => {
+                drop(decoder);
+                Err(DecompressionError::Trailing)
+            }
+        }
+    }
+
+    fn check(&self, wire: u64) -> Result<(), DecompressionError> {
+        let Limits {
+            max_bytes,
+            max_ratio,
+            ..
+        } = *self.limits;
+        if self.made > max_bytes {
+            return Err(DecompressionError::TooLarge { limit: max_bytes });
+        }
+        if self.made > FREE && self.made > wire.saturating_mul(max_ratio) {
+            return Err(DecompressionError::TooDense { limit: max_ratio });
+        }
+        Ok(())
+    }
+
+    /// The body that is read has ended: so must have what it holds.
+    fn end(&self) -> Result<(), DecompressionError> {
+        match self.state {
+            State::Within(..) => Err(DecompressionError::Truncated),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl http_body::Body for DecodedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = ready!(self.poll_step(cx));
+        if let Some(Err(error)) = &polled {
+            if let Some(error) = error.downcast_ref::<DecompressionError>() {
+                // The first counts: inner codings only see its consequences.
+                let _ = self.limits.fault.set(error.clone());
+            }
+            self.state = State::Done;
+            self.pending = Bytes::new();
+            self.inner = Body::empty();
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Done) && self.trailers.is_none()
+    }
+}
+
+fn fault(error: CodecError) -> DecompressionError {
+    match error {
+        CodecError::Corrupt(why) | CodecError::Internal(why) => DecompressionError::Corrupt(why),
+        CodecError::Window => DecompressionError::Window,
+    }
+}
+
+/// The most that comes out in one frame.
+const CHUNK: usize = 16 * 1024;
+
+/// Others have their turn after so many bytes in and out: less than a millisecond of work.
+const SPENT: usize = 128 * 1024;
+
+/// What the reading of a frame counts for, in bytes of work.
+const FRAME: usize = 256;
+
+/// So many bytes may come out of however few.
+const FREE: u64 = 1 << 20;

@@ -1,0 +1,217 @@
+//! Which responses are worth encoding: predicates that compose.
+
+use vestibule_core::Response;
+use vestibule_fields::media_type::MediaType;
+
+use crate::policy::is_grpc_web;
+
+/// A question about a response, asked before its body is looked at.
+///
+/// Every `Fn(&Response) -> bool` is one.
+///
+/// ```
+/// use vestibule_compression::{ContentType, Predicate, Types};
+/// use vestibule_core::{Body, IntoResponse, Response};
+///
+/// let mine = Types.or(ContentType("application/x-mine")).and(|response: &Response| {
+///     !response.headers().contains_key("set-cookie")
+/// });
+///
+/// let page = ([("content-type", "application/x-mine")], "...").into_response();
+/// assert!(mine.test(&page));
+/// assert!(!mine.not().test(&page));
+/// ```
+pub trait Predicate: Send + Sync + 'static {
+    /// Whether it holds for `response`.
+    fn test(&self, response: &Response) -> bool;
+
+    /// Holds when both do.
+    fn and<P: Predicate>(self, other: P) -> And<Self, P>
+    where
+        Self: Sized,
+    {
+        And(self, other)
+    }
+
+    /// Holds when one of them does.
+    fn or<P: Predicate>(self, other: P) -> Or<Self, P>
+    where
+        Self: Sized,
+    {
+        Or(self, other)
+    }
+
+    /// Holds when this one does not.
+    fn not(self) -> Not<Self>
+    where
+        Self: Sized,
+    {
+        Not(self)
+    }
+}
+
+impl<F: Fn(&Response) -> bool + Send + Sync + 'static> Predicate for F {
+    fn test(&self, response: &Response) -> bool {
+        self(response)
+    }
+}
+
+/// Both of two predicates.
+#[derive(Clone, Copy, Debug)]
+pub struct And<P, Q>(P, Q);
+
+impl<P: Predicate, Q: Predicate> Predicate for And<P, Q> {
+    fn test(&self, response: &Response) -> bool {
+        self.0.test(response) && self.1.test(response)
+    }
+}
+
+/// One of two predicates.
+#[derive(Clone, Copy, Debug)]
+pub struct Or<P, Q>(P, Q);
+
+impl<P: Predicate, Q: Predicate> Predicate for Or<P, Q> {
+    fn test(&self, response: &Response) -> bool {
+        self.0.test(response) || self.1.test(response)
+    }
+}
+
+/// The opposite of a predicate.
+#[derive(Clone, Copy, Debug)]
+pub struct Not<P>(P);
+
+impl<P: Predicate> Predicate for Not<P> {
+    fn test(&self, response: &Response) -> bool {
+        !self.0.test(response)
+    }
+}
+
+/// The default: types that shrink. Text, JSON, XML, scripts, WebAssembly, SVG, fonts that are not
+/// compressed already, and whatever is written in one of these (`application/problem+json`).
+///
+/// A response without a `Content-Type` is not one of them, nor is one of an unknown type: images,
+/// films, archives and PDF are compressed already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Types;
+
+impl Predicate for Types {
+    fn test(&self, response: &Response) -> bool {
+        MediaType::from_headers(response.headers()).is_some_and(|media| shrinks(&media))
+    }
+}
+
+/// Responses of one type, such as `application/x-mine`; parameters and case do not count.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentType(pub &'static str);
+
+impl Predicate for ContentType {
+    fn test(&self, response: &Response) -> bool {
+        MediaType::from_headers(response.headers()).is_some_and(|media| media.is(self.0))
+    }
+}
+
+fn shrinks(media: &MediaType<'_>) -> bool {
+    let is_one = |name: &str, list: &[&str]| list.iter().any(|one| name.eq_ignore_ascii_case(one));
+    let subtype = media.subtype();
+    if media
+        .suffix()
+        .is_some_and(|suffix| is_one(suffix, SUFFIXES))
+    {
+        return true;
+    }
+    match () {
+        () if media.main().eq_ignore_ascii_case("text") => true,
+        () if media.main().eq_ignore_ascii_case("application") => {
+            is_one(subtype, APPLICATION) || is_grpc_web(subtype)
+        }
+        () if media.main().eq_ignore_ascii_case("font") => is_one(subtype, FONT),
+        () if media.main().eq_ignore_ascii_case("image") => is_one(subtype, IMAGE),
+        () => false,
+    }
+}
+
+/// What a type may be written in: RFC 6839, RFC 9512.
+const SUFFIXES: &[&str] = &["json", "xml", "yaml", "json-seq"];
+
+const APPLICATION: &[&str] = &[
+    "json",
+    "javascript",
+    "x-javascript",
+    "ecmascript",
+    "xml",
+    "xml-dtd",
+    "wasm",
+    "graphql",
+    "x-ndjson",
+    "ndjson",
+    "jsonl",
+    "json-seq",
+    "json5",
+    "yaml",
+    "x-yaml",
+    "toml",
+    "sql",
+    "rtf",
+    "x-sh",
+    "x-www-form-urlencoded",
+    "vnd.ms-fontobject",
+    "vnd.ms-opentype",
+    "x-font-ttf",
+    "x-font-truetype",
+    "x-font-opentype",
+    "x-font-otf",
+    "font-sfnt",
+];
+
+/// Not `woff` and `woff2`, which are compressed.
+const FONT: &[&str] = &["ttf", "otf", "sfnt", "collection"];
+
+const IMAGE: &[&str] = &["bmp", "x-icon", "vnd.microsoft.icon", "x-ms-bmp"];
+
+#[cfg(test)]
+mod tests {
+    use http::header::CONTENT_TYPE;
+
+    use super::*;
+
+    #[test]
+    fn types_that_shrink() {
+        let cases = [
+            ("text/html; charset=utf-8", true),
+            ("TEXT/HTML", true),
+            ("text/event-stream", true),
+            ("application/json", true),
+            ("application/problem+json", true),
+            ("application/ATOM+XML", true),
+            ("application/javascript", true),
+            ("application/wasm", true),
+            ("application/grpc-web+proto", true),
+            ("image/svg+xml", true),
+            ("image/x-icon", true),
+            ("font/ttf", true),
+            ("font/woff", false),
+            ("font/woff2", false),
+            ("image/png", false),
+            ("image/jpeg", false),
+            ("video/mp4", false),
+            ("audio/mpeg", false),
+            ("application/zip", false),
+            ("application/gzip", false),
+            ("application/pdf", false),
+            ("application/octet-stream", false),
+            ("application/grpc", false),
+            ("application/grpc+proto", false),
+            ("multipart/x-mixed-replace; boundary=a", false),
+            ("text", false),
+            ("", false),
+        ];
+        for (value, want) in cases {
+            let mut response = Response::default();
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(Types.test(&response), want, "{value}");
+        }
+        assert!(!Types.test(&Response::default()));
+    }
+}

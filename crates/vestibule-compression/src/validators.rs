@@ -1,0 +1,191 @@
+//! Entity tags of encoded responses: `"v1"` becomes `"v1+gzip"`, and `"v1+gzip"` is `"v1"` to the app.
+//!
+//! A strong tag names bytes, and encoded bytes are others; so revalidation would end at the encoder if
+//! tags were left, or made weak. Source: RFC 9110, sections 8.8.3.3 (tags of content codings), 13.1.1,
+//! 13.1.2, 15.4.5.
+
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue};
+use vestibule_fields::etag::{ETag, ETagList};
+
+/// Gives the strong tag of an encoded response the suffix of its coding. Weak tags stay: they name
+/// what is said, not the bytes.
+pub(crate) fn suffix(headers: &mut HeaderMap, token: &str) {
+    if let Some(tag) = ETag::from_headers(headers).filter(|tag| !tag.is_weak()) {
+        let tag = with_suffix(tag.opaque(), token);
+        insert(headers, tag);
+    }
+}
+
+/// The tags that a request names, with the suffixes of codings taken off; what they were is kept for
+/// [`Sent::restore`].
+pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
+    let mut sent = Sent::default();
+    for name in [IF_NONE_MATCH, IF_MATCH] {
+        let has_suffix = headers
+            .get_all(&name)
+            .iter()
+            .any(|value| has_suffix(value.as_bytes()));
+        if !has_suffix {
+            continue;
+        }
+        let Some(list) = ETagList::from_headers(headers, name.clone()) else {
+            continue;
+        };
+        let mut plain = Vec::new();
+        for tag in list.iter() {
+            if !plain.is_empty() {
+                plain.extend_from_slice(b", ");
+            }
+            if tag.is_weak() {
+                plain.extend_from_slice(b"W/");
+            }
+            plain.push(b'"');
+            plain.extend_from_slice(without_suffix(tag.opaque()).unwrap_or(tag.opaque()));
+            plain.push(b'"');
+        }
+        if let Ok(value) = HeaderValue::from_bytes(&plain) {
+            sent.0.extend(headers.get_all(&name).iter().cloned());
+            headers.insert(name, value);
+        }
+    }
+    sent
+}
+
+/// The lists of tags that a request came with, when one of them had a suffix.
+#[derive(Debug, Default)]
+pub(crate) struct Sent(Vec<HeaderValue>);
+
+impl Sent {
+    /// Names a response without content (304, 412) as the client named it: the app's `"v1"` is the
+    /// client's `"v1+gzip"`.
+    pub(crate) fn restore(&self, headers: &mut HeaderMap) {
+        if self.0.is_empty() {
+            return;
+        }
+        let Some(tag) = ETag::from_headers(headers).filter(|tag| !tag.is_weak()) else {
+            return;
+        };
+        let own = tag.opaque();
+        let mut found = None;
+        for value in &self.0 {
+            for sent in ETagList::parse(value.as_bytes()).iter() {
+                if sent.opaque() == own {
+                    return;
+                }
+                if found.is_none() && without_suffix(sent.opaque()) == Some(own) {
+                    found = Some([b"\"", sent.opaque(), b"\""].concat());
+                }
+            }
+        }
+        if let Some(tag) = found {
+            insert(headers, tag);
+        }
+    }
+}
+
+fn with_suffix(opaque: &[u8], token: &str) -> Vec<u8> {
+    [b"\"", opaque, b"+", token.as_bytes(), b"\""].concat()
+}
+
+/// `v1` of `v1+gzip`; `None` of what has no suffix of ours.
+fn without_suffix(opaque: &[u8]) -> Option<&[u8]> {
+    let plus = opaque.iter().rposition(|&byte| byte == b'+')?;
+    let (own, suffix) = opaque.split_at_checked(plus)?;
+    let suffix = suffix.get(1..)?;
+    SUFFIXES.contains(&suffix).then_some(own)
+}
+
+/// Whether a list might hold a tag with a suffix: a look that costs less than reading the list.
+fn has_suffix(list: &[u8]) -> bool {
+    list.contains(&b'+')
+}
+
+fn insert(headers: &mut HeaderMap, tag: Vec<u8>) {
+    if let Ok(tag) = HeaderValue::from_bytes(&tag) {
+        headers.insert(ETAG, tag);
+    }
+}
+
+/// The codings that a tag may name, whatever features are on: a server may have been built anew.
+const SUFFIXES: [&[u8]; 6] = [b"zstd", b"br", b"gzip", b"deflate", b"dcb", b"dcz"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strong_tags_get_a_suffix() {
+        let cases = [
+            (r#""v1""#, r#""v1+gzip""#),
+            (r#""""#, r#""+gzip""#),
+            (r#""a+b""#, r#""a+b+gzip""#),
+            (r#"W/"v1""#, r#"W/"v1""#),
+            ("v1", "v1"),
+        ];
+        for (before, after) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(ETAG, before.parse().unwrap());
+            suffix(&mut headers, "gzip");
+            assert_eq!(headers[ETAG], after);
+        }
+    }
+
+    #[test]
+    fn suffixes_are_taken_off_lists() {
+        let cases = [
+            (r#""v1+gzip""#, r#""v1""#),
+            (
+                r#""v1+gzip", "v2+br" ,W/"v3+zstd""#,
+                r#""v1", "v2", W/"v3""#,
+            ),
+            (r#""v1+gzip", "v2""#, r#""v1", "v2""#),
+            (r#""v1", "v2""#, r#""v1", "v2""#),
+            (r#""a+b""#, r#""a+b""#),
+            (r#""a+gzip+br""#, r#""a+gzip""#),
+            ("*", "*"),
+            (r#""v1-gzip""#, r#""v1-gzip""#),
+        ];
+        for name in [IF_NONE_MATCH, IF_MATCH] {
+            for (before, after) in cases {
+                let mut headers = HeaderMap::new();
+                headers.insert(&name, before.parse().unwrap());
+                strip(&mut headers);
+                assert_eq!(headers[&name], after);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_in_lines_are_one_list() {
+        let mut headers = HeaderMap::new();
+        headers.append(IF_NONE_MATCH, r#""a+gzip""#.parse().unwrap());
+        headers.append(IF_NONE_MATCH, r#""b""#.parse().unwrap());
+        strip(&mut headers);
+        let found: Vec<_> = headers.get_all(IF_NONE_MATCH).iter().collect();
+        assert_eq!(found, [r#""a", "b""#]);
+    }
+
+    #[test]
+    fn a_304_is_named_as_the_client_named_it() {
+        let cases = [
+            // what the client sent, the app's tag, the answer's
+            (r#""v1+gzip""#, r#""v1""#, r#""v1+gzip""#),
+            (r#""v0+br", "v1+br""#, r#""v1""#, r#""v1+br""#),
+            (r#""v1+gzip", "v1""#, r#""v1""#, r#""v1""#),
+            (r#""v2+gzip""#, r#""v1""#, r#""v1""#),
+            (r#""v1+gzip""#, r#"W/"v1""#, r#"W/"v1""#),
+            (r#"W/"v1+gzip""#, r#""v1""#, r#""v1+gzip""#),
+            (r#""v1""#, r#""v1""#, r#""v1""#),
+        ];
+        for (sent, own, answer) in cases {
+            let mut request = HeaderMap::new();
+            request.insert(IF_NONE_MATCH, sent.parse().unwrap());
+            let sent = strip(&mut request);
+            let mut response = HeaderMap::new();
+            response.insert(ETAG, own.parse().unwrap());
+            sent.restore(&mut response);
+            assert_eq!(response[ETAG], answer);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What clients send that is wrong, and what apps do that is hard. The numbers are those of the
+//! project's list of faults.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use vestibule_compression::{Coding, Compression, Decompression, Uncompressed};
+use vestibule_core::{App, Body, IntoResponse, Request, Response};
+
+use crate::requests::{echo, post};
+use crate::support::*;
+
+#[tokio::test]
+async fn case_102_accept_encoding() {
+    let app = Compression::new(text(5_000));
+    let strict = Compression::new(text(5_000)).strict(true);
+    let long = [
+        "*,".repeat(4_000),
+        "*;q=0,".repeat(1_300),
+        (0..3_000).map(|n| format!("x{n},")).collect(),
+        "gzip;q=".repeat(1_000),
+        ";".repeat(8_000),
+    ];
+    let short = [
+        "gzip;q=0",
+        "*;q=0",
+        "identity;q=0",
+        "gzip;q=1.5",
+        "gzip;q=abc",
+        "gzip;q=",
+        "gzip;q=0.0001",
+        ";;;,,,q=",
+        "GzIp",
+        "\u{e9}\u{e9}",
+    ];
+    let all = short.iter().map(|value| (*value).to_owned()).chain(long);
+    for value in all {
+        let request = || {
+            let mut request = Request::default();
+            let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().insert("accept-encoding", value);
+            request
+        };
+        let (response, bytes) = ask(&app, request()).await;
+        assert_eq!(response.status(), 200, "{value:.40}");
+        let found = match Coding::from_token(header(&response, "content-encoding")) {
+            Some(coding) => decode(coding, &bytes),
+            None => bytes,
+        };
+        assert_eq!(found, words(5_000), "{value:.40}");
+        let (response, _) = ask(&strict, request()).await;
+        let is_refused =
+            matches!(value.as_str(), "*;q=0" | "identity;q=0") || value.starts_with("*;q=0,*");
+        assert_eq!(response.status() == 406, is_refused, "{value:.40}");
+    }
+}
+
+#[tokio::test]
+async fn case_103_what_is_compressed_and_how() {
+    type Case = (u16, &'static [(&'static str, &'static str)], bool);
+    let cases: &[Case] = &[
+        (200, &[], true),
+        (404, &[], true),
+        (200, &[("content-encoding", "br")], false),
+        (200, &[("cache-control", "no-transform")], false),
+        (206, &[("content-range", "bytes 0-1/2")], false),
+        (204, &[], false),
+        (304, &[], false),
+    ];
+    for &(status, lines, is_coded) in cases {
+        let app = Compression::new(answers(move || {
+            let mut response = Response::new(match status {
+                204 | 304 => Body::empty(),
+                _ => Body::from(words(5_000)),
+            });
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            let headers = response.headers_mut();
+            headers.insert("content-type", "text/html".parse().unwrap());
+            headers.insert("content-length", "5000".parse().unwrap());
+            headers.insert("etag", "\"v\"".parse().unwrap());
+            headers.insert("vary", "origin".parse().unwrap());
+            for (name, value) in lines {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            response
+        }));
+        let (response, bytes) = ask(&app, get(&[("accept-encoding", "gzip")])).await;
+        let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
+        if is_coded {
+            assert_eq!(header(&response, "content-encoding"), "gzip");
+            assert_eq!(header(&response, "content-length"), bytes.len().to_string());
+            assert_eq!(header(&response, "etag"), "\"v+gzip\"");
+            assert_eq!(vary, ["origin", "accept-encoding"]);
+        } else {
+            assert_ne!(header(&response, "content-encoding"), "gzip", "{status}");
+            assert_eq!(header(&response, "content-length"), "5000");
+            assert_eq!(header(&response, "etag"), "\"v\"");
+            let is_varying = status == 304;
+            assert_eq!(vary.len() == 2, is_varying, "{status} {lines:?}");
+        }
+    }
+    let app = Compression::new(text(5_000));
+    let lines = [
+        ("accept-encoding", "gzip"),
+        ("cache-control", "no-transform"),
+    ];
+    let (response, _) = ask(&app, get(&lines)).await;
+    assert_eq!(header(&response, "content-encoding"), "");
+}
+
+#[tokio::test]
+async fn case_104_secrets_opt_out() {
+    let app = Compression::new(answers(|| {
+        let mut response = ([("content-type", "text/html")], words(5_000)).into_response();
+        response.extensions_mut().insert(Uncompressed);
+        response
+    }));
+    let (response, bytes) = ask(&app, get(&[("accept-encoding", "gzip")])).await;
+    assert_eq!(header(&response, "content-encoding"), "");
+    assert_eq!(bytes, words(5_000));
+}
+
+/// The beginning of 10 GB of zeros, in each coding: as much as a decoder should ever read. What follows
+/// would be the same again.
+fn bomb(coding: Coding) -> Vec<u8> {
+    let size = 256 << 20;
+    match coding {
+        Coding::Gzip | Coding::Brotli => pipe(
+            "sh",
+            &[
+                "-c",
+                &format!(
+                    "head -c {size} /dev/zero | {}",
+                    match coding {
+                        Coding::Gzip => "gzip -c",
+                        _ => "brotli -c -q 5",
+                    }
+                ),
+            ],
+            b"",
+        ),
+        Coding::Zstd => pipe(
+            "sh",
+            &["-c", &format!("head -c {size} /dev/zero | zstd -c -q")],
+            b"",
+        ),
+        _ => python(
+            &format!("import zlib\nout.write(zlib.compress(bytes({size})))"),
+            b"",
+        ),
+    }
+    .unwrap()
+}
+
+/// The most memory that this process ever had, in KB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Processor time of this thread.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn case_105_bombs() {
+    let app = Decompression::new(|request: Request| async move {
+        let mut body = request.into_body();
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+        }
+        assert!(seen <= 64 << 20);
+        "read"
+    });
+    for &coding in Coding::ALL {
+        let bomb = bomb(coding);
+        let frames: Vec<_> = bomb
+            .chunks(16 << 10)
+            .map(|frame| Step::Data(Bytes::copy_from_slice(frame)))
+            .collect();
+        let (before, started) = (peak(), cpu());
+        let response = app.call(post(coding.token(), script(frames))).await;
+        let (grown, took) = (peak() - before, cpu() - started);
+        println!("{coding}: {} bytes, {grown} KB more, {took:?}", bomb.len());
+        assert_eq!(response.status(), 413, "{coding}");
+        // Other tests of this process may grow meanwhile; alone it is well below.
+        assert!(grown <= 64 << 10, "{coding}: {grown} KB");
+    }
+    // A window of 2 GB.
+    let huge = pipe(
+        "sh",
+        &[
+            "-c",
+            "head -c 4000000 /dev/zero | zstd -c -q --ultra -22 --long=31",
+        ],
+        b"",
+    );
+    let response = app.call(post("zstd", huge.unwrap())).await;
+    assert_eq!(response.status(), 413);
+    // The limit on bytes, without that on the ratio.
+    let app = Decompression::new(echo).max_ratio(u32::MAX);
+    let response = app.call(post("gzip", bomb(Coding::Gzip))).await;
+    assert_eq!(response.status(), 413);
+    // Stacked, each with little growth.
+    let nested = encode(Coding::Gzip, &bomb(Coding::Gzip));
+    let app = Decompression::new(echo);
+    let response = app.call(post("gzip, gzip", nested)).await;
+    assert_eq!(response.status(), 413);
+}
+
+#[tokio::test]
+async fn case_106_nested_codings() {
+    let app = Decompression::new(echo);
+    let mut body = words(1_000);
+    for _ in 0..10 {
+        body = encode(Coding::Gzip, &body);
+    }
+    let response = app.call(post(&["gzip"; 10].join(", "), body)).await;
+    assert_eq!(response.status(), 415);
+    assert_eq!(
+        header(&response, "accept-encoding"),
+        "zstd, br, gzip, deflate"
+    );
+}
+
+#[tokio::test]
+async fn case_107_broken_bodies() {
+    let app = Decompression::new(echo);
+    for &coding in Coding::ALL {
+        let whole = encode(coding, &words(3_000));
+        let mut cases: Vec<(String, Vec<u8>)> = vec![
+            ("other".into(), b"plain text, and no coding at all".to_vec()),
+            ("trailer".into(), [&whole[..], b"garbage"].concat()),
+        ];
+        for cut in 1..whole.len() {
+            cases.push((format!("cut at {cut}"), whole[..cut].to_vec()));
+        }
+        if coding != Coding::Brotli {
+            // Brotli has no check; these have one at their end.
+            let mut wrong = whole.clone();
+            let at = wrong.len() - if coding == Coding::Gzip { 6 } else { 2 };
+            wrong[at] ^= 1;
+            cases.push(("check".into(), wrong));
+        }
+        for (what, body) in cases {
+            let response = app.call(post(coding.token(), body)).await;
+            assert_eq!(response.status(), 400, "{coding}: {what}");
+        }
+        // Any byte changed: an answer, never a panic.
+        for at in 0..whole.len().min(300) {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            let status = app.call(post(coding.token(), changed)).await.status();
+            assert!(
+                matches!(status.as_u16(), 200 | 400 | 413),
+                "{coding}, {at}: {status}"
+            );
+        }
+    }
+    // Members one after the other are one body by RFC 1952 and RFC 8878, unless one is wanted.
+    let one = Decompression::new(echo).one_member(true);
+    for coding in [Coding::Gzip, Coding::Zstd, Coding::Deflate, Coding::Brotli] {
+        let two = [encode(coding, b"one, "), encode(coding, b"two")].concat();
+        let (response, bytes) = ask(&app, post(coding.token(), two.clone())).await;
+        match coding {
+            Coding::Gzip | Coding::Zstd => assert_eq!(bytes, b"one, two"),
+            _ => assert_eq!(response.status(), 400),
+        }
+        assert_eq!(ask(&one, post(coding.token(), two)).await.0.status(), 400);
+    }
+}
+
+#[tokio::test]
+async fn case_108_names_of_codings() {
+    let app = Decompression::new(echo);
+    for name in [
+        "gzip",
+        "GZIP",
+        "x-gzip",
+        "X-GZip",
+        "gzip, identity",
+        "identity,gzip",
+        " gzip ,",
+    ] {
+        let coded = encode(Coding::Gzip, &words(1_000));
+        let (response, bytes) = ask(&app, post(name, coded)).await;
+        assert_eq!(response.status(), 200, "{name}");
+        assert_eq!(bytes, words(1_000));
+    }
+    for name in ["gzip2", "g zip", "*", "compress", "zip", "gzip;q=1"] {
+        let (response, _) = ask(&app, post(name, "x")).await;
+        assert_eq!(response.status(), 415, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn case_109_deflate_is_zlib() {
+    let app = Decompression::new(echo);
+    let (response, bytes) = ask(&app, post("deflate", encode(Coding::Deflate, b"zlib"))).await;
+    assert_eq!(
+        (response.status().as_u16(), &bytes[..]),
+        (200, &b"zlib"[..])
+    );
+    let raw =
+        "import zlib\nc = zlib.compressobj(wbits=-15)\nout.write(c.compress(data) + c.flush())";
+    let raw = python(raw, &words(1_000)).unwrap();
+    let (response, _) = ask(&app, post("deflate", raw)).await;
+    assert_eq!(response.status(), 400);
+    let app = Compression::new(text(5_000));
+    let (_, bytes) = ask(&app, get(&[("accept-encoding", "deflate")])).await;
+    assert_eq!(bytes[0] & 0x0f, 8, "the header of zlib");
+}
+
+#[test]
+fn figure_19_hostile_accept_encoding_costs_linear_time() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let app = Compression::new(text(10));
+    for seed in [";;;,,,q=", "*,", "gzip;q=0,", "x,", "\""] {
+        let mut best = Duration::MAX;
+        let value = seed.repeat((8 << 10) / seed.len());
+        for _ in 0..5 {
+            let request = get(&[("accept-encoding", &value)]);
+            let started = cpu();
+            drop(runtime.block_on(app.call(request)));
+            best = best.min(cpu() - started);
+        }
+        // 2 ms is the figure, with room for a build without optimization.
+        let most = if cfg!(debug_assertions) { 50 } else { 2 };
+        assert!(best < Duration::from_millis(most), "{seed}: {best:?}");
+    }
+}

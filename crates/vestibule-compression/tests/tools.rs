@@ -1,0 +1,69 @@
+//! What we make is read by the C tools and by Python; what they make is read by us.
+
+use vestibule_compression::{Coding, Compression};
+use vestibule_core::{App, Response};
+
+use crate::support::*;
+
+/// Sizes around the bounds of slices, windows and whole bodies.
+const SIZES: [usize; 8] = [1, 859, 32_768, 32_769, 131_073, 262_144, 262_145, 3_000_000];
+
+#[tokio::test]
+async fn the_c_tools_read_what_we_write() {
+    for &coding in Coding::ALL {
+        for size in SIZES {
+            let app = Compression::new(text(size)).codings(&[coding]).min_size(0);
+            let asked = format!("{coding}, identity;q=0");
+            let (response, bytes) = ask(&app, get(&[("accept-encoding", &asked)])).await;
+            assert_eq!(header(&response, "content-encoding"), coding.token());
+            assert!(decode(coding, &bytes) == words(size), "{coding}, {size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn python_reads_what_we_write() {
+    let programs = [
+        (
+            Coding::Gzip,
+            "import gzip; out.write(gzip.decompress(data))",
+        ),
+        (
+            Coding::Deflate,
+            "import zlib; out.write(zlib.decompress(data))",
+        ),
+        (
+            Coding::Brotli,
+            "import brotli; out.write(brotli.decompress(data))",
+        ),
+        (
+            Coding::Zstd,
+            "import zstandard, io\nout.write(zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read())",
+        ),
+    ];
+    for (coding, program) in programs {
+        for is_stream in [false, true] {
+            let steps = vec![Step::Data(words(50_000).into()), Step::Pause];
+            let streamed = answers(move || {
+                let mut response = Response::new(script(steps.clone()));
+                response
+                    .headers_mut()
+                    .insert("content-type", "text/html".parse().unwrap());
+                response
+            });
+            let app = if is_stream {
+                streamed.boxed()
+            } else {
+                text(50_000).boxed()
+            };
+            for padding in [0, 200] {
+                let app = Compression::new(app.clone())
+                    .codings(&[coding])
+                    .padding(padding);
+                let (_, bytes) = ask(&app, get(&[("accept-encoding", coding.token())])).await;
+                let found = python(program, &bytes).unwrap();
+                assert!(found == words(50_000), "{coding}, padding {padding}");
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Connections taken from listeners, in the runtime that is there or on threads of their own.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+
+use tokio::runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use vestibule_core::App;
+
+use crate::connection::Service;
+use crate::drain::{First, Watch, race};
+use crate::listen::{Accepted, Backoff, Detached, Listener};
+
+/// What it takes to serve the connections of a listener.
+pub(crate) struct Accept<A> {
+    pub(crate) service: Arc<Service<A>>,
+    pub(crate) places: Option<Arc<Semaphore>>,
+    pub(crate) watch: Watch,
+}
+
+impl<A> Clone for Accept<A> {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service.clone(),
+            places: self.places.clone(),
+            watch: self.watch.clone(),
+        }
+    }
+}
+
+/// Those that accept.
+pub(crate) struct Workers {
+    /// Nothing is sent; it is closed when all have stopped accepting.
+    accepting: mpsc::Receiver<()>,
+    /// Keeps the threads of workers: they end when these are dropped.
+    threads: Vec<oneshot::Sender<()>>,
+    /// The sockets that the workers have copies of, with their files.
+    _listeners: Vec<Listener>,
+}
+
+impl Workers {
+    /// Accepts in this runtime.
+    pub(crate) fn here<A: App>(listeners: Vec<Listener>, accept: Accept<A>) -> Self {
+        let (busy, accepting) = mpsc::channel(1);
+        for listener in listeners {
+            let (busy, accept) = (busy.clone(), accept.clone());
+            tokio::spawn(async move {
+                accept_all(listener, accept).await;
+                drop(busy);
+            });
+        }
+        Self {
+            accepting,
+            threads: Vec::new(),
+            _listeners: Vec::new(),
+        }
+    }
+
+    /// Starts `count` threads, each with a runtime of its own. All accept from the same sockets,
+    /// so that whoever is free takes the next connection, and none waits at one that is not.
+    pub(crate) fn start<A: App>(count: usize, listeners: Vec<Listener>, accept: Accept<A>) -> Self {
+        let (busy, accepting) = mpsc::channel(1);
+        let mut threads = Vec::new();
+        for number in 0..count {
+            let detached: io::Result<Vec<_>> = listeners.iter().map(Listener::detach).collect();
+            let started = detached.and_then(|listeners| {
+                start_worker(number, listeners, accept.clone(), busy.clone())
+            });
+            match started {
+                Ok(thread) => threads.push(thread),
+                Err(error) => tracing::error!(target: "vestibule", number, "no worker: {error}"),
+            }
+        }
+        // One is better than none.
+        if threads.is_empty() {
+            return Self::here(listeners, accept);
+        }
+        Self {
+            accepting,
+            threads,
+            _listeners: listeners,
+        }
+    }
+
+    /// Waits until nobody accepts any more. What it gives keeps the threads.
+    pub(crate) async fn accepted(mut self) -> Vec<oneshot::Sender<()>> {
+        self.accepting.recv().await;
+        self.threads
+    }
+}
+
+fn start_worker<A: App>(
+    number: usize,
+    listeners: Vec<Detached>,
+    accept: Accept<A>,
+    busy: mpsc::Sender<()>,
+) -> io::Result<oneshot::Sender<()>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (keep, end) = oneshot::channel::<()>();
+    let work = async move {
+        for listener in listeners {
+            let (busy, accept) = (busy.clone(), accept.clone());
+            match listener.attach() {
+                Ok(listener) => drop(tokio::spawn(async move {
+                    accept_all(listener, accept).await;
+                    drop(busy);
+                })),
+                Err(error) => tracing::error!(target: "vestibule", number, "no listener: {error}"),
+            }
+        }
+        drop((busy, accept));
+        // Nothing is ever sent: it ends when the other end is dropped.
+        let _ = end.await;
+    };
+    let thread = thread::Builder::new().name(format!("vestibule-{number}"));
+    thread.spawn(move || runtime.block_on(work))?;
+    Ok(keep)
+}
+
+/// Takes connections until the server drains; those that wait in the queue then are still taken.
+async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
+    let Accept {
+        service,
+        places,
+        mut watch,
+    } = accept;
+    let mut backoff = Backoff::default();
+    let connections = watch.clone();
+    let start = |accepted: Accepted, place| {
+        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
+    };
+    loop {
+        let accepted = async {
+            // Without a free place the connection waits in the kernel's queue.
+            let place = take_place(places.as_ref()).await;
+            (poll_fn(|cx| listener.poll_accept(cx)).await, place)
+        };
+        let wait = match race(accepted, watch.draining()).await {
+            First::Left((Ok(accepted), place)) => {
+                backoff.reset();
+                start(accepted, place);
+                continue;
+            }
+            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
+            First::Right(()) => break,
+        };
+        if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {
+            break;
+        }
+    }
+    poll_fn(|cx| {
+        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
+            start(accepted, None);
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    places?.clone().acquire_owned().await.ok()
+}

@@ -1,0 +1,89 @@
+//! Whether something that is pending can ever be polled again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Polls with a waker of its own, and sees whether it was kept or used.
+#[derive(Debug)]
+pub(crate) struct WakeCheck(Arc<Woken>);
+
+#[derive(Debug)]
+struct Woken {
+    /// Who polled last.
+    task: Mutex<Waker>,
+    was_woken: AtomicBool,
+}
+
+impl WakeCheck {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Woken {
+            task: Mutex::new(Waker::noop().clone()),
+            was_woken: AtomicBool::new(false),
+        }))
+    }
+
+    /// Polls by `poll`. The second half says whether nobody will poll again: it is pending, has
+    /// woken nobody, and nobody kept a waker.
+    pub(crate) fn poll<T>(
+        &self,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> (Poll<T>, bool) {
+        self.0
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(cx.waker());
+        self.0.was_woken.store(false, Ordering::SeqCst);
+        let polled = {
+            let waker = Waker::from(self.0.clone());
+            poll(&mut Context::from_waker(&waker))
+        };
+        // The count is read first: a waker that is used up meanwhile has woken by then.
+        let is_kept = Arc::strong_count(&self.0) > 1;
+        let is_lost = polled.is_pending() && !is_kept && !self.0.was_woken.load(Ordering::SeqCst);
+        (polled, is_lost)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.was_woken.store(true, Ordering::SeqCst);
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wakers_that_are_kept_used_and_lost() {
+        let check = WakeCheck::new();
+        let cx = Context::from_waker(Waker::noop());
+        let mut kept = None;
+        let poll = |f: &mut dyn FnMut(&Waker)| {
+            check.poll(&cx, |cx| {
+                f(cx.waker());
+                Poll::<()>::Pending
+            })
+        };
+        assert!(poll(&mut |_| ()).1);
+        assert!(!poll(&mut |waker| waker.wake_by_ref()).1);
+        assert!(!poll(&mut |waker| kept = Some(waker.clone())).1);
+        assert!(!poll(&mut |_| ()).1, "it is kept from before");
+        drop(kept);
+        assert!(poll(&mut |_| ()).1);
+        assert!(!check.poll(&cx, |_| Poll::Ready(())).1);
+    }
+}

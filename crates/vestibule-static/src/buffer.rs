@@ -1,0 +1,134 @@
+//! Buffers that are used again: zeroing and faulting in a fresh quarter of a megabyte costs as much as reading into it.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// Bytes to read into. Large ones come from a pool and go back to it when the last [`Bytes`] made of them is dropped.
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    /// How many of them are the buffer's; the pool's are all of the same sizes.
+    length: usize,
+}
+
+impl Buffer {
+    /// A buffer of `length` bytes, which may hold anything.
+    pub(crate) fn new(length: usize) -> Self {
+        let bytes = match class(length) {
+            Some(class) => POOL[class].take().unwrap_or_else(|| vec![0; SIZES[class]]),
+            None => vec![0; length],
+        };
+        Self { bytes, length }
+    }
+
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.length]
+    }
+
+    /// The first `length` bytes, for good.
+    pub(crate) fn freeze(mut self, length: usize) -> Bytes {
+        self.length = length.min(self.length);
+        if class(self.bytes.len()).is_some() {
+            return Bytes::from_owner(self);
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.truncate(self.length);
+        Bytes::from(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(class) = SIZES.iter().position(|size| *size == self.bytes.len()) {
+            POOL[class].give(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Buffers of one size that nobody uses.
+struct Shelf {
+    buffers: Mutex<Vec<Vec<u8>>>,
+    most: usize,
+}
+
+impl Shelf {
+    const fn new(size: usize) -> Self {
+        Self {
+            buffers: Mutex::new(Vec::new()),
+            most: SHELF_BYTES / size,
+        }
+    }
+
+    fn take(&self) -> Option<Vec<u8>> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.pop()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < self.most {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// The shelf for buffers of `length` bytes; `None` for small ones, which the allocator keeps better.
+fn class(length: usize) -> Option<usize> {
+    if length <= SMALL {
+        return None;
+    }
+    SIZES.iter().position(|size| length <= *size)
+}
+
+const SMALL: usize = 32 * 1024;
+
+const SIZES: [usize; 3] = [64 * 1024, 128 * 1024, 256 * 1024];
+
+/// How much each shelf keeps.
+const SHELF_BYTES: usize = 2 * 1024 * 1024;
+
+static POOL: [Shelf; 3] = [
+    Shelf::new(SIZES[0]),
+    Shelf::new(SIZES[1]),
+    Shelf::new(SIZES[2]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (length, held) in [
+            (0, 0),
+            (1, 1),
+            (SMALL, SMALL),
+            (SMALL + 1, SIZES[0]),
+            (SIZES[0], SIZES[0]),
+            (SIZES[0] + 1, SIZES[1]),
+            (SIZES[2], SIZES[2]),
+            (SIZES[2] + 1, SIZES[2] + 1),
+        ] {
+            let mut buffer = Buffer::new(length);
+            assert_eq!((buffer.as_mut().len(), buffer.bytes.len()), (length, held));
+            buffer.as_mut().fill(7);
+            assert_eq!(buffer.freeze(length / 2), vec![7; length / 2]);
+        }
+    }
+
+    #[test]
+    fn shelves_are_not_endless() {
+        let shelf = Shelf::new(SHELF_BYTES / 2);
+        for _ in 0..5 {
+            shelf.give(Vec::new());
+        }
+        assert_eq!(shelf.buffers.lock().unwrap().len(), 2);
+        assert!(shelf.take().is_some());
+    }
+}

@@ -1,0 +1,330 @@
+//! Makes the sidecars that [`StaticFiles::precompressed`](crate::StaticFiles::precompressed) sends.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::SystemTime;
+
+use crate::coding::{Coding, is_zstd_for_the_web};
+use crate::mime::{is_compressible, media_type};
+use crate::name::{Name, WELL_KNOWN};
+
+/// Writes `app.js.br`, `app.js.zst` and `app.js.gz` beside each `app.js` below a folder: brotli at 11, zstd at 19, gzip at 9.
+///
+/// Files of types that shrink are looked at, dot files and what links lead to are not. A sidecar is written only if it is
+/// smaller than its file by at least a twentieth, and gets the file's time, so that a second run finds it fresh and does
+/// nothing. One that is out of date and not worth making again is removed. Each is written under another name first and
+/// then renamed: a server beside it never sees half of one. All of a file is in memory while it is compressed.
+///
+/// ```
+/// use vestibule_static::Precompress;
+///
+/// let folder = std::env::temp_dir().join(format!("precompress-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// std::fs::write(folder.join("a.txt"), "compress me ".repeat(100))?;
+///
+/// let report = Precompress::new(&folder).threads(1).run()?;
+/// assert_eq!((report.made, report.failed.len()), (3, 0));
+/// assert!(folder.join("a.txt.br").exists());
+/// assert_eq!(Precompress::new(&folder).run()?.fresh, 3);
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Precompress {
+    root: PathBuf,
+    threads: usize,
+    min_size: u64,
+    max_size: u64,
+}
+
+/// How far a run is: told after each file, from the thread that is done with it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// How many files are done.
+    pub done: usize,
+    /// How many there are.
+    pub files: usize,
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Files that were looked at.
+    pub files: usize,
+    /// Sidecars that were written.
+    pub made: usize,
+    /// Sidecars that were up to date.
+    pub fresh: usize,
+    /// Sidecars that would not have been smaller, and were not written.
+    pub useless: usize,
+    /// Sidecars that were out of date and were removed.
+    pub removed: usize,
+    /// The bytes of the files whose sidecars were written, once for each.
+    pub bytes_before: u64,
+    /// The bytes of the sidecars that were written.
+    pub bytes_after: u64,
+    /// What could not be read or written, and why.
+    pub failed: Vec<(PathBuf, io::Error)>,
+}
+
+impl Precompress {
+    /// For the files below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            min_size: 256,
+            max_size: 64 * 1024 * 1024,
+        }
+    }
+
+    /// Says how many threads work; as many as the system can run at a time if it is not said.
+    #[must_use]
+    pub const fn threads(mut self, count: usize) -> Self {
+        self.threads = count;
+        self
+    }
+
+    /// Leaves out files of fewer bytes; 256 if it is not said.
+    #[must_use]
+    pub const fn min_size(mut self, bytes: u64) -> Self {
+        self.min_size = bytes;
+        self
+    }
+
+    /// Leaves out files of more bytes; 64 MiB if it is not said.
+    #[must_use]
+    pub const fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// Does the work.
+    ///
+    /// # Errors
+    ///
+    /// When `root` cannot be read. What goes wrong with a file is in the report.
+    pub fn run(&self) -> io::Result<Report> {
+        self.run_with(|_| {})
+    }
+
+    /// Does the work and tells how far it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_with(&self, progress: impl Fn(Progress<'_>) + Sync) -> io::Result<Report> {
+        let mut report = Report::default();
+        let files = self.find(&mut report)?;
+        report.files = files.len();
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let report = Mutex::new(report);
+        thread::scope(|scope| {
+            for _ in 0..self.threads.clamp(1, files.len().max(1)) {
+                scope.spawn(|| {
+                    while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let mut own = Report::default();
+                        if let Err(error) = self.compress(path, &mut own) {
+                            own.failed.push((path.clone(), error));
+                        }
+                        report
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .add(own);
+                        progress(Progress {
+                            path,
+                            done: done.fetch_add(1, Ordering::Relaxed) + 1,
+                            files: files.len(),
+                        });
+                    }
+                });
+            }
+        });
+        Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The files to be looked at, largest first, so that the last thread does not work alone for long.
+    fn find(&self, report: &mut Report) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if folder == self.root => return Err(error),
+                Err(error) => {
+                    report.failed.push((folder, error));
+                    continue;
+                }
+            };
+            for entry in entries {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.as_encoded_bytes();
+                let is_well_known = folder == self.root && name == WELL_KNOWN;
+                if !is_well_known && !Name::allows(name, false) {
+                    continue;
+                }
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() && is_compressible(media_type(name)) {
+                    let length = entry.metadata()?.len();
+                    if (self.min_size..=self.max_size).contains(&length) {
+                        files.push((length, entry.path()));
+                    }
+                }
+            }
+        }
+        files.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn compress(&self, path: &Path, report: &mut Report) -> io::Result<()> {
+        let modified = fs::metadata(path)?.modified()?;
+        let mut bytes = None;
+        for coding in Coding::ALL {
+            let sidecar = with_suffix(path, coding.suffix());
+            let made = fs::metadata(&sidecar).and_then(|metadata| metadata.modified());
+            // Times are compared as the server compares them, to the second and later is newer.
+            if made
+                .as_ref()
+                .is_ok_and(|made| seconds(*made) >= seconds(modified))
+            {
+                report.fresh += 1;
+                continue;
+            }
+            let bytes = match &bytes {
+                Some(bytes) => bytes,
+                None => bytes.insert(fs::read(path)?),
+            };
+            let encoded = encode(coding, bytes)?;
+            if is_worth_it(coding, bytes, &encoded) {
+                write(&sidecar, &encoded, modified)?;
+                report.made += 1;
+                report.bytes_before += bytes.len() as u64;
+                report.bytes_after += encoded.len() as u64;
+            } else {
+                report.useless += 1;
+                if made.is_ok() {
+                    fs::remove_file(&sidecar)?;
+                    report.removed += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.made += other.made;
+        self.fresh += other.fresh;
+        self.useless += other.useless;
+        self.removed += other.removed;
+        self.bytes_before += other.bytes_before;
+        self.bytes_after += other.bytes_after;
+        self.failed.extend(other.failed);
+    }
+}
+
+fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    match coding {
+        Coding::Brotli => {
+            let params = brotli::enc::BrotliEncoderParams {
+                quality: 11,
+                lgwin: 24,
+                size_hint: bytes.len(),
+                ..Default::default()
+            };
+            let mut encoded = Vec::new();
+            brotli::BrotliCompress(&mut &*bytes, &mut encoded, &params)?;
+            Ok(encoded)
+        }
+        Coding::Zstd => {
+            let mut encoded = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+            zstd_safe::compress(&mut encoded, bytes, 19)
+                .map_err(|code| io::Error::other(zstd_safe::get_error_name(code)))?;
+            Ok(encoded)
+        }
+        Coding::Gzip => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(bytes)?;
+            encoder.finish()
+        }
+    }
+}
+
+/// Whether a sidecar is smaller by a twentieth at least, and is taken by browsers.
+fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
+    let is_smaller = encoded.len() < bytes.len() - bytes.len() / 20;
+    is_smaller && (coding != Coding::Zstd || is_zstd_for_the_web(encoded))
+}
+
+/// Writes a file under another name, dates it and gives it its own.
+fn write(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<()> {
+    // A dot file, which is not served.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = File::create(&draft)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.set_modified(modified)
+        })
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    vestibule_fields::date::HttpDate::from(time).unix()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_worth_it() {
+        let text = "compress me ".repeat(1000);
+        for coding in Coding::ALL {
+            let encoded = encode(coding, text.as_bytes()).unwrap();
+            assert!(is_worth_it(coding, text.as_bytes(), &encoded), "{coding:?}");
+            assert!(encoded.len() < 500, "{coding:?}: {}", encoded.len());
+        }
+        // Random enough that nothing finds a pattern.
+        let mut state = 1_u64;
+        let noise: Vec<_> = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as u8
+        })
+        .take(4096)
+        .collect();
+        for coding in Coding::ALL {
+            let encoded = encode(coding, &noise).unwrap();
+            assert!(!is_worth_it(coding, &noise, &encoded), "{coding:?}");
+        }
+        let large = text.repeat(1000);
+        let encoded = encode(Coding::Zstd, large.as_bytes()).unwrap();
+        assert!(is_zstd_for_the_web(&encoded), "12 MB has an 8 MB window");
+    }
+}

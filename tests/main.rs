@@ -1,0 +1,7 @@
+//! The house as a whole, by the facade: text in, text out.
+
+#![allow(clippy::unwrap_used)] // what fails here is a test
+
+mod examples;
+mod middleware;
+mod stacks;
