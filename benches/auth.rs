@@ -74,7 +74,7 @@ fn jwt() -> Box<dyn Fn()> {
     asks(Authenticate::new(app, scheme), JWT)
 }
 
-const CASES: &[(&str, fn() -> Box<dyn Fn()>)] = &[
+const CASES: &[count::Case] = &[
     ("no auth", || asks(app, BASIC)),
     ("Basic, remembered", basic),
     ("Bearer, a token of a list", bearer),

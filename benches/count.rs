@@ -3,6 +3,8 @@
 //! The program runs itself under valgrind, once for few rounds of a case and once for many; the
 //! difference is what the rounds cost, without the start of the program.
 
+#![allow(dead_code)] // a benchmark judges by what it needs
+
 use std::process::{Command, ExitCode};
 
 /// A case: its name, and what it does a round once it has been set up.
@@ -10,7 +12,6 @@ pub(crate) type Case = (&'static str, fn() -> Box<dyn Fn()>);
 
 /// What one round of a case costs.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code)] // a benchmark may judge by one of them alone
 pub(crate) struct Count {
     pub(crate) instructions: f64,
     pub(crate) allocations: f64,

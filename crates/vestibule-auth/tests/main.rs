@@ -3,6 +3,7 @@
 
 mod apache;
 mod basic;
+mod battery;
 mod bearer;
 mod guards;
 

@@ -10,6 +10,6 @@ mod wsgi;
 pub use environ::Environ;
 pub use error::EnvironError;
 pub use head::{Head, HeadError, HeadForm, respond};
-pub use mapping::{Mapping, RemoteUser};
+pub use mapping::Mapping;
 pub use path::PathSource;
 pub use wsgi::{StartError, StartResponse, Write, WsgiStyle, call_wsgi, wsgi_style};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap};
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue};
-use vestibule_core::{Address, Body, Mount, Peer, Request};
+use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request};
 use vestibule_fields::host::Host;
 use vestibule_fields::list::trim;
 
@@ -55,11 +55,6 @@ pub struct Mapping {
     path_source: PathSource,
     trusts_remote_user: bool,
 }
-
-/// Who the web server says the client is (`REMOTE_USER`); an extension of requests when
-/// [`Mapping::trust_remote_user`] is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteUser(pub Vec<u8>);
 
 impl Mapping {
     /// The mapping that fits every web server: the mount is `SCRIPT_NAME`, where it is one.
@@ -129,7 +124,8 @@ impl Mapping {
             .filled("REMOTE_USER")
             .filter(|_| self.trusts_remote_user)
         {
-            extensions.insert(RemoteUser(user.to_vec()));
+            let name = String::from_utf8_lossy(user).into_owned();
+            extensions.insert(RemoteUser::new(name, auth_type(&environ)));
         }
         extensions.insert(Arc::new(environ));
         Ok(request)
@@ -232,6 +228,14 @@ fn host(headers: &HeaderMap, environ: &Environ) -> Result<Option<HeaderValue>, E
     }
     // A name that the administrator chose may be no host, as `_`; then there is none.
     Ok(Host::parse(&text).map(|host| host.to_header_value()))
+}
+
+/// `AUTH_TYPE`, where it is a scheme that web servers know.
+fn auth_type(environ: &Environ) -> &'static str {
+    let told = environ.filled("AUTH_TYPE").unwrap_or_default();
+    let schemes = ["Basic", "Bearer", "Digest", "Negotiate", "NTLM"];
+    let known = |scheme: &&str| scheme.as_bytes().eq_ignore_ascii_case(told);
+    schemes.into_iter().find(known).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -346,8 +350,8 @@ mod tests {
         assert!(request.extensions().get::<RemoteUser>().is_none());
         let trusting = Mapping::new().trust_remote_user(true);
         let request = trusting.request(environ()).unwrap();
-        let user = request.extensions().get::<RemoteUser>().unwrap();
-        assert_eq!(user, &RemoteUser(b"a".to_vec()));
+        let user = RemoteUser::of(request.extensions()).unwrap();
+        assert_eq!((user.name(), user.auth_type()), ("a", ""));
     }
 
     #[test]
