@@ -68,6 +68,32 @@ async fn faults_115_a_client_that_goes_takes_its_future_along() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_at_once_takes_its_future_along() {
+    let guards = Guards::default();
+    let held = guards.clone();
+    let server = Running::start(move |_: Request| never(held.clone())).await;
+    for _ in 0..20 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        drop(client);
+    }
+    // Whether the app was called before the end was seen is a matter of time; what it held is not.
+    let before = guards.made.load(Ordering::SeqCst);
+    let mut stays = server.connect().await;
+    stays.write(GET).await;
+    eventually("all of them have had their turn", || {
+        guards.made.load(Ordering::SeqCst) > before
+    })
+    .await;
+    eventually("only who stays is held", || {
+        guards.made.load(Ordering::SeqCst) == guards.dropped.load(Ordering::SeqCst) + 1
+    })
+    .await;
+    drop(stays);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_takes_the_body_along() {
     let ended = Arc::new(AtomicUsize::new(0));
     let count = ended.clone();
