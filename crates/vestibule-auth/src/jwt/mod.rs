@@ -156,8 +156,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Jwt<T> {
             }
         }
         check_kind(token.header.kind.as_deref())?;
-        let claims: Registered =
-            serde_json::from_slice(&token.payload).map_err(|_| JwtError::Claims)?;
+        let payload = std::str::from_utf8(&token.payload).map_err(|_| JwtError::Claims)?;
+        let claims: Registered = serde_json::from_str(payload).map_err(|_| JwtError::Claims)?;
         check_time(&claims, (self.now)(), self.leeway.as_secs())?;
         let issuer = claims.iss.as_ref().map(std::slice::from_ref);
         if !self.issuer.allows(issuer) {
@@ -166,7 +166,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Jwt<T> {
         if !self.audience.allows(claims.aud.as_ref().map(|it| &*it.0)) {
             return Err(JwtError::Audience);
         }
-        let own: T = serde_json::from_slice(&token.payload).map_err(|_| JwtError::Claims)?;
+        let own: T = serde_json::from_str(payload).map_err(|_| JwtError::Claims)?;
         let subject = claims.sub.filter(|it| !it.is_empty());
         let scope = claims.scope.unwrap_or_default();
         Ok(Identity::new(subject.ok_or(JwtError::Subject)?, NAME)
@@ -248,10 +248,13 @@ impl Expected {
 
 /// A token of another type is for something else: an identity, a logout (RFC 8725 section 3.11).
 fn check_kind(kind: Option<&str>) -> Result<(), JwtError> {
-    let kind = kind.unwrap_or("JWT").to_ascii_lowercase();
-    match kind.strip_prefix("application/").unwrap_or(&kind) {
-        "jwt" | "at+jwt" => Ok(()),
-        _ => Err(JwtError::Kind),
+    let is = |name| kind.is_none_or(|kind| kind.eq_ignore_ascii_case(name));
+    match ["JWT", "at+jwt", "application/jwt", "application/at+jwt"]
+        .into_iter()
+        .any(is)
+    {
+        true => Ok(()),
+        false => Err(JwtError::Kind),
     }
 }
 

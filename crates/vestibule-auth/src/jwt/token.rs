@@ -347,7 +347,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
 #[derive(Default)]
 struct Names<'a> {
     few: Vec<Cow<'a, str>>,
-    more: HashSet<Cow<'a, str>>,
+    more: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl<'a> Names<'a> {
@@ -356,10 +356,13 @@ impl<'a> Names<'a> {
             return false;
         }
         if self.few.len() < FEW {
+            if self.few.is_empty() {
+                self.few.reserve_exact(FEW);
+            }
             self.few.push(name);
             return true;
         }
-        self.more.insert(name)
+        self.more.get_or_insert_default().insert(name)
     }
 }
 
@@ -407,7 +410,7 @@ const DIGITS: [u8; 256] = {
     }
     digits
 };
-const FEW: usize = 16;
+const FEW: usize = 12;
 /// Bytes.
 const MAX_TOKEN: usize = 16 << 10;
 
