@@ -29,7 +29,7 @@ pub use forward_auth::ForwardAuth;
 pub use hash::{HashError, HashKind, PasswordHash};
 pub use htpasswd::{Change, Htpasswd, set_password, weakness};
 pub use identity::Identity;
-pub use ip_rules::{InvalidNetwork, IpRules, Network};
+pub use ip_rules::IpRules;
 pub use lockout::Lockout;
 pub use require::{Denied, Require};
 pub use scheme::{Or, Reason, Refusal, Scheme, Verdict};

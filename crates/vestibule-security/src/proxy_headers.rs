@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use vestibule_core::{Address, App, Mount, Outline, Peer, Request, Response, Role, Scheme};
+use vestibule_core::{
+    Address, App, Mount, Network, Outline, Peer, Request, Response, Role, Scheme,
+};
 use vestibule_fields::forwarded::{Forwarded, Node};
 use vestibule_fields::host::Host;
 use vestibule_fields::list::{Lines, Quotes};
-
-use crate::Network;
 
 /// Replaces [`Peer`] and [`Scheme`] by what trusted proxies tell of the client.
 ///
