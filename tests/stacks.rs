@@ -122,7 +122,7 @@ fn the_house_prints_itself() {
     let (_, app) = house();
     let outline = app.outline().to_string().replace(SITE, "SITE");
     assert_snapshot!(outline, @r"
-    AccessLog  format: combined, to: a function
+    AccessLog  format: combined, to: memory
     Around
     Mounts
     ├─ /greet
