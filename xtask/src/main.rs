@@ -39,7 +39,10 @@ fn test() -> Result<(), String> {
         &[],
     )?;
     // `--all-targets` is without the examples in the docs, and the docs are without all targets.
-    cargo("test --workspace --all-targets --locked --no-fail-fast", &[])?;
+    cargo(
+        "test --workspace --all-targets --locked --no-fail-fast",
+        &[],
+    )?;
     cargo("test --workspace --doc --locked --no-fail-fast", &[])?;
     cargo(
         "doc --workspace --no-deps --locked",
