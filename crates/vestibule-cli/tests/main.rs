@@ -144,7 +144,7 @@ fn a_site_is_served_logged_and_ended() {
     assert!(log.contains("\"GET / HTTP/1.1\" 304 0 "), "{log}");
     assert!(log.contains("\"GET / HTTP/2.0\" 200 "), "{log}");
     assert!(
-        error.contains("AccessLog  format: combined, to: stdout\nStaticFiles  root: "),
+        error.contains("AccessLog  format: combined, to: stdout\nCompression  codings: "),
         "{error}"
     );
     assert!(
