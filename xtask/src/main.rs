@@ -38,12 +38,10 @@ fn test() -> Result<(), String> {
         "clippy --workspace --all-targets --locked -- -D warnings",
         &[],
     )?;
-    // `--all-targets` is without the examples in the docs, and the docs are without all targets.
-    cargo(
-        "test --workspace --all-targets --locked --no-fail-fast",
-        &[],
-    )?;
-    cargo("test --workspace --doc --locked --no-fail-fast", &[])?;
+    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
+    cargo("test --workspace --locked --no-fail-fast", &[])?;
+    // The benchmarks, each case once; the unit tests come along again, which takes seconds.
+    cargo("test --workspace --benches --locked --no-fail-fast", &[])?;
     cargo(
         "doc --workspace --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
