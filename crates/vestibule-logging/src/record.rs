@@ -23,7 +23,7 @@ pub struct Record {
     pub peer: Option<Address>,
     /// Our end of the connection, when the adapter knows it.
     pub local: Option<Address>,
-    /// The user that the request was let in as, when a layer told ([`User`]).
+    /// The user that the request was let in as, when a layer told ([`RemoteUser`]).
     pub user: Option<RemoteUser>,
     /// The method, as in `GET`.
     pub method: Method,
