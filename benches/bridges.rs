@@ -165,6 +165,10 @@ fn main() -> std::process::ExitCode {
         }
         let from_fn = counts.of("axum's from_fn in axum").instructions;
         let ours = counts.of("our layer in axum").instructions;
+        let what = "our layer in axum: more allocations than axum's own from_fn";
+        let allocations = |case| counts.of(case).allocations;
+        let more = allocations("our layer in axum") - allocations("axum's from_fn in axum");
+        bars.push(count::at_most(what, more, 2.0));
         let what = "our layer in axum: more instructions than axum's own from_fn";
         bars.push(count::at_most(what, ours - from_fn, 1500.0));
         bars
