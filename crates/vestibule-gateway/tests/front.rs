@@ -101,12 +101,17 @@ impl House {
             dir,
             _runtime: runtime,
         };
-        for (port, log) in [(nginx_port, "nginx.log"), (apache_port, "apache.log")] {
+        for port in [nginx_port, apache_port] {
             let is_up = until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-            let log = fs::read_to_string(house.dir.join(log)).unwrap_or_default();
-            assert!(is_up, "it does not start: {log}");
+            assert!(is_up, "it does not start: {}", house.logs());
         }
         house
+    }
+
+    /// What the web servers complained of, for the message of a test that fails.
+    pub(crate) fn logs(&self) -> String {
+        let log = |name| fs::read_to_string(self.dir.join(name)).unwrap_or_default();
+        format!("nginx: {}\napache: {}", log("nginx.log"), log("apache.log"))
     }
 
     pub(crate) fn port(&self, way: Way) -> u16 {
