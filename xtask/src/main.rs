@@ -3,6 +3,7 @@
 //! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
 //! step alone.
 
+mod fuzz;
 mod msrv;
 mod packages;
 
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test(),
         ["install"] => packages::install(),
+        ["fuzz"] => fuzz::all("60"),
+        ["fuzz", target] => fuzz::one(target, "60"),
+        ["fuzz", target, seconds] => fuzz::one(target, seconds),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -26,8 +30,10 @@ fn main() -> ExitCode {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask test      install what the tests need, then run every check
-       cargo xtask install   only install";
+usage: cargo xtask test                    install what the tests need, then run every check
+       cargo xtask install                 only install
+       cargo xtask fuzz                    the gateways' fuzz targets, for a minute
+       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
 
 fn test() -> Result<(), String> {
     let start = Instant::now();
@@ -46,6 +52,7 @@ fn test() -> Result<(), String> {
         "doc --workspace --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    fuzz::all("60")?;
     deny()?;
     println!(
         "xtask: every check has passed, in {} s",
