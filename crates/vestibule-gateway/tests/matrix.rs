@@ -3,7 +3,7 @@
 
 use crate::front::{Ask, House, WAYS, Way};
 
-fn cases() -> Vec<(&'static str, Ask)> {
+pub(crate) fn cases() -> Vec<(&'static str, Ask)> {
     let mega = vec![b'y'; 20 << 20];
     vec![
         ("plain", Ask::get("/a")),
