@@ -59,6 +59,12 @@ fn router() -> axum::Router {
     axum::Router::new().route("/", axum::routing::get(roomy_axum))
 }
 
+/// A router as `axum::serve` prepares it: its layers are applied once. One that is called without this
+/// applies every layer anew for each request, and so measures how a layer is made.
+fn served(router: axum::Router) -> Box<dyn Fn()> {
+    axum(router.with_state(()))
+}
+
 fn tower_layer() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(NAME, HeaderValue::from_static("1"))
 }
@@ -127,17 +133,25 @@ const CASES: &[count::Case] = &[
     ("our layer on a service", || {
         tower(layer(|app| SetHeader { app }).layer(Roomy))
     }),
-    ("axum alone", || axum(router())),
+    ("axum alone", || served(router())),
     ("axum's from_fn in axum", || {
-        axum(router().layer(axum::middleware::from_fn(set_header)))
+        served(router().layer(axum::middleware::from_fn(set_header)))
     }),
     ("tower's layer in axum", || {
-        axum(router().layer(tower_layer()))
+        served(router().layer(tower_layer()))
     }),
     ("our layer in axum", || {
+        served(router().layer(layer(|app| SetHeader { app })))
+    }),
+    ("axum's from_fn, made anew", || {
+        axum(router().layer(axum::middleware::from_fn(set_header)))
+    }),
+    ("our layer in axum, made anew", || {
         axum(router().layer(layer(|app| SetHeader { app })))
     }),
-    ("axum as an app", || app(from_service(router()))),
+    ("axum as an app", || {
+        app(from_service(router().with_state(())))
+    }),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -163,6 +163,15 @@ const CASES: &[count::Case] = &[
         let router = axum_router(6);
         Box::new(move || call_axum(&router))
     }),
+    // As `axum::serve` prepares a router: its layers are applied once, not anew for each request.
+    ("axum served, 0 layers", || {
+        let router = axum_router(0).with_state(());
+        Box::new(move || call_axum(&router))
+    }),
+    ("axum served, 6 layers", || {
+        let router = axum_router(6).with_state(());
+        Box::new(move || call_axum(&router))
+    }),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -172,7 +181,7 @@ fn main() -> std::process::ExitCode {
             "a layer costs", "instructions a request", "allocations a request"
         );
         let mut bars = Vec::new();
-        for kind in ["stack", "nested", "tower static", "axum"] {
+        for kind in ["stack", "nested", "tower static", "axum", "axum served"] {
             let of = |layers| counts.of(&format!("{kind}, {layers} layers"));
             let (none, six) = (of(0), of(6));
             let instructions = (six.instructions - none.instructions) / 6.0;

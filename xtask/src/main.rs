@@ -40,16 +40,23 @@ fn test() -> Result<(), String> {
     packages::install()?;
     msrv::check()?;
     cargo("fmt --all --check", &[])?;
+    // As a user gets it, and with every feature, which is what is tested.
+    for features in ["", " --all-features"] {
+        let clippy = format!("clippy --workspace --all-targets --locked{features} -- -D warnings");
+        cargo(&clippy, &[])?;
+    }
+    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
     cargo(
-        "clippy --workspace --all-targets --locked -- -D warnings",
+        "test --workspace --all-features --locked --no-fail-fast",
         &[],
     )?;
-    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
-    cargo("test --workspace --locked --no-fail-fast", &[])?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
-    cargo("test --workspace --benches --locked --no-fail-fast", &[])?;
     cargo(
-        "doc --workspace --no-deps --locked",
+        "test --workspace --all-features --benches --locked --no-fail-fast",
+        &[],
+    )?;
+    cargo(
+        "doc --workspace --all-features --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     fuzz::all("60")?;
