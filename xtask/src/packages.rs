@@ -28,6 +28,7 @@ const DEBIAN: &[(&str, &str)] = &[
         "nginx-light",
         "in front of the gateways, and the peer of the benchmarks",
     ),
+    ("php-fpm", "a FastCGI responder that is not ours"),
     ("prometheus", "promtool checks what the metrics say"),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
