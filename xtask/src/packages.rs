@@ -30,6 +30,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("php-fpm", "a FastCGI responder that is not ours"),
     ("prometheus", "promtool checks what the metrics say"),
+    (
+        "spawn-fcgi",
+        "gives a program of ours the socket to listen on",
+    ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
     ("zstd", "decodes what the zstd encoder made"),
