@@ -18,8 +18,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use vestibule::auth::jwt::{Algorithm, Jwt, Key};
 use vestibule::auth::{
-    ApiKey, Basic, Bearer, Htpasswd, Identity, Lockout, PasswordHash, Scheme, SignedUrl, Tokens,
-    Verdict,
+    ApiKey, Basic, Bearer, Htpasswd, Identity, PasswordHash, Scheme, SignedUrl, Tokens, Verdict,
 };
 use vestibule::prelude::*;
 
@@ -69,31 +68,42 @@ fn authorization(scheme: &str, credential: &str) -> Request {
     request
 }
 
-/// A wrong password of one of 64 users, or of 64 names that nobody has.
+/// A wrong password of one of 64 users, or of a name that nobody has. Such a name is another one each time:
+/// of few names, which users stand in for them would be few as well, and those would stay in the cache.
 fn users(is_known: bool, random: &mut Random) -> Request {
-    let kind = if is_known { "known" } else { "other" };
-    let name = format!("{kind}{:02}:wrong password", random.next() % 64);
-    authorization("Basic", &base64(name.as_bytes()))
+    let number = random.next();
+    let name = match is_known {
+        true => format!("known{:08}", number % 64),
+        false => format!("other{:08}", number % 100_000_000),
+    };
+    authorization(
+        "Basic",
+        &base64(format!("{name}:wrong password").as_bytes()),
+    )
 }
 
 fn basic(stored: impl Fn(usize) -> PasswordHash) -> Basic {
     let users = (0..64).fold(Htpasswd::new(), |users, n| {
-        users.with_hash(format!("known{n:02}"), stored(n))
+        users.with_hash(format!("known{n:08}"), stored(n))
     });
-    // Failures are counted, and nobody is locked out.
-    Basic::new(users).lockout(Lockout::new().by_user(u32::MAX).by_address(u32::MAX))
+    // A lock-out tells whom it locks, and counts names that nobody has like the others.
+    Basic::new(users).lockout(None)
 }
 
-/// `text` with another byte at its beginning or at its end.
-fn spoiled(text: &str, at_the_end: bool) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    let at = if at_the_end { bytes.len() - 1 } else { 0 };
-    // Another digit of Base64 that is a good last one as well: its unused bits stay zero.
-    bytes[at] = if bytes[at] == b'Q' { b'g' } else { b'Q' };
-    String::from_utf8(bytes).expect("it stays ASCII")
+/// `right` with all of it replaced, or its last eight bytes: so no two are the same, and it is not two texts
+/// that are compared but two kinds of texts.
+fn spoiled(right: &str, at_the_end: bool, random: &mut Random) -> String {
+    // Digits of Base64 whose last two bits are zero are good last ones as well.
+    const DIGITS: &[u8; 16] = b"AEIMQUYcgkosw048";
+    let kept = if at_the_end { right.len() - 8 } else { 0 };
+    let mut text = right[..kept].to_owned();
+    while text.len() < right.len() {
+        text.push(char::from(DIGITS[random.next() as usize % DIGITS.len()]));
+    }
+    text
 }
 
-const ENDS: [&str; 2] = ["wrong in its first byte", "in its last"];
+const ENDS: [&str; 2] = ["wrong from its first byte", "in its last eight"];
 const TOKEN: &str = "mF_9.B5f-4.1JqMmF_9.B5f-4.1JqMmF_9.B5f-4.1JqMmF_9.B5f-4.1JqMmF_9";
 
 fn cases() -> Vec<Case> {
@@ -109,7 +119,7 @@ fn cases() -> Vec<Case> {
     let sha = |_| PasswordHash::parse("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=").expect("a hash");
     let apr1 = |_| PasswordHash::parse("$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/").expect("a hash");
     let in_code = (0..64).fold(Htpasswd::new(), |users, n| {
-        users.with_user(format!("known{n:02}"), "right password")
+        users.with_user(format!("known{n:08}"), "right password")
     });
     let in_code = Basic::new(in_code).lockout(None);
     let (token, signed) = JWT.rsplit_once('.').expect("a token has a signature");
@@ -125,36 +135,49 @@ fn cases() -> Vec<Case> {
             "Bearer, a token of a list",
             ENDS,
             Bearer::new(tokens()),
-            |at_the_end, _| authorization("Bearer", &spoiled(TOKEN, at_the_end)),
+            |at_the_end, random| authorization("Bearer", &spoiled(TOKEN, at_the_end, random)),
         ),
-        case("ApiKey", ENDS, ApiKey::new(tokens()), |at_the_end, _| {
-            let mut request = Request::default();
-            let value = HeaderValue::try_from(spoiled(TOKEN, at_the_end)).expect("a value");
-            request.headers_mut().insert("x-api-key", value);
-            request
-        }),
+        case(
+            "ApiKey",
+            ENDS,
+            ApiKey::new(tokens()),
+            |at_the_end, random| {
+                let mut request = Request::default();
+                let value =
+                    HeaderValue::try_from(spoiled(TOKEN, at_the_end, random)).expect("a value");
+                request.headers_mut().insert("x-api-key", value);
+                request
+            },
+        ),
         case(
             "a JWT's signature, HS256",
             ENDS,
             Jwt::<serde::de::IgnoredAny>::new(key),
-            move |at_the_end, _| {
+            move |at_the_end, random| {
                 authorization(
                     "Bearer",
-                    &format!("{token}.{}", spoiled(signed, at_the_end)),
+                    &format!("{token}.{}", spoiled(signed, at_the_end, random)),
                 )
             },
         ),
-        case("a link's signature", ENDS, links, move |at_the_end, _| {
-            let mut request = Request::default();
-            let target = format!("{text}{}", spoiled(&signature, at_the_end));
-            *request.uri_mut() = target.parse().expect("a link is a URI");
-            request
-        }),
+        case(
+            "a link's signature",
+            ENDS,
+            links,
+            move |at_the_end, random| {
+                let mut request = Request::default();
+                let target = format!("{text}{}", spoiled(&signature, at_the_end, random));
+                *request.uri_mut() = target.parse().expect("a link is a URI");
+                request
+            },
+        ),
         Case {
             name: "`==` on the same tokens, which tells",
             classes: ENDS,
             samples: SAMPLES,
-            make: Box::new(|at_the_end, _| authorization("Bearer", &spoiled(TOKEN, at_the_end))),
+            make: Box::new(|at_the_end, random| {
+                authorization("Bearer", &spoiled(TOKEN, at_the_end, random))
+            }),
             run: Box::new(|request| {
                 let value = &request.headers()[AUTHORIZATION].as_bytes()["Bearer ".len()..];
                 let is_same = value

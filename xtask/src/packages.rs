@@ -13,6 +13,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("brotli", "decodes what the brotli encoder made"),
     (
+        "ca-certificates",
+        "the roots that the HTTPS client trusts",
+    ),
+    (
         "chromium",
         "a browser that decodes each coding, and draws the inspector's page",
     ),

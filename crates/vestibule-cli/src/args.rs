@@ -238,6 +238,10 @@ pub(crate) struct Passwd {
     /// The user, who is added or gets another password
     #[arg(value_name = "USER")]
     pub(crate) user: String,
+
+    /// Hash with bcrypt in place of argon2, for a file that Apache or nginx reads as well
+    #[arg(long)]
+    pub(crate) bcrypt: bool,
 }
 
 /// `name=value`, in two.

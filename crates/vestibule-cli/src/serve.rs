@@ -82,11 +82,9 @@ fn watched(
         None => Format::combined(),
     };
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
-    let stack = Stack::new()
-        .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
-        .when(options.metrics, move |app| {
-            Metrics::new(app).to(registry.clone()).at("/-/metrics")
-        });
+    let stack =
+        Stack::new().with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()));
+    // Whoever has no password sees nothing, the metrics included.
     let stack = match users {
         None => stack,
         Some(users) => {
@@ -94,7 +92,11 @@ fn watched(
             stack.with(move |app| Authenticate::new(app, basic.clone()))
         }
     };
-    let stack = stack.append(inner);
+    let stack = stack
+        .when(options.metrics, move |app| {
+            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        })
+        .append(inner);
     match options.inspect {
         true => {
             let stack = stack.timed();

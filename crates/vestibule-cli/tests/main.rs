@@ -186,17 +186,17 @@ fn passwords_are_set_and_asked_for() {
     assert!(!weak.contains("hunter2"));
     assert_eq!(set("a:b", "x").status.code(), Some(1));
 
-    let site = Running::serve(&[SITE, "--htpasswd", file]);
+    let site = Running::serve(&[SITE, "--htpasswd", file, "--metrics"]);
     let refused = site.curl(&[], "");
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(
         refused.contains("www-authenticate: Basic realm="),
         "{refused}"
     );
-    assert!(
-        site.curl(&["-u", "alice:wrong"], "")
-            .starts_with("HTTP/1.1 401 ")
-    );
+    for path in ["", "-/metrics"] {
+        let refused = site.curl(&["-u", "alice:wrong"], path);
+        assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
+    }
     assert!(
         site.curl(&["-u", "alice:correct horse battery"], "")
             .starts_with("HTTP/1.1 200 ")
