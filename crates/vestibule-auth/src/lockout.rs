@@ -73,10 +73,10 @@ impl Lockout {
         self
     }
 
-    /// In which time failures count, and how long a lock lasts.
+    /// In which time failures count, and how long a lock lasts; at most a year.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
-        self.period = period;
+        self.period = period.min(YEAR);
         self
     }
 
@@ -185,6 +185,7 @@ impl Default for Lockout {
     }
 }
 
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Half a mebibyte in all.
 const SETS: usize = 2048;
 const WAYS: usize = 8;

@@ -29,7 +29,7 @@ fn scheme() -> Jwt<Claims> {
 
 /// What would be good, were it not for its header.
 fn with_header(header: impl AsRef<str>) -> String {
-    signed(header.as_ref(), &claims(""))
+    signed(header.as_ref(), claims(""))
 }
 
 fn with_algorithm(name: &str) -> String {

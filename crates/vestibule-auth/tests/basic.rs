@@ -77,6 +77,19 @@ async fn fault_124_malformed_credentials_are_401() {
     }
 }
 
+/// Digest is not spoken: its example is a credential of no scheme here, and is answered with ours.
+#[tokio::test]
+async fn rfc7616_3_9_1_is_no_credential() {
+    let digest = r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
+    let app = Authenticate::new(who, aladdin());
+    let answer = ask(&app, digest).await;
+    assert_eq!(answer.status(), 401);
+    let challenge = r#"Basic realm="restricted", charset="UTF-8""#;
+    assert_eq!(header(&answer, "www-authenticate"), [challenge]);
+    let optional = Authenticate::new(who, aladdin()).optional();
+    assert_eq!(read(ask(&optional, digest).await).await.1, "nobody");
+}
+
 #[tokio::test]
 async fn credentials_are_taken_off_or_kept() {
     async fn sees(request: Request) -> String {

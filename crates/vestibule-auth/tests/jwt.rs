@@ -80,7 +80,7 @@ async fn a_good_token_is_an_identity() {
     }
     let app = Authenticate::new(plan, jwt(key()));
     let more = r#","plan":"gold","scope":"a b","groups":["staff"],"nested":{"a":[1,{"b":null}]}"#;
-    let token = signed(HS256, &claims(more));
+    let token = signed(HS256, claims(more));
     let answer = read(ask(&app, format!("Bearer {token}")).await).await;
     assert_eq!(answer.1, r#"alice ["a", "b"] ["staff"] Some("gold")"#);
     let answer = ask(&app, "Bearer a.b.c").await;
@@ -231,7 +231,7 @@ fn figure_21_wycheproof() {
 
 #[tokio::test]
 async fn rfc7519_4_1_times_at_the_edge_of_the_leeway() {
-    let at = |exp: u64, more: &str| signed(HS256, &format!(r#"{{"sub":"a","exp":{exp}{more}}}"#));
+    let at = |exp: u64, more: &str| signed(HS256, format!(r#"{{"sub":"a","exp":{exp}{more}}}"#));
     let cases = [
         (at(NOW - 59, ""), Ok(())),
         (at(NOW - 60, ""), Err(JwtError::Expired)),
@@ -281,14 +281,14 @@ async fn rfc7519_4_1_issuer_audience_subject() {
         (&strict, r#","iss":"me","aud":"sho""#, Err(Audience)),
     ];
     for (scheme, more, expected) in cases {
-        let token = signed(HS256, &claims(more));
+        let token = signed(HS256, claims(more));
         assert_eq!(outcome(scheme, &token).await.map(drop), expected, "{more}");
     }
-    let nobody = |sub: &str| signed(HS256, &format!(r#"{{"exp":{}{sub}}}"#, NOW + 1));
+    let nobody = |sub: &str| signed(HS256, format!(r#"{{"exp":{}{sub}}}"#, NOW + 1));
     refused(&nobody(""), JwtError::Subject).await;
     refused(&nobody(r#","sub":"""#), JwtError::Subject).await;
     refused(&nobody(r#","sub":7"#), JwtError::Claims).await;
-    refused(&signed(HS256, &claims(r#","plan":7"#)), JwtError::Claims).await;
+    refused(&signed(HS256, claims(r#","plan":7"#)), JwtError::Claims).await;
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn set(id: &str) -> String {
 }
 
 fn token_of(id: &str) -> String {
-    signed(&format!(r#"{{"alg":"HS256","kid":"{id}"}}"#), &claims(""))
+    signed(&format!(r#"{{"alg":"HS256","kid":"{id}"}}"#), claims(""))
 }
 
 #[tokio::test]
