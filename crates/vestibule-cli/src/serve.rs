@@ -8,17 +8,18 @@ use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
 use vestibule::files::{StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
-use vestibule::hyper::Server;
+use vestibule::hyper::{Bind, Server};
 use vestibule::inspect::Inspect;
 use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
+use vestibule::security::ProxyHeaders;
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
-use crate::args::{Connections, Files, Serve, Watching};
+use crate::args::{Connections, Files, Gateway, Proxy, Serve, Watching};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
-    let app = app(serve, &log)?;
+    let app = behind(&serve.gateway, app(serve, &log)?);
     let outline = app.outline();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -27,9 +28,10 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let mut places = serve.listen.iter();
         let first = places.next().ok_or("there is no place to listen at")?;
         let limited = limited(Server::new(app), &serve.connections);
-        let mut server = limited.bind(&**first).await?;
-        for place in places {
-            server = server.bind(&**place).await?;
+        let mode = serve.gateway.socket_mode;
+        let mut server = limited.bind(place(first, mode)).await?;
+        for next in places {
+            server = server.bind(place(next, mode)).await?;
         }
         let addresses: Vec<_> = server.addresses().map(web_address).collect();
         let directory = serve.directory.canonicalize()?;
@@ -44,6 +46,34 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         server.run().await?;
         Ok(())
     })
+}
+
+/// Where to listen; a unix socket with `mode`.
+fn place(text: &str, mode: Option<u32>) -> Bind {
+    match mode {
+        Some(mode) => Bind::from(text).mode(mode),
+        None => Bind::from(text),
+    }
+}
+
+/// The app where a web server in front has it, and with the client that it tells of.
+fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
+    let app = match &options.mount {
+        Some(prefix) if !prefix.is_empty() => Mounts::new().at(prefix, app).boxed(),
+        _ => app,
+    };
+    if options.trust_proxy.is_empty() {
+        return app;
+    }
+    let outer = ProxyHeaders::new(app);
+    let outer = options
+        .trust_proxy
+        .iter()
+        .fold(outer, |outer, proxy| match proxy {
+            Proxy::Unix => outer.trust_unix(true),
+            Proxy::Network(network) => outer.trust(*network),
+        });
+    outer.boxed()
 }
 
 /// The stack that the program serves a directory with.

@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+#[cfg(unix)]
+mod behind;
+#[cfg(unix)]
+#[path = "../../vestibule-gateway/tests/web_server.rs"]
+mod web_server;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
