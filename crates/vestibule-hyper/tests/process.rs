@@ -399,8 +399,10 @@ fn connections_are_bounded_by_descriptors() {
 #[cfg(feature = "handover")]
 #[test]
 fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
-    let server = Process::start(&[("HANDOVER", "1"), ("LAME_DUCK", "200")]);
+    let server = Process::start(&[("HANDOVER", "1"), ("LAME_DUCK", "10000")]);
     let address = server.address;
+    // It hears signals when it serves.
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
     let stop = AtomicBool::new(false);
     let asked = AtomicUsize::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
