@@ -3,6 +3,7 @@
 //! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
 //! step alone.
 
+mod fuzz;
 mod msrv;
 mod packages;
 
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test(),
         ["install"] => packages::install(),
+        ["fuzz"] => fuzz::all("60"),
+        ["fuzz", target] => fuzz::one(target, "60"),
+        ["fuzz", target, seconds] => fuzz::one(target, seconds),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -26,26 +30,36 @@ fn main() -> ExitCode {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask test      install what the tests need, then run every check
-       cargo xtask install   only install";
+usage: cargo xtask test                    install what the tests need, then run every check
+       cargo xtask install                 only install
+       cargo xtask fuzz                    the gateways' fuzz targets, for a minute
+       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
 
 fn test() -> Result<(), String> {
     let start = Instant::now();
     packages::install()?;
     msrv::check()?;
     cargo("fmt --all --check", &[])?;
+    // As a user gets it, and with every feature, which is what is tested.
+    for features in ["", " --all-features"] {
+        let clippy = format!("clippy --workspace --all-targets --locked{features} -- -D warnings");
+        cargo(&clippy, &[])?;
+    }
+    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
     cargo(
-        "clippy --workspace --all-targets --locked -- -D warnings",
+        "test --workspace --all-features --locked --no-fail-fast",
         &[],
     )?;
-    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
-    cargo("test --workspace --locked --no-fail-fast", &[])?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
-    cargo("test --workspace --benches --locked --no-fail-fast", &[])?;
     cargo(
-        "doc --workspace --no-deps --locked",
+        "test --workspace --all-features --benches --locked --no-fail-fast",
+        &[],
+    )?;
+    cargo(
+        "doc --workspace --all-features --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    fuzz::all("60")?;
     deny()?;
     println!(
         "xtask: every check has passed, in {} s",

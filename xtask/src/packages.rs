@@ -17,7 +17,12 @@ const DEBIAN: &[(&str, &str)] = &[
         "a browser that decodes each coding, and draws the inspector's page",
     ),
     ("curl", "a client that is not ours asks the server"),
+    ("g++", "libFuzzer, for the fuzz targets, is in C++"),
     ("goaccess", "reads the access log as an analyser does"),
+    (
+        "libapache2-mod-wsgi-py3",
+        "the environ that mod_wsgi makes, beside ours",
+    ),
     ("logrotate", "rotates the access log while it is written"),
     (
         "nginx-light",

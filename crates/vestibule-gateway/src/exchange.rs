@@ -141,17 +141,17 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     }
 }
 
-/// Reads a body of `left` bytes into `sender`, and then waits for the end of the connection. It
+/// Reads a body, of which `left` bytes are to come, into `sender`, and then waits for the end of the connection. It
 /// returns when the other side is gone, or stalls: the request is given up then.
 pub(crate) async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
-    mut left: u64,
+    left: &mut u64,
     mut sender: BodySender,
     limit: Duration,
 ) -> BoxError {
     let mut is_heard = true;
-    while left > 0 {
-        let data = match tokio::time::timeout(limit, incoming.some(left)).await {
+    while *left > 0 {
+        let data = match tokio::time::timeout(limit, incoming.some(*left)).await {
             Ok(Ok(data)) if data.is_empty() => Err("the body ended before its length".into()),
             Ok(Ok(data)) => Ok(data),
             Ok(Err(error)) => Err(BoxError::from(error)),
@@ -159,7 +159,7 @@ pub(crate) async fn pump<R: AsyncRead + Unpin>(
         };
         match data {
             Ok(data) => {
-                left -= data.len() as u64;
+                *left -= data.len() as u64;
                 // An app that does not want the body does not stop the connection.
                 is_heard = is_heard && sender.send(data).await.is_ok();
             }

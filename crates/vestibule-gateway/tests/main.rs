@@ -4,5 +4,7 @@
 
 mod front;
 mod matrix;
+mod modwsgi;
 mod probe;
 mod streams;
+mod web_server;

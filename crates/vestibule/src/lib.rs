@@ -22,7 +22,8 @@
 //! | module | crate | feature |
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
-//! | `auth` | `vestibule-auth` | `auth`, off |
+//! | `auth` | `vestibule-auth` | `auth`, `jwt-ring`, off |
+//! | `client` | `vestibule-client` | `client`, `client-tls`, off |
 //! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
 //! | `environ` | `vestibule-environ` | `environ`, off |
 //! | [`fields`] | `vestibule-fields` | |
@@ -36,6 +37,8 @@
 
 #[cfg(feature = "auth")]
 pub use vestibule_auth as auth;
+#[cfg(feature = "client")]
+pub use vestibule_client as client;
 #[cfg(feature = "compression")]
 pub use vestibule_compression as compression;
 pub use vestibule_core::*;
