@@ -172,9 +172,9 @@ fn certificates_for_names_and_for_clients() {
     site.interrupt();
 
     // Of clients, `b` is an authority, and `c` is known to it.
-    scratch.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout c.key -out c.csr -subj /CN=c");
+    scratch.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout c.key -out c.csr -subj /CN=c -addext subjectAltName=DNS:c.test");
     scratch
-        .openssl("x509 -req -in c.csr -days 2 -CA b.pem -CAkey b.key -CAcreateserial -out c.pem");
+        .openssl("x509 -req -in c.csr -copy_extensions copy -days 2 -CA b.pem -CAkey b.key -CAcreateserial -out c.pem");
     let authority = scratch.path("b.pem");
     let site = Running::serve(&["--tls", "dev", "--client-ca", &authority, SITE]);
     let (certificate, key) = (scratch.path("c.pem"), scratch.path("c.key"));
