@@ -26,11 +26,17 @@ const DEBIAN: &[(&str, &str)] = &[
         "the environ that mod_wsgi makes, beside ours",
     ),
     ("logrotate", "rotates the access log while it is written"),
+    ("nghttp2-client", "h2load asks the server by HTTP/2"),
     (
         "nginx-light",
         "in front of the gateways, and the peer of the benchmarks",
     ),
+    ("openssl", "makes certificates for tests of HTTPS"),
     ("prometheus", "promtool checks what the metrics say"),
+    (
+        "slowhttptest",
+        "2,000 slow clients, in a benchmark and in a small test",
+    ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
     ("zstd", "decodes what the zstd encoder made"),
@@ -39,6 +45,7 @@ const DEBIAN: &[(&str, &str)] = &[
 /// Python packages, and why each.
 const PYTHON: &[(&str, &str)] = &[
     ("brotli", "decodes brotli, for httpx and alone"),
+    ("h2", "speaks HTTP/2 for httpx"),
     ("httpx", "a client that is not ours decodes each coding"),
     ("jsonschema", "validates the lines of the JSON log"),
     ("prometheus_client", "reads OpenMetrics as its authors do"),

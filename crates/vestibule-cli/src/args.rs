@@ -65,19 +65,27 @@ Examples:
   vestibule serve                              this directory, at http://127.0.0.1:8080/
   vestibule serve public --listen 0.0.0.0:80   to everyone on the network
   vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
-  vestibule serve public --listen unix:/run/site.sock")]
+  vestibule serve public --listen unix:/run/site.sock
+  vestibule serve public --tls dev             at https://127.0.0.1:8080/, with a certificate for today
+  vestibule serve public --listen 0.0.0.0:443 --redirect-https 0.0.0.0:80 --tls chain.pem,key.pem
+
+SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets: a restart
+that refuses nobody. It needs to be found where it was, and its arguments stay as they are.")]
 pub(crate) struct Serve {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
+    /// Where to listen: an address and a port, or unix: and a path, or `inherited` for the sockets of a service manager; port 0 takes a free one; may be repeated
     #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
 
     /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
     #[arg(long, value_name = "FILE", conflicts_with = "cgi")]
     pub(crate) htpasswd: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) https: Https,
 
     #[command(flatten)]
     pub(crate) gateway: Gateway,
@@ -90,6 +98,36 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) watching: Watching,
+}
+
+/// Certificates, and what is asked of clients.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "HTTPS")]
+#[group(multiple = true)]
+pub(crate) struct Https {
+    /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name
+    #[arg(long, value_name = "CHAIN,KEY", value_parser = certificate, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) tls: Vec<Certificate>,
+
+    /// Listen here, too, without TLS, and send visitors on to https
+    #[arg(long, value_name = "ADDR", requires = "tls")]
+    pub(crate) redirect_https: Option<String>,
+
+    /// Take only clients with a certificate that one of this PEM file has signed
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// One `--tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Development,
+    Files {
+        /// For visitors of this name; for all others the one without a name.
+        name: Option<String>,
+        chain: PathBuf,
+        key: PathBuf,
+    },
 }
 
 /// Protocols of web servers, in place of HTTP.
@@ -222,6 +260,30 @@ pub(crate) struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) write_timeout: Option<Duration>,
 
+    /// How long a pause in an upload may be [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) body_timeout: Option<Duration>,
+
+    /// How many requests a connection may carry [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_requests: Option<usize>,
+
+    /// How large the head of a request may be [default: 32768]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_header_bytes: Option<usize>,
+
+    /// Serve on so many threads that each have their connections for themselves [default: as many as cores, which share them]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) workers: Option<usize>,
+
+    /// Read the PROXY protocol from balancers of this network, as in 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) proxy_protocol: Vec<Network>,
+
+    /// How long, after the signal, new connections are still taken, while /-/ready answers 503 [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_delay: Option<Duration>,
+
     /// How long the end may take, from the signal to the last answer [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Option<Duration>,
@@ -238,6 +300,10 @@ pub(crate) struct Watching {
     /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+
+    /// Answer at /-/ready: 200, or 503 when the server is about to end
+    #[arg(long)]
+    pub(crate) ready: bool,
 
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
@@ -296,6 +362,25 @@ fn mode(text: &str) -> Result<u32, String> {
         .ok_or("three octal digits, as in 660".to_owned())
 }
 
+/// `dev`, `chain.pem,key.pem` or `example.org=chain.pem,key.pem`.
+fn certificate(text: &str) -> Result<Certificate, String> {
+    if text == "dev" {
+        return Ok(Certificate::Development);
+    }
+    let (name, files) = match text.split_once('=') {
+        Some((name, files)) => (Some(name.to_owned()), files),
+        None => (None, text),
+    };
+    match files.split_once(',') {
+        Some((chain, key)) if !chain.is_empty() && !key.is_empty() => Ok(Certificate::Files {
+            name,
+            chain: chain.into(),
+            key: key.into(),
+        }),
+        _ => Err("`dev`, or two files as in chain.pem,key.pem".to_owned()),
+    }
+}
+
 /// `500ms`, `10s`, `2m`; a number alone is seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -345,6 +430,27 @@ mod tests {
         }
         assert_eq!(mode("660"), Ok(0o660));
         assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
+    }
+
+    #[test]
+    fn certificates() {
+        let files = |name: Option<&str>| Certificate::Files {
+            name: name.map(str::to_owned),
+            chain: "c".into(),
+            key: "k".into(),
+        };
+        let cases = [
+            ("dev", Some(Certificate::Development)),
+            ("c,k", Some(files(None))),
+            ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            ("c", None),
+            ("c,", None),
+            ("a=c", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(certificate(text).ok(), want, "{text}");
+        }
     }
 
     #[test]
