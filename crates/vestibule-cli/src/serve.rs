@@ -67,10 +67,10 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
     configured(files, &serve.files)
 }
 
-/// The files in a stack that is logged, counted, guarded and shown as the options say.
-fn watched(
+/// An app in a stack that is logged, counted, guarded and shown as the options say.
+pub fn watched(
     inner: Stack,
-    files: StaticFiles,
+    app: impl App,
     options: &Watching,
     users: Option<Htpasswd>,
     log: &Sink,
@@ -99,14 +99,14 @@ fn watched(
         true => {
             let stack = stack.timed();
             let page = Inspect::new(&stack);
-            stack.app(Mounts::new().at("/-/stack", page).or(files))
+            stack.app(Mounts::new().at("/-/stack", page).or(app))
         }
-        false => stack.app(files),
+        false => stack.app(app),
     }
 }
 
 /// Where the log goes.
-pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
+pub fn sink(options: &Watching) -> io::Result<Sink> {
     let Some(path) = &options.log else {
         return Ok(Sink::stdout());
     };
@@ -119,7 +119,7 @@ pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
 
 /// Opens the log anew whenever the process is sent SIGHUP.
 #[cfg(unix)]
-pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(log: Sink) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangups = signal(SignalKind::hangup())?;
@@ -132,7 +132,7 @@ pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
 }
 
 /// The server within the limits that the options say.
-fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
+pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
     if options.strict {
         server = server.strict();
     }
@@ -197,7 +197,7 @@ fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
 }
 
 /// The users of a file, which must not be among the files that are served; hidden ones are not.
-fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+pub fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
     let explained = |error: io::Error| {
         let text = format!("cannot use the passwords of `{}`: {error}", file.display());
         io::Error::new(error.kind(), text)
@@ -224,7 +224,7 @@ fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> S
 }
 
 /// An address as a browser takes it; a unix socket as `curl --unix-socket` is told of it.
-fn web_address(address: &Address) -> String {
+pub fn web_address(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("http://{address}/"),
         other => other.to_string(),
@@ -233,13 +233,17 @@ fn web_address(address: &Address) -> String {
 
 /// Whether there is colour.
 #[derive(Clone, Copy, Debug)]
-enum Ink {
+pub enum Ink {
+    /// On a terminal.
     Colour,
+    /// Where nobody looks.
     Plain,
 }
 
 impl Ink {
-    fn of_stderr() -> Self {
+    /// For standard error.
+    #[must_use]
+    pub fn of_stderr() -> Self {
         match crate::wants_colour(&io::stderr()) {
             true => Self::Colour,
             false => Self::Plain,
@@ -247,7 +251,8 @@ impl Ink {
     }
 
     /// Bold, dim, and neither.
-    const fn codes(self) -> (&'static str, &'static str, &'static str) {
+    #[must_use]
+    pub const fn codes(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Colour => ("\x1b[1m", "\x1b[2m", "\x1b[0m"),
             Self::Plain => ("", "", ""),

@@ -19,6 +19,8 @@ mod server;
 mod tls;
 mod vitals;
 
+#[cfg(all(unix, feature = "socket-activation"))]
+pub use activation::Sockets;
 pub use drain::{Drained, Shutdown};
 pub use guard::Refused;
 pub use incoming::RequestBodyError;

@@ -268,6 +268,17 @@ impl Listener {
         })
     }
 
+    /// The socket without a runtime that watches it, and the file that goes with it.
+    #[cfg(all(unix, feature = "socket-activation"))]
+    pub(crate) fn into_parts(self) -> io::Result<(std::os::fd::OwnedFd, Option<SocketFile>)> {
+        use std::os::fd::AsFd;
+        let socket = match &self.socket {
+            Listening::Tcp(it) => it.as_fd().try_clone_to_owned()?,
+            Listening::Unix(it) => it.as_fd().try_clone_to_owned()?,
+        };
+        Ok((socket, self._file))
+    }
+
     pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
         let (address, opened) = match bind.source {
             Source::Text(text) => {
@@ -452,7 +463,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 /// The file of a unix socket, by its place and identity.
 #[cfg(unix)]
 #[derive(Debug)]
-struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
