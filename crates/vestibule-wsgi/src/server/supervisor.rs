@@ -386,9 +386,8 @@ impl Keeper {
         let mut worker = self.spawn(number).map_err(|error| error.to_string())?;
         tokio::select! {
             biased;
-            word = worker.line.hear() => match word {
-                Some(Word::Ready) => return Ok(worker),
-                _ => {}
+            word = worker.line.hear() => if word == Some(Word::Ready) {
+                return Ok(worker);
             },
             _ = worker.child.wait() => {}
         }
@@ -440,11 +439,8 @@ impl Worker {
 
     /// Asks it to end, and ends it when it does not in time.
     async fn retire(mut self, patience: Duration) {
-        if let Some(pid) = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(id.cast_signed()))
-        {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = id.and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(patience, self.child.wait())
