@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderName, Method, Version, header};
-use vestibule_core::{Address, Body, Mount, Peer, Request, Scheme};
+use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request, Scheme};
 
 use crate::EnvironError;
 use crate::path::decode;
@@ -212,7 +212,8 @@ impl Environ {
 /// `SCRIPT_NAME` is the mount and `PATH_INFO` the rest of the path, both decoded once;
 /// `REQUEST_URI` and `RAW_URI` are the target as it came. Lines of a header that came several times
 /// are joined by `, `, of `Cookie` by `; `. Headers with `_` in their names are left out, since they
-/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy).
+/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy). Who passed an
+/// auth middleware is `REMOTE_USER`.
 ///
 /// ```
 /// use vestibule_core::Request;
@@ -249,6 +250,10 @@ impl From<Request> for Environ {
             environ.push("HTTPS", "on");
         }
         environ.push_addresses(Peer::of(&request), scheme);
+        if let Some(user) = RemoteUser::of(request.extensions()) {
+            environ.push("REMOTE_USER", user.name());
+            environ.push("AUTH_TYPE", user.auth_type());
+        }
         environ.push_headers(request.headers());
         environ.with_input(request.into_body())
     }

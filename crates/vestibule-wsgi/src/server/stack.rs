@@ -19,17 +19,14 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
         Some(file) => Some(passwords(file, args)?),
         None => None,
     };
-    let mut mounts = Mounts::new();
-    for (path, directory) in &args.files {
-        let files = StaticFiles::try_new(directory).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot serve `{directory}`: {error}"))
-        })?;
-        mounts = mounts.at(path, files.listing(false));
-    }
     let inner = Stack::new()
         .with(RequestId::new)
         .when(!args.no_compression, Compression::new);
-    let app = watched(inner, mounts.or(app), &args.watching, users, log);
+    // Without directories nothing looks at the path, and the app gets it however odd it is.
+    let app = match args.files.is_empty() {
+        true => watched(inner, app, &args.watching, users, log),
+        false => watched(inner, beside(args, app)?, &args.watching, users, log),
+    };
     if args.trust_proxy.is_empty() {
         return Ok(app);
     }
@@ -39,6 +36,18 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
     };
     let headers = args.trust_proxy.iter().fold(ProxyHeaders::new(app), trust);
     Ok(headers.boxed())
+}
+
+/// The directories, and the app for everything else.
+fn beside(args: &Args, app: impl App) -> io::Result<Mounts> {
+    let mut mounts = Mounts::new();
+    for (path, directory) in &args.files {
+        let files = StaticFiles::try_new(directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot serve `{directory}`: {error}"))
+        })?;
+        mounts = mounts.at(path, files.listing(false));
+    }
+    Ok(mounts.or(app))
 }
 
 /// The users of a file that is in none of the directories that are served.

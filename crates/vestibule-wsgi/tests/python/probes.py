@@ -393,6 +393,13 @@ def seen(environ, start_response):
     return say(start_response, SEEN.get(query(environ)))
 
 
+@breach
+def sleeps(environ, start_response):
+    environ["wsgi.errors"].write("sleeping\n")
+    time.sleep(1)
+    return say(start_response, b"awake")
+
+
 @probe
 def forget(environ, start_response):
     SEEN.pop(query(environ), None)

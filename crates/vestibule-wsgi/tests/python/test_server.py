@@ -110,7 +110,7 @@ def test_an_app_that_cannot_be_loaded(site):
     for target, text in [("no_such_module:app", "No module named 'no_such_module'"), ("site_app:nothing", "has no attribute 'nothing'"), ("site_app:STARTED", "cannot be called")]:
         server = Server(target, "--processes", "2", cwd=site, ready=False)
         assert server.process.wait(PATIENCE) == 3
-        assert text in server.log() and "Traceback" in server.log() or "cannot be called" in server.log()
+        assert text in server.log()
 
 
 def test_chdir_and_pythonpath(site, tmp_path):
@@ -153,19 +153,20 @@ def test_passwords_and_the_access_log(site):
 
 def test_a_debug_page_for_this_machine(site):
     with Server("probes:app", "--processes", "1", "--debug") as server:
-        answer = server.get("/raises?value")
+        answer = server.get("/raises?value", "Host: localhost")
         assert answer.status == 500 and "a &lt;value&gt; &amp; more" in answer.text and "Traceback" in answer.text
+        # A name that is not this machine's may be another site's, which its page would read.
+        assert "Traceback" not in server.get("/raises?value", "Host: example.test").text
 
 
 def test_the_queue_is_bounded():
     with Server("probes:app", "--processes", "1", "--threads", "1", "--queue", "1") as server:
         with server.connect() as first, server.connect() as second:
-            first.request("/write")
-            first.begin()
+            first.request("/sleeps")
+            server.wait_for("sleeping")
             second.request("/one")
             statuses = [answer.status for answer in at_once(4, lambda _: server.get("/thread"))]
             assert 503 in statuses
-            first.socket.close()
             assert second.answer().status == 200
 
 
