@@ -6,6 +6,7 @@
 mod msrv;
 mod packages;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test(),
         ["install"] => packages::install(),
+        ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
 
 const USAGE: &str = "\
 usage: cargo xtask test      install what the tests need, then run every check
+       cargo xtask wsgi      only the host of Python apps
        cargo xtask install   only install";
 
 fn test() -> Result<(), String> {
@@ -46,12 +49,37 @@ fn test() -> Result<(), String> {
         "doc --workspace --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    wsgi()?;
     deny()?;
     println!(
         "xtask: every check has passed, in {} s",
         start.elapsed().as_secs()
     );
     Ok(())
+}
+
+/// The host of Python apps, which nothing of the above builds: inside of a Rust program, and as the
+/// wheel that Python people install, in an environment of its own.
+fn wsgi() -> Result<(), String> {
+    cargo(
+        "clippy --package vestibule-wsgi --all-features --all-targets --locked -- -D warnings",
+        &[],
+    )?;
+    cargo(
+        "test --package vestibule-wsgi --all-features --locked --no-fail-fast",
+        &[],
+    )?;
+    let environment = packages::environment()?;
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vestibule-wsgi");
+    let mut build = Command::new(environment.join("bin/maturin"));
+    build.args(["develop", "--quiet", "--locked"]);
+    build.current_dir(&crate_folder);
+    build.env("VIRTUAL_ENV", &environment);
+    run(build, "maturin develop, in crates/vestibule-wsgi")?;
+    let mut test = Command::new(environment.join("bin/python"));
+    test.args(["-m", "pytest", "--quiet", "tests/python"]);
+    test.current_dir(&crate_folder);
+    run(test, "pytest tests/python, in crates/vestibule-wsgi")
 }
 
 /// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so

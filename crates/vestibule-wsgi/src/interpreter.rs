@@ -15,6 +15,7 @@ use crate::error::LoadError;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interpreter {
     venv: Option<PathBuf>,
+    path: Vec<PathBuf>,
 }
 
 impl WsgiOptions {
@@ -22,6 +23,12 @@ impl WsgiOptions {
     /// be made by the Python that the program is linked to.
     pub fn venv(mut self, directory: impl Into<PathBuf>) -> Self {
         self.interpreter.venv = Some(directory.into());
+        self
+    }
+
+    /// Looks for modules in this directory, too, before all others: it is `sys.path`.
+    pub fn path(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.interpreter.path.push(directory.into());
         self
     }
 }
@@ -61,8 +68,10 @@ impl Interpreter {
             }
             let path = sys.getattr("path")?.cast_into::<PyList>()?;
             let here = std::env::current_dir()?;
-            if !path.contains(here.as_os_str())? {
-                path.insert(0, here.as_os_str())?;
+            for directory in [&here].into_iter().chain(&self.path) {
+                if !path.contains(directory.as_os_str())? {
+                    path.insert(0, directory.as_os_str())?;
+                }
             }
             Ok(Ok(()))
         };
