@@ -213,6 +213,10 @@ pub struct Watching {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// Write no line a request
+    #[arg(long, conflicts_with = "log")]
+    pub no_log: bool,
+
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
     pub metrics: bool,

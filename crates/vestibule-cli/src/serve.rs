@@ -83,7 +83,9 @@ pub fn watched(
     };
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
     let stack = Stack::new()
-        .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
+        .when(!options.no_log, move |app| {
+            AccessLog::new(app).to(sink.clone()).format(format.clone())
+        })
         .when(options.metrics, move |app| {
             Metrics::new(app).to(registry.clone()).at("/-/metrics")
         });

@@ -22,12 +22,13 @@ fn probes() -> WsgiApp {
 
 fn request(path: &str, body: impl Into<Body>) -> Request {
     let mut request = Request::new(body.into());
-    *request.uri_mut() = path.parse().unwrap();
+    *request.uri_mut() = path.parse().expect("a path");
     request
 }
 
 async fn text(response: Response) -> String {
-    let bytes = response.into_body().collect(1 << 20).await.unwrap();
+    let bytes = response.into_body().collect(1 << 20).await;
+    let bytes = bytes.expect("a whole body");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
