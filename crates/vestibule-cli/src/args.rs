@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     Config(Config),
     Passwd(Passwd),
+    #[cfg(unix)]
+    Wsgi(Wsgi),
 }
 
 /// Print the configuration of a web server in front of `vestibule serve`
@@ -239,26 +241,26 @@ pub(crate) struct Files {
 /// What a connection may take. The defaults trip no honest client.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Connections")]
-pub(crate) struct Connections {
+pub struct Connections {
     /// Tighter limits, for a server that stands in the open
     #[arg(long)]
-    pub(crate) strict: bool,
+    pub strict: bool,
 
     /// How many connections at a time; more wait
     #[arg(long, value_name = "COUNT")]
-    pub(crate) max_connections: Option<usize>,
+    pub max_connections: Option<usize>,
 
     /// How long the head of a request may take [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) header_timeout: Option<Duration>,
+    pub header_timeout: Option<Duration>,
 
     /// How long a connection may wait between requests [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) idle_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
 
     /// How long a client may read nothing of its response [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) write_timeout: Option<Duration>,
+    pub write_timeout: Option<Duration>,
 
     /// How long a pause in an upload may be [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -286,20 +288,24 @@ pub(crate) struct Connections {
 
     /// How long the end may take, from the signal to the last answer [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_timeout: Option<Duration>,
+    pub drain_timeout: Option<Duration>,
 }
 
 /// What an operator sees.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Logs and measures")]
-pub(crate) struct Watching {
+pub struct Watching {
     /// The form of the log: common, combined, json, logfmt, short, or Apache's LogFormat string
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<Format>,
+    pub log_format: Option<Format>,
 
     /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
     #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
+
+    /// Write no line a request
+    #[arg(long, conflicts_with = "log")]
+    pub no_log: bool,
 
     /// Answer at /-/ready: 200, or 503 when the server is about to end
     #[arg(long)]
@@ -307,11 +313,11 @@ pub(crate) struct Watching {
 
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
-    pub(crate) metrics: bool,
+    pub metrics: bool,
 
     /// Answer this machine at /-/stack with a page that shows where the time goes
     #[arg(long)]
-    pub(crate) inspect: bool,
+    pub inspect: bool,
 }
 
 /// Set the password of a user in a file
@@ -338,8 +344,26 @@ pub(crate) struct Passwd {
     pub(crate) bcrypt: bool,
 }
 
+/// Serve a Python app: Flask, Django, or any other WSGI app
+///
+/// It is run by the Python of the virtual environment that is active (VIRTUAL_ENV), or else by the
+/// python3 on PATH; that Python needs the package vestibule-wsgi. Everything after `wsgi` is for it:
+/// see `vestibule wsgi --help`.
+#[cfg(unix)]
+#[derive(Debug, Group)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Wsgi {
+    /// MODULE:CALLABLE and options
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub(crate) rest: Vec<std::ffi::OsString>,
+}
+
 /// `name=value`, in two.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a name, `=`, and a value".to_owned()),
@@ -382,7 +406,7 @@ fn certificate(text: &str) -> Result<Certificate, String> {
 }
 
 /// `500ms`, `10s`, `2m`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {

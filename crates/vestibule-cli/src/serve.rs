@@ -175,10 +175,10 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
     configured(files, &serve.files)
 }
 
-/// The files in a stack that is logged, counted, guarded and shown as the options say.
-fn watched(
+/// An app in a stack that is logged, counted, guarded and shown as the options say.
+pub fn watched(
     inner: Stack,
-    files: StaticFiles,
+    app: impl App,
     options: &Watching,
     users: Option<Htpasswd>,
     https: Option<u16>,
@@ -187,7 +187,9 @@ fn watched(
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
     let format = format(options);
     let stack = Stack::new()
-        .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
+        .when(!options.no_log, move |app| {
+            AccessLog::new(app).to(sink.clone()).format(format.clone())
+        })
         .when(options.ready, |app| {
             Mounts::new().at("/-/ready", ready).or(app)
         })
@@ -212,9 +214,9 @@ fn watched(
         true => {
             let stack = stack.timed();
             let page = Inspect::new(&stack);
-            stack.app(Mounts::new().at("/-/stack", page).or(files))
+            stack.app(Mounts::new().at("/-/stack", page).or(app))
         }
-        false => stack.app(files),
+        false => stack.app(app),
     }
 }
 
@@ -234,7 +236,7 @@ fn format(options: &Watching) -> Format {
 }
 
 /// Where the log goes.
-pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
+pub fn sink(options: &Watching) -> io::Result<Sink> {
     let Some(path) = &options.log else {
         return Ok(Sink::stdout());
     };
@@ -247,7 +249,7 @@ pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
 
 /// Opens the log anew whenever the process is sent SIGHUP.
 #[cfg(unix)]
-pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(log: Sink) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangups = signal(SignalKind::hangup())?;
@@ -260,7 +262,7 @@ pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
 }
 
@@ -302,7 +304,7 @@ fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
 }
 
 /// The server within the limits that the options say.
-fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
+pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
     if options.strict {
         server = server.strict();
     }
@@ -347,7 +349,7 @@ fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
 }
 
 /// The users of a file, which must not be among the files that are served; hidden ones are not.
-fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+pub fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
     let explained = |error: io::Error| {
         let text = format!("cannot use the passwords of `{}`: {error}", file.display());
         io::Error::new(error.kind(), text)
@@ -374,7 +376,7 @@ fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> S
 }
 
 /// An address as a browser takes it; a unix socket as `curl --unix-socket` is told of it.
-fn web_address(address: &Address, is_https: bool) -> String {
+pub fn web_address(address: &Address, is_https: bool) -> String {
     match address {
         Address::Tcp(address) if is_https => format!("https://{address}/"),
         Address::Tcp(address) => format!("http://{address}/"),
@@ -387,13 +389,17 @@ const INHERITED: &str = "inherited";
 
 /// Whether there is colour.
 #[derive(Clone, Copy, Debug)]
-enum Ink {
+pub enum Ink {
+    /// On a terminal.
     Colour,
+    /// Where nobody looks.
     Plain,
 }
 
 impl Ink {
-    fn of_stderr() -> Self {
+    /// For standard error.
+    #[must_use]
+    pub fn of_stderr() -> Self {
         match crate::wants_colour(&io::stderr()) {
             true => Self::Colour,
             false => Self::Plain,
@@ -401,7 +407,8 @@ impl Ink {
     }
 
     /// Bold, dim, and neither.
-    const fn codes(self) -> (&'static str, &'static str, &'static str) {
+    #[must_use]
+    pub const fn codes(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Colour => ("\x1b[1m", "\x1b[2m", "\x1b[0m"),
             Self::Plain => ("", "", ""),
