@@ -4,11 +4,10 @@
 //! for how it counts.
 
 mod count;
-
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+mod roomy;
 
 use http::{HeaderName, HeaderValue};
+use roomy::{Roomy, call, call_axum, call_tower, roomy, roomy_axum};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -42,19 +41,6 @@ async fn set_header(
     response
 }
 
-/// An app whose header map has room, so that the map's own growth is no layer's cost.
-async fn roomy(_: Request) -> Response {
-    let mut response = Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
-async fn roomy_axum() -> axum::response::Response {
-    let mut response = axum::response::Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
 fn router() -> axum::Router {
     axum::Router::new().route("/", axum::routing::get(roomy_axum))
 }
@@ -69,54 +55,16 @@ fn tower_layer() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(NAME, HeaderValue::from_static("1"))
 }
 
-/// Runs a future that is never pending.
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("nothing here waits"),
-    }
-}
-
 fn app(app: impl App) -> Box<dyn Fn()> {
-    Box::new(move || drop(std::hint::black_box(now(app.call(Request::default())))))
-}
-
-/// A tower service that answers as `roomy` does.
-#[derive(Clone)]
-struct Roomy;
-
-impl Service<Request> for Roomy {
-    type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        std::future::ready(Ok(now(roomy(request))))
-    }
+    Box::new(move || call(&app))
 }
 
 fn tower<S: Service<Request> + Clone + 'static>(service: S) -> Box<dyn Fn()> {
-    Box::new(move || {
-        let mut service = service.clone();
-        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        assert!(ready.is_ready());
-        drop(std::hint::black_box(now(service.call(Request::default()))));
-    })
+    Box::new(move || call_tower(&service))
 }
 
 fn axum(router: axum::Router) -> Box<dyn Fn()> {
-    Box::new(move || {
-        let mut router = router.clone();
-        let request = http::Request::new(axum::body::Body::empty());
-        drop(std::hint::black_box(now(Service::call(
-            &mut router,
-            request,
-        ))));
-    })
+    Box::new(move || call_axum(&router))
 }
 
 const CASES: &[count::Case] = &[
