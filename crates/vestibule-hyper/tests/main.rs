@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod binding;
+#[cfg(target_os = "linux")]
+mod frames;
 mod framing;
 mod http2;
 mod life;

@@ -160,7 +160,6 @@ impl Process {
     }
 
     /// Its resident memory in KiB: now, and the most that it ever was.
-    #[allow(dead_code)]
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let field = |name: &str| {
