@@ -5,7 +5,6 @@
 //! each with a password that has to be hashed, and all anew when all have their answers. Phases of rest
 //! and of work take turns, so that what else the machine does is in both.
 
-mod base64;
 #[allow(dead_code, reason = "no wrk asks here")]
 mod load;
 
@@ -15,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use base64::base64;
+use base64ct::{Base64, Encoding};
 use load::Server;
 use vestibule::auth::{Authenticate, Basic, Htpasswd, PasswordHash, Require};
 use vestibule::prelude::*;
@@ -84,7 +83,8 @@ fn measure() -> ExitCode {
                 let deadline = Instant::now() + PHASE;
                 while Instant::now() < deadline {
                     for (n, connection) in crowd.iter_mut().enumerate() {
-                        let credential = base64(format!("{}:wrongpw", name(n)).as_bytes());
+                        let credential = format!("{}:wrong", name(n));
+                        let credential = Base64::encode_string(credential.as_bytes());
                         connection.send("/in", &format!("Authorization: Basic {credential}\r\n"));
                     }
                     for connection in &mut crowd {

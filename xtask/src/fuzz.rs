@@ -11,6 +11,10 @@ use crate::run;
 
 /// The parsers of bytes that come from outside, without the codecs; each for a minute at the same time.
 const IN_CI: &[&str] = &[
+    "auth_credentials",
+    "auth_htpasswd",
+    "auth_jwt",
+    "auth_signed_url",
     "cgi_head",
     "environ",
     "fastcgi",

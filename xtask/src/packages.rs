@@ -12,6 +12,8 @@ const DEBIAN: &[(&str, &str)] = &[
         "Apache's htpasswd writes and checks password files",
     ),
     ("brotli", "decodes what the brotli encoder made"),
+    ("bsdutils", "script, a terminal that asks for a password"),
+    ("ca-certificates", "the roots that the HTTPS client trusts"),
     (
         "chromium",
         "a browser that decodes each coding, and draws the inspector's page",

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use crate::hash::MAX_BCRYPT;
 use crate::secret::{Keyed, random};
 use crate::{HashError, HashKind, Identity, PasswordHash};
 
@@ -407,7 +408,7 @@ pub enum Change {
 ///
 /// The file is replaced at once or not at all, and is on the disk when this returns. A new one has
 /// mode 0600; an old one keeps its group, without rights for others. Apache does not know argon2:
-/// use its `htpasswd` for a file that Apache reads as well.
+/// [`set_password_as`] bcrypt is for a file that Apache reads as well.
 ///
 /// # Errors
 ///
@@ -427,8 +428,33 @@ pub enum Change {
 /// # std::fs::remove_dir_all(&directory).unwrap();
 /// ```
 pub fn set_password(path: impl AsRef<Path>, user: &str, password: &str) -> io::Result<Change> {
+    set_password_as(HashKind::Argon2, path, user, password)
+}
+
+/// As [`set_password`], hashed with argon2 or bcrypt.
+///
+/// # Errors
+///
+/// As [`set_password`]; when `kind` is another one; and when the password is longer than the 72 bytes
+/// that bcrypt looks at.
+pub fn set_password_as(
+    kind: HashKind,
+    path: impl AsRef<Path>,
+    user: &str,
+    password: &str,
+) -> io::Result<Change> {
     check_name(user)?;
     check_password(password)?;
+    let hash = match kind {
+        HashKind::Argon2 => PasswordHash::argon2,
+        HashKind::Bcrypt if password.len() > MAX_BCRYPT => {
+            return Err(invalid(
+                "the password is longer than the 72 bytes that bcrypt looks at",
+            ));
+        }
+        HashKind::Bcrypt => PasswordHash::bcrypt,
+        _ => return Err(invalid("passwords are written with argon2 or bcrypt only")),
+    };
     let path = resolve(path.as_ref())?;
     let lock = Lock::take(&path)?;
     let old = match fs::read(&path) {
@@ -436,7 +462,7 @@ pub fn set_password(path: impl AsRef<Path>, user: &str, password: &str) -> io::R
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let entry = format!("{user}:{}", PasswordHash::argon2(password.as_bytes()));
+    let entry = format!("{user}:{}", hash(password.as_bytes()));
     let (text, was_there) = replaced(old.as_deref().unwrap_or_default(), user, &entry);
     lock.write(&path, &text)?;
     Ok(match (old, was_there) {

@@ -31,18 +31,18 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   vestibule config nginx
-  vestibule config apache --by scgi --prefix /app --socket /run/app.sock")]
+  vestibule config apache --by fastcgi --prefix /app --socket /run/app.sock")]
 pub(crate) struct Config {
     /// The web server
     #[arg(value_parser = ["nginx", "apache"])]
     pub(crate) server: String,
 
     /// The protocol between the two
-    #[arg(long, value_name = "PROTOCOL", value_parser = ["fastcgi", "scgi", "uwsgi"], default_value = "fastcgi")]
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["http", "fastcgi", "scgi", "uwsgi", "cgi"], default_value = "http")]
     pub(crate) by: String,
 
     /// The part of the site that is ours
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = prefix)]
     pub(crate) prefix: String,
 
     /// The unix socket between the two
@@ -151,9 +151,36 @@ pub(crate) struct Gateway {
     #[arg(long, conflicts_with = "listen")]
     pub(crate) cgi: bool,
 
-    /// Where the web server mounts the files, as in /app [default: what it says itself]
-    #[arg(long, value_name = "PATH")]
+    /// Where the files are in the web server's site, as in /app [default: at its root]
+    #[arg(long, value_name = "PATH", value_parser = prefix)]
     pub(crate) mount: Option<String>,
+
+    /// Believe X-Forwarded-For and -Proto of this network, as in 10.0.0.0/8, or of whoever comes by a
+    /// unix socket; may be repeated
+    #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) trust_proxy: Vec<Proxy>,
+
+    /// Who may open the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
+    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]
+    pub(crate) socket_mode: Option<u32>,
+}
+
+/// A proxy in front.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Proxy {
+    Unix,
+    Network(Network),
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "unix" => Ok(Self::Unix),
+            text => text.parse().map(Self::Network).map_err(|_| {
+                "`unix`, an address as 127.0.0.1, or a network as 10.0.0.0/8".to_owned()
+            }),
+        }
+    }
 }
 
 /// What is served, and as what.
@@ -305,6 +332,10 @@ pub(crate) struct Passwd {
     /// The user, who is added or gets another password
     #[arg(value_name = "USER")]
     pub(crate) user: String,
+
+    /// Hash with bcrypt in place of argon2, for a file that Apache or nginx reads as well
+    #[arg(long)]
+    pub(crate) bcrypt: bool,
 }
 
 /// `name=value`, in two.
@@ -332,6 +363,22 @@ fn certificate(text: &str) -> Result<Certificate, String> {
         }),
         _ => Err("`dev`, or two files as in chain.pem,key.pem".to_owned()),
     }
+}
+
+/// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
+    match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("a path, as in /app, of letters, digits and -._~".to_owned()),
+    }
+}
+
+/// `660`.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("three octal digits, as in 660".to_owned())
 }
 
 /// `500ms`, `10s`, `2m`; a number alone is seconds.
@@ -383,6 +430,27 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(certificate(text).ok(), want, "{text}");
         }
+    }
+
+    #[test]
+    fn prefixes_and_modes() {
+        let cases = [
+            ("/", Some("")),
+            ("/app", Some("/app")),
+            ("/app/", Some("/app")),
+            ("/a/b-1.0", Some("/a/b-1.0")),
+            ("", None),
+            ("app", None),
+            ("//app", None),
+            ("/a b", None),
+            ("/a;b", None),
+            ("/a\"", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(prefix(text).ok().as_deref(), expected, "{text}");
+        }
+        assert_eq!(mode("660"), Ok(0o660));
+        assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use vestibule::gateway::{Server, cgi};
+use vestibule::gateway::{Bind, Server, cgi};
 
 use crate::args::{Gateway, Serve};
 
@@ -38,7 +38,11 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         None => server,
     };
     runtime.block_on(async {
-        let server = server.bind(&**place).await?;
+        let mut place = Bind::from(&**place);
+        if let Some(mode) = gateway.socket_mode {
+            place = place.mode(mode);
+        }
+        let server = server.bind(place).await?;
         crate::serve::reopen_on_hangup(log)?;
         eprintln!(
             "Serving {} at {}",

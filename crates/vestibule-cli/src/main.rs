@@ -17,10 +17,13 @@ fn main() -> ExitCode {
     let args = Args::parse();
     events_to_stderr();
     let done = match args.command {
-        Command::Config(config) => {
-            print!("{}", config::text(&config));
-            Ok(())
-        }
+        Command::Config(config) => match config::text(&config) {
+            Ok(text) => {
+                print!("{text}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        },
         #[cfg(unix)]
         Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
         Command::Serve(serve) => serve::run(&serve),

@@ -11,10 +11,10 @@ use vestibule::http::HeaderValue;
 use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
 use vestibule::inspect::Inspect;
 use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
-use vestibule::security::RedirectHttps;
+use vestibule::security::{ProxyHeaders, RedirectHttps};
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
-use crate::args::{Certificate, Connections, Files, Https, Serve, Watching};
+use crate::args::{Certificate, Connections, Files, Gateway, Https, Proxy, Serve, Watching};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
@@ -30,7 +30,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let tls = tls(&serve.https)?;
         let (places, https) = places(serve, inherited, tls.as_ref())?;
-        let app = app(serve, https, &log)?;
+        let app = behind(&serve.gateway, app(serve, https, &log)?);
         let outline = app.outline();
         let refusals = access_log(refusal, &serve.watching, &log);
         let server = limited(Server::new(app).refused(refusals), &serve.connections);
@@ -87,7 +87,7 @@ fn places(
                 .rsplit_once(':')
                 .and_then(|(_, port)| port.parse().ok());
             port = port.or(number);
-            places.push(text.as_str().into());
+            places.push(place(text, serve.gateway.socket_mode));
         }
     }
     if let Some(tls) = tls {
@@ -122,6 +122,34 @@ fn tls(options: &Https) -> Result<Option<Tls>, Box<dyn Error>> {
         tls = tls.require_clients(authorities)?;
     }
     Ok(Some(tls))
+}
+
+/// Where to listen; a unix socket with `mode`.
+fn place(text: &str, mode: Option<u32>) -> Bind {
+    match mode {
+        Some(mode) => Bind::from(text).mode(mode),
+        None => Bind::from(text),
+    }
+}
+
+/// The app where a web server in front has it, and with the client that it tells of.
+fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
+    let app = match &options.mount {
+        Some(prefix) if !prefix.is_empty() => Mounts::new().at(prefix, app).boxed(),
+        _ => app,
+    };
+    if options.trust_proxy.is_empty() {
+        return app;
+    }
+    let outer = ProxyHeaders::new(app);
+    let outer = options
+        .trust_proxy
+        .iter()
+        .fold(outer, |outer, proxy| match proxy {
+            Proxy::Unix => outer.trust_unix(true),
+            Proxy::Network(network) => outer.trust(*network),
+        });
+    outer.boxed()
 }
 
 /// The stack that the program serves a directory with. `https`: the port that visitors who come in
@@ -160,16 +188,15 @@ fn watched(
     let format = format(options);
     let stack = Stack::new()
         .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
-        .when(options.metrics, move |app| {
-            Metrics::new(app).to(registry.clone()).at("/-/metrics")
-        })
+        // A load balancer has no password.
         .when(options.ready, |app| {
             Mounts::new().at("/-/ready", ready).or(app)
         })
-        // Before anybody is asked for a password.
+        // Before anybody is asked for one.
         .when(https.is_some(), move |app| {
             RedirectHttps::new(app).port(https.unwrap_or(443))
         });
+    // Whoever has no password sees nothing, the metrics included.
     let stack = match users {
         None => stack,
         Some(users) => {
@@ -177,7 +204,11 @@ fn watched(
             stack.with(move |app| Authenticate::new(app, basic.clone()))
         }
     };
-    let stack = stack.append(inner);
+    let stack = stack
+        .when(options.metrics, move |app| {
+            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        })
+        .append(inner);
     match options.inspect {
         true => {
             let stack = stack.timed();

@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+#[cfg(unix)]
+mod behind;
+#[cfg(unix)]
 mod clients;
+#[cfg(unix)]
+#[path = "../../vestibule-gateway/tests/web_server.rs"]
+mod web_server;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -196,17 +202,17 @@ fn passwords_are_set_and_asked_for() {
     assert!(!weak.contains("hunter2"));
     assert_eq!(set("a:b", "x").status.code(), Some(1));
 
-    let site = Running::serve(&[SITE, "--htpasswd", file]);
+    let site = Running::serve(&[SITE, "--htpasswd", file, "--metrics"]);
     let refused = site.curl(&[], "");
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(
         refused.contains("www-authenticate: Basic realm="),
         "{refused}"
     );
-    assert!(
-        site.curl(&["-u", "alice:wrong"], "")
-            .starts_with("HTTP/1.1 401 ")
-    );
+    for path in ["", "-/metrics"] {
+        let refused = site.curl(&["-u", "alice:wrong"], path);
+        assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
+    }
     assert!(
         site.curl(&["-u", "alice:correct horse battery"], "")
             .starts_with("HTTP/1.1 200 ")
@@ -218,6 +224,46 @@ fn passwords_are_set_and_asked_for() {
         !shown.contains("correct horse") && !shown.contains("argon2"),
         "{shown}"
     );
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+/// On a terminal it asks twice, and shows nothing of the answers.
+#[test]
+fn a_password_is_asked_for_on_a_terminal() {
+    let scratch = std::env::temp_dir().join(format!("vestibule-terminal-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let file = scratch.join("users");
+    let ask = |answers: [&str; 2]| {
+        let program = env!("CARGO_BIN_EXE_vestibule");
+        let command = format!("{program} passwd --bcrypt {} alice", file.display());
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script is a terminal: install the Debian package `bsdutils`");
+        let mut input = terminal.stdin.take().unwrap();
+        let mut output = terminal.stdout.take().unwrap();
+        let mut shown = String::new();
+        let mut byte = [0];
+        for (question, answer) in ["New password: ", "Again: "].into_iter().zip(answers) {
+            // What is typed before the question does not count.
+            while !shown.ends_with(question) {
+                assert_eq!(output.read(&mut byte).unwrap(), 1, "{shown}");
+                shown.push(char::from(byte[0]));
+            }
+            input.write_all(answer.as_bytes()).unwrap();
+        }
+        output.read_to_string(&mut shown).unwrap();
+        (terminal.wait().unwrap().success(), shown)
+    };
+    let (is_done, shown) = ask(["correct horse battery\n", "correct horse\n"]);
+    assert!(!is_done && shown.contains("the two differ"), "{shown}");
+    let (is_done, shown) = ask(["correct horse battery\n"; 2]);
+    assert!(is_done && shown.contains("the file is new"), "{shown}");
+    assert!(!shown.contains("horse"), "{shown}");
+    let stored = std::fs::read_to_string(&file).unwrap();
+    assert!(stored.starts_with("alice:$2y$10$"), "{stored}");
     std::fs::remove_dir_all(&scratch).unwrap();
 }
 

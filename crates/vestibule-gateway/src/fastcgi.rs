@@ -366,7 +366,8 @@ enum Gone {
     Closed(BoxError),
 }
 
-/// Reads the body into `sender`, and answers what else comes, until the request is given up.
+/// Reads the body into `sender`, and answers what else comes, until the request is given up. A body that
+/// stalls breaks off for the app, and is not waited for.
 async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
     unread: &mut Option<u16>,
@@ -387,7 +388,14 @@ async fn pump<R: AsyncRead + Unpin>(
             Ok(Ok(Some(record))) => record,
             Ok(Ok(None)) => return Gone::Closed("the web server has gone".into()),
             Ok(Err(error)) => return Gone::Closed(error),
-            Err(late) => return Gone::Closed(late.into()),
+            Err(late) => {
+                // The app hears of it, and may answer; what comes later is nobody's.
+                *unread = None;
+                if let Some(mut sender) = sender.take() {
+                    sender.abort(late);
+                }
+                continue;
+            }
         };
         let reply = match (record.kind, record.id) {
             (STDIN, own) if own == id => {

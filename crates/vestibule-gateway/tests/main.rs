@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+mod faults;
 mod front;
 mod matrix;
 mod modwsgi;
