@@ -667,13 +667,13 @@ fn faults_44_what_breaks_the_protocol() {
             Answer("200"),
         ),
         (
-            "9.2 a body beyond all windows",
+            "6.9.1 a body beyond all windows",
             [
                 post(1, "/events"),
                 frame(DATA, 0, 1, &[0; 16_384]).repeat(200),
             ]
             .concat(),
-            Connection(&[FLOW_CONTROL_ERROR]),
+            Stream(&[FLOW_CONTROL_ERROR]),
         ),
     ];
     let mut wrong = Vec::new();

@@ -377,6 +377,34 @@ fn faults_66_and_67_without_descriptors() {
     assert!(lines as u64 <= served.as_secs() + 3, "{said}");
 }
 
+/// 4,000 clients that connect, ask, and reset: nothing of them stays.
+#[tokio::test]
+async fn faults_69_connections_that_are_reset_at_once() {
+    let server = Process::start(&[]);
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", server.id());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let before = descriptors();
+    for n in 0..4000 {
+        let stream = tokio::net::TcpStream::connect(server.address)
+            .await
+            .unwrap();
+        stream.set_zero_linger().unwrap();
+        let _ = stream.try_write(&GET[..n % GET.len()]);
+    }
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let begun = Instant::now();
+    while descriptors() > before + 1 {
+        assert!(begun.elapsed() < PATIENCE, "{} of {before}", descriptors());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.signal("TERM");
+    let (status, said) = server.wait();
+    assert!(status.success() && !said.contains("cut"), "{said}");
+}
+
 /// By default the server takes no more connections than it has descriptors for, so that it never gets there.
 #[test]
 fn connections_are_bounded_by_descriptors() {
