@@ -3,7 +3,8 @@
 //! `cargo bench --bench hostile` starts our server and nginx, each with one worker, lets slowhttptest (a
 //! Debian package) open 2,000 connections in each of its four modes, and asks both meanwhile as an honest
 //! client does. Then it opens one connection of each of eight slow kinds and waits until the server
-//! lets go of it; and at last it leaves the server no descriptor. It takes five minutes.
+//! lets go of it; and at last it leaves the server no descriptor. It takes five minutes; `-- slowhttptest`, `-- kept`
+//! and `-- descriptors` are its parts.
 //!
 //! Without `--bench`, as when `cargo test` runs it: 50 connections, for seconds, and our server alone.
 
@@ -37,9 +38,16 @@ fn main() -> ExitCode {
         }
         _ => {
             let folder = Folder::new();
-            slowhttptest(&folder.0);
-            kept(&folder.0);
-            descriptors(&folder.0);
+            let parts: [(&str, fn(&Path)); 3] = [
+                ("slowhttptest", slowhttptest),
+                ("kept", kept),
+                ("descriptors", descriptors),
+            ];
+            let is_named = |part: &str| arguments.iter().any(|argument| argument == part);
+            let are_all = !parts.iter().any(|(name, _)| is_named(name));
+            for (_, part) in parts.iter().filter(|(name, _)| are_all || is_named(name)) {
+                part(&folder.0);
+            }
         }
     }
     ExitCode::SUCCESS
