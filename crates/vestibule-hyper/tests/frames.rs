@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{Process, ask};
+use crate::process::{GET, Process, ask};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -709,8 +709,6 @@ fn a_preface_that_is_none() {
         let _ = stream.read_to_end(&mut Vec::new());
     }
 }
-
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// What a flood did to the server.
 struct Flooded {

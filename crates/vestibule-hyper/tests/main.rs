@@ -13,6 +13,8 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod process;
 mod responses;
+#[cfg(all(feature = "handover", target_os = "linux"))]
+mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
