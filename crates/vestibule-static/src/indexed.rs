@@ -17,8 +17,8 @@ use crate::directory::Directory;
 use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
-use crate::respond::{self, Asked, Made, Representation, respond};
-use crate::source::{Content, Entry, Source, Stored, Wait};
+use crate::respond::{self, Asked, Representation, respond};
+use crate::source::{Content, Entry, Made, Source, Stored, Wait};
 use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 
 /// The files of a [`StaticFiles`] that were looked at once: each request is one look-up, and no file system is asked for
@@ -86,12 +86,12 @@ struct Variant {
     modified: Option<vestibule_fields::date::HttpDate>,
     tag: Option<HeaderValue>,
     coding: Option<Coding>,
-    made: Made,
+    made: Option<Made>,
 }
 
 impl<S: Source> StaticFiles<S> {
-    /// Looks at all files now, so that requests need not. Files up to 64 KiB are held in memory, up to `memory` bytes in
-    /// all, small ones first come. Blocks while it reads.
+    /// Looks at all files now, so that requests need not. Files up to 1 MiB are held in memory, up to `memory` bytes in
+    /// all, small ones first. Blocks while it reads.
     ///
     /// # Errors
     ///
@@ -167,7 +167,6 @@ impl<S: Source> IndexedFiles<S> {
         };
         let representation = Representation {
             stored,
-            made: Some(variant.made.clone()),
             status: StatusCode::OK,
             content_type: file.content_type.clone(),
             encoding: coding.map(Coding::token),
@@ -227,6 +226,7 @@ impl Variant {
                 length: self.length,
                 modified: self.modified,
                 tag: self.tag.clone(),
+                made: self.made.clone(),
             }));
         }
         // Whatever is wrong with it, the slower way will say.
@@ -238,6 +238,7 @@ impl Variant {
             stored.tag_coding(coding.token());
         }
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
+        stored.made.clone_from(&self.made);
         Ok((is_same && stored.tag == self.tag).then_some(stored))
     }
 }
@@ -268,7 +269,7 @@ impl Index {
                 match entry.is_directory {
                     true if is_linked && entry.is_link => {}
                     true => folders.push((name, is_linked || entry.is_link)),
-                    false => known.push(name),
+                    false => known.push((entry.length, name)),
                 }
             }
             if options.listing {
@@ -280,7 +281,8 @@ impl Index {
         // The root is there with its slash.
         index.places.remove(&b"/"[..]);
         index.files = known.len();
-        for name in &known {
+        known.sort_unstable();
+        for (_, name) in &known {
             if let Some(file) = index.prepare(files, name, memory) {
                 index.place(files, name, &Arc::new(file));
             }
@@ -384,13 +386,20 @@ impl Index {
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
+        let Stored {
+            length,
+            modified,
+            tag,
+            made,
+            ..
+        } = stored.made();
         Variant {
             name: name.into(),
             held,
-            length: stored.length,
-            modified: stored.modified,
-            made: Made::of(&stored),
-            tag: stored.tag,
+            length,
+            modified,
+            made,
+            tag,
             coding,
         }
     }
@@ -434,5 +443,5 @@ impl<S: fmt::Debug> fmt::Debug for IndexedFiles<S> {
     }
 }
 
-/// What may be held at all, in bytes: as much as is read whole of a file on disk.
-const SMALL: u64 = 64 * 1024;
+/// What may be held at all, in bytes. What is sent from memory is copied once, what is sent from a file twice.
+const SMALL: u64 = 1024 * 1024;

@@ -6,6 +6,8 @@ mod conditions;
 mod directory;
 mod file_body;
 mod glob;
+#[cfg(target_os = "linux")]
+mod handles;
 mod hashed;
 mod indexed;
 mod listing;

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -15,7 +14,7 @@ use vestibule_fields::etag::ETag;
 use vestibule_fields::range::{Outcome, Range};
 
 use crate::conditions::{Verdict, evaluate, range_counts};
-use crate::file_body::{FileBody, Segment, read_whole};
+use crate::file_body::{FileBody, SMALL, Segment, read_whole, slice};
 use crate::multipart::Multipart;
 use crate::source::{Content, Stored, Wait};
 
@@ -29,28 +28,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) wait: Wait,
 }
 
-/// Header values that were made beforehand.
-#[derive(Clone, Debug)]
-pub(crate) struct Made {
-    pub(crate) modified: Option<HeaderValue>,
-    pub(crate) length: HeaderValue,
-}
-
-impl Made {
-    /// The values of a file.
-    pub(crate) fn of(stored: &Stored) -> Self {
-        Self {
-            modified: stored.modified.map(HttpDate::to_header_value),
-            length: stored.length.into(),
-        }
-    }
-}
-
 /// What was chosen to be sent: a file and its description.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
-    pub(crate) made: Option<Made>,
     /// 200, or the status whose page this is; only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
@@ -72,7 +53,6 @@ pub(crate) struct Representation {
 pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
         mut stored,
-        made,
         status,
         content_type,
         encoding,
@@ -88,18 +68,23 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         true => weigh(asked, &stored, modified),
         false => (Verdict::Proceed, Outcome::Whole),
     };
-    let Made {
-        modified: modified_value,
-        length: length_value,
-    } = made.unwrap_or_else(|| Made::of(&stored));
-    // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
-    let modified_value = match modified {
-        Some(modified) if stored.modified != Some(modified) => Some(modified.to_header_value()),
-        Some(_) => modified_value,
-        None => None,
+    let made = stored.made.take();
+    let made_modified = made.as_ref().and_then(|made| made.modified.clone());
+    let modified_value = match (modified, made_modified) {
+        (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value),
+        // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
+        (Some(modified), _) => Some(modified.to_header_value()),
+        (None, _) => None,
     };
 
-    let mut headers = HeaderMap::with_capacity(12);
+    // A map for up to six fields is small enough for the allocator's quick way; one for more is not.
+    let more = [
+        cache_control.is_some(),
+        varies_by_type || varies_by_coding,
+        encoding.is_some(),
+    ];
+    let more = more.into_iter().filter(|is_there| *is_there).count() + extra.len();
+    let mut headers = HeaderMap::with_capacity(6 + more);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     for (name, value) in extra {
         headers.insert(name, value);
@@ -163,7 +148,8 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         }
         _ => {
             headers.insert(CONTENT_TYPE, content_type);
-            headers.insert(CONTENT_LENGTH, length_value);
+            let length = made.map_or_else(|| stored.length.into(), |made| made.length);
+            headers.insert(CONTENT_LENGTH, length);
             let body = part(asked, &stored, 0, stored.length)?;
             Ok(build(status, headers, body))
         }
@@ -196,7 +182,9 @@ fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Resu
         Content::File(file) => {
             let part = file.part(start, length);
             let body = match usize::try_from(length) {
-                Ok(size) if size <= SMALL => Body::from(read_whole(file, start, size, asked.wait)?),
+                Ok(size) if length <= SMALL => {
+                    Body::from(read_whole(file, start, size, asked.wait)?)
+                }
                 _ => Body::new(FileBody::new(
                     file.clone(),
                     [Segment::File { start, length }],
@@ -224,12 +212,6 @@ fn several(stored: &Stored, parts: Multipart) -> Body {
             Body::from(whole)
         }
     }
-}
-
-/// The bytes of a range that lies within `bytes`.
-fn slice(bytes: &Bytes, start: u64, length: u64) -> Bytes {
-    let place = |at: u64| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
-    bytes.slice(place(start)..place(start.saturating_add(length)))
 }
 
 fn build(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
@@ -270,9 +252,6 @@ pub(crate) fn method_not_allowed() -> Response {
     response.headers_mut().insert(ALLOW, METHODS);
     response
 }
-
-/// Files up to this size are read whole before the answer, so that outer layers can look at them.
-const SMALL: usize = 64 * 1024;
 
 /// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
 const MAX_PARTS: usize = 8;

@@ -115,6 +115,15 @@ pub struct Stored {
     pub(crate) modified: Option<HttpDate>,
     /// A strong entity tag, as it stands in the header.
     pub(crate) tag: Option<HeaderValue>,
+    /// The other header values, where they were made beforehand.
+    pub(crate) made: Option<Made>,
+}
+
+/// Header values that are made once for a file that is sent often.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) modified: Option<HeaderValue>,
+    pub(crate) length: HeaderValue,
 }
 
 #[derive(Clone)]
@@ -138,6 +147,7 @@ impl Stored {
             content: Content::Memory(bytes),
             modified: None,
             tag: None,
+            made: None,
         }
     }
 
@@ -170,6 +180,7 @@ impl Stored {
             content: Content::File(file),
             modified,
             tag,
+            made: None,
         }
     }
 
@@ -177,6 +188,7 @@ impl Stored {
     #[must_use]
     pub fn modified(mut self, date: HttpDate) -> Self {
         self.modified = Some(date);
+        self.made = None;
         self
     }
 
@@ -184,6 +196,15 @@ impl Stored {
     #[must_use]
     pub fn tag(mut self, tag: &str) -> Self {
         self.tag = ETag::strong(tag).ok().map(|tag| tag.to_header_value());
+        self
+    }
+
+    /// Makes the header values now, so that they are made once.
+    pub(crate) fn made(mut self) -> Self {
+        self.made = Some(Made {
+            modified: self.modified.map(HttpDate::to_header_value),
+            length: self.length.into(),
+        });
         self
     }
 
