@@ -18,6 +18,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("curl", "a client that is not ours asks the server"),
     ("goaccess", "reads the access log as an analyser does"),
+    (
+        "libapache2-mod-xsendfile",
+        "Apache sends the files that X-Sendfile names",
+    ),
     ("logrotate", "rotates the access log while it is written"),
     (
         "nginx-light",

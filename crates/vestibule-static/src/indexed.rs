@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -14,6 +13,7 @@ use vestibule_core::{App, Mount, Outline, PathView, Request, Response};
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
+use crate::hash::hash;
 use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
@@ -152,6 +152,7 @@ impl<S: Source> IndexedFiles<S> {
         };
         let file = match target {
             Target::Slash => return Ok(redirect::with_slash(request.uri()).map(respond::redirect)),
+            Target::File(_) if self.files.files.options.hand_over.is_some() => return Ok(None),
             Target::File(file) => file,
         };
         let asked = Asked {
@@ -411,17 +412,6 @@ fn decoded(raw: &str) -> Option<Vec<u8>> {
     let name = Name::of(&view, true)?;
     let slash: &[u8] = if view.has_trailing_slash() { b"/" } else { b"" };
     Some([b"/", name.as_bytes(), slash].concat())
-}
-
-/// 128 bits of the content, the same for the same version of this program.
-fn hash(bytes: &[u8]) -> String {
-    let half = |seed| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u8(seed);
-        hasher.write(bytes);
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}", half(1), half(2))
 }
 
 impl<S> Clone for IndexedFiles<S> {

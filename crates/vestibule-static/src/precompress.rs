@@ -235,7 +235,7 @@ impl Report {
     }
 }
 
-fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
     match coding {
         Coding::Brotli => {
             let params = brotli::enc::BrotliEncoderParams {
@@ -264,7 +264,7 @@ fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a sidecar is smaller by a twentieth at least, and is taken by browsers.
-fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
+pub(crate) fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
     let is_smaller = encoded.len() < bytes.len() - bytes.len() / 20;
     is_smaller && (coding != Coding::Zstd || is_zstd_for_the_web(encoded))
 }

@@ -156,6 +156,27 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     }
 }
 
+/// The answer that has the server in front send a file; `header` says which.
+pub(crate) fn handed_over(header: (HeaderName, HeaderValue), file: Representation) -> Response {
+    let mut headers = HeaderMap::with_capacity(6 + file.extra.len());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.extend(
+        file.extra
+            .into_iter()
+            .map(|(name, value)| (Some(name), value)),
+    );
+    if let Some(cache_control) = file.cache_control {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    if file.varies_by_type {
+        headers.append(VARY, ACCEPT);
+    }
+    headers.insert(CONTENT_TYPE, file.content_type);
+    headers.insert(CONTENT_LENGTH, 0.into());
+    headers.insert(header.0, header.1);
+    build(file.status, headers, Body::empty())
+}
+
 /// What the conditions and the ranges of a request come to. An empty file has no ranges.
 fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Verdict, Outcome) {
     let tag = stored.tag.as_ref().and_then(ETag::parse);

@@ -184,6 +184,14 @@ impl Stored {
         }
     }
 
+    /// The path by which it was opened, if it is on disk.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path()),
+        }
+    }
+
     /// Says when the file was changed.
     #[must_use]
     pub fn modified(mut self, date: HttpDate) -> Self {

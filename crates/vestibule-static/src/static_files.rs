@@ -19,6 +19,7 @@ use vestibule_core::{
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::glob::Glob;
+use crate::hand_over::HandOver;
 use crate::listing::Listing;
 use crate::mime::is_compressible;
 use crate::name::Name;
@@ -418,6 +419,32 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
+    /// Lets the server in front send the bytes: answers with 200, the type and the name of the file, and no bytes.
+    ///
+    /// Conditions, ranges and sidecars are left to that server, which has entity tags of its own; so are the headers of
+    /// its own answer (nginx keeps `Content-Type`, `Cache-Control` and few others of ours). Pages that come with a 404,
+    /// and files that are not on disk, are sent as ever. Only for apps that nobody reaches but through that server.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{HandOver, StaticFiles};
+    ///
+    /// // location /files/ { internal; alias /srv/public/; }
+    /// let app = StaticFiles::new(env!("CARGO_MANIFEST_DIR")).hand_over(HandOver::XAccelRedirect("/files".into()));
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/README.md".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["x-accel-redirect"], "/files/README.md");
+    /// assert_eq!(response.headers()["content-length"], "0");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hand_over(mut self, how: HandOver) -> Self {
+        self.options().hand_over = Some(how);
+        self
+    }
+
     fn options(&mut self) -> &mut Options {
         &mut Arc::make_mut(&mut self.files).options
     }
@@ -589,6 +616,12 @@ impl<S: Source> Files<S> {
             cache_control: self.options.cache_control(name),
             extra: self.options.headers(name),
         };
+        if let (Some(hand_over), Page::Itself | Page::App) = (&self.options.hand_over, page) {
+            let path = file.stored.path();
+            if let Some(header) = path.and_then(|path| hand_over.header(name, path)) {
+                return Ok(respond::handed_over(header, file));
+            }
+        }
         if self.options.precompressed {
             self.encode(asked, &mut file, name)?;
         }
