@@ -5,6 +5,8 @@ mod config;
 #[cfg(unix)]
 mod gateway;
 mod passwd;
+mod precompress;
+mod reload;
 mod serve;
 
 use std::io::IsTerminal;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
         Command::Serve(serve) => serve::run(&serve),
         Command::Passwd(passwd) => passwd::run(&passwd),
+        Command::Precompress(precompress) => precompress::run(&precompress),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,9 +4,10 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
-use vestibule::files::{StaticFiles, Symlinks};
+use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::Server;
 use vestibule::inspect::Inspect;
@@ -14,11 +15,16 @@ use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
 use crate::args::{Connections, Files, Serve, Watching};
+use crate::reload::{self, Reload};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
-    let app = app(serve, &log)?;
+    let Served {
+        app,
+        index,
+        changes,
+    } = app(serve, &log)?;
     let outline = app.outline();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -38,23 +44,55 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             "{}",
             welcome(&directory, &addresses, &outline.to_string(), ink)
         );
-        if serve.watching.log.is_some() {
-            reopen_on_hangup(log)?;
+        if serve.watching.log.is_some() || index.is_some() {
+            act_on_hangup(log, index)?;
+        }
+        if let Some(changes) = changes {
+            end_with_the_server(changes);
         }
         server.run().await?;
         Ok(())
     })
 }
 
-/// The stack that the program serves a directory with.
-pub(crate) fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
+/// What the program serves a directory with.
+pub(crate) struct Served {
+    /// The stack.
+    pub(crate) app: BoxApp,
+    /// The files that were looked at once.
+    pub(crate) index: Option<IndexedFiles>,
+    /// Tells the pages of what changes, until it is dropped.
+    changes: Option<Sender<reload::Change>>,
+}
+
+/// The stack around the files, as the options say.
+pub(crate) fn app(serve: &Serve, log: &Sink) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
         None => None,
     };
     let compresses = !serve.files.no_compression;
-    let inner = Stack::new().when(compresses, Compression::new);
-    Ok(watched(inner, files(serve)?, &serve.watching, users, log))
+    let mut stack = Stack::new().when(compresses, Compression::new);
+    let mut watched_files = None;
+    if serve.files.watch {
+        let (sender, changes) = reload::watch(serve.directory.clone());
+        stack = stack.with(move |app| Reload::new(app, changes.clone()));
+        watched_files = Some(sender);
+    }
+    let files = files(serve)?;
+    let index = match serve.files.indexed {
+        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
+        None => None,
+    };
+    let files = match &index {
+        Some(index) => index.clone().boxed(),
+        None => files.boxed(),
+    };
+    Ok(Served {
+        app: watched(stack, files, &serve.watching, users, log),
+        index,
+        changes: watched_files,
+    })
 }
 
 /// The files alone.
@@ -70,7 +108,7 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
 /// The files in a stack that is logged, counted, guarded and shown as the options say.
 fn watched(
     inner: Stack,
-    files: StaticFiles,
+    files: BoxApp,
     options: &Watching,
     users: Option<Htpasswd>,
     log: &Sink,
@@ -117,23 +155,62 @@ pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
     Ok(Sink::file(file))
 }
 
-/// Opens the log anew whenever the process is sent SIGHUP.
+/// Opens the log anew, and looks at the files anew, whenever the process is sent SIGHUP.
 #[cfg(unix)]
-pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+pub(crate) fn act_on_hangup(log: Sink, index: Option<IndexedFiles>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangups = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             log.reopen();
+            let Some(index) = index.clone() else { continue };
+            let looked = tokio::task::spawn_blocking(move || index.reload()).await;
+            if let Ok(Err(error)) = looked {
+                eprintln!("vestibule: the files stay as they were: {error}");
+            }
         }
     });
     Ok(())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+pub(crate) fn act_on_hangup(_: Sink, _: Option<IndexedFiles>) -> io::Result<()> {
     Ok(())
+}
+
+/// Ends the events that pages wait for when the server is asked to end, which would wait for them.
+fn end_with_the_server(changes: Sender<reload::Change>) {
+    tokio::spawn(async move {
+        asked_to_end().await;
+        changes.send_replace(reload::Change::Ended);
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    poll_fn(|cx| {
+        let is_asked = signals
+            .iter_mut()
+            .any(|signal| signal.poll_recv(cx).is_ready());
+        if is_asked {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The files as the options say.
@@ -159,10 +236,30 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     for (glob, value) in &options.cache_control {
         files = files.cache_control(glob, header_value("--cache-control", value)?);
     }
+    for (glob, header) in &options.header {
+        let (name, value) = header_line(header)?;
+        files = files.header(glob, name, value);
+    }
+    if let Some(prefix) = &options.x_accel_redirect {
+        files = files.hand_over(HandOver::XAccelRedirect(prefix.clone().into()));
+    }
+    if options.x_sendfile {
+        files = files.hand_over(HandOver::XSendfile);
+    }
     for (extension, media_type) in &options.media_type {
         files = files.media_type(extension, header_value("--type", media_type)?);
     }
     Ok(files)
+}
+
+/// `name: value`, in two, if it may be said of files.
+fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    if !StaticFiles::takes_header(name) {
+        let text = format!("--header: {name:?} is no header that may be set on files");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok((name, header_value("--header", value.trim())?))
 }
 
 fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
@@ -293,7 +390,7 @@ mod tests {
             watching: Watching::default(),
             htpasswd: None,
         };
-        let error = app(&serve, &Sink::stdout()).unwrap_err().to_string();
+        let error = app(&serve, &Sink::stdout()).err().unwrap().to_string();
         assert!(
             error.starts_with("cannot serve `no/such/place`: "),
             "{error}"

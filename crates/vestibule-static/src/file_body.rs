@@ -163,9 +163,6 @@ pub(crate) fn read_whole(
     size: usize,
     wait: Wait,
 ) -> io::Result<Bytes> {
-    if let Some(held) = file.held() {
-        return Ok(slice(held, start, size as u64));
-    }
     let mut buffer = Buffer::new(size);
     let mut filled = 0;
     while filled < size {
@@ -181,12 +178,6 @@ pub(crate) fn read_whole(
         }
     }
     finish(file, buffer, filled)
-}
-
-/// The bytes of a range that lies within `bytes`.
-pub(crate) fn slice(bytes: &Bytes, start: u64, length: u64) -> Bytes {
-    let place = |at: u64| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
-    bytes.slice(place(start)..place(start.saturating_add(length)))
 }
 
 /// Files up to this size are read whole before the answer, so that outer layers can look at them. It is as much as may be

@@ -90,18 +90,17 @@ impl Handles {
         if stored.length > MAX_LENGTH {
             return;
         }
-        if let Content::File(file) = &mut stored.content {
-            let size = usize::try_from(stored.length).unwrap_or(usize::MAX);
-            if stored.length <= SMALL {
-                if let Ok(bytes) = read_whole(file, 0, size, Wait::Never) {
-                    file.hold(bytes);
-                }
+        let bytes = match (&stored.content, usize::try_from(stored.length)) {
+            (Content::File(file), Ok(size)) if stored.length <= SMALL => {
+                read_whole(file, 0, size, Wait::Never).ok()
             }
-        }
+            _ => None,
+        };
+        stored.make(bytes);
         let (_, mut slot) = self.slot(name);
         slot.kept = Some(Kept {
             name: name.into(),
-            stored: stored.clone().made(),
+            stored: stored.clone(),
             opened: now,
         });
     }

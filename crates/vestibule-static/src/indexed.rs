@@ -86,7 +86,7 @@ struct Variant {
     modified: Option<vestibule_fields::date::HttpDate>,
     tag: Option<HeaderValue>,
     coding: Option<Coding>,
-    made: Option<Made>,
+    made: Option<Arc<Made>>,
 }
 
 impl<S: Source> StaticFiles<S> {
@@ -239,7 +239,7 @@ impl Variant {
             stored.tag_coding(coding.token());
         }
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
-        stored.made.clone_from(&self.made);
+        stored.made = stored.made.or_else(|| self.made.clone());
         Ok((is_same && stored.tag == self.tag).then_some(stored))
     }
 }
@@ -387,13 +387,14 @@ impl Index {
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
+        stored.make(None);
         let Stored {
             length,
             modified,
             tag,
             made,
             ..
-        } = stored.made();
+        } = stored;
         Variant {
             name: name.into(),
             held,

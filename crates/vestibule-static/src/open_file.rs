@@ -9,7 +9,6 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use http::HeaderValue;
 use vestibule_core::FilePart;
 use vestibule_fields::date::HttpDate;
@@ -20,8 +19,6 @@ pub(crate) struct OpenFile {
     file: Arc<File>,
     path: Arc<Path>,
     stamp: Stamp,
-    /// The bytes, where they are held; only for a file that [`is_untouched`](Self::is_untouched).
-    held: Option<Bytes>,
     #[cfg_attr(
         not(target_os = "linux"),
         allow(dead_code, reason = "only Linux is asked whether it would wait")
@@ -61,7 +58,6 @@ impl OpenFile {
             file: Arc::new(file),
             path,
             stamp,
-            held: None,
             reads,
         }))
     }
@@ -78,23 +74,12 @@ impl OpenFile {
             file: Arc::new(file),
             path,
             stamp,
-            held: None,
             reads,
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Gives it its bytes, all of them.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn hold(&mut self, bytes: Bytes) {
-        self.held = Some(bytes);
-    }
-
-    pub(crate) const fn held(&self) -> Option<&Bytes> {
-        self.held.as_ref()
     }
 
     pub(crate) const fn length(&self) -> u64 {

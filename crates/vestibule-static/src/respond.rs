@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -14,9 +15,9 @@ use vestibule_fields::etag::ETag;
 use vestibule_fields::range::{Outcome, Range};
 
 use crate::conditions::{Verdict, evaluate, range_counts};
-use crate::file_body::{FileBody, SMALL, Segment, read_whole, slice};
+use crate::file_body::{FileBody, SMALL, Segment, read_whole};
 use crate::multipart::Multipart;
-use crate::source::{Content, Stored, Wait};
+use crate::source::{Content, Made, Stored, Wait};
 
 /// The parts of a GET or HEAD that an answer depends on.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +70,9 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         false => (Verdict::Proceed, Outcome::Whole),
     };
     let made = stored.made.take();
-    let made_modified = made.as_ref().and_then(|made| made.modified.clone());
-    let modified_value = match (modified, made_modified) {
-        (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value),
+    let made = made.as_deref();
+    let modified_value = match (modified, made.and_then(|made| made.modified.as_ref())) {
+        (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value.clone()),
         // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
         (Some(modified), _) => Some(modified.to_header_value()),
         (None, _) => None,
@@ -136,7 +137,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
             headers.insert(CONTENT_RANGE, range);
             headers.insert(CONTENT_TYPE, content_type);
             headers.insert(CONTENT_LENGTH, ranges[0].bytes().into());
-            let body = part(asked, &stored, ranges[0].first(), ranges[0].bytes())?;
+            let body = part(asked, &stored, made, ranges[0].first(), ranges[0].bytes())?;
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
         Outcome::Satisfiable(ranges) if ranges.len() <= MAX_PARTS => {
@@ -148,9 +149,9 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         }
         _ => {
             headers.insert(CONTENT_TYPE, content_type);
-            let length = made.map_or_else(|| stored.length.into(), |made| made.length);
+            let length = made.map_or_else(|| stored.length.into(), |made| made.length.clone());
             headers.insert(CONTENT_LENGTH, length);
-            let body = part(asked, &stored, 0, stored.length)?;
+            let body = part(asked, &stored, made, 0, stored.length)?;
             Ok(build(status, headers, body))
         }
     }
@@ -194,7 +195,13 @@ fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Ver
 }
 
 /// The body of one part of a file; none for HEAD.
-fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Result<Body> {
+fn part(
+    asked: &Asked<'_>,
+    stored: &Stored,
+    made: Option<&Made>,
+    start: u64,
+    length: u64,
+) -> io::Result<Body> {
     if asked.method == Method::HEAD || length == 0 {
         return Ok(Body::empty());
     }
@@ -202,8 +209,10 @@ fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Resu
         Content::Memory(bytes) => Ok(Body::from(slice(bytes, start, length))),
         Content::File(file) => {
             let part = file.part(start, length);
-            let body = match usize::try_from(length) {
-                Ok(size) if length <= SMALL => {
+            let held = made.and_then(|made| made.bytes.as_ref());
+            let body = match (held, usize::try_from(length)) {
+                (Some(bytes), _) => Body::from(slice(bytes, start, length)),
+                (None, Ok(size)) if length <= SMALL => {
                     Body::from(read_whole(file, start, size, asked.wait)?)
                 }
                 _ => Body::new(FileBody::new(
@@ -233,6 +242,12 @@ fn several(stored: &Stored, parts: Multipart) -> Body {
             Body::from(whole)
         }
     }
+}
+
+/// The bytes of a range that lies within `bytes`.
+fn slice(bytes: &Bytes, start: u64, length: u64) -> Bytes {
+    let place = |at: u64| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
+    bytes.slice(place(start)..place(start.saturating_add(length)))
 }
 
 fn build(status: StatusCode, headers: HeaderMap, body: Body) -> Response {

@@ -115,15 +115,17 @@ pub struct Stored {
     pub(crate) modified: Option<HttpDate>,
     /// A strong entity tag, as it stands in the header.
     pub(crate) tag: Option<HeaderValue>,
-    /// The other header values, where they were made beforehand.
-    pub(crate) made: Option<Made>,
+    /// What was made beforehand.
+    pub(crate) made: Option<Arc<Made>>,
 }
 
-/// Header values that are made once for a file that is sent often.
-#[derive(Clone, Debug)]
+/// What is made once for a file that is sent often.
+#[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) modified: Option<HeaderValue>,
     pub(crate) length: HeaderValue,
+    /// All bytes of a file on disk.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 #[derive(Clone)]
@@ -207,13 +209,13 @@ impl Stored {
         self
     }
 
-    /// Makes the header values now, so that they are made once.
-    pub(crate) fn made(mut self) -> Self {
-        self.made = Some(Made {
+    /// Makes the header values now, so that they are made once; `bytes` are all bytes of a file on disk.
+    pub(crate) fn make(&mut self, bytes: Option<Bytes>) {
+        self.made = Some(Arc::new(Made {
             modified: self.modified.map(HttpDate::to_header_value),
             length: self.length.into(),
-        });
-        self
+            bytes,
+        }));
     }
 
     /// Makes the tag another one for a content coding: two codings of one file must not share a tag.

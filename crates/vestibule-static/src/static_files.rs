@@ -74,6 +74,20 @@ pub(crate) struct Files<S> {
 }
 
 impl StaticFiles {
+    /// Whether [`header`](Self::header) takes a header of that name, for names that a user gave.
+    ///
+    /// ```
+    /// use vestibule_static::StaticFiles;
+    ///
+    /// assert!(StaticFiles::takes_header("Referrer-Policy"));
+    /// assert!(!StaticFiles::takes_header("ETag"));
+    /// assert!(!StaticFiles::takes_header("not a name"));
+    /// ```
+    #[must_use]
+    pub fn takes_header(name: &str) -> bool {
+        name.parse().is_ok_and(|name| !OURS.contains(&name))
+    }
+
     /// Serves the files below the folder at `path`.
     ///
     /// If there is no such folder, nothing is found until there is one; [`try_new`](Self::try_new) says so at once.
