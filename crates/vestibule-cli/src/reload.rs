@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch::{self, Receiver, Sender};
 use vestibule::http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    RANGE,
 };
 use vestibule::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use vestibule::{App, Body, Failure, IntoResponse, Outline, Request, Response};
@@ -53,6 +54,10 @@ impl<A: App> Reload<A> {
             head.headers.remove(field);
         }
         head.headers.insert(CACHE_CONTROL, NO_STORE);
+        let policy = head.headers.get(CONTENT_SECURITY_POLICY).and_then(allowing);
+        if let Some(policy) = policy {
+            head.headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
         let length = length.unwrap_or(0) + SCRIPT.len() as u64;
         head.headers.insert(CONTENT_LENGTH, length.into());
         if is_head {
@@ -141,6 +146,13 @@ fn is_page(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"text/html"))
         && !headers.contains_key(CONTENT_ENCODING)
+}
+
+/// A policy that lets the script in; of two directives of one name the first one counts (Content Security Policy 3,
+/// section 2.2.1), so that only what follows from `default-src` changes.
+fn allowing(policy: &HeaderValue) -> Option<HeaderValue> {
+    let own = b"; script-src 'self'; connect-src 'self'";
+    HeaderValue::from_bytes(&[policy.as_bytes(), own].concat()).ok()
 }
 
 fn number(value: &HeaderValue) -> Option<u64> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
+    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{
@@ -20,7 +20,7 @@ use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::glob::Glob;
 use crate::hand_over::HandOver;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 use crate::mime::is_compressible;
 use crate::name::Name;
 use crate::options::{self, Options, wants_page};
@@ -35,7 +35,7 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// | GET of a file | 200, or by its conditions and ranges 206, 304, 412, 416 |
 /// | HEAD | the same headers, no body |
 /// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
-/// | what is not there, or is refused | 404, or the app given to [`or`](Self::or) |
+/// | what is not there, or is refused | 404, a page to browsers; or the app given to [`or`](Self::or) |
 /// | a path that could be read in two ways | 400 (see [`PathView`]) |
 /// | a file that may not be read | 403 |
 /// | OPTIONS | 204 with `Allow` |
@@ -606,7 +606,13 @@ impl<S: Source> Files<S> {
                     .map(Some);
             }
         }
-        Ok(Some(status_page(StatusCode::NOT_FOUND)))
+        let mut response = match wants_page(asked.headers) {
+            true => listing::not_found(),
+            false => status_page(StatusCode::NOT_FOUND),
+        };
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response.headers_mut().insert(VARY, ACCEPT.into());
+        Ok(Some(response))
     }
 
     /// Answers with the file called `name`, or with its best sidecar.
