@@ -26,7 +26,6 @@ semver:
     cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
     cargo semver-checks --workspace
 
-# One fuzz target for a minute (installs cargo-fuzz): `just fuzz etag`.
+# One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
-    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+    cargo xtask fuzz {{target}} {{seconds}}

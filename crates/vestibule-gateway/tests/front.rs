@@ -5,21 +5,19 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use vestibule_gateway::Server;
 
 use crate::probe::probe;
+use crate::web_server::WebServer;
 
 /// The app by every protocol, on unix sockets in a directory, behind both web servers.
 pub(crate) struct House {
-    nginx: Child,
-    apache: Child,
-    pub(crate) nginx_port: u16,
-    pub(crate) apache_port: u16,
+    nginx: WebServer,
+    apache: WebServer,
     pub(crate) direct_port: u16,
     pub(crate) dir: PathBuf,
     _runtime: Runtime,
@@ -52,14 +50,8 @@ const fn way(front: &'static str, prefix: &'static str) -> Way {
 
 impl House {
     pub(crate) fn start() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("vestibule-gateway-{}-{count}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir_all(dir.join("tmp")).unwrap();
+        let dir = empty_dir();
         fs::create_dir_all(dir.join("cgi-bin")).unwrap();
-        // The web server may run as somebody else, and the app behind it writes here.
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -70,49 +62,24 @@ impl House {
         let tests = std::env::current_exe().unwrap();
         let example = tests.parent().unwrap().join("../examples/probe");
         fs::copy(&example, &program).expect("cargo test builds the example `probe`");
-        let (nginx_port, apache_port) = (free_port(), free_port());
-        let write = |name: &str, text: &str, port: u16| {
-            let text = text
-                .replace("DIR", dir.to_str().unwrap())
-                .replace("PORT", &port.to_string());
-            fs::write(dir.join(name), text).unwrap();
-        };
-        write("nginx.conf", NGINX, nginx_port);
-        write("apache.conf", APACHE, apache_port);
-        let nginx = spawn(
-            "nginx",
-            Command::new("/usr/sbin/nginx")
-                .args(["-e", "nginx.log", "-c", "nginx.conf", "-p"])
-                .arg(&dir)
-                .current_dir(&dir),
-        );
-        let apache = spawn(
-            "apache2-bin",
-            Command::new("/usr/sbin/apache2")
-                .args(["-X", "-f"])
-                .arg(dir.join("apache.conf")),
-        );
-        let house = Self {
-            nginx,
-            apache,
-            nginx_port,
-            apache_port,
+        Self {
+            nginx: WebServer::nginx(&dir, NGINX),
+            apache: WebServer::apache(&dir, APACHE),
             direct_port,
             dir,
             _runtime: runtime,
-        };
-        for (port, log) in [(nginx_port, "nginx.log"), (apache_port, "apache.log")] {
-            let is_up = until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-            let log = fs::read_to_string(house.dir.join(log)).unwrap_or_default();
-            assert!(is_up, "it does not start: {log}");
         }
-        house
+    }
+
+    /// What the web servers complained of, for the message of a test that fails.
+    pub(crate) fn logs(&self) -> String {
+        format!("nginx: {}\napache: {}", self.nginx.log(), self.apache.log())
     }
 
     pub(crate) fn port(&self, way: Way) -> u16 {
         match way.front {
-            "nginx" => self.nginx_port,
-            _ => self.apache_port,
+            "nginx" => self.nginx.port,
+            _ => self.apache.port,
         }
     }
 
@@ -126,17 +93,20 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        for child in [&mut self.nginx, &mut self.apache] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-fn spawn(package: &str, command: &mut Command) -> Child {
-    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    started.unwrap_or_else(|error| panic!("the Debian package {package} is needed: {error}"))
+/// A directory that nobody else has.
+pub(crate) fn empty_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    let name = format!("vestibule-gateway-{}-{count}", std::process::id());
+    let dir = std::env::temp_dir().join(name);
+    fs::create_dir_all(&dir).unwrap();
+    // The web server may run as somebody else, and the app behind it writes here.
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    dir
 }
 
 async fn serve(dir: &Path) -> u16 {
@@ -157,12 +127,7 @@ async fn serve(dir: &Path) -> u16 {
     tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
     let server = vestibule_hyper::Server::new(probe).bind(socket("http"));
     tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|it| it == "sock") {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-        }
-    }
+    open_sockets(dir);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = vestibule_hyper::Server::new(probe).bind(listener);
@@ -170,21 +135,14 @@ async fn serve(dir: &Path) -> u16 {
     port
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Asks again and again, for at most twenty seconds.
-pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
-        if is_so() {
-            return true;
+/// Lets the web server, which may run as somebody else, connect.
+pub(crate) fn open_sockets(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "sock") {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
-    false
 }
 
 /// A request: the path stands behind the prefix of the way.
@@ -369,69 +327,38 @@ fn dechunk(mut body: &[u8]) -> (Vec<u8>, bool) {
     }
 }
 
-/// `master_process off`: one process, which ends when it is killed.
 const NGINX: &str = r#"
-daemon off; master_process off; pid nginx.pid; error_log nginx.log warn;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_max_body_size 100m;
-  client_body_temp_path tmp/b; proxy_temp_path tmp/p; fastcgi_temp_path tmp/f; scgi_temp_path tmp/s; uwsgi_temp_path tmp/u;
-  upstream kept { server unix:DIR/kept.sock; keepalive 4; }
-  server {
-    listen 127.0.0.1:PORT;
-    merge_slashes off;
-    location /http/ {
-      rewrite ^ $request_uri;
-      rewrite ^/http(/.*)$ $1 break;
-      proxy_pass http://unix:DIR/http.sock:$uri;
-      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-      proxy_set_header Proxy "";
-    }
-    location /fcgi {
-      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
-      fastcgi_pass unix:DIR/fcgi.sock;
-    }
-    location /kept {
-      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
-      fastcgi_pass kept; fastcgi_keep_conn on;
-    }
-    location /scgi {
-      include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
-      scgi_pass unix:DIR/scgi.sock;
-    }
-    location /uwsgi {
-      include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
-      uwsgi_pass unix:DIR/uwsgi.sock;
-    }
+upstream kept { server unix:DIR/kept.sock; keepalive 4; }
+server {
+  listen 127.0.0.1:PORT;
+  merge_slashes off;
+  location /http/ {
+    rewrite ^ $request_uri;
+    rewrite ^/http(/.*)$ $1 break;
+    proxy_pass http://unix:DIR/http.sock:$uri;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_set_header Proxy "";
+  }
+  location /fcgi {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass unix:DIR/fcgi.sock;
+  }
+  location /kept {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass kept; fastcgi_keep_conn on;
+  }
+  location /scgi {
+    include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
+    scgi_pass unix:DIR/scgi.sock;
+  }
+  location /uwsgi {
+    include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
+    uwsgi_pass unix:DIR/uwsgi.sock;
   }
 }
 "#;
 
 const APACHE: &str = r#"
-ServerRoot DIR
-DefaultRuntimeDir DIR
-Mutex file:DIR default
-PidFile apache.pid
-ErrorLog apache.log
-Listen 127.0.0.1:PORT
-ServerName ex.test
-LoadModule mpm_event_module   /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module  /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule alias_module       /usr/lib/apache2/modules/mod_alias.so
-LoadModule env_module         /usr/lib/apache2/modules/mod_env.so
-LoadModule headers_module     /usr/lib/apache2/modules/mod_headers.so
-LoadModule setenvif_module    /usr/lib/apache2/modules/mod_setenvif.so
-LoadModule cgi_module         /usr/lib/apache2/modules/mod_cgi.so
-LoadModule proxy_module       /usr/lib/apache2/modules/mod_proxy.so
-LoadModule proxy_http_module  /usr/lib/apache2/modules/mod_proxy_http.so
-LoadModule proxy_fcgi_module  /usr/lib/apache2/modules/mod_proxy_fcgi.so
-LoadModule proxy_scgi_module  /usr/lib/apache2/modules/mod_proxy_scgi.so
-LoadModule proxy_uwsgi_module /usr/lib/apache2/modules/mod_proxy_uwsgi.so
-User www-data
-Group www-data
-DocumentRoot DIR/tmp
-ProxyRequests Off
 RequestHeader unset Proxy early
 AllowEncodedSlashes NoDecode
 MergeSlashes Off

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+mod faults;
 mod front;
 mod matrix;
+mod modwsgi;
 mod probe;
 mod streams;
+mod web_server;

@@ -3,7 +3,7 @@
 
 use crate::front::{Ask, House, WAYS, Way};
 
-fn cases() -> Vec<(&'static str, Ask)> {
+pub(crate) fn cases() -> Vec<(&'static str, Ask)> {
     let mega = vec![b'y'; 20 << 20];
     vec![
         ("plain", Ask::get("/a")),
@@ -95,5 +95,17 @@ fn the_same_answer_by_every_way() {
             }
         }
     }
-    assert!(told.is_empty(), "{told}");
+    assert!(told.is_empty(), "{told}{}", house.logs());
+}
+
+/// A redirect knows nothing of a body: it is answered before Apache has said that there is none.
+#[test]
+fn early_answers_are_heard() {
+    let house = House::start();
+    for way in WAYS {
+        for _ in 0..50 {
+            let answer = house.ask(way, &Ask::get("/redirect"));
+            assert_eq!(answer.status, 302, "{way:?}\n{}", house.logs());
+        }
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) async fn probe(request: Request) -> Response {
             &[("location", "/elsewhere?x=1")],
             Body::empty(),
         ),
+        "unread" => (StatusCode::PAYLOAD_TOO_LARGE, "too much").into_response(),
         "large" => large(20 << 20),
         "broken" => broken(),
         "events" => events(query.into()),

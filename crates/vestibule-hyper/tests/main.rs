@@ -8,6 +8,8 @@ mod framing;
 mod http2;
 mod life;
 mod limits;
+#[cfg(target_os = "linux")]
+mod process;
 mod responses;
 mod support;
 #[cfg(feature = "tls-self-signed")]
