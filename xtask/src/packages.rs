@@ -26,6 +26,10 @@ const DEBIAN: &[(&str, &str)] = &[
         "libapache2-mod-wsgi-py3",
         "the environ that mod_wsgi makes, beside ours",
     ),
+    (
+        "libapache2-mod-xsendfile",
+        "Apache sends the files that X-Sendfile names",
+    ),
     ("logrotate", "rotates the access log while it is written"),
     ("nghttp2-client", "h2load asks the server by HTTP/2"),
     (

@@ -1,5 +1,6 @@
 //! What the program can be asked for. These comments are its manual.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     Config(Config),
     Passwd(Passwd),
+    Precompress(Precompress),
     #[cfg(unix)]
     Wsgi(Wsgi),
 }
@@ -234,9 +236,29 @@ pub(crate) struct Files {
     #[arg(long, value_name = "GLOB=VALUE", value_parser = pair)]
     pub(crate) cache_control: Vec<(String, String)>,
 
+    /// Set a header on names that match, as in '*.html=referrer-policy: same-origin'; may be repeated
+    #[arg(long, value_name = "GLOB=HEADER", value_parser = pair)]
+    pub(crate) header: Vec<(String, String)>,
+
     /// Set the type of an extension, as in ts=video/mp2t; may be repeated
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = pair)]
     pub(crate) media_type: Vec<(String, String)>,
+
+    /// Look at all files once, and again on SIGHUP, and hold up to so many MB of small ones in memory
+    #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]
+    pub(crate) indexed: Option<u32>,
+
+    /// Load pages in browsers anew when a file changes, while you write them
+    #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) watch: bool,
+
+    /// Let nginx send the files, from its internal location of this prefix
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["x_sendfile", "watch"])]
+    pub(crate) x_accel_redirect: Option<String>,
+
+    /// Let Apache's mod_xsendfile send the files
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) x_sendfile: bool,
 }
 
 /// What a connection may take. The defaults trip no honest client.
@@ -361,6 +383,29 @@ pub(crate) struct Wsgi {
         value_name = "ARGS"
     )]
     pub(crate) rest: Vec<std::ffi::OsString>,
+}
+
+/// Compress the files of a directory beforehand
+///
+/// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
+/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written anew or removed.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  vestibule precompress dist                   after each build
+  vestibule serve dist --precompressed         and then")]
+pub(crate) struct Precompress {
+    /// The directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// How many threads work [default: as many as there are cores]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<NonZero<usize>>,
+
+    /// Leave out files of fewer bytes [default: 256]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) min_size: Option<u64>,
 }
 
 /// `name=value`, in two.

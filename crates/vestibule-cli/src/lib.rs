@@ -7,6 +7,8 @@ mod config;
 #[cfg(unix)]
 mod gateway;
 mod passwd;
+mod precompress;
+mod reload;
 mod serve;
 #[cfg(unix)]
 mod wsgi;
@@ -42,6 +44,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
         Command::Serve(serve) => serve::run(&serve),
         Command::Passwd(passwd) => passwd::run(&passwd),
+        Command::Precompress(precompress) => precompress::run(&precompress),
         #[cfg(unix)]
         Command::Wsgi(wsgi) => wsgi::run(&wsgi),
     };

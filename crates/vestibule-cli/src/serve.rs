@@ -4,9 +4,10 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
-use vestibule::files::{StaticFiles, Symlinks};
+use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
 use vestibule::inspect::Inspect;
@@ -15,6 +16,7 @@ use vestibule::security::{ProxyHeaders, RedirectHttps};
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
 use crate::args::{Certificate, Connections, Files, Gateway, Https, Proxy, Serve, Watching};
+use crate::reload::{self, Reload};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
@@ -30,7 +32,12 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let tls = tls(&serve.https)?;
         let (places, https) = places(serve, inherited, tls.as_ref())?;
-        let app = behind(&serve.gateway, app(serve, https, &log)?);
+        let Served {
+            app,
+            index,
+            changes,
+        } = app(serve, https, &log)?;
+        let app = behind(&serve.gateway, app);
         let outline = app.outline();
         let refusals = access_log(refusal, &serve.watching, &log);
         let server = limited(Server::new(app).refused(refusals), &serve.connections);
@@ -60,6 +67,12 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         );
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
+        }
+        if let Some(index) = index {
+            index_on_hangup(index)?;
+        }
+        if let Some(changes) = changes {
+            end_with_the_server(changes);
         }
         server.run().await?;
         Ok(())
@@ -152,17 +165,45 @@ fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
     outer.boxed()
 }
 
-/// The stack that the program serves a directory with. `https`: the port that visitors who come in
-/// the clear are sent on to.
-pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<BoxApp> {
+/// What the program serves a directory with.
+pub(crate) struct Served {
+    /// The stack.
+    pub(crate) app: BoxApp,
+    /// The files that were looked at once.
+    pub(crate) index: Option<IndexedFiles>,
+    /// Tells the pages of what changes, until it is dropped.
+    changes: Option<Sender<reload::Change>>,
+}
+
+/// The stack around the files, as the options say. `https`: the port that visitors who come in the
+/// clear are sent on to.
+pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
         None => None,
     };
     let compresses = !serve.files.no_compression;
-    let inner = Stack::new().when(compresses, Compression::new);
+    let mut stack = Stack::new().when(compresses, Compression::new);
+    let mut changes = None;
+    if serve.files.watch {
+        let (sender, told) = reload::watch(serve.directory.clone());
+        stack = stack.with(move |app| Reload::new(app, told.clone()));
+        changes = Some(sender);
+    }
     let files = files(serve)?;
-    Ok(watched(inner, files, &serve.watching, users, https, log))
+    let index = match serve.files.indexed {
+        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
+        None => None,
+    };
+    let files = match &index {
+        Some(index) => index.clone().boxed(),
+        None => files.boxed(),
+    };
+    Ok(Served {
+        app: watched(stack, files, &serve.watching, users, https, log),
+        index,
+        changes,
+    })
 }
 
 /// The files alone.
@@ -190,10 +231,11 @@ pub fn watched(
         .when(!options.no_log, move |app| {
             AccessLog::new(app).to(sink.clone()).format(format.clone())
         })
+        // A load balancer has no password.
         .when(options.ready, |app| {
             Mounts::new().at("/-/ready", ready).or(app)
         })
-        // Before anybody is asked for a password.
+        // Before anybody is asked for one.
         .when(https.is_some(), move |app| {
             RedirectHttps::new(app).port(https.unwrap_or(443))
         });
@@ -266,6 +308,63 @@ pub fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
 }
 
+/// Looks at the files anew whenever the process is sent SIGHUP.
+#[cfg(unix)]
+pub(crate) fn index_on_hangup(index: IndexedFiles) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let index = index.clone();
+            let looked = tokio::task::spawn_blocking(move || index.reload()).await;
+            if let Ok(Err(error)) = looked {
+                eprintln!("vestibule: the files stay as they were: {error}");
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn index_on_hangup(_: IndexedFiles) -> io::Result<()> {
+    Ok(())
+}
+
+/// Ends the events that pages wait for when the server is asked to end, which would wait for them.
+fn end_with_the_server(changes: Sender<reload::Change>) {
+    tokio::spawn(async move {
+        asked_to_end().await;
+        changes.send_replace(reload::Change::Ended);
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    poll_fn(|cx| {
+        let is_asked = signals
+            .iter_mut()
+            .any(|signal| signal.poll_recv(cx).is_ready());
+        if is_asked {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
 /// The files as the options say.
 fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     let mut files = files
@@ -289,10 +388,30 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     for (glob, value) in &options.cache_control {
         files = files.cache_control(glob, header_value("--cache-control", value)?);
     }
+    for (glob, header) in &options.header {
+        let (name, value) = header_line(header)?;
+        files = files.header(glob, name, value);
+    }
+    if let Some(prefix) = &options.x_accel_redirect {
+        files = files.hand_over(HandOver::XAccelRedirect(prefix.clone().into()));
+    }
+    if options.x_sendfile {
+        files = files.hand_over(HandOver::XSendfile);
+    }
     for (extension, media_type) in &options.media_type {
         files = files.media_type(extension, header_value("--type", media_type)?);
     }
     Ok(files)
+}
+
+/// `name: value`, in two, if it may be said of files.
+fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    if !StaticFiles::takes_header(name) {
+        let text = format!("--header: {name:?} is no header that may be set on files");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok((name, header_value("--header", value.trim())?))
 }
 
 fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
@@ -455,7 +574,10 @@ mod tests {
             watching: Watching::default(),
             htpasswd: None,
         };
-        let error = app(&serve, None, &Sink::stdout()).unwrap_err().to_string();
+        let error = app(&serve, None, &Sink::stdout())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(
             error.starts_with("cannot serve `no/such/place`: "),
             "{error}"
