@@ -124,7 +124,8 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long a pause in a request's body may be: 60 s. The request is given up then.
+    /// How long a pause in a request's body may be: 60 s. The app hears that the body broke off then,
+    /// and may answer.
     pub const fn body_timeout(mut self, limit: Duration) -> Self {
         self.limits.body_timeout = limit;
         self

@@ -31,7 +31,7 @@
 //! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`security`] | `vestibule-security` | `security` |
-//! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
+//! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server`; `tls`, `tls-self-signed`, `handover` and `socket-activation` are off |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
