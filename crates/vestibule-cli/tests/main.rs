@@ -6,8 +6,6 @@
 mod behind;
 mod clients;
 #[cfg(unix)]
-mod clients;
-#[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
 mod web_server;
 
