@@ -33,12 +33,14 @@ struct Case {
     name: &'static str,
     classes: [&'static str; 2],
     samples: usize,
-    make: Box<dyn Fn(bool, &mut Random) -> (Request, usize)>,
+    make: Make,
     answer: Box<dyn Fn() -> Answer>,
     tells: bool,
 }
 
-/// Answers a request by one of some schemes.
+/// Makes a request of a class, for one of some schemes.
+type Make = Box<dyn Fn(bool, &mut Random) -> (Request, usize)>;
+/// Answers a request by one of them.
 type Answer = Box<dyn Fn(&Request, usize)>;
 
 impl Case {
