@@ -11,6 +11,10 @@ check:
 bench:
     cargo bench
 
+# Slow and many clients, 2,000 at a time, beside nginx (five minutes).
+hostile:
+    cargo bench --bench hostile
+
 # Each feature alone and all together (installs cargo-hack).
 hack:
     cargo hack --version >/dev/null 2>&1 || cargo install --locked cargo-hack

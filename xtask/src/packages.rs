@@ -40,6 +40,7 @@ const DEBIAN: &[(&str, &str)] = &[
         "openssl",
         "makes certificates and a password file for tests",
     ),
+    ("php-fpm", "a FastCGI responder that is not ours"),
     ("prometheus", "promtool checks what the metrics say"),
     (
         "python3-dev",
@@ -49,6 +50,10 @@ const DEBIAN: &[(&str, &str)] = &[
     (
         "slowhttptest",
         "2,000 slow clients, in a benchmark and in a small test",
+    ),
+    (
+        "spawn-fcgi",
+        "gives a program of ours the socket to listen on",
     ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),

@@ -139,7 +139,8 @@ pub(crate) enum Certificate {
 #[command(next_help_heading = "Behind a web server")]
 #[group(multiple = true)]
 pub(crate) struct Gateway {
-    /// Listen for FastCGI instead: at an address, or unix: and a path; see `vestibule config`
+    /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi or
+    /// mod_fcgid has opened the socket; see `vestibule config`
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
     pub(crate) fastcgi: Option<String>,
 

@@ -38,7 +38,10 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         None => server,
     };
     runtime.block_on(async {
-        let mut place = Bind::from(&**place);
+        let mut place = match &**place {
+            "inherited" => Bind::inherited(),
+            place => Bind::from(place),
+        };
         if let Some(mode) = gateway.socket_mode {
             place = place.mode(mode);
         }

@@ -231,10 +231,11 @@ pub fn watched(
         .when(!options.no_log, move |app| {
             AccessLog::new(app).to(sink.clone()).format(format.clone())
         })
+        // A load balancer has no password.
         .when(options.ready, |app| {
             Mounts::new().at("/-/ready", ready).or(app)
         })
-        // Before anybody is asked for a password.
+        // Before anybody is asked for one.
         .when(https.is_some(), move |app| {
             RedirectHttps::new(app).port(https.unwrap_or(443))
         });

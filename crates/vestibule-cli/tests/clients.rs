@@ -336,6 +336,27 @@ fn a_restart_by_signal_keeps_the_address() {
     assert!(site.curl(&[], "-/ready").starts_with("HTTP/1.1 200 "));
 }
 
+/// The socket of a service manager, as descriptor 3.
+#[test]
+fn a_socket_that_was_inherited() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let script =
+        "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve --listen inherited \"$1\" 3<&0 </dev/null";
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_vestibule"), SITE])
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // It waits in the queue until the program is there.
+    let answer = curl(&[], &format!("http://{address}/"));
+    output("kill", &["-TERM", &child.id().to_string()], "procps");
+    assert!(child.wait().unwrap().success());
+    assert!(answer.unwrap().starts_with("HTTP/1.1 200 "));
+}
+
 /// A process that is not our child: it ends with the test.
 struct Next(String);
 

@@ -208,6 +208,10 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<crate::Tls>,
     /// The file of a unix socket that we made: it goes when we do.
     #[cfg(unix)]
+    #[cfg_attr(
+        not(feature = "handover"),
+        allow(dead_code, reason = "it is there to be dropped")
+    )]
     pub(crate) file: Option<SocketFile>,
 }
 
@@ -519,7 +523,13 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 /// The file of a unix socket, by its place and identity. A clone is the same file.
 #[cfg(unix)]
 #[derive(Clone, Debug)]
-pub(crate) struct SocketFile(Arc<OwnFile>);
+pub(crate) struct SocketFile(
+    #[cfg_attr(
+        not(feature = "handover"),
+        allow(dead_code, reason = "it is there to be dropped")
+    )]
+    Arc<OwnFile>,
+);
 
 #[cfg(unix)]
 #[derive(Debug)]

@@ -103,6 +103,12 @@ type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
 
+    /// How often a connection at work is looked at. A stream of HTTP/2 begins to wait for its client
+    /// where nobody tells: so it is found within a quarter of its limit.
+    pub(crate) fn glance(&self) -> Duration {
+        self.idle_timeout.min(self.write_timeout) / 4
+    }
+
     /// Whether a peer has to say for whom it speaks.
     pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
         self.proxies.as_ref().is_some_and(|trust| trust(peer))

@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod binding;
+#[cfg(target_os = "linux")]
+mod frames;
 mod framing;
 mod http2;
 mod life;
@@ -11,6 +13,8 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod process;
 mod responses;
+#[cfg(all(feature = "handover", target_os = "linux"))]
+mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
