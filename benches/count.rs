@@ -97,7 +97,7 @@ fn count(name: &'static str, set_up: fn() -> Box<dyn Fn()>) -> Count {
     }
 }
 
-pub(crate) fn instructions(name: &str, rounds: u32) -> f64 {
+fn instructions(name: &str, rounds: u32) -> f64 {
     let program = std::env::current_exe().expect("a program has a path");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
