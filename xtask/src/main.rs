@@ -3,9 +3,11 @@
 //! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
 //! step alone.
 
+mod fuzz;
 mod msrv;
 mod packages;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -14,6 +16,10 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test(),
         ["install"] => packages::install(),
+        ["fuzz"] => fuzz::all("60"),
+        ["fuzz", target] => fuzz::one(target, "60"),
+        ["fuzz", target, seconds] => fuzz::one(target, seconds),
+        ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -26,32 +32,68 @@ fn main() -> ExitCode {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask test      install what the tests need, then run every check
-       cargo xtask install   only install";
+usage: cargo xtask test                    install what the tests need, then run every check
+       cargo xtask install                 only install
+       cargo xtask wsgi                    only the host of Python apps
+       cargo xtask fuzz                    the gateways' fuzz targets, for a minute
+       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
+
+/// All crates but the host of Python apps, whose features want Python.
+const HOUSE: &str = "--workspace --exclude vestibule-wsgi";
 
 fn test() -> Result<(), String> {
     let start = Instant::now();
     packages::install()?;
     msrv::check()?;
     cargo("fmt --all --check", &[])?;
-    cargo(
-        "clippy --workspace --all-targets --locked -- -D warnings",
-        &[],
-    )?;
+    // As a user gets it, and with every feature, which is what is tested.
+    for features in ["", " --all-features"] {
+        cargo(
+            &format!("clippy {HOUSE} --all-targets --locked{features} -- -D warnings"),
+            &[],
+        )?;
+    }
     // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
-    cargo("test --workspace --locked --no-fail-fast", &[])?;
+    let every = format!("{HOUSE} --all-features --locked --no-fail-fast");
+    cargo(&format!("test {every}"), &[])?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
-    cargo("test --workspace --benches --locked --no-fail-fast", &[])?;
+    cargo(&format!("test --benches {every}"), &[])?;
     cargo(
-        "doc --workspace --no-deps --locked",
+        &format!("doc {HOUSE} --all-features --no-deps --locked"),
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    wsgi()?;
+    fuzz::all("60")?;
     deny()?;
     println!(
         "xtask: every check has passed, in {} s",
         start.elapsed().as_secs()
     );
     Ok(())
+}
+
+/// The host of Python apps, which nothing of the above builds: inside of a Rust program, and as the
+/// wheel that Python people install, in an environment of its own.
+fn wsgi() -> Result<(), String> {
+    cargo(
+        "clippy --package vestibule-wsgi --all-features --all-targets --locked -- -D warnings",
+        &[],
+    )?;
+    cargo(
+        "test --package vestibule-wsgi --all-features --locked --no-fail-fast",
+        &[],
+    )?;
+    let environment = packages::environment()?;
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vestibule-wsgi");
+    let mut build = Command::new(environment.join("bin/maturin"));
+    build.args(["develop", "--quiet", "--locked"]);
+    build.current_dir(&crate_folder);
+    build.env("VIRTUAL_ENV", &environment);
+    run(build, "maturin develop, in crates/vestibule-wsgi")?;
+    let mut test = Command::new(environment.join("bin/python"));
+    test.args(["-m", "pytest", "--quiet", "tests/python"]);
+    test.current_dir(&crate_folder);
+    run(test, "pytest tests/python, in crates/vestibule-wsgi")
 }
 
 /// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so
