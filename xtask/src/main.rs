@@ -7,6 +7,7 @@ mod fuzz;
 mod msrv;
 mod packages;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::all("60"),
         ["fuzz", target] => fuzz::one(target, "60"),
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
+        ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -32,8 +34,12 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
+       cargo xtask wsgi                    only the host of Python apps
        cargo xtask fuzz                    the gateways' fuzz targets, for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
+
+/// All crates but the host of Python apps, whose features want Python.
+const HOUSE: &str = "--workspace --exclude vestibule-wsgi";
 
 fn test() -> Result<(), String> {
     let start = Instant::now();
@@ -42,23 +48,21 @@ fn test() -> Result<(), String> {
     cargo("fmt --all --check", &[])?;
     // As a user gets it, and with every feature, which is what is tested.
     for features in ["", " --all-features"] {
-        let clippy = format!("clippy --workspace --all-targets --locked{features} -- -D warnings");
-        cargo(&clippy, &[])?;
+        cargo(
+            &format!("clippy {HOUSE} --all-targets --locked{features} -- -D warnings"),
+            &[],
+        )?;
     }
     // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
-    cargo(
-        "test --workspace --all-features --locked --no-fail-fast",
-        &[],
-    )?;
+    let every = format!("{HOUSE} --all-features --locked --no-fail-fast");
+    cargo(&format!("test {every}"), &[])?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
+    cargo(&format!("test --benches {every}"), &[])?;
     cargo(
-        "test --workspace --all-features --benches --locked --no-fail-fast",
-        &[],
-    )?;
-    cargo(
-        "doc --workspace --all-features --no-deps --locked",
+        &format!("doc {HOUSE} --all-features --no-deps --locked"),
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    wsgi()?;
     fuzz::all("60")?;
     deny()?;
     println!(
@@ -66,6 +70,30 @@ fn test() -> Result<(), String> {
         start.elapsed().as_secs()
     );
     Ok(())
+}
+
+/// The host of Python apps, which nothing of the above builds: inside of a Rust program, and as the
+/// wheel that Python people install, in an environment of its own.
+fn wsgi() -> Result<(), String> {
+    cargo(
+        "clippy --package vestibule-wsgi --all-features --all-targets --locked -- -D warnings",
+        &[],
+    )?;
+    cargo(
+        "test --package vestibule-wsgi --all-features --locked --no-fail-fast",
+        &[],
+    )?;
+    let environment = packages::environment()?;
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vestibule-wsgi");
+    let mut build = Command::new(environment.join("bin/maturin"));
+    build.args(["develop", "--quiet", "--locked"]);
+    build.current_dir(&crate_folder);
+    build.env("VIRTUAL_ENV", &environment);
+    run(build, "maturin develop, in crates/vestibule-wsgi")?;
+    let mut test = Command::new(environment.join("bin/python"));
+    test.args(["-m", "pytest", "--quiet", "tests/python"]);
+    test.current_dir(&crate_folder);
+    run(test, "pytest tests/python, in crates/vestibule-wsgi")
 }
 
 /// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so

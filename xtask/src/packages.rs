@@ -1,5 +1,6 @@
 //! What the tests need beside Rust: one list of Debian packages, one of Python packages.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run;
@@ -25,17 +26,34 @@ const DEBIAN: &[(&str, &str)] = &[
         "libapache2-mod-wsgi-py3",
         "the environ that mod_wsgi makes, beside ours",
     ),
+    (
+        "libapache2-mod-xsendfile",
+        "Apache sends the files that X-Sendfile names",
+    ),
     ("logrotate", "rotates the access log while it is written"),
     ("nghttp2-client", "h2load asks the server by HTTP/2"),
     (
         "nginx-light",
         "in front of the gateways, and the peer of the benchmarks",
     ),
-    ("openssl", "makes certificates for tests of HTTPS"),
+    (
+        "openssl",
+        "makes certificates and a password file for tests",
+    ),
+    ("php-fpm", "a FastCGI responder that is not ours"),
     ("prometheus", "promtool checks what the metrics say"),
+    (
+        "python3-dev",
+        "libpython, for the Python host inside of a Rust program",
+    ),
+    ("python3-venv", "an environment for the Python host's tests"),
     (
         "slowhttptest",
         "2,000 slow clients, in a benchmark and in a small test",
+    ),
+    (
+        "spawn-fcgi",
+        "gives a program of ours the socket to listen on",
     ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
@@ -51,6 +69,37 @@ const PYTHON: &[(&str, &str)] = &[
     ("prometheus_client", "reads OpenMetrics as its authors do"),
     ("zstandard", "decodes zstd, for httpx and alone"),
 ];
+
+/// Python packages of the Python host's tests, in an environment of their own, and why each.
+const WSGI: &[(&str, &str)] = &[
+    ("django", "an app that is hosted"),
+    ("flask", "an app that is hosted"),
+    ("maturin", "builds the wheel"),
+    ("pytest", "runs the tests of the wheel"),
+];
+
+/// Makes the environment of the Python host's tests, or completes it; gives its directory.
+pub(crate) fn environment() -> Result<PathBuf, String> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wsgi-venv");
+    let python = place.join("bin/python");
+    if !python.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&place);
+        run(
+            make,
+            "python3 -m venv (Python 3.10 or newer, with its venv module)",
+        )?;
+    }
+    let program = python.to_string_lossy();
+    let missing = missing(WSGI, &program, &["-m", "pip", "show", "--quiet"], |_| true);
+    if !missing.is_empty() {
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet"]);
+        install.args(&missing);
+        run(install, &format!("pip install {}", missing.join(" ")))?;
+    }
+    Ok(place)
+}
 
 /// Installs what is not there yet. Asks nothing, and needs no network when all is there.
 pub(crate) fn install() -> Result<(), String> {

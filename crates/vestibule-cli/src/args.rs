@@ -1,5 +1,6 @@
 //! What the program can be asked for. These comments are its manual.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     Config(Config),
     Passwd(Passwd),
+    Precompress(Precompress),
+    #[cfg(unix)]
+    Wsgi(Wsgi),
 }
 
 /// Print the configuration of a web server in front of `vestibule serve`
@@ -135,7 +139,8 @@ pub(crate) enum Certificate {
 #[command(next_help_heading = "Behind a web server")]
 #[group(multiple = true)]
 pub(crate) struct Gateway {
-    /// Listen for FastCGI instead: at an address, or unix: and a path; see `vestibule config`
+    /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi or
+    /// mod_fcgid has opened the socket; see `vestibule config`
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
     pub(crate) fastcgi: Option<String>,
 
@@ -231,34 +236,54 @@ pub(crate) struct Files {
     #[arg(long, value_name = "GLOB=VALUE", value_parser = pair)]
     pub(crate) cache_control: Vec<(String, String)>,
 
+    /// Set a header on names that match, as in '*.html=referrer-policy: same-origin'; may be repeated
+    #[arg(long, value_name = "GLOB=HEADER", value_parser = pair)]
+    pub(crate) header: Vec<(String, String)>,
+
     /// Set the type of an extension, as in ts=video/mp2t; may be repeated
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = pair)]
     pub(crate) media_type: Vec<(String, String)>,
+
+    /// Look at all files once, and again on SIGHUP, and hold up to so many MB of small ones in memory
+    #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]
+    pub(crate) indexed: Option<u32>,
+
+    /// Load pages in browsers anew when a file changes, while you write them
+    #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) watch: bool,
+
+    /// Let nginx send the files, from its internal location of this prefix
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["x_sendfile", "watch"])]
+    pub(crate) x_accel_redirect: Option<String>,
+
+    /// Let Apache's mod_xsendfile send the files
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) x_sendfile: bool,
 }
 
 /// What a connection may take. The defaults trip no honest client.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Connections")]
-pub(crate) struct Connections {
+pub struct Connections {
     /// Tighter limits, for a server that stands in the open
     #[arg(long)]
-    pub(crate) strict: bool,
+    pub strict: bool,
 
     /// How many connections at a time; more wait
     #[arg(long, value_name = "COUNT")]
-    pub(crate) max_connections: Option<usize>,
+    pub max_connections: Option<usize>,
 
     /// How long the head of a request may take [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) header_timeout: Option<Duration>,
+    pub header_timeout: Option<Duration>,
 
     /// How long a connection may wait between requests [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) idle_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
 
     /// How long a client may read nothing of its response [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) write_timeout: Option<Duration>,
+    pub write_timeout: Option<Duration>,
 
     /// How long a pause in an upload may be [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -286,20 +311,24 @@ pub(crate) struct Connections {
 
     /// How long the end may take, from the signal to the last answer [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_timeout: Option<Duration>,
+    pub drain_timeout: Option<Duration>,
 }
 
 /// What an operator sees.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Logs and measures")]
-pub(crate) struct Watching {
+pub struct Watching {
     /// The form of the log: common, combined, json, logfmt, short, or Apache's LogFormat string
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<Format>,
+    pub log_format: Option<Format>,
 
     /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
     #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
+
+    /// Write no line a request
+    #[arg(long, conflicts_with = "log")]
+    pub no_log: bool,
 
     /// Answer at /-/ready: 200, or 503 when the server is about to end
     #[arg(long)]
@@ -307,11 +336,11 @@ pub(crate) struct Watching {
 
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
-    pub(crate) metrics: bool,
+    pub metrics: bool,
 
     /// Answer this machine at /-/stack with a page that shows where the time goes
     #[arg(long)]
-    pub(crate) inspect: bool,
+    pub inspect: bool,
 }
 
 /// Set the password of a user in a file
@@ -338,12 +367,69 @@ pub(crate) struct Passwd {
     pub(crate) bcrypt: bool,
 }
 
+/// Serve a Python app: Flask, Django, or any other WSGI app
+///
+/// It is run by the Python of the virtual environment that is active (VIRTUAL_ENV), or else by the
+/// python3 on PATH; that Python needs the package vestibule-wsgi. Everything after `wsgi` is for it:
+/// see `vestibule wsgi --help`.
+#[cfg(unix)]
+#[derive(Debug, Group)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Wsgi {
+    /// MODULE:CALLABLE and options
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub(crate) rest: Vec<std::ffi::OsString>,
+}
+
+/// Compress the files of a directory beforehand
+///
+/// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
+/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written anew or removed.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  vestibule precompress dist                   after each build
+  vestibule serve dist --precompressed         and then")]
+pub(crate) struct Precompress {
+    /// The directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// How many threads work [default: as many as there are cores]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<NonZero<usize>>,
+
+    /// Leave out files of fewer bytes [default: 256]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) min_size: Option<u64>,
+}
+
 /// `name=value`, in two.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a name, `=`, and a value".to_owned()),
     }
+}
+
+/// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
+    match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("a path, as in /app, of letters, digits and -._~".to_owned()),
+    }
+}
+
+/// `660`.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("three octal digits, as in 660".to_owned())
 }
 
 /// `dev`, `chain.pem,key.pem` or `example.org=chain.pem,key.pem`.
@@ -365,24 +451,8 @@ fn certificate(text: &str) -> Result<Certificate, String> {
     }
 }
 
-/// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
-fn prefix(text: &str) -> Result<String, String> {
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
-    match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
-        true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err("a path, as in /app, of letters, digits and -._~".to_owned()),
-    }
-}
-
-/// `660`.
-fn mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok();
-    mode.filter(|mode| *mode <= 0o777)
-        .ok_or("three octal digits, as in 660".to_owned())
-}
-
 /// `500ms`, `10s`, `2m`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {
@@ -412,27 +482,6 @@ mod tests {
     }
 
     #[test]
-    fn certificates() {
-        let files = |name: Option<&str>| Certificate::Files {
-            name: name.map(str::to_owned),
-            chain: "c".into(),
-            key: "k".into(),
-        };
-        let cases = [
-            ("dev", Some(Certificate::Development)),
-            ("c,k", Some(files(None))),
-            ("*.a.b=c,k", Some(files(Some("*.a.b")))),
-            ("c", None),
-            ("c,", None),
-            ("a=c", None),
-            ("", None),
-        ];
-        for (text, want) in cases {
-            assert_eq!(certificate(text).ok(), want, "{text}");
-        }
-    }
-
-    #[test]
     fn prefixes_and_modes() {
         let cases = [
             ("/", Some("")),
@@ -451,6 +500,27 @@ mod tests {
         }
         assert_eq!(mode("660"), Ok(0o660));
         assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
+    }
+
+    #[test]
+    fn certificates() {
+        let files = |name: Option<&str>| Certificate::Files {
+            name: name.map(str::to_owned),
+            chain: "c".into(),
+            key: "k".into(),
+        };
+        let cases = [
+            ("dev", Some(Certificate::Development)),
+            ("c,k", Some(files(None))),
+            ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            ("c", None),
+            ("c,", None),
+            ("a=c", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(certificate(text).ok(), want, "{text}");
+        }
     }
 
     #[test]

@@ -46,9 +46,10 @@ fn ask_twice() -> io::Result<String> {
 /// Asks on the terminal, which shows nothing of the answer.
 fn ask(question: &str) -> io::Result<String> {
     let stdin = io::stdin();
+    // Quiet first: what is typed before it is dropped, and nobody types before the question.
+    let quiet = Quiet::begin();
     eprint!("{question}");
     io::stderr().flush()?;
-    let quiet = Quiet::begin();
     let answer = one_line(&mut stdin.lock());
     drop(quiet);
     eprintln!();

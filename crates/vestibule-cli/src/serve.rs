@@ -4,9 +4,10 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
-use vestibule::files::{StaticFiles, Symlinks};
+use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
 use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
 use vestibule::inspect::Inspect;
@@ -15,6 +16,7 @@ use vestibule::security::{ProxyHeaders, RedirectHttps};
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
 use crate::args::{Certificate, Connections, Files, Gateway, Https, Proxy, Serve, Watching};
+use crate::reload::{self, Reload};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
@@ -30,7 +32,12 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let tls = tls(&serve.https)?;
         let (places, https) = places(serve, inherited, tls.as_ref())?;
-        let app = behind(&serve.gateway, app(serve, https, &log)?);
+        let Served {
+            app,
+            index,
+            changes,
+        } = app(serve, https, &log)?;
+        let app = behind(&serve.gateway, app);
         let outline = app.outline();
         let refusals = access_log(refusal, &serve.watching, &log);
         let server = limited(Server::new(app).refused(refusals), &serve.connections);
@@ -61,9 +68,23 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
         }
+        if let Some(index) = index {
+            index_on_hangup(index)?;
+        }
+        if let Some(changes) = changes {
+            end_with_the_server(changes);
+        }
         server.run().await?;
         Ok(())
     })
+}
+
+/// Where to listen; a unix socket with `mode`.
+fn place(text: &str, mode: Option<u32>) -> Bind {
+    match mode {
+        Some(mode) => Bind::from(text).mode(mode),
+        None => Bind::from(text),
+    }
 }
 
 /// Where to listen; and the port that https has there, when visitors are to be sent on to it.
@@ -124,14 +145,6 @@ fn tls(options: &Https) -> Result<Option<Tls>, Box<dyn Error>> {
     Ok(Some(tls))
 }
 
-/// Where to listen; a unix socket with `mode`.
-fn place(text: &str, mode: Option<u32>) -> Bind {
-    match mode {
-        Some(mode) => Bind::from(text).mode(mode),
-        None => Bind::from(text),
-    }
-}
-
 /// The app where a web server in front has it, and with the client that it tells of.
 fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
     let app = match &options.mount {
@@ -152,17 +165,45 @@ fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
     outer.boxed()
 }
 
-/// The stack that the program serves a directory with. `https`: the port that visitors who come in
-/// the clear are sent on to.
-pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<BoxApp> {
+/// What the program serves a directory with.
+pub(crate) struct Served {
+    /// The stack.
+    pub(crate) app: BoxApp,
+    /// The files that were looked at once.
+    pub(crate) index: Option<IndexedFiles>,
+    /// Tells the pages of what changes, until it is dropped.
+    changes: Option<Sender<reload::Change>>,
+}
+
+/// The stack around the files, as the options say. `https`: the port that visitors who come in the
+/// clear are sent on to.
+pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
         None => None,
     };
     let compresses = !serve.files.no_compression;
-    let inner = Stack::new().when(compresses, Compression::new);
+    let mut stack = Stack::new().when(compresses, Compression::new);
+    let mut changes = None;
+    if serve.files.watch {
+        let (sender, told) = reload::watch(serve.directory.clone());
+        stack = stack.with(move |app| Reload::new(app, told.clone()));
+        changes = Some(sender);
+    }
     let files = files(serve)?;
-    Ok(watched(inner, files, &serve.watching, users, https, log))
+    let index = match serve.files.indexed {
+        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
+        None => None,
+    };
+    let files = match &index {
+        Some(index) => index.clone().boxed(),
+        None => files.boxed(),
+    };
+    Ok(Served {
+        app: watched(stack, files, &serve.watching, users, https, log),
+        index,
+        changes,
+    })
 }
 
 /// The files alone.
@@ -175,10 +216,10 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
     configured(files, &serve.files)
 }
 
-/// The files in a stack that is logged, counted, guarded and shown as the options say.
-fn watched(
+/// An app in a stack that is logged, counted, guarded and shown as the options say.
+pub fn watched(
     inner: Stack,
-    files: StaticFiles,
+    app: impl App,
     options: &Watching,
     users: Option<Htpasswd>,
     https: Option<u16>,
@@ -187,7 +228,9 @@ fn watched(
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
     let format = format(options);
     let stack = Stack::new()
-        .with(move |app| AccessLog::new(app).to(sink.clone()).format(format.clone()))
+        .when(!options.no_log, move |app| {
+            AccessLog::new(app).to(sink.clone()).format(format.clone())
+        })
         // A load balancer has no password.
         .when(options.ready, |app| {
             Mounts::new().at("/-/ready", ready).or(app)
@@ -213,9 +256,9 @@ fn watched(
         true => {
             let stack = stack.timed();
             let page = Inspect::new(&stack);
-            stack.app(Mounts::new().at("/-/stack", page).or(files))
+            stack.app(Mounts::new().at("/-/stack", page).or(app))
         }
-        false => stack.app(files),
+        false => stack.app(app),
     }
 }
 
@@ -235,7 +278,7 @@ fn format(options: &Watching) -> Format {
 }
 
 /// Where the log goes.
-pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
+pub fn sink(options: &Watching) -> io::Result<Sink> {
     let Some(path) = &options.log else {
         return Ok(Sink::stdout());
     };
@@ -248,7 +291,7 @@ pub(crate) fn sink(options: &Watching) -> io::Result<Sink> {
 
 /// Opens the log anew whenever the process is sent SIGHUP.
 #[cfg(unix)]
-pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(log: Sink) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut hangups = signal(SignalKind::hangup())?;
@@ -261,8 +304,65 @@ pub(crate) fn reopen_on_hangup(log: Sink) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn reopen_on_hangup(_: Sink) -> io::Result<()> {
+pub fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
+}
+
+/// Looks at the files anew whenever the process is sent SIGHUP.
+#[cfg(unix)]
+pub(crate) fn index_on_hangup(index: IndexedFiles) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let index = index.clone();
+            let looked = tokio::task::spawn_blocking(move || index.reload()).await;
+            if let Ok(Err(error)) = looked {
+                eprintln!("vestibule: the files stay as they were: {error}");
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn index_on_hangup(_: IndexedFiles) -> io::Result<()> {
+    Ok(())
+}
+
+/// Ends the events that pages wait for when the server is asked to end, which would wait for them.
+fn end_with_the_server(changes: Sender<reload::Change>) {
+    tokio::spawn(async move {
+        asked_to_end().await;
+        changes.send_replace(reload::Change::Ended);
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    poll_fn(|cx| {
+        let is_asked = signals
+            .iter_mut()
+            .any(|signal| signal.poll_recv(cx).is_ready());
+        if is_asked {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The files as the options say.
@@ -288,10 +388,30 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     for (glob, value) in &options.cache_control {
         files = files.cache_control(glob, header_value("--cache-control", value)?);
     }
+    for (glob, header) in &options.header {
+        let (name, value) = header_line(header)?;
+        files = files.header(glob, name, value);
+    }
+    if let Some(prefix) = &options.x_accel_redirect {
+        files = files.hand_over(HandOver::XAccelRedirect(prefix.clone().into()));
+    }
+    if options.x_sendfile {
+        files = files.hand_over(HandOver::XSendfile);
+    }
     for (extension, media_type) in &options.media_type {
         files = files.media_type(extension, header_value("--type", media_type)?);
     }
     Ok(files)
+}
+
+/// `name: value`, in two, if it may be said of files.
+fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    if !StaticFiles::takes_header(name) {
+        let text = format!("--header: {name:?} is no header that may be set on files");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok((name, header_value("--header", value.trim())?))
 }
 
 fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
@@ -303,7 +423,7 @@ fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
 }
 
 /// The server within the limits that the options say.
-fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
+pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
     if options.strict {
         server = server.strict();
     }
@@ -348,7 +468,7 @@ fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A> {
 }
 
 /// The users of a file, which must not be among the files that are served; hidden ones are not.
-fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+pub fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
     let explained = |error: io::Error| {
         let text = format!("cannot use the passwords of `{}`: {error}", file.display());
         io::Error::new(error.kind(), text)
@@ -375,7 +495,7 @@ fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> S
 }
 
 /// An address as a browser takes it; a unix socket as `curl --unix-socket` is told of it.
-fn web_address(address: &Address, is_https: bool) -> String {
+pub fn web_address(address: &Address, is_https: bool) -> String {
     match address {
         Address::Tcp(address) if is_https => format!("https://{address}/"),
         Address::Tcp(address) => format!("http://{address}/"),
@@ -388,13 +508,17 @@ const INHERITED: &str = "inherited";
 
 /// Whether there is colour.
 #[derive(Clone, Copy, Debug)]
-enum Ink {
+pub enum Ink {
+    /// On a terminal.
     Colour,
+    /// Where nobody looks.
     Plain,
 }
 
 impl Ink {
-    fn of_stderr() -> Self {
+    /// For standard error.
+    #[must_use]
+    pub fn of_stderr() -> Self {
         match crate::wants_colour(&io::stderr()) {
             true => Self::Colour,
             false => Self::Plain,
@@ -402,7 +526,8 @@ impl Ink {
     }
 
     /// Bold, dim, and neither.
-    const fn codes(self) -> (&'static str, &'static str, &'static str) {
+    #[must_use]
+    pub const fn codes(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Colour => ("\x1b[1m", "\x1b[2m", "\x1b[0m"),
             Self::Plain => ("", "", ""),
@@ -449,7 +574,10 @@ mod tests {
             watching: Watching::default(),
             htpasswd: None,
         };
-        let error = app(&serve, None, &Sink::stdout()).unwrap_err().to_string();
+        let error = app(&serve, None, &Sink::stdout())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(
             error.starts_with("cannot serve `no/such/place`: "),
             "{error}"

@@ -4,7 +4,6 @@
 
 #[cfg(unix)]
 mod behind;
-#[cfg(unix)]
 mod clients;
 #[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
@@ -395,4 +394,177 @@ fn a_log_of_its_own_metrics_and_the_page_of_the_stack() {
         "{}",
         text(&wrong)
     );
+}
+
+/// A directory for one test, gone with it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_are_compressed_beforehand_and_sent_so() {
+    let site = Scratch::new("precompress");
+    site.write("app.js", &"let a = 1;\n".repeat(1000));
+    site.write("photo.avif", &"x".repeat(1000));
+    let run = || vestibule(&["precompress", site.path()]).output().unwrap();
+    let first = run();
+    assert!(first.status.success());
+    let said = text(&first);
+    assert!(
+        said.starts_with("1 files: 3 sidecars written, 33 kB to "),
+        "{said}"
+    );
+    assert!(!said.contains('\x1b'), "no bar where nobody looks: {said}");
+    assert!(text(&run()).contains(" 0 sidecars written; 3 were fresh"));
+
+    let running = Running::serve(&[site.path(), "--precompressed"]);
+    for coding in ["br", "zstd", "gzip"] {
+        let answer = running.curl(
+            &["--head", "-H", &format!("accept-encoding: {coding}")],
+            "app.js",
+        );
+        assert!(
+            answer.contains(&format!("content-encoding: {coding}\r\n")),
+            "{answer}"
+        );
+        assert!(answer.contains("etag: \""), "strong: {answer}");
+    }
+    running.interrupt();
+
+    let missing = vestibule(&["precompress", "no/such/place"])
+        .output()
+        .unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing).starts_with("vestibule: cannot look into `no/such/place`: "));
+}
+
+#[test]
+fn a_page_that_is_watched_is_told_of_changes() {
+    let site = Scratch::new("watch");
+    site.write("index.html", "<p>one");
+    site.write("style.css", "p {}");
+    let running = Running::serve(&[site.path(), "--watch"]);
+    let page = running.curl(
+        &[
+            "-H",
+            "accept: text/html",
+            "-H",
+            "accept-encoding: gzip",
+            "--compressed",
+        ],
+        "",
+    );
+    assert!(
+        page.ends_with("<p>one\n<script src=\"/-/reload.js\" async></script>\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("cache-control: no-store\r\n") && !page.contains("etag"),
+        "{page}"
+    );
+    let style = running.curl(&[], "style.css");
+    assert!(
+        style.contains("cache-control: no-cache\r\n") && style.contains("etag"),
+        "{style}"
+    );
+    assert!(
+        running
+            .curl(&[], "-/reload.js")
+            .contains("new EventSource(")
+    );
+
+    let mut listener = Command::new("curl")
+        .args([
+            "--silent",
+            "--no-buffer",
+            &format!("{}-/reload", running.address),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let mut next = |text: &str| {
+        let found = events.find(|line| line.as_ref().is_ok_and(|line| line == text));
+        assert!(found.is_some(), "the events ended before {text:?}");
+    };
+    next(": watching");
+    site.write("style.css", "p { color: green }");
+    next("data: styles");
+    site.write("index.html", "<p>one and two");
+    next("data: files");
+    assert!(
+        running
+            .curl(&["-H", "accept: text/html"], "")
+            .contains("<p>one and two\n<script")
+    );
+    // Those who wait for events do not hold up the end.
+    let start = std::time::Instant::now();
+    running.interrupt();
+    assert!(start.elapsed() < std::time::Duration::from_secs(15));
+    assert!(listener.wait().unwrap().success(), "the events have an end");
+}
+
+#[test]
+fn an_index_is_made_anew_on_hangup() {
+    let site = Scratch::new("indexed");
+    site.write("a.txt", "old");
+    let running = Running::serve(&[site.path(), "--indexed", "--header", "*.txt=x-kind: text"]);
+    assert!(running.welcome.contains("files: 1") || running.curl(&[], "a.txt").ends_with("old"));
+    site.write("a.txt", "new");
+    let answer = running.curl(&[], "a.txt");
+    assert!(
+        answer.ends_with("old") && answer.contains("x-kind: text\r\n"),
+        "{answer}"
+    );
+    let pid = running.child.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(sent.success());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !running.curl(&[], "a.txt").ends_with("new") {
+        assert!(std::time::Instant::now() < deadline, "it is still old");
+    }
+    running.interrupt();
+}
+
+#[test]
+fn files_are_handed_over() {
+    let nginx = Running::serve(&[SITE, "--x-accel-redirect", "/files"]);
+    let answer = nginx.curl(&[], "style.css");
+    assert!(
+        answer.contains("x-accel-redirect: /files/style.css\r\n"),
+        "{answer}"
+    );
+    nginx.interrupt();
+    let apache = Running::serve(&[SITE, "--x-sendfile"]);
+    let answer = apache.curl(&[], "style.css");
+    assert!(
+        answer.contains("/site/style.css\r\n") && answer.contains("x-sendfile: /"),
+        "{answer}"
+    );
+    apache.interrupt();
+    let wrong = vestibule(&["serve", SITE, "--header", "*=etag: x"])
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
 }

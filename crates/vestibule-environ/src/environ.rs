@@ -1,6 +1,7 @@
 //! The variables of one request, as a typed map.
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use http::{HeaderName, Method, Version, header};
 use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request, Scheme};
 
 use crate::EnvironError;
-use crate::path::decode;
+use crate::path::decode_into;
 
 /// CGI variables, in the order in which they came, and the body that came with them.
 ///
@@ -27,8 +28,18 @@ use crate::path::decode;
 /// ```
 #[derive(Default)]
 pub struct Environ {
-    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names and values, one after the other: a host makes a set of them for every request.
+    bytes: Vec<u8>,
+    variables: Vec<Variable>,
     input: Body,
+}
+
+/// Where a name begins, where its value does, and where that ends.
+#[derive(Clone, Copy)]
+struct Variable {
+    name: usize,
+    value: usize,
+    end: usize,
 }
 
 impl Environ {
@@ -55,23 +66,44 @@ impl Environ {
     }
 
     /// Adds a variable after the others.
-    pub fn push(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.variables.push((name.into(), value.into()));
+    pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.write(
+            |bytes| bytes.extend_from_slice(name.as_ref()),
+            |bytes| bytes.extend_from_slice(value.as_ref()),
+        );
+    }
+
+    /// Adds a variable whose name and value are written in place.
+    fn write(&mut self, name: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        name(&mut self.bytes);
+        let middle = self.bytes.len();
+        value(&mut self.bytes);
+        self.variables.push(Variable {
+            name: start,
+            value: middle,
+            end: self.bytes.len(),
+        });
+    }
+
+    fn pair(&self, variable: &Variable) -> (&[u8], &[u8]) {
+        let Variable { name, value, end } = *variable;
+        (&self.bytes[name..value], &self.bytes[value..end])
     }
 
     /// Replaces every variable of that name.
-    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        self.variables.retain(|(own, _)| own != name.as_bytes());
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let bytes = &self.bytes;
+        self.variables
+            .retain(|it| &bytes[it.name..it.value] != name.as_bytes());
         self.push(name, value);
     }
 
     /// The value of a variable; the last one when there are several.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.variables
-            .iter()
-            .rev()
-            .find_map(|(own, value)| (own == name.as_bytes()).then_some(&**value))
+        let mut all = self.variables.iter().rev().map(|it| self.pair(it));
+        all.find_map(|(own, value)| (own == name.as_bytes()).then_some(value))
     }
 
     /// The value, when it is not empty: most variables that are empty might as well be absent.
@@ -97,9 +129,7 @@ impl Environ {
 
     /// All variables, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.variables
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
+        self.variables.iter().map(|it| self.pair(it))
     }
 
     /// How many variables there are.
@@ -229,7 +259,11 @@ impl Environ {
 /// ```
 impl From<Request> for Environ {
     fn from(request: Request) -> Self {
-        let mut environ = Self::new();
+        let mut environ = Self {
+            bytes: Vec::with_capacity(1024),
+            variables: Vec::with_capacity(24),
+            input: Body::empty(),
+        };
         let uri = request.uri();
         let (prefix, rest) = match Mount::of(&request) {
             Some(mount) => (mount.prefix(), mount.rest()),
@@ -237,8 +271,10 @@ impl From<Request> for Environ {
         };
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         environ.push("REQUEST_METHOD", request.method().as_str());
-        environ.push("SCRIPT_NAME", decode(prefix.as_bytes()));
-        environ.push("PATH_INFO", decode(rest.as_bytes()));
+        for (name, raw) in [("SCRIPT_NAME", prefix), ("PATH_INFO", rest)] {
+            let name = |bytes: &mut Vec<u8>| bytes.extend_from_slice(name.as_bytes());
+            environ.write(name, |bytes| decode_into(raw.as_bytes(), bytes));
+        }
         environ.push("QUERY_STRING", uri.query().unwrap_or_default());
         environ.push("REQUEST_URI", target);
         environ.push("RAW_URI", target);
@@ -277,23 +313,31 @@ impl Environ {
     fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme) {
         match peer.map(Peer::local) {
             Some(Address::Tcp(local)) => {
-                self.push("SERVER_NAME", local.ip().to_string());
-                self.push("SERVER_ADDR", local.ip().to_string());
-                self.push("SERVER_PORT", local.port().to_string());
+                self.push_shown("SERVER_NAME", local.ip());
+                self.push_shown("SERVER_ADDR", local.ip());
+                self.push_shown("SERVER_PORT", local.port());
             }
             _ => {
                 self.push("SERVER_NAME", "localhost");
-                self.push("SERVER_PORT", scheme.default_port().to_string());
+                self.push_shown("SERVER_PORT", scheme.default_port());
             }
         }
         match peer.map(Peer::address) {
             Some(Address::Tcp(remote)) => {
-                self.push("REMOTE_ADDR", remote.ip().to_string());
-                self.push("REMOTE_PORT", remote.port().to_string());
+                self.push_shown("REMOTE_ADDR", remote.ip());
+                self.push_shown("REMOTE_PORT", remote.port());
             }
             // RFC 3875 section 4.1.8 wants one; there is none to tell.
             _ => self.push("REMOTE_ADDR", ""),
         }
+    }
+
+    fn push_shown(&mut self, name: &str, value: impl fmt::Display) {
+        self.write(
+            |bytes| bytes.extend_from_slice(name.as_bytes()),
+            // Memory takes whatever is written to it.
+            |bytes| drop(write!(bytes, "{value}")),
+        );
     }
 
     fn push_headers(&mut self, headers: &http::HeaderMap) {
@@ -306,28 +350,34 @@ impl Environ {
                 header::COOKIE => b"; ",
                 _ => b", ",
             };
-            let mut lines = headers.get_all(name).iter().map(|value| value.as_bytes());
-            let mut value = lines.next().unwrap_or_default().to_vec();
-            for line in lines {
-                value.extend_from_slice(joint);
-                value.extend_from_slice(line);
-            }
-            match *name {
-                header::CONTENT_TYPE | header::CONTENT_LENGTH => self.push(upper(name, ""), value),
-                _ => self.push(upper(name, "HTTP_"), value),
-            }
+            let prefix = match *name {
+                header::CONTENT_TYPE | header::CONTENT_LENGTH => "",
+                _ => "HTTP_",
+            };
+            let lines = headers.get_all(name).iter().enumerate();
+            self.write(
+                |bytes| upper(prefix, name, bytes),
+                |bytes| {
+                    for (at, line) in lines {
+                        if at > 0 {
+                            bytes.extend_from_slice(joint);
+                        }
+                        bytes.extend_from_slice(line.as_bytes());
+                    }
+                },
+            );
         }
     }
 }
 
-/// `HTTP_` and the name, with `-` as `_`.
-fn upper(name: &HeaderName, prefix: &str) -> Vec<u8> {
+/// The prefix and the name, with `-` as `_`.
+fn upper(prefix: &str, name: &HeaderName, bytes: &mut Vec<u8>) {
     let shout = |byte: u8| match byte {
         b'-' => b'_',
         other => other.to_ascii_uppercase(),
     };
-    let bytes = name.as_str().bytes().map(shout);
-    prefix.bytes().chain(bytes).collect()
+    bytes.extend_from_slice(prefix.as_bytes());
+    bytes.extend(name.as_str().bytes().map(shout));
 }
 
 /// RFC 3875 section 4.1.17: who makes the environ.
@@ -365,13 +415,13 @@ pub(crate) fn method(environ: &Environ) -> Result<Method, EnvironError> {
     }
 }
 
-impl<N: Into<Vec<u8>>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Environ {
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Environ {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        let variables = variables.into_iter();
-        Self {
-            variables: variables.map(|(n, v)| (n.into(), v.into())).collect(),
-            input: Body::empty(),
+        let mut environ = Self::new();
+        for (name, value) in variables {
+            environ.push(name, value);
         }
+        environ
     }
 }
 

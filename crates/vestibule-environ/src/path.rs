@@ -173,8 +173,16 @@ fn units(text: &[u8]) -> impl Iterator<Item = (u8, bool, usize)> {
 }
 
 /// Percent-decoding, once; what is no escape stays as it is.
-pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
+fn decode(text: &[u8]) -> Vec<u8> {
     units(text).map(|(byte, ..)| byte).collect()
+}
+
+/// The same, behind what is there.
+pub(crate) fn decode_into(text: &[u8], bytes: &mut Vec<u8>) {
+    match text.contains(&b'%') {
+        true => bytes.extend(units(text).map(|(byte, ..)| byte)),
+        false => bytes.extend_from_slice(text),
+    }
 }
 
 fn escaped(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {

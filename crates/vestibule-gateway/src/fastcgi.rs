@@ -108,7 +108,7 @@ pub(crate) fn push_records(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u
     }
 }
 
-fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
+pub(crate) fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
     // A piece is shorter than a record can be, so nothing is cut here.
     let [high, low] = (content.len() as u16).to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
@@ -116,6 +116,19 @@ fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
     buffer.extend_from_slice(&[1, kind, id_high, id_low, high, low, padding as u8, 0]);
     buffer.extend_from_slice(content);
     buffer.extend_from_slice(&[0; 8][..padding]);
+}
+
+/// Writes a name-value pair: lengths of one byte below 128, or of four with the top bit set.
+pub(crate) fn push_pair(buffer: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for text in [name, value] {
+        match u8::try_from(text.len()) {
+            Ok(short @ 0..128) => buffer.push(short),
+            // No text of a request is of two gigabytes.
+            _ => buffer.extend_from_slice(&(text.len() as u32 | 1 << 31).to_be_bytes()),
+        }
+    }
+    buffer.extend_from_slice(name);
+    buffer.extend_from_slice(value);
 }
 
 fn end_request(id: u16, app_status: u8, protocol_status: u8) -> Vec<u8> {
@@ -146,9 +159,7 @@ fn manage(record: &Record, limits: &Limits) -> Vec<u8> {
         .into_iter()
         .filter(|(name, _)| asked.get(name).is_some())
     {
-        content.extend_from_slice(&[name.len() as u8, value.len() as u8]);
-        content.extend_from_slice(name.as_bytes());
-        content.extend_from_slice(value.as_bytes());
+        push_pair(&mut content, name.as_bytes(), value.as_bytes());
     }
     push_record(&mut buffer, GET_VALUES_RESULT, 0, &content);
     buffer
@@ -272,7 +283,7 @@ struct Begun {
 }
 
 /// The next record; `None` at the end of the connection between two of them.
-async fn next<R: AsyncRead + Unpin>(
+pub(crate) async fn next<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
 ) -> Result<Option<Record>, BoxError> {
     loop {
@@ -433,18 +444,18 @@ const HEAD: usize = 8;
 /// The most that is put in one record, in bytes.
 const PIECE: usize = 32 * 1024;
 
-const BEGIN_REQUEST: u8 = 1;
+pub(crate) const BEGIN_REQUEST: u8 = 1;
 const ABORT_REQUEST: u8 = 2;
-const END_REQUEST: u8 = 3;
-const PARAMS: u8 = 4;
-const STDIN: u8 = 5;
+pub(crate) const END_REQUEST: u8 = 3;
+pub(crate) const PARAMS: u8 = 4;
+pub(crate) const STDIN: u8 = 5;
 pub(crate) const STDOUT: u8 = 6;
 pub(crate) const STDERR: u8 = 7;
 const GET_VALUES: u8 = 9;
 const GET_VALUES_RESULT: u8 = 10;
 const UNKNOWN_TYPE: u8 = 11;
 
-const RESPONDER: u16 = 1;
+pub(crate) const RESPONDER: u16 = 1;
 const KEEP_CONN: u8 = 1;
 
 const COMPLETE: u8 = 0;

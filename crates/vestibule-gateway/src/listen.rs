@@ -35,7 +35,8 @@ enum Source {
 }
 
 impl Bind {
-    /// The socket that is descriptor 0: FastCGI's `FCGI_LISTENSOCK_FILENO`.
+    /// The socket that is descriptor 0: FastCGI's `FCGI_LISTENSOCK_FILENO`. It is an error to bind to it
+    /// when descriptor 0 is no socket that listens, as in a CGI program.
     #[must_use]
     pub const fn inherited() -> Self {
         Self::new(Source::Inherited)
@@ -226,15 +227,20 @@ impl Listener {
 
     fn inherited() -> io::Result<Self> {
         use std::os::fd::AsFd;
+        let error = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
         let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
-        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
-        if unix.local_addr().is_ok() {
-            return Self::unix(unix, None);
+        // A socket that listens has no peer. FastCGI 1.0, section 2.2, tells it from CGI in this way.
+        let stream = std::os::unix::net::UnixStream::from(descriptor.try_clone()?);
+        match stream.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Ok(_) => return Err(error("descriptor 0 is a connection")),
+            Err(_) => return Err(error("descriptor 0 is no socket")),
         }
-        let tcp = std::net::TcpListener::from(descriptor);
-        let error = |_| io::Error::new(io::ErrorKind::InvalidInput, "descriptor 0 is no socket");
-        tcp.local_addr().map_err(error)?;
-        Self::tcp(tcp)
+        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
+        match unix.local_addr() {
+            Ok(_) => Self::unix(unix, None),
+            Err(_) => Self::tcp(std::net::TcpListener::from(descriptor)),
+        }
     }
 
     /// The next connection.

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use vestibule_core::Address;
 use vestibule_gateway::Server;
 
 use crate::probe::probe;
@@ -18,6 +20,7 @@ use crate::web_server::WebServer;
 pub(crate) struct House {
     nginx: WebServer,
     apache: WebServer,
+    spawned: Child,
     pub(crate) direct_port: u16,
     pub(crate) dir: PathBuf,
     _runtime: Runtime,
@@ -30,17 +33,28 @@ pub(crate) struct Way {
     pub(crate) prefix: &'static str,
 }
 
-pub(crate) const WAYS: [Way; 11] = [
+/// The names say the protocol, and `-tcp` that it is no unix socket; `spawned` is a program that spawn-fcgi
+/// starts.
+pub(crate) const WAYS: [Way; 20] = [
     way("nginx", "/http"),
+    way("nginx", "/http-tcp"),
     way("nginx", "/fcgi"),
+    way("nginx", "/fcgi-tcp"),
     way("nginx", "/kept"),
+    way("nginx", "/spawned"),
     way("nginx", "/scgi"),
+    way("nginx", "/scgi-tcp"),
     way("nginx", "/uwsgi"),
+    way("nginx", "/uwsgi-tcp"),
     way("apache", "/http"),
+    way("apache", "/http-tcp"),
     way("apache", "/fcgi"),
+    way("apache", "/fcgi-tcp"),
     way("apache", "/kept"),
     way("apache", "/scgi"),
+    way("apache", "/scgi-tcp"),
     way("apache", "/uwsgi"),
+    way("apache", "/uwsgi-tcp"),
     way("apache", "/cgi"),
 ];
 
@@ -57,15 +71,23 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        let direct_port = runtime.block_on(serve(&dir));
+        let ports = runtime.block_on(serve(&dir));
         let program = dir.join("cgi-bin/app.cgi");
         let tests = std::env::current_exe().unwrap();
         let example = tests.parent().unwrap().join("../examples/probe");
         fs::copy(&example, &program).expect("cargo test builds the example `probe`");
+        let spawned = spawn(&dir, &program);
+        let conf = |text: &str| {
+            let ports = ports.iter();
+            ports.fold(text.to_owned(), |text, (name, port)| {
+                text.replace(&format!("<{name}>"), &port.to_string())
+            })
+        };
         Self {
-            nginx: WebServer::nginx(&dir, NGINX),
-            apache: WebServer::apache(&dir, APACHE),
-            direct_port,
+            nginx: WebServer::nginx(&dir, &conf(NGINX)),
+            apache: WebServer::apache(&dir, &conf(APACHE)),
+            direct_port: ports[0].1,
+            spawned,
             dir,
             _runtime: runtime,
         }
@@ -93,6 +115,8 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
+        let _ = self.spawned.kill();
+        let _ = self.spawned.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -109,30 +133,61 @@ pub(crate) fn empty_dir() -> PathBuf {
     dir
 }
 
-async fn serve(dir: &Path) -> u16 {
-    let socket = |name: &str| format!("unix:{}/{name}.sock", dir.display());
-    for prefix in ["fcgi", "kept"] {
-        let server = Server::fastcgi(probe).mount(format!("/{prefix}"));
-        tokio::spawn(
-            server
-                .bind(socket(prefix))
-                .await
-                .unwrap()
-                .run_until(std::future::pending()),
-        );
+/// The program with a socket that listens as its standard input.
+fn spawn(dir: &Path, program: &Path) -> Child {
+    let child = Command::new("spawn-fcgi")
+        .args(["-n", "-M", "0777", "-s"])
+        .arg(dir.join("spawned.sock"))
+        .arg("--")
+        .arg(program)
+        .spawn();
+    child.expect("the Debian package spawn-fcgi is needed")
+}
+
+/// Starts the app by every protocol; the names and ports of the TCP sockets, the app by itself first.
+async fn serve(dir: &Path) -> Vec<(&'static str, u16)> {
+    let mut ports = Vec::new();
+    let unix = |name: &str| format!("unix:{}/{name}.sock", dir.display());
+    for name in ["http-tcp", "http"] {
+        let server = vestibule_hyper::Server::new(probe);
+        let server = match name {
+            "http" => server.bind(unix(name)).await.unwrap(),
+            _ => server.bind("127.0.0.1:0").await.unwrap(),
+        };
+        ports.extend(port(server.address()).map(|port| (name, port)));
+        tokio::spawn(server.run_until(std::future::pending()));
     }
-    let server = Server::scgi(probe).mount("/scgi").bind(socket("scgi"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    let server = Server::uwsgi(probe).mount("/uwsgi").bind(socket("uwsgi"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    let server = vestibule_hyper::Server::new(probe).bind(socket("http"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    for name in [
+        "fcgi",
+        "kept",
+        "fcgi-tcp",
+        "scgi",
+        "scgi-tcp",
+        "uwsgi",
+        "uwsgi-tcp",
+    ] {
+        let server = match &name[..4] {
+            "scgi" => Server::scgi(probe),
+            "uwsg" => Server::uwsgi(probe),
+            _ => Server::fastcgi(probe),
+        };
+        let place = match name.ends_with("-tcp") {
+            true => "127.0.0.1:0".to_owned(),
+            false => unix(name),
+        };
+        let server = server.mount(format!("/{name}")).bind(place).await.unwrap();
+        ports.extend(port(server.address()).map(|port| (name, port)));
+        tokio::spawn(server.run_until(std::future::pending()));
+    }
     open_sockets(dir);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = vestibule_hyper::Server::new(probe).bind(listener);
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    port
+    ports
+}
+
+fn port(address: &Address) -> Option<u16> {
+    match address {
+        Address::Tcp(address) => Some(address.port()),
+        _ => None,
+    }
 }
 
 /// Lets the web server, which may run as somebody else, connect.
@@ -227,7 +282,8 @@ impl Ask {
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
         let bytes = self.bytes(prefix);
         match self.is_slow {
-            false => stream.write_all(&bytes)?,
+            // Whoever answers before it has read all of it may have closed.
+            false => drop(stream.write_all(&bytes)),
             true => {
                 stream.set_nodelay(true)?;
                 for piece in bytes.chunks(40) {
@@ -339,9 +395,34 @@ server {
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
     proxy_set_header Proxy "";
   }
+  location /http-tcp/ {
+    rewrite ^ $request_uri;
+    rewrite ^/http-tcp(/.*)$ $1 break;
+    proxy_pass http://127.0.0.1:<http-tcp>$uri;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_set_header Proxy "";
+  }
   location /fcgi {
     include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
     fastcgi_pass unix:DIR/fcgi.sock;
+  }
+  location /fcgi-tcp {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass 127.0.0.1:<fcgi-tcp>;
+  }
+  location /spawned {
+    include /etc/nginx/fastcgi_params; fastcgi_split_path_info ^(/spawned)(/.*)?$;
+    fastcgi_param SCRIPT_NAME $fastcgi_script_name; fastcgi_param PATH_INFO $fastcgi_path_info;
+    fastcgi_param HTTP_PROXY "";
+    fastcgi_pass unix:DIR/spawned.sock;
+  }
+  location /scgi-tcp {
+    include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
+    scgi_pass 127.0.0.1:<scgi-tcp>;
+  }
+  location /uwsgi-tcp {
+    include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
+    uwsgi_pass 127.0.0.1:<uwsgi-tcp>;
   }
   location /kept {
     include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
@@ -365,6 +446,20 @@ MergeSlashes Off
 <Location /http/>
   ProxyPass unix:DIR/http.sock|http://app.unix/ nocanon
   ProxyPreserveHost On
+</Location>
+<Location /http-tcp/>
+  ProxyPass http://127.0.0.1:<http-tcp>/ nocanon
+  ProxyPreserveHost On
+</Location>
+<Location /fcgi-tcp>
+  ProxyPass fcgi://127.0.0.1:<fcgi-tcp> flushpackets=on
+  ProxyFCGIBackendType GENERIC
+</Location>
+<Location /scgi-tcp>
+  ProxyPass scgi://127.0.0.1:<scgi-tcp>
+</Location>
+<Location /uwsgi-tcp>
+  ProxyPass uwsgi://127.0.0.1:<uwsgi-tcp>
 </Location>
 <Location /fcgi>
   ProxyPass unix:DIR/fcgi.sock|fcgi://fcgi flushpackets=on

@@ -7,5 +7,6 @@ mod front;
 mod matrix;
 mod modwsgi;
 mod probe;
+mod responder;
 mod streams;
 mod web_server;

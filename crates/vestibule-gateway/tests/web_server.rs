@@ -98,7 +98,7 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
 }
 
 const NGINX: &str = "
-daemon off; master_process off; pid nginx.pid; error_log nginx.log warn;
+daemon off; master_process off; pid nginx.pid; error_log nginx.log error;
 events { worker_connections 256; }
 ";
 

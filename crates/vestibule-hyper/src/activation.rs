@@ -1,13 +1,19 @@
-//! Sockets that were opened before the process began.
+//! Sockets that were opened before the process began, and those that are opened for others.
 //!
 //! Source: sd_listen_fds(3): `LISTEN_FDS` and `LISTEN_PID`, descriptors from 3 on, and their names
 //! in `LISTEN_FDNAMES`, with colons between.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use listenfd::ListenFd;
+#[cfg(unix)]
+use vestibule_core::App;
 
 use crate::Bind;
+#[cfg(unix)]
+use crate::{Bound, listen::SocketFile};
 
 impl Bind {
     /// The sockets that a service manager hands over, with their names, in its order: systemd's
@@ -49,5 +55,46 @@ impl Bind {
             inherited.extend(bind.map(|bind| (name, bind)));
         }
         Ok(inherited)
+    }
+}
+
+/// Sockets that listen, to be handed to processes that serve them with [`Bind::inherited`]: for a
+/// supervisor of workers. Connections wait in their queues until one accepts.
+///
+/// The files of unix sockets are removed when this is dropped.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct Sockets {
+    sockets: Vec<OwnedFd>,
+    _files: Vec<SocketFile>,
+}
+
+#[cfg(unix)]
+impl Sockets {
+    /// The sockets, in the order of binding. Each is closed in children, until its `FD_CLOEXEC` is
+    /// taken away.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+}
+
+#[cfg(unix)]
+impl<A: App> Bound<A> {
+    /// Gives the sockets away instead of serving them.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is free.
+    pub fn into_sockets(self) -> io::Result<Sockets> {
+        let mut all = Sockets {
+            sockets: Vec::new(),
+            _files: Vec::new(),
+        };
+        for listener in self.into_listeners() {
+            let (socket, file) = listener.into_parts()?;
+            all.sockets.push(socket);
+            all._files.extend(file);
+        }
+        Ok(all)
     }
 }

@@ -22,6 +22,8 @@ mod server;
 mod tls;
 mod vitals;
 
+#[cfg(all(unix, feature = "socket-activation"))]
+pub use activation::Sockets;
 pub use drain::{Drained, Shutdown};
 pub use guard::{Refused, refusal};
 pub use incoming::RequestBodyError;

@@ -295,6 +295,17 @@ impl Listener {
         })
     }
 
+    /// The socket without a runtime that watches it, and the file that goes with it.
+    #[cfg(all(unix, feature = "socket-activation"))]
+    pub(crate) fn into_parts(self) -> io::Result<(std::os::fd::OwnedFd, Option<SocketFile>)> {
+        use std::os::fd::AsFd;
+        let socket = match &self.socket {
+            Listening::Tcp(it) => it.as_fd().try_clone_to_owned()?,
+            Listening::Unix(it) => it.as_fd().try_clone_to_owned()?,
+        };
+        Ok((socket, self.file))
+    }
+
     pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
         let (address, opened) = match bind.source {
             Source::Text(text) => {

@@ -433,6 +433,11 @@ impl<A: App> Bound<A> {
         self.listeners[0].address()
     }
 
+    #[cfg(all(unix, feature = "socket-activation"))]
+    pub(crate) fn into_listeners(self) -> Vec<Listener> {
+        self.listeners
+    }
+
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up. A second signal ends it at once.
     ///

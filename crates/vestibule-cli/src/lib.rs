@@ -1,0 +1,73 @@
+//! The program `vestibule`: a thin hand on the crates of the workspace.
+//!
+//! As a library it has what the house's other programs share with it: options, and what they mean.
+
+mod args;
+mod config;
+#[cfg(unix)]
+mod gateway;
+mod passwd;
+mod precompress;
+mod reload;
+mod serve;
+#[cfg(unix)]
+mod wsgi;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+
+/// For the house's other programs; nothing here is kept stable.
+#[doc(hidden)]
+pub mod common {
+    pub use crate::args::{Connections, Watching, duration, pair};
+    pub use crate::serve::{Ink, limited, reopen_on_hangup, sink, users, watched, web_address};
+    pub use crate::{events_to_stderr, wants_colour};
+}
+
+/// What the program does: reads its arguments, and does what they say.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    events_to_stderr();
+    let done = match args.command {
+        Command::Config(config) => match config::text(&config) {
+            Ok(text) => {
+                print!("{text}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        },
+        #[cfg(unix)]
+        Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Passwd(passwd) => passwd::run(&passwd),
+        Command::Precompress(precompress) => precompress::run(&precompress),
+        #[cfg(unix)]
+        Command::Wsgi(wsgi) => wsgi::run(&wsgi),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vestibule: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the server and the middleware have to say goes to standard error, coloured on a terminal.
+pub fn events_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_ansi(wants_colour(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .init();
+}
+
+/// On a terminal, unless `NO_COLOR` is set to something (no-color.org).
+pub fn wants_colour(stream: &impl IsTerminal) -> bool {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !is_plain
+}

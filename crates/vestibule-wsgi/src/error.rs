@@ -1,0 +1,54 @@
+//! Why there is no app.
+
+use std::error::Error;
+use std::fmt;
+
+use pyo3::{PyErr, Python};
+
+use crate::call::traceback;
+
+/// Why a Python app could not be loaded, with what to do about it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The virtual environment or the library of Python cannot be used; why.
+    Interpreter(String),
+    /// Python raised an exception.
+    Python {
+        /// What was being done.
+        doing: String,
+        /// The traceback, as Python prints it.
+        traceback: String,
+    },
+    /// What was named is there, and cannot be called.
+    NotCallable {
+        /// What was named.
+        target: String,
+        /// The class of what is there.
+        class: String,
+    },
+}
+
+impl LoadError {
+    pub(crate) fn failed(py: Python<'_>, doing: impl Into<String>, error: &PyErr) -> Self {
+        Self::Python {
+            doing: doing.into(),
+            traceback: traceback(py, error),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interpreter(why) => write!(f, "cannot use this Python: {why}"),
+            Self::Python { doing, traceback } => write!(f, "cannot {doing}:\n{traceback}"),
+            Self::NotCallable { target, class } => write!(
+                f,
+                "`{target}` is no app: an object of class `{class}` cannot be called"
+            ),
+        }
+    }
+}
+
+impl Error for LoadError {}

@@ -1,0 +1,171 @@
+//! What the server can be asked for. These comments are its manual.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use vestibule_cli::common::{Connections, Watching, duration, pair};
+
+/// Serve a Python app: Flask, Django, or any other WSGI app
+///
+/// Every worker is a process with its own copy of the app, and runs so many requests at a time as it
+/// has threads. A worker that dies is replaced at once, and so is one that is stuck, too large or too
+/// old, without losing a request. SIGHUP replaces all workers one by one; the first Ctrl-C or SIGTERM
+/// lets open requests end; the second ends at once.
+///
+/// The app is MODULE:CALLABLE as in app:app, MODULE:FACTORY() as in 'app:create_app()', or a module
+/// that has `application` or `app`.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule wsgi", version, max_term_width = 92)]
+#[command(after_help = "\
+Examples:
+  vestibule wsgi app:app                               at http://127.0.0.1:8080/
+  vestibule wsgi mysite.wsgi --static /static=./static  Django, its files from Rust
+  vestibule wsgi app:app --reload --debug              while you write it
+  vestibule wsgi 'app:create_app()' --processes 4 --threads 8 --listen unix:/run/app.sock")]
+pub(crate) struct Args {
+    /// The app
+    #[arg(value_name = "MODULE:CALLABLE")]
+    pub(crate) target: String,
+
+    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
+    #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+
+    /// Serve the files of a directory beside the app, as in /static=./static; may be repeated
+    #[arg(long = "static", value_name = "PATH=DIR", value_parser = pair)]
+    pub(crate) files: Vec<(String, String)>,
+
+    /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) htpasswd: Option<PathBuf>,
+
+    /// Send everything as it is, in place of gzip to those who take it
+    #[arg(long)]
+    pub(crate) no_compression: bool,
+
+    /// Believe the forwarding headers of a web server in this network, as in 127.0.0.1, or of one that
+    /// comes by a unix socket: unix; may be repeated
+    #[arg(long, value_name = "NETWORK", value_parser = proxy)]
+    pub(crate) trust_proxy: Vec<Proxy>,
+
+    #[command(flatten)]
+    pub(crate) python: Python,
+
+    #[command(flatten)]
+    pub(crate) workers: Workers,
+
+    #[command(flatten)]
+    pub(crate) connections: Connections,
+
+    #[command(flatten)]
+    pub(crate) watching: Watching,
+}
+
+/// How the app is found.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Python")]
+pub(crate) struct Python {
+    /// Change to this directory first; it is where modules are looked for
+    #[arg(long, value_name = "DIR")]
+    pub(crate) chdir: Option<PathBuf>,
+
+    /// Look for modules in this directory, too; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pythonpath: Vec<PathBuf>,
+
+    /// Add a variable to every environ, as in DEPLOYMENT=blue; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) environ: Vec<(String, String)>,
+
+    /// Show tracebacks as pages, to this machine only
+    #[arg(long)]
+    pub(crate) debug: bool,
+
+    /// Replace the workers when a Python file has changed
+    #[arg(long)]
+    pub(crate) reload: bool,
+}
+
+/// How many of everything, and when a worker is replaced.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Workers")]
+pub(crate) struct Workers {
+    /// How many processes; 0 runs the app in this one, without a supervisor [default: one a core]
+    #[arg(long, short, value_name = "COUNT")]
+    pub(crate) processes: Option<usize>,
+
+    /// How many requests a process works on at a time [default: 2 a core and 1, at most 32]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// How many requests may wait in a process; more are answered 503
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    pub(crate) queue: usize,
+
+    /// How long the app may do nothing for a request, or a request may wait; then it is answered 504
+    /// or 503, and a worker that is stuck is replaced; 0 for ever
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(crate) timeout: Duration,
+
+    /// Replace a worker after so many requests, give or take a tenth [default: never]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_requests: Option<u64>,
+
+    /// Replace a worker that has more memory than this, in MiB [default: never]
+    #[arg(long, value_name = "MIB")]
+    pub(crate) max_memory: Option<u64>,
+
+    /// Started by the supervisor, as this worker.
+    #[arg(long, hide = true)]
+    pub(crate) as_worker: Option<usize>,
+}
+
+/// Whose forwarding headers are believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Proxy {
+    Network(vestibule::Network),
+    Unix,
+}
+
+fn proxy(text: &str) -> Result<Proxy, vestibule::InvalidNetwork> {
+    match text {
+        "unix" => Ok(Proxy::Unix),
+        network => network.parse().map(Proxy::Network),
+    }
+}
+
+impl Args {
+    /// How many processes there are beside this one.
+    pub(crate) fn processes(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.processes.unwrap_or_else(cores)
+    }
+
+    /// Whether the app runs in this process.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.workers.as_worker.is_some() || self.processes() == 0
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        Some(self.workers.timeout).filter(|limit| !limit.is_zero())
+    }
+
+    /// How long a worker may take to end: what its server takes, and some time for Python.
+    pub(crate) fn patience(&self) -> Duration {
+        let drain = self.connections.drain_timeout;
+        drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(5)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Args::command().debug_assert();
+    }
+}

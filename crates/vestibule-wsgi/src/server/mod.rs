@@ -1,0 +1,56 @@
+//! The server that `pip install` gives: a supervisor, and workers that host the app.
+//!
+//! Both are the same program, `python -m vestibule_wsgi`. The supervisor never imports the app: it
+//! opens the sockets, starts a process for each worker, and starts another when one has ended or asks
+//! to be replaced.
+
+mod args;
+mod line;
+mod reload;
+mod stack;
+mod supervisor;
+mod worker;
+
+use clap::Parser;
+use pyo3::prelude::*;
+
+/// The extension module `vestibule_wsgi._host`.
+#[pymodule(gil_used = false)]
+mod _host {
+    /// Runs the server; `arguments` are those of the command line, with the program's name first.
+    /// Returns the status to exit with.
+    #[pyfunction]
+    fn main(py: pyo3::Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
+        super::main(py, arguments)
+    }
+
+    use pyo3::pyfunction;
+}
+
+fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
+    let args = match args::Args::try_parse_from(&arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    vestibule_cli::common::events_to_stderr();
+    let done = match args.is_worker() {
+        true => worker::run(py, &args),
+        false => supervisor::run(py, &args, &arguments),
+    };
+    match done {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("vestibule: {error}");
+            1
+        }
+    }
+}
+
+/// The app could not be loaded, or the worker could not begin: it is of no use to try at once again.
+const CANNOT_START: u8 = 3;
+
+/// What ends the program, as a sentence.
+type Mistake = Box<dyn std::error::Error + Send + Sync>;

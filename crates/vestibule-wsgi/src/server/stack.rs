@@ -1,0 +1,62 @@
+//! What stands around the app: the same middleware as around the files of `vestibule serve`.
+
+use std::io;
+use std::path::Path;
+
+use vestibule::auth::Htpasswd;
+use vestibule::compression::Compression;
+use vestibule::files::StaticFiles;
+use vestibule::logging::{RequestId, Sink};
+use vestibule::security::ProxyHeaders;
+use vestibule::{App, BoxApp, Mounts, Stack};
+use vestibule_cli::common::{users, watched};
+
+use super::args::{Args, Proxy};
+
+/// The app in its stack, with the directories beside it.
+pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxApp> {
+    let users = match &args.htpasswd {
+        Some(file) => Some(passwords(file, args)?),
+        None => None,
+    };
+    let inner = Stack::new()
+        .with(RequestId::new)
+        .when(!args.no_compression, Compression::new);
+    // Without directories nothing looks at the path, and the app gets it however odd it is.
+    let app = match args.files.is_empty() {
+        true => watched(inner, app, &args.watching, users, None, log),
+        false => watched(inner, beside(args, app)?, &args.watching, users, None, log),
+    };
+    if args.trust_proxy.is_empty() {
+        return Ok(app);
+    }
+    let trust = |headers: ProxyHeaders<BoxApp>, proxy: &Proxy| match proxy {
+        Proxy::Network(network) => headers.trust(*network),
+        Proxy::Unix => headers.trust_unix(true),
+    };
+    let headers = args.trust_proxy.iter().fold(ProxyHeaders::new(app), trust);
+    Ok(headers.boxed())
+}
+
+/// The directories, and the app for everything else.
+fn beside(args: &Args, app: impl App) -> io::Result<Mounts> {
+    let mut mounts = Mounts::new();
+    for (path, directory) in &args.files {
+        let files = StaticFiles::try_new(directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot serve `{directory}`: {error}"))
+        })?;
+        mounts = mounts.at(path, files.listing(false));
+    }
+    Ok(mounts.or(app))
+}
+
+/// The users of a file that is in none of the directories that are served.
+fn passwords(file: &Path, args: &Args) -> io::Result<Htpasswd> {
+    for (_, directory) in &args.files {
+        users(file, Path::new(directory))?;
+    }
+    Htpasswd::open(file).map_err(|error| {
+        let text = format!("cannot use the passwords of `{}`: {error}", file.display());
+        io::Error::new(error.kind(), text)
+    })
+}

@@ -1,0 +1,206 @@
+"""The supervisor and its workers, as an operator meets them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import PATIENCE, Server, at_once
+
+APP = """
+import os, sys, time
+STARTED = {started!r}
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.5)
+    if environ["PATH_INFO"] == "/grow":
+        app.kept = b"x" * (64 << 20)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{{STARTED}} {{os.getpid()}} {{os.getcwd()}} {{environ.get('REMOTE_USER', '-')}}".encode()]
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "site_app.py").write_text(APP.format(started="first"))
+    return tmp_path
+
+
+def pids(server, count=40):
+    return {server.get("/").text.split()[1] for _ in range(count)}
+
+
+def test_it_says_what_it_runs(site):
+    with Server("site_app:app", "--processes", "2", "--threads", "3", cwd=site) as server:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        assert "Serving site_app:app" in server.log()
+        assert f"with Python {version} in {sys.prefix}" in server.log()
+        assert "by 2 processes, 3 threads each" in server.log()
+
+
+def test_sigterm_lets_requests_end(site):
+    with Server("site_app:app", "--processes", "2", cwd=site) as server:
+        with server.connect() as client:
+            client.request("/slow", "Connection: close")
+            time.sleep(0.1)
+            server.process.send_signal(signal.SIGTERM)
+            assert client.answer().text.startswith("first")
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_sighup_replaces_all_and_loses_nothing(site):
+    with Server("site_app:app", "--processes", "2", cwd=site) as server:
+        server.wait_for("vestibule: listening", 2)
+        (site / "site_app.py").write_text(APP.format(started="second"))
+        server.process.send_signal(signal.SIGHUP)
+        texts = []
+        end = time.monotonic() + PATIENCE
+        while sum(text.startswith("second") for text in texts[-10:]) < 10:
+            texts.append(server.get("/").text)
+            assert time.monotonic() < end
+        assert all(texts)
+
+
+def test_a_reload_that_fails_keeps_the_old(site):
+    with Server("site_app:app", "--processes", "1", cwd=site) as server:
+        (site / "site_app.py").write_text("this is no Python")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("the old worker stays")
+        assert server.get("/").text.startswith("first")
+
+
+def test_reload_watches_files(site):
+    with Server("site_app:app", "--processes", "1", "--reload", cwd=site) as server:
+        assert server.get("/").text.startswith("first")
+        (site / "site_app.py").write_text(APP.format(started="changed"))
+        end = time.monotonic() + PATIENCE
+        while not server.get("/").text.startswith("changed"):
+            assert time.monotonic() < end
+        (site / "site_app.py").write_text("this is no Python")
+        server.wait_for("the old worker stays")
+        assert server.get("/").text.startswith("changed")
+
+
+def test_max_requests(site):
+    with Server("site_app:app", "--processes", "1", "--max-requests", "20", cwd=site) as server:
+        (first,) = pids(server, 1)
+        assert all(server.get("/").text for _ in range(30))
+        server.wait_for("a worker is replaced: it has served 18 requests")
+        end = time.monotonic() + PATIENCE
+        while pids(server, 1) == {first}:
+            assert time.monotonic() < end
+
+
+def test_max_memory(site):
+    with Server("site_app:app", "--processes", "1", "--max-memory", "120", cwd=site) as server:
+        for _ in range(3):
+            server.get("/grow")
+        server.get("/grow")
+        log = server.log
+        try:
+            server.wait_for(r"a worker is replaced: it has \d+ MiB")
+        except AssertionError:
+            pytest.fail(log())
+
+
+def test_an_app_that_cannot_be_loaded(site):
+    for target, text in [("no_such_module:app", "No module named 'no_such_module'"), ("site_app:nothing", "has no attribute 'nothing'"), ("site_app:STARTED", "cannot be called")]:
+        server = Server(target, "--processes", "2", cwd=site, ready=False)
+        assert server.process.wait(PATIENCE) == 3
+        assert text in server.log()
+
+
+def test_chdir_and_pythonpath(site, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "other_app.py").write_text("from site_app import app")
+    with Server("other_app:app", "--processes", "1", "--chdir", str(elsewhere), "--pythonpath", str(site), cwd="/") as server:
+        assert server.get("/").text.split()[2] == str(elsewhere)
+
+
+def test_workers_end_when_the_supervisor_is_killed(site):
+    with Server("site_app:app", "--processes", "2", "--drain-timeout", "1s", cwd=site) as server:
+        server.wait_for("vestibule: listening", 2)
+        workers = [int(pid) for pid in pids(server)]
+        server.process.kill()
+        server.process.wait()
+        end = time.monotonic() + PATIENCE
+        while any(is_alive(pid) for pid in workers):
+            assert time.monotonic() < end
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_passwords_and_the_access_log(site):
+    program = subprocess.run(["openssl", "passwd", "-apr1", "secret"], capture_output=True, text=True, check=True)
+    (site / ".users").write_text("alice:" + program.stdout)
+    log = site / "access.log"
+    with Server("site_app:app", "--processes", "1", "--htpasswd", str(site / ".users"), "--log", str(log), cwd=site) as server:
+        assert server.get("/").status == 401
+        answer = server.get("/", "Authorization: Basic YWxpY2U6c2VjcmV0")
+        assert answer.status == 200 and answer.text.split()[3] == "alice"
+    assert "alice" in log.read_text() and '" 401 ' in log.read_text()
+
+
+def test_a_debug_page_for_this_machine(site):
+    with Server("probes:app", "--processes", "1", "--debug") as server:
+        answer = server.get("/raises?value", "Host: localhost")
+        assert answer.status == 500 and "a &lt;value&gt; &amp; more" in answer.text and "Traceback" in answer.text
+        # A name that is not this machine's may be another site's, which its page would read.
+        assert "Traceback" not in server.get("/raises?value", "Host: example.test").text
+
+
+def test_the_queue_is_bounded():
+    with Server("probes:app", "--processes", "1", "--threads", "1", "--queue", "1") as server:
+        with server.connect() as first, server.connect() as second:
+            first.request("/sleeps")
+            server.wait_for("sleeping")
+            second.request("/one")
+            statuses = [answer.status for answer in at_once(4, lambda _: server.get("/thread"))]
+            assert 503 in statuses
+            assert second.answer().status == 200
+
+
+def test_the_id_of_a_request_is_in_the_log(raw):
+    answer = raw.get("/chained")
+    number = answer.headers["x-request-id"]
+    raw.wait_for(f'id="{number}"')
+    raw.wait_for("KeyError: 'the cause'")
+    raw.wait_for("direct cause of the following exception")
+
+
+def test_one_process_without_a_supervisor(site):
+    with Server("site_app:app", "--processes", "0", cwd=site) as server:
+        assert server.get("/").text.split()[1] == str(server.process.pid)
+        assert server.stop() == 0
+
+
+def test_ten_thousand_requests_leave_nothing(site):
+    (site / "memory.py").write_text(
+        "import gc, json, tracemalloc\n"
+        "tracemalloc.start()\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+        "    if environ['PATH_INFO'] != '/count': return [environ['wsgi.input'].read() or b'x']\n"
+        "    gc.collect()\n"
+        "    return [json.dumps([len(gc.get_objects()), tracemalloc.get_traced_memory()[0]]).encode()]\n"
+    )
+    import json
+
+    with Server("memory:app", "--processes", "1", "--threads", "2", cwd=site) as server, server.connect() as client:
+        for _ in range(300):
+            client.ask("/", "X-A: 1", method="POST", body=b"abc")
+        before = json.loads(client.ask("/count").body)
+        for _ in range(2000):
+            client.ask("/", "X-A: 1", method="POST", body=b"abc")
+        after = json.loads(client.ask("/count").body)
+        assert after[0] - before[0] < 50 and after[1] - before[1] < 2 * 1024 + 4096, (before, after)
