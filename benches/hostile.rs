@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         _ => {
             let folder = Folder::new();
-            let parts: [(&str, fn(&Path)); 3] = [
+            let parts: [Part; 3] = [
                 ("slowhttptest", slowhttptest),
                 ("kept", kept),
                 ("descriptors", descriptors),
@@ -52,6 +52,9 @@ fn main() -> ExitCode {
     }
     ExitCode::SUCCESS
 }
+
+/// A part of the benchmark, by its name.
+type Part = (&'static str, fn(&Path));
 
 /// slowhttptest's modes: what each is, its options, and the path that it asks for.
 type Mode = (&'static str, &'static str, &'static str);
@@ -295,7 +298,7 @@ fn descriptors(folder: &Path) {
         "server", "CPU of a core, %", "lines", "recovers in, ms"
     );
     for name in ["ours", "nginx"] {
-        let mut server = match name {
+        let server = match name {
             "ours" => Process::ours(folder, "unlimited", "ulimit -n 64"),
             _ => Process::nginx(folder, "ulimit -n 64"),
         };
@@ -438,7 +441,7 @@ impl Process {
     }
 
     /// How many lines of errors it has written.
-    fn said(&mut self) -> usize {
+    fn said(&self) -> usize {
         let text = std::fs::read_to_string(&self.errors).expect("the folder is ours");
         text.lines().filter(|line| line.contains("accept")).count()
     }
