@@ -273,6 +273,10 @@ pub struct Connections {
     #[arg(long, value_name = "COUNT")]
     pub max_connections: Option<usize>,
 
+    /// How many connections one address may have at a time; more are closed [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_per_address: Option<usize>,
+
     /// How long the head of a request may take [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub header_timeout: Option<Duration>,
