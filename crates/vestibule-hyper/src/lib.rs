@@ -15,6 +15,7 @@ mod listen;
 #[cfg(unix)]
 mod notify;
 mod outgoing;
+mod per_address;
 mod proxy;
 mod ready;
 mod server;

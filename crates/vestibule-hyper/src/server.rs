@@ -19,6 +19,7 @@ use crate::handover::Handover;
 use crate::listen::{Bind, BindError, Listener, max_connections};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
+use crate::per_address::PerAddress;
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -89,6 +90,7 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    max_per_address: Option<usize>,
     /// How many threads with runtimes of their own, or 0.
     pub(crate) workers: usize,
     pub(crate) extended_connect: bool,
@@ -134,6 +136,7 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            max_per_address: None,
             workers: 0,
             extended_connect: false,
             #[cfg(all(feature = "handover", unix))]
@@ -293,6 +296,16 @@ impl<A: App> Server<A> {
     /// More than that wait in the kernel's queue until a place is free; none is turned away.
     pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
         self.limits.max_connections = count.into();
+        self
+    }
+
+    /// How many connections one address may have at a time: no limit. More than that are closed at
+    /// once, so that one client cannot have all places.
+    ///
+    /// 64 bits of an IPv6 address count as one. Balancers of [`proxy_protocol`](Self::proxy_protocol)
+    /// and unix sockets have no limit. Think of offices behind one address: a browser opens six.
+    pub fn max_per_address(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_per_address = count.into();
         self
     }
 
@@ -512,7 +525,9 @@ impl<A: App> Bound<A> {
         }
         #[cfg(all(feature = "handover", unix))]
         crate::handover::serves(&self.listeners);
+        let most = self.service.limits().max_per_address;
         let accept = Accept {
+            per_address: most.map(PerAddress::new),
             service: self.service,
             places,
             watch: drain.watch(),

@@ -401,3 +401,33 @@ async fn faults_68_connections_beyond_the_limit_wait() {
     drop(clients.pop());
     third.until(ANSWER).await;
 }
+
+#[tokio::test]
+async fn faults_70_no_address_has_more_than_its_share() {
+    let server = Server::new(echo).max_per_address(2);
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        client.until(ANSWER).await;
+        kept.push(client);
+    }
+    for _ in 0..100 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        assert_eq!(client.rest().await, "");
+    }
+    // When one goes, there is room for another.
+    kept.pop();
+    soon(async {
+        while answers(&server.send("GET / HTTP/1.0\r\n\r\n").await)
+            .0
+            .is_empty()
+        {}
+    })
+    .await;
+    // Those that were there before are served all the time.
+    kept[0].write(GET).await;
+    kept[0].until(ANSWER).await;
+}

@@ -11,7 +11,21 @@ use crate::process::{GET, PATIENCE, Process, ask, connect, kill};
 /// F13. Twenty restarts while clients connect, ask once, and go.
 #[test]
 fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
-    let server = Process::start(&[("HANDOVER", "1"), ("LAME_DUCK", "10000")]);
+    restarts(20, "0");
+}
+
+/// Each worker has a copy of the sockets.
+#[test]
+fn faults_146_restarts_of_workers() {
+    restarts(5, "2");
+}
+
+fn restarts(count: usize, workers: &str) {
+    let server = Process::start(&[
+        ("HANDOVER", "1"),
+        ("LAME_DUCK", "10000"),
+        ("WORKERS", workers),
+    ]);
     let address = server.address;
     // It hears signals when it serves.
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
@@ -46,7 +60,7 @@ fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
             });
         }
         let _stop = Stop(&stop);
-        for _ in 0..20 {
+        for _ in 0..count {
             let before = asked.load(Ordering::SeqCst);
             restart(address, &mut current);
             while asked.load(Ordering::SeqCst) < before + 20 && failures.lock().unwrap().is_empty()
@@ -56,7 +70,7 @@ fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
         }
     });
     assert_eq!(*failures.lock().unwrap(), Vec::<String>::new());
-    assert!(asked.load(Ordering::SeqCst) > 400);
+    assert!(asked.load(Ordering::SeqCst) >= 20 * count);
     // The first has drained and ended well.
     let (status, said) = server.wait_without_rest();
     assert!(status.success(), "{said}");
@@ -177,4 +191,36 @@ fn a_restart_that_fails_changes_nothing() {
     kill("TERM", second.0);
     until("the file is gone", &|| !socket.exists());
     let _ = std::fs::remove_dir_all(place);
+}
+
+/// systemd is told which process is the main one now, and not that the service stops.
+#[test]
+fn a_service_manager_hears_of_a_restart() {
+    let place = std::env::temp_dir().join(format!("vestibule-notices-{}", std::process::id()));
+    let _ = std::fs::remove_file(&place);
+    let notices = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+    notices.set_read_timeout(Some(PATIENCE)).unwrap();
+    let notice = || {
+        let mut heard = [0; 64];
+        let count = notices.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    let socket = place.to_str().unwrap();
+    let server = Process::start(&[
+        ("HANDOVER", "1"),
+        ("LAME_DUCK", "0"),
+        ("NOTIFY_SOCKET", socket),
+    ]);
+    assert_eq!(notice(), "READY=1");
+    assert!(ask(&mut server.connect(), GET).is_ok());
+    kill("USR2", server.id());
+    assert_eq!(notice(), "READY=1");
+    let said = notice();
+    let next = said.strip_prefix("MAINPID=").expect(&said);
+    let next = Owner(next.parse().unwrap());
+    assert!(server.wait_without_rest().0.success());
+    kill("TERM", next.0);
+    assert_eq!(notice(), "STOPPING=1");
+    std::mem::forget(next);
+    std::fs::remove_file(place).unwrap();
 }
