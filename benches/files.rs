@@ -205,20 +205,25 @@ fn cold() {
         .trim_start_matches("http://")
         .trim_end_matches('/')
         .to_owned();
-    let rest = probe(&address);
-    // Readers take time of the processor, wherever their bytes come from.
-    let warm = beside_readers(&address, large.len());
-    large.iter().for_each(|path| forget(path));
-    let cold = beside_readers(&address, large.len());
-    for (what, (p50, p99)) in [
-        ("alone", rest),
-        ("beside 64 readers of what is in memory", warm),
-        ("beside 64 readers of what is on disk", cold),
-    ] {
-        println!(
-            "a small file {what}: p50 {p50:.2} ms, p99 {p99:.2} ms, which is {:.1} times",
-            p99 / rest.1
-        );
+    // Readers take time of the processor, wherever their bytes come from: what the disk adds is seen beside that.
+    let mut best = [(f64::INFINITY, f64::INFINITY); 3];
+    for _ in 0..TURNS {
+        large.iter().for_each(|path| drop(fs::read(path)));
+        let (alone, warm) = (probe(&address), beside_readers(&address, large.len()));
+        large.iter().for_each(|path| forget(path));
+        let cold = beside_readers(&address, large.len());
+        for (best, turn) in best.iter_mut().zip([alone, warm, cold]) {
+            *best = (best.0.min(turn.0), best.1.min(turn.1));
+        }
+    }
+    let what = [
+        "alone",
+        "beside readers of memory",
+        "beside readers of the disk",
+    ];
+    for (what, (p50, p99)) in what.iter().zip(best) {
+        let times = p99 / best[0].1;
+        println!("a small file {what}: p50 {p50:.2} ms, p99 {p99:.2} ms, {times:.1} of that alone");
     }
     large.iter().for_each(|path| drop(fs::remove_file(path)));
 }
@@ -244,7 +249,7 @@ fn probe(address: &str) -> (f64, f64) {
     let mut times = Vec::new();
     let start = Instant::now();
     let mut buffer = [0; 4096];
-    while start.elapsed() < Duration::from_secs(6) {
+    while start.elapsed() < Duration::from_secs(3) {
         let asked = Instant::now();
         stream
             .write_all(b"GET /1k HTTP/1.1\r\nhost: a\r\n\r\n")
