@@ -40,7 +40,23 @@ impl Server {
         &self.url
     }
 
+    /// Gives it one core, with all its threads.
+    #[allow(dead_code)] // most benchmarks count CPU time, wherever it is spent
+    pub(crate) fn pin(self, core: u32) -> Self {
+        let pinned = Command::new("taskset")
+            .args(["--all-tasks", "--cpu-list", "--pid"])
+            .args([core.to_string(), self.process.id().to_string()])
+            .stdout(Stdio::null())
+            .status();
+        assert!(
+            pinned.is_ok_and(|status| status.success()),
+            "taskset pins it"
+        );
+        self
+    }
+
     /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
+    #[allow(dead_code)] // files of many sizes are counted in another way
     pub(crate) fn cpu_per_request(&self, path: &str) -> f64 {
         self.load(path, "1s");
         let before = self.cpu();
@@ -48,6 +64,7 @@ impl Server {
         (self.cpu() - before) / requests
     }
 
+    #[allow(dead_code)] // as above
     fn load(&self, path: &str, time: &str) -> f64 {
         let output = Command::new("wrk")
             .args(["--threads", "1", "--connections", "32", "--duration", time])
@@ -67,7 +84,7 @@ impl Server {
     }
 
     /// User and system time so far, in seconds (proc(5), fields 14 and 15 of `stat`).
-    fn cpu(&self) -> f64 {
+    pub(crate) fn cpu(&self) -> f64 {
         let path = format!("/proc/{}/stat", self.process.id());
         let text = std::fs::read_to_string(path).expect("the server runs");
         let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
