@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::timing::{Place, Timed};
+use crate::timing::Place;
 use crate::{
     App, Around, BoxApp, IntoResponse, MapRequest, MapResponse, Next, Only, Outline, Request,
     Response, Timings, around, map_request, map_response,
@@ -225,12 +225,7 @@ impl Stack {
             clocks: clocks.clone(),
             index,
         };
-        let place_of_app = place(self.layers.len());
-        let app = Timed {
-            app,
-            place: place_of_app,
-        }
-        .boxed();
+        let app = place(self.layers.len()).timed(app);
         self.wrapped(app, |index| Some(place(index)))
     }
 

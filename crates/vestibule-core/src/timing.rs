@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 
-use crate::{App, Outline, Request, Response};
+use crate::{App, BoxApp, Outline, Request, Response};
 
 /// The times of the layers of a [`Stack`](crate::Stack) that is
 /// [`timed`](crate::Stack::timed); cheap to clone.
@@ -214,9 +214,9 @@ impl fmt::Debug for Timing {
 }
 
 /// A layer, or the app, between two looks at the clock.
-pub(crate) struct Timed<A> {
-    pub(crate) app: A,
-    pub(crate) place: Place,
+struct Timed<A> {
+    app: A,
+    place: Place,
 }
 
 /// A layer's place in a timed stack.
@@ -269,6 +269,11 @@ thread_local! {
 }
 
 impl Place {
+    /// `app` in this place, timed.
+    pub(crate) fn timed(self, app: impl App) -> BoxApp {
+        Timed { app, place: self }.boxed()
+    }
+
     /// The start of a request on its way through this layer.
     ///
     /// Never inlined, so that `call` is, and makes its future where it will stay.
@@ -574,7 +579,7 @@ const SLOW_REQUESTS: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BoxApp, Stack};
+    use crate::Stack;
 
     #[test]
     fn steps_and_their_middles() {
