@@ -25,7 +25,7 @@ use crate::progress::Progress;
 
 /// What the threads are for.
 pub(crate) enum Task {
-    Run(Job),
+    Run(Box<Job>),
     /// `close()` of a file that the server has sent.
     Close(Py<PyAny>, Arc<About>),
 }
@@ -253,7 +253,7 @@ impl Queue {
 
     /// Adds a job behind the others, unless there are too many that no thread is free for: it is given
     /// back then. True when somebody has to [`ring`](Self::ring) for it, soon.
-    pub(crate) fn push(&self, job: Job) -> Result<bool, Job> {
+    pub(crate) fn push(&self, job: Box<Job>) -> Result<bool, Box<Job>> {
         let mut state = self.lock();
         let is_full = state.tasks.len() >= self.capacity + state.idle;
         if is_full || state.is_closed {
