@@ -260,10 +260,21 @@ impl WsgiOptions {
         outbox: Option<Arc<Outbox>>,
     ) -> Result<WsgiApp, LoadError> {
         let app = load(py, target)?;
-        let shared = Shared::start(py, app, self.settings.clone(), outbox)
-            .map_err(|error| LoadError::failed(py, "start threads of Python", &error))?;
+        self.host(py, target, app, outbox)
+            .map_err(|error| LoadError::failed(py, "start threads of Python", &error))
+    }
+
+    /// Hosts a callable that is there already.
+    pub(crate) fn host(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        app: Py<PyAny>,
+        outbox: Option<Arc<Outbox>>,
+    ) -> PyResult<WsgiApp> {
+        let shared = Shared::start(py, app, self.settings.clone(), outbox)?;
         Ok(WsgiApp {
-            name: target.into(),
+            name: name.into(),
             owner: Arc::new(Owner(shared)),
         })
     }
