@@ -11,6 +11,10 @@ check:
 bench:
     cargo bench
 
+# Slow and many clients, 2,000 at a time, beside nginx (five minutes).
+hostile:
+    cargo bench --bench hostile
+
 # Each feature alone and all together (installs cargo-hack).
 hack:
     cargo hack --version >/dev/null 2>&1 || cargo install --locked cargo-hack
@@ -26,10 +30,9 @@ semver:
     cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
     cargo semver-checks --workspace
 
-# One fuzz target for a minute (installs cargo-fuzz): `just fuzz etag`.
+# One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
-    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+    cargo xtask fuzz {{target}} {{seconds}}
 
 # The host of Python apps: clippy, tests, the wheel and its tests.
 wsgi:

@@ -4,11 +4,10 @@
 //! for how it counts.
 
 mod count;
-
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+mod roomy;
 
 use http::{HeaderName, HeaderValue};
+use roomy::{Roomy, call, call_axum, call_tower, roomy, roomy_axum};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -42,75 +41,30 @@ async fn set_header(
     response
 }
 
-/// An app whose header map has room, so that the map's own growth is no layer's cost.
-async fn roomy(_: Request) -> Response {
-    let mut response = Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
-async fn roomy_axum() -> axum::response::Response {
-    let mut response = axum::response::Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
 fn router() -> axum::Router {
     axum::Router::new().route("/", axum::routing::get(roomy_axum))
+}
+
+/// A router as `axum::serve` prepares it: its layers are applied once. One that is called without this
+/// applies every layer anew for each request, and so measures how a layer is made.
+fn served(router: axum::Router) -> Box<dyn Fn()> {
+    axum(router.with_state(()))
 }
 
 fn tower_layer() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(NAME, HeaderValue::from_static("1"))
 }
 
-/// Runs a future that is never pending.
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("nothing here waits"),
-    }
-}
-
 fn app(app: impl App) -> Box<dyn Fn()> {
-    Box::new(move || drop(std::hint::black_box(now(app.call(Request::default())))))
-}
-
-/// A tower service that answers as `roomy` does.
-#[derive(Clone)]
-struct Roomy;
-
-impl Service<Request> for Roomy {
-    type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        std::future::ready(Ok(now(roomy(request))))
-    }
+    Box::new(move || call(&app))
 }
 
 fn tower<S: Service<Request> + Clone + 'static>(service: S) -> Box<dyn Fn()> {
-    Box::new(move || {
-        let mut service = service.clone();
-        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        assert!(ready.is_ready());
-        drop(std::hint::black_box(now(service.call(Request::default()))));
-    })
+    Box::new(move || call_tower(&service))
 }
 
 fn axum(router: axum::Router) -> Box<dyn Fn()> {
-    Box::new(move || {
-        let mut router = router.clone();
-        let request = http::Request::new(axum::body::Body::empty());
-        drop(std::hint::black_box(now(Service::call(
-            &mut router,
-            request,
-        ))));
-    })
+    Box::new(move || call_axum(&router))
 }
 
 const CASES: &[count::Case] = &[
@@ -127,17 +81,25 @@ const CASES: &[count::Case] = &[
     ("our layer on a service", || {
         tower(layer(|app| SetHeader { app }).layer(Roomy))
     }),
-    ("axum alone", || axum(router())),
+    ("axum alone", || served(router())),
     ("axum's from_fn in axum", || {
-        axum(router().layer(axum::middleware::from_fn(set_header)))
+        served(router().layer(axum::middleware::from_fn(set_header)))
     }),
     ("tower's layer in axum", || {
-        axum(router().layer(tower_layer()))
+        served(router().layer(tower_layer()))
     }),
     ("our layer in axum", || {
+        served(router().layer(layer(|app| SetHeader { app })))
+    }),
+    ("axum's from_fn, made anew", || {
+        axum(router().layer(axum::middleware::from_fn(set_header)))
+    }),
+    ("our layer in axum, made anew", || {
         axum(router().layer(layer(|app| SetHeader { app })))
     }),
-    ("axum as an app", || app(from_service(router()))),
+    ("axum as an app", || {
+        app(from_service(router().with_state(())))
+    }),
 ];
 
 fn main() -> std::process::ExitCode {

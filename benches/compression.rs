@@ -5,8 +5,9 @@
 //! and divides the CPU time that the server took by the requests that were answered. The servers take
 //! turns, and the best turn of each counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
 //!
-//! tower-http's layer is measured with zlib-rs, as ours, since one program has one flate2; by itself it has
-//! miniz_oxide.
+//! tower-http's layer is measured twice. One program has one flate2, so in this one it has zlib-rs, as ours; that
+//! compares the layers. By itself it has miniz_oxide: so it is built in `peers/tower-http`, a program of its own on
+//! an axum router, which is what its users have.
 
 mod count;
 
@@ -103,10 +104,7 @@ fn get() -> Request {
 
 /// An app that answers with a page, compressed by one of those who are measured.
 fn app(who: &str, page: &str) -> BoxApp {
-    let (kind, text) = match page {
-        "json" => ("application/json", json(10 << 10)),
-        _ => ("text/html", html(100 << 10)),
-    };
+    let (kind, text) = content(page);
     let text = Bytes::from(text);
     let app = move |_: Request| {
         let text = text.clone();
@@ -124,6 +122,14 @@ fn app(who: &str, page: &str) -> BoxApp {
             from_layer(layer)(app.boxed()).boxed()
         }
         _ => app.boxed(),
+    }
+}
+
+/// The type of a page and what it says.
+fn content(page: &str) -> (&'static str, String) {
+    match page {
+        "json" => ("application/json", json(10 << 10)),
+        _ => ("text/html", html(100 << 10)),
     }
 }
 
@@ -276,85 +282,139 @@ fn thread_time() -> Duration {
 /// CPU time a request of each server, for each page.
 fn servers() -> Vec<count::Bar> {
     let mut bars = Vec::new();
-    println!("\n{:<24} {:>16} {:>12}", "a request on", "CPU, us", "bytes");
+    let peer = build_peer();
+    println!(
+        "\n{:<36} {:>10} {:>14} {:>10}",
+        "a request on", "CPU, us", "slowest turn", "bytes"
+    );
     for page in ["json", "html"] {
-        const WHO: [&str; 4] = ["none", "vestibule", "tower-http", "nginx"];
-        let mut best = [f64::INFINITY; WHO.len()];
+        let place = Place::with(page);
+        const WHO: [&str; 5] = [
+            "none",
+            "vestibule",
+            "tower-http as it comes",
+            "tower-http with our zlib",
+            "nginx",
+        ];
+        let (mut best, mut worst) = ([f64::INFINITY; WHO.len()], [0.0_f64; WHO.len()]);
         let mut bytes = [0; WHO.len()];
         for _ in 0..TURNS {
             for (index, who) in WHO.into_iter().enumerate() {
-                let running = Running::start(who, page);
+                let running = match who {
+                    "nginx" => Running::nginx(&place),
+                    "tower-http as it comes" => Running::peer(&peer, &place),
+                    "tower-http with our zlib" => Running::own("tower-http", page),
+                    _ => Running::own(who, page),
+                };
                 bytes[index] = running.size();
-                best[index] = best[index].min(running.cpu_per_request() * 1e6);
+                let cost = running.cpu_per_request() * 1e6;
+                best[index] = best[index].min(cost);
+                worst[index] = worst[index].max(cost);
             }
         }
-        for ((who, cost), bytes) in WHO.iter().zip(best).zip(bytes) {
-            println!("{:<24} {cost:>16.1} {bytes:>12}", format!("{who}, {page}"));
+        for (index, who) in WHO.into_iter().enumerate() {
+            let what = format!("{who}, {page}");
+            let (best, worst, bytes) = (best[index], worst[index], bytes[index]);
+            println!("{what:<36} {best:>10.1} {worst:>14.1} {bytes:>10}");
         }
-        let [_, own, tower, nginx] = best;
-        bars.push(count::at_most(
-            format!("{page}: CPU time to nginx's"),
-            own / nginx,
-            0.95,
-        ));
-        println!(
-            "{page}: CPU time to tower-http's with the same zlib: {:.2}",
-            own / tower
-        );
+        let [_, own, tower, layer, nginx] = best;
+        let to = |whose: &str, theirs: f64, bar| {
+            count::at_most(format!("{page}: CPU time to {whose}"), own / theirs, bar)
+        };
+        bars.push(to("nginx's", nginx, 0.95));
+        bars.push(to("tower-http's as it comes", tower, 0.4));
+        let same = own / layer;
+        println!("{page}: CPU time to tower-http's with our zlib: {same:.2}");
     }
     bars
+}
+
+/// Builds tower-http's server, and says where it is.
+fn build_peer() -> PathBuf {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let target = root.join("target/peers");
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--release", "--locked", "--quiet"])
+        .arg("--manifest-path")
+        .arg(root.join("benches/peers/tower-http/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "no peer");
+    target.join("release/vestibule-peer-tower-http")
+}
+
+/// A directory with a page, for those who serve files.
+struct Place {
+    directory: PathBuf,
+    page: &'static str,
+    kind: &'static str,
+}
+
+impl Place {
+    fn with(page: &'static str) -> Self {
+        let (kind, text) = content(page);
+        let name = format!("vestibule-bench-{}-{page}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(directory.join("root")).expect("a directory for the page");
+        let place = Self {
+            directory,
+            page,
+            kind,
+        };
+        std::fs::write(place.file(), text).expect("a page");
+        place
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join(format!("root/page.{}", self.page))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
 }
 
 /// A server in a process of its own.
 struct Running {
     process: Child,
     url: String,
-    directory: Option<PathBuf>,
 }
 
 impl Running {
-    fn start(who: &str, page: &str) -> Self {
-        match who {
-            "nginx" => Self::nginx(page),
-            who => Self::own(who, page),
-        }
-    }
-
     fn own(who: &str, page: &str) -> Self {
         let program = std::env::current_exe().expect("a program has a path");
-        let mut process = Command::new(program)
-            .args(["--serve", who, page])
+        Self::started(Command::new(program).args(["--serve", who, page]))
+    }
+
+    fn peer(program: &Path, place: &Place) -> Self {
+        Self::started(Command::new(program).arg(place.file()).arg(place.kind))
+    }
+
+    /// A server whose first line is its address.
+    fn started(command: &mut Command) -> Self {
+        let mut process = command
             .stdout(Stdio::piped())
             .spawn()
-            .expect("this program starts once more");
+            .expect("the server starts");
         let stdout = process.stdout.take().expect("it was asked for");
         let mut url = String::new();
         BufReader::new(stdout)
             .read_line(&mut url)
             .expect("the server says where it is");
         let url = url.trim_end().to_owned();
-        assert!(url.starts_with("http://"), "{who}: {url:?}");
-        Self {
-            process,
-            url,
-            directory: None,
-        }
+        assert!(url.starts_with("http://"), "{command:?}: {url:?}");
+        Self { process, url }
     }
 
     /// nginx as one process, with its access log off.
-    fn nginx(page: &str) -> Self {
+    fn nginx(place: &Place) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         drop(listener);
-        let directory = std::env::temp_dir().join(format!("vestibule-bench-{}", address.port()));
-        let root = directory.join("root");
-        std::fs::create_dir_all(&root).expect("a directory for nginx");
-        let text = match page {
-            "json" => json(10 << 10),
-            _ => html(100 << 10),
-        };
-        std::fs::write(root.join(format!("page.{page}")), text).expect("a page");
-        let conf = directory.join("nginx.conf");
+        let conf = place.directory.join("nginx.conf");
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/error.log;\n\
              events {{ worker_connections 512; }}\n\
@@ -362,7 +422,7 @@ impl Running {
              gzip on; gzip_comp_level 6; gzip_types application/json;\n\
              types {{ application/json json; text/html html; }}\n\
              server {{ listen {address}; root {0}/root; }} }}\n",
-            directory.display()
+            place.directory.display()
         );
         std::fs::write(&conf, text).expect("a configuration");
         let process = Command::new("nginx")
@@ -376,11 +436,8 @@ impl Running {
             assert!(Instant::now() < deadline, "nginx does not listen");
             std::thread::yield_now();
         }
-        Self {
-            process,
-            url: format!("http://{address}/page.{page}"),
-            directory: Some(directory),
-        }
+        let url = format!("http://{address}/page.{}", place.page);
+        Self { process, url }
     }
 
     /// Bytes of the body as it comes over the wire, decoded by gzip to the page.
@@ -451,9 +508,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        if let Some(directory) = &self.directory {
-            let _ = std::fs::remove_dir_all(directory);
-        }
     }
 }
 
@@ -470,7 +524,7 @@ fn serve(app: BoxApp) {
     });
 }
 
-const TURNS: usize = 3;
+const TURNS: usize = 4;
 
 /// What Linux says on every machine that it is built for here.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -5,14 +5,12 @@
 //! is a Debian package.
 
 mod count;
-
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+mod roomy;
 
 use http::{HeaderName, HeaderValue};
+use roomy::{Roomy, call, call_axum, call_tower, roomy, roomy_axum};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_layer::Layer;
-use tower_service::Service;
 use vestibule::prelude::*;
 
 /// A layer as a user writes it: it sets a header on the way out.
@@ -46,20 +44,6 @@ static NAMES: [HeaderName; 12] = [
     HeaderName::from_static("x-l"),
 ];
 
-/// An app whose header map has room, so that the map's own growth is no layer's cost.
-async fn roomy(_: Request) -> Response {
-    let mut response = Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
-/// The same for axum.
-async fn roomy_axum() -> axum::response::Response {
-    let mut response = axum::response::Response::default();
-    response.headers_mut().reserve(24);
-    response
-}
-
 macro_rules! nested {
     ($app:expr $(, $index:literal)*) => {{
         let app = $app;
@@ -85,52 +69,6 @@ fn tower_layer(index: usize) -> SetResponseHeaderLayer<HeaderValue> {
 fn axum_router(layers: usize) -> axum::Router {
     let router = axum::Router::new().route("/", axum::routing::get(roomy_axum));
     (0..layers).fold(router, |router, index| router.layer(tower_layer(index)))
-}
-
-/// Runs a future that is never pending.
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("nothing here waits"),
-    }
-}
-
-fn call(app: &impl App) {
-    drop(std::hint::black_box(now(app.call(Request::default()))));
-}
-
-/// A tower service that answers as `roomy` does.
-#[derive(Clone)]
-struct Roomy;
-
-impl Service<Request> for Roomy {
-    type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        std::future::ready(Ok(now(roomy(request))))
-    }
-}
-
-fn call_tower<S: Service<Request> + Clone>(service: &S) {
-    let mut service = service.clone();
-    let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-    assert!(ready.is_ready());
-    drop(std::hint::black_box(now(service.call(Request::default()))));
-}
-
-fn call_axum(router: &axum::Router) {
-    let mut router = router.clone();
-    let request = http::Request::new(axum::body::Body::empty());
-    drop(std::hint::black_box(now(Service::call(
-        &mut router,
-        request,
-    ))));
 }
 
 const CASES: &[count::Case] = &[
@@ -163,6 +101,15 @@ const CASES: &[count::Case] = &[
         let router = axum_router(6);
         Box::new(move || call_axum(&router))
     }),
+    // As `axum::serve` prepares a router: its layers are applied once, not anew for each request.
+    ("axum served, 0 layers", || {
+        let router = axum_router(0).with_state(());
+        Box::new(move || call_axum(&router))
+    }),
+    ("axum served, 6 layers", || {
+        let router = axum_router(6).with_state(());
+        Box::new(move || call_axum(&router))
+    }),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -172,7 +119,7 @@ fn main() -> std::process::ExitCode {
             "a layer costs", "instructions a request", "allocations a request"
         );
         let mut bars = Vec::new();
-        for kind in ["stack", "nested", "tower static", "axum"] {
+        for kind in ["stack", "nested", "tower static", "axum", "axum served"] {
             let of = |layers| counts.of(&format!("{kind}, {layers} layers"));
             let (none, six) = (of(0), of(6));
             let instructions = (six.instructions - none.instructions) / 6.0;

@@ -34,6 +34,12 @@ impl Server {
         Self { process, url }
     }
 
+    /// Where it is.
+    #[allow(dead_code)] // most benchmarks leave that to wrk
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
     pub(crate) fn cpu_per_request(&self, path: &str) -> f64 {
         self.load(path, "1s");

@@ -5,3 +5,4 @@
 mod examples;
 mod middleware;
 mod stacks;
+mod websocket;

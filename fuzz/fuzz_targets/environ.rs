@@ -4,13 +4,42 @@ use libfuzzer_sys::fuzz_target;
 use vestibule_core::Mount;
 use vestibule_environ::{Environ, Mapping};
 
-fuzz_target!(|variables: Vec<(&str, &[u8])>| {
-    let mut environ: Environ = variables.into_iter().collect();
+const NAMES: [&str; 12] = [
+    "REQUEST_URI",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "HTTP_HOST",
+    "HTTP_CONNECTION",
+    "HTTP_COOKIE",
+    "CONTENT_LENGTH",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "HTTPS",
+];
+
+// Prefix and rest are the path, whatever the variables say; and so they are when the request has gone out
+// as variables and come back.
+fuzz_target!(|input: (Option<&str>, Vec<(u8, &[u8])>)| {
+    let (mount, variables) = input;
+    let named = variables
+        .into_iter()
+        .map(|(name, value)| (NAMES[usize::from(name) % NAMES.len()], value));
+    let mut environ: Environ = named.collect();
     environ.set("REQUEST_METHOD", "GET");
-    if let Ok(request) = Mapping::new().request(environ) {
-        if let Some(mount) = Mount::of(&request) {
-            let both = [mount.prefix(), mount.rest()].concat();
-            assert_eq!(both, request.uri().path());
-        }
+    let mut mapping = Mapping::new();
+    if let Some(mount) = mount {
+        mapping = mapping.mount(mount);
+    }
+    let Ok(request) = mapping.request(environ) else {
+        return;
+    };
+    let path = request.uri().path().to_owned();
+    if let Some(mount) = Mount::of(&request) {
+        assert_eq!([mount.prefix(), mount.rest()].concat(), path);
+    }
+    if let Ok(back) = Mapping::new().request(Environ::from(request)) {
+        assert_eq!(back.uri().path(), path);
     }
 });

@@ -3,6 +3,7 @@
 //! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
 //! step alone.
 
+mod fuzz;
 mod msrv;
 mod packages;
 
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test(),
         ["install"] => packages::install(),
+        ["fuzz"] => fuzz::all("60"),
+        ["fuzz", target] => fuzz::one(target, "60"),
+        ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -28,28 +32,38 @@ fn main() -> ExitCode {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask test      install what the tests need, then run every check
-       cargo xtask wsgi      only the host of Python apps
-       cargo xtask install   only install";
+usage: cargo xtask test                    install what the tests need, then run every check
+       cargo xtask install                 only install
+       cargo xtask wsgi                    only the host of Python apps
+       cargo xtask fuzz                    the gateways' fuzz targets, for a minute
+       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
+
+/// All crates but the host of Python apps, whose features want Python.
+const HOUSE: &str = "--workspace --exclude vestibule-wsgi";
 
 fn test() -> Result<(), String> {
     let start = Instant::now();
     packages::install()?;
     msrv::check()?;
     cargo("fmt --all --check", &[])?;
-    cargo(
-        "clippy --workspace --all-targets --locked -- -D warnings",
-        &[],
-    )?;
+    // As a user gets it, and with every feature, which is what is tested.
+    for features in ["", " --all-features"] {
+        cargo(
+            &format!("clippy {HOUSE} --all-targets --locked{features} -- -D warnings"),
+            &[],
+        )?;
+    }
     // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
-    cargo("test --workspace --locked --no-fail-fast", &[])?;
+    let every = format!("{HOUSE} --all-features --locked --no-fail-fast");
+    cargo(&format!("test {every}"), &[])?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
-    cargo("test --workspace --benches --locked --no-fail-fast", &[])?;
+    cargo(&format!("test --benches {every}"), &[])?;
     cargo(
-        "doc --workspace --no-deps --locked",
+        &format!("doc {HOUSE} --all-features --no-deps --locked"),
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     wsgi()?;
+    fuzz::all("60")?;
     deny()?;
     println!(
         "xtask: every check has passed, in {} s",

@@ -13,24 +13,48 @@ const DEBIAN: &[(&str, &str)] = &[
         "Apache's htpasswd writes and checks password files",
     ),
     ("brotli", "decodes what the brotli encoder made"),
+    ("bsdutils", "script, a terminal that asks for a password"),
+    ("ca-certificates", "the roots that the HTTPS client trusts"),
     (
         "chromium",
         "a browser that decodes each coding, and draws the inspector's page",
     ),
     ("curl", "a client that is not ours asks the server"),
+    ("g++", "libFuzzer, for the fuzz targets, is in C++"),
     ("goaccess", "reads the access log as an analyser does"),
+    (
+        "libapache2-mod-wsgi-py3",
+        "the environ that mod_wsgi makes, beside ours",
+    ),
+    (
+        "libapache2-mod-xsendfile",
+        "Apache sends the files that X-Sendfile names",
+    ),
     ("logrotate", "rotates the access log while it is written"),
+    ("nghttp2-client", "h2load asks the server by HTTP/2"),
     (
         "nginx-light",
         "in front of the gateways, and the peer of the benchmarks",
     ),
-    ("openssl", "makes a password file for the Python host"),
+    (
+        "openssl",
+        "makes certificates and a password file for tests",
+    ),
+    ("php-fpm", "a FastCGI responder that is not ours"),
     ("prometheus", "promtool checks what the metrics say"),
     (
         "python3-dev",
         "libpython, for the Python host inside of a Rust program",
     ),
     ("python3-venv", "an environment for the Python host's tests"),
+    (
+        "slowhttptest",
+        "2,000 slow clients, in a benchmark and in a small test",
+    ),
+    (
+        "spawn-fcgi",
+        "gives a program of ours the socket to listen on",
+    ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wrk", "asks the servers of the benchmarks"),
     ("zstd", "decodes what the zstd encoder made"),
@@ -39,6 +63,7 @@ const DEBIAN: &[(&str, &str)] = &[
 /// Python packages, and why each.
 const PYTHON: &[(&str, &str)] = &[
     ("brotli", "decodes brotli, for httpx and alone"),
+    ("h2", "speaks HTTP/2 for httpx"),
     ("httpx", "a client that is not ours decodes each coding"),
     ("jsonschema", "validates the lines of the JSON log"),
     ("prometheus_client", "reads OpenMetrics as its authors do"),

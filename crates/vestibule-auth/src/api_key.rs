@@ -14,7 +14,9 @@ use crate::{Reason, Refusal, Scheme, Tokens, Verdict};
 /// cookie, the query. A repeated key is refused.
 ///
 /// Keys in the query are off: they end in logs, histories and `Referer`. There is no registered
-/// scheme for API keys; the challenge is `ApiKey`, as many servers send it.
+/// scheme for API keys; the challenge is `ApiKey`, as many servers send it. Nor do caches know that an
+/// answer is for one key only, as they know of `Authorization` (RFC 9111 section 3.5): the app says so,
+/// with `Cache-Control: private`.
 ///
 /// ```
 /// use vestibule_auth::{ApiKey, Authenticate, Identity, Tokens};

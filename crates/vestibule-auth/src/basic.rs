@@ -104,7 +104,7 @@ impl Basic {
         self
     }
 
-    /// How long a success is remembered; zero for not at all. A change of the file ends it at once.
+    /// How long a success is remembered, at most a day; zero for not at all. A change of the file ends it at once.
     #[must_use]
     pub fn remember(self, life: Duration) -> Self {
         self.set(|state| state.cache = Cache::new(life))

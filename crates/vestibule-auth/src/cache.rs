@@ -19,7 +19,7 @@ impl Cache {
     pub(crate) fn new(life: Duration) -> Self {
         Self {
             key: Keyed::random(),
-            life,
+            life: life.min(MAX_LIFE),
             found: Mutex::default(),
         }
     }
@@ -56,6 +56,7 @@ impl Cache {
     }
 }
 
+const MAX_LIFE: Duration = Duration::from_secs(86_400);
 const MAX_ENTRIES: usize = 4096;
 
 #[cfg(test)]

@@ -130,12 +130,14 @@ impl<A: App> App for ForwardAuth<A> {
 /// answer, and nothing that is about its body or its connection.
 fn forwarded(request: &Request, copied: &[HeaderName]) -> HeaderMap {
     let mut headers = request.headers().clone();
-    // What `Connection` names is for one connection only (RFC 9110 section 7.6.1).
+    // What `Connection` names is for one connection only (RFC 9110 section 7.6.1). By what the app inside
+    // judges as well, the client may not keep from who is asked.
     let named: Vec<HeaderName> = headers
         .get_all("connection")
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !name.as_str().starts_with("x-forwarded-") && !KEPT.contains(&name.as_str()))
         .collect();
     for name in named.iter().chain(copied) {
         headers.remove(name);
@@ -190,6 +192,8 @@ fn refusal(method: &Method, answer: &Response) -> Response {
 }
 
 const NAME: &str = "Forward";
+/// Fields that say who asks, beside `X-Forwarded-*`.
+const KEPT: &[&str] = &["authorization", "cookie", "forwarded", "x-real-ip"];
 /// Fields about the body, the connection and what the client has already, and those that are ours to say.
 const OWN: &[&str] = &[
     "content-length",

@@ -115,6 +115,34 @@ mod tests {
         assert!(hashing.turn(3).await.is_some());
     }
 
+    /// One thread serves here, and two checks run at once all the same: each waits for another.
+    #[tokio::test]
+    async fn checks_run_elsewhere_as_many_at_once_as_allowed() {
+        let hashing = Arc::new(Hashing::new(Some(2), 100));
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let pair = Arc::new(std::sync::Barrier::new(2));
+        let serving = std::thread::current().id();
+        let checks = (0..40).map(|number| {
+            let (hashing, pair) = (hashing.clone(), pair.clone());
+            let (running, most) = (running.clone(), most.clone());
+            tokio::spawn(async move {
+                let work = move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    pair.wait();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    std::thread::current().id()
+                };
+                let turn = hashing.turn(number).await;
+                turn.expect("a hundred may wait").run(work).await
+            })
+        });
+        for check in checks.collect::<Vec<_>>() {
+            let thread = check.await.unwrap().expect("no panic");
+            assert_ne!(thread, serving);
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
     #[tokio::test]
     async fn a_panic_is_none_and_frees_the_place() {
         let hashing = Hashing::new(Some(1), 1);

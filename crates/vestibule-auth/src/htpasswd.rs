@@ -2,7 +2,7 @@
 //!
 //! Source: Apache 2.4, "htpasswd" and "Password Formats".
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+use crate::hash::MAX_BCRYPT;
+use crate::secret::{Keyed, random};
 use crate::{HashError, HashKind, Identity, PasswordHash};
 
 /// Users and their stored passwords: of a file, which is read again when it changes, or of code.
@@ -37,7 +41,7 @@ impl Htpasswd {
     /// Nobody.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(None, Table::default())
+        Self::of(None, Table::new(&[]))
     }
 
     /// The users of a text.
@@ -45,7 +49,7 @@ impl Htpasswd {
     pub fn parse(text: &str) -> Self {
         let read = read(text.as_bytes());
         read.warn("the text");
-        Self::of(None, Table::new(read.users))
+        Self::of(None, Table::new(&read.users))
     }
 
     /// The users of a file.
@@ -65,7 +69,7 @@ impl Htpasswd {
             path,
             seen: Mutex::new((stamp, Instant::now())),
         };
-        Ok(Self::of(Some(watched), Table::new(read.users)))
+        Ok(Self::of(Some(watched), Table::new(&read.users)))
     }
 
     fn of(file: Option<Watched>, table: Table) -> Self {
@@ -87,12 +91,10 @@ impl Htpasswd {
     /// of the file.
     #[must_use]
     pub fn with_hash(mut self, name: impl Into<String>, hash: PasswordHash) -> Self {
-        let user = (name.into(), hash);
-        self.extra.push(user.clone());
+        let name = name.into();
         let table = self.table.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut users = table.users.clone();
-        users.push(user);
-        *table = Arc::new(Table::new(users));
+        Arc::make_mut(table).add(&name, &hash);
+        self.extra.push((name, hash));
         self
     }
 
@@ -129,11 +131,12 @@ impl Htpasswd {
 
     /// The users as they are now; looks at the file once in a second.
     pub(crate) fn current(&self) -> Arc<Table> {
-        if let Some(read) = self.file.as_ref().and_then(Watched::changed) {
-            let mut users = read.users;
-            users.extend(self.extra.iter().cloned());
-            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            *table = Arc::new(Table::new(users));
+        if let Some(file) = &self.file {
+            file.look(|read| {
+                let users = [read.users, self.extra.clone()].concat();
+                let new = Arc::new(Table::new(&users));
+                *self.table.write().unwrap_or_else(PoisonError::into_inner) = new;
+            });
         }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         table.clone()
@@ -154,25 +157,50 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// Users by name.
-#[derive(Default)]
+/// Users by the keyed hash of their names.
+///
+/// What is done to find a name is the same whether it is there or not, without a branch that depends on
+/// it: a map that compares names when its hashes agree takes some nanoseconds longer for those that are.
+#[derive(Clone)]
 pub(crate) struct Table {
-    users: Vec<(String, PasswordHash)>,
-    by_name: HashMap<String, usize>,
-    /// Changes with the table: what is remembered of one does not count for the next.
-    hasher: std::collections::hash_map::RandomState,
+    key: Keyed,
+    /// In the order of the hashes.
+    users: Vec<(u128, PasswordHash)>,
+    /// Another one for each table: what is remembered of one does not count for the next.
+    number: u64,
 }
 
 impl Table {
-    fn new(all: Vec<(String, PasswordHash)>) -> Self {
-        let mut table = Self::default();
-        for (name, hash) in all {
-            if !table.by_name.contains_key(&name) {
-                table.by_name.insert(name.clone(), table.users.len());
-                table.users.push((name, hash));
-            }
-        }
+    fn new(all: &[(String, PasswordHash)]) -> Self {
+        let mut table = Self {
+            key: Keyed::random(),
+            users: Vec::new(),
+            number: u64::from_le_bytes(random()),
+        };
+        let users = all.iter();
+        let users = users.map(|(name, hash)| (table.hashed(name), hash.clone()));
+        table.users = users.collect();
+        // The sort is stable, so that of a name that stands twice the first is the one that stays.
+        table.users.sort_by_key(|(hashed, _)| *hashed);
+        table.users.dedup_by_key(|(hashed, _)| *hashed);
         table
+    }
+
+    fn add(&mut self, name: &str, hash: &PasswordHash) {
+        let hashed = self.hashed(name);
+        let at = self
+            .users
+            .binary_search_by_key(&hashed, |(other, _)| *other);
+        if let Err(at) = at {
+            self.users.insert(at, (hashed, hash.clone()));
+        }
+    }
+
+    /// Half of the digest, which is still more than anyone finds two names for.
+    fn hashed(&self, name: &str) -> u128 {
+        let digest = self.key.digest(&[name.as_bytes()]);
+        let (half, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+        u128::from_be_bytes(*half)
     }
 
     /// What to check a password of `name` against, and whether a match counts.
@@ -180,18 +208,23 @@ impl Table {
     /// A user that is not there is checked against that of another, the same one each time: so the
     /// work for unknown names is spread like the work for known ones, whatever kinds are mixed.
     pub(crate) fn find(&self, name: &str) -> (Option<&PasswordHash>, bool) {
-        use std::hash::BuildHasher;
-        let decoy = self.hasher.hash_one(name) as usize;
-        let decoy = decoy.checked_rem(self.users.len());
-        let own = self.by_name.get(name).copied();
-        let at = own.or(decoy);
-        (at.map(|at| &self.users[at].1), own.is_some())
+        let hashed = self.hashed(name);
+        let count = self.users.len() as u64;
+        let Some(last) = count.checked_sub(1) else {
+            return (None, false);
+        };
+        let own = self.users.partition_point(|(other, _)| *other < hashed) as u64;
+        let own = own.min(last);
+        let differs = self.users[own as usize].0 ^ hashed;
+        let is_known = (differs as u64 | (differs >> 64) as u64).ct_eq(&0);
+        let decoy = hashed as u64 % count;
+        let at = u64::conditional_select(&decoy, &own, is_known);
+        (Some(&self.users[at as usize].1), is_known.into())
     }
 
     /// A number of this table, for the cache.
-    pub(crate) fn number(&self) -> u64 {
-        use std::hash::BuildHasher;
-        self.hasher.hash_one(())
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 }
 
@@ -202,17 +235,20 @@ struct Watched {
 }
 
 impl Watched {
-    /// What the file holds, when it changed since it was read; asks the system once in a second.
-    fn changed(&self) -> Option<Contents> {
-        // Whoever else is looking tells the next request.
-        let mut seen = self.seen.try_lock().ok()?;
+    /// Takes what the file holds, when it changed since it was read; asks the system once in a second.
+    fn look(&self, take: impl FnOnce(Contents)) {
+        // Whoever else is looking tells the next request. It is held until what was read is taken, so
+        // that nobody puts what he read before in the place of what another read since.
+        let Ok(mut seen) = self.seen.try_lock() else {
+            return;
+        };
         if seen.1.elapsed() < LOOK_EVERY {
-            return None;
+            return;
         }
         seen.1 = Instant::now();
         let stamp = fs::metadata(&self.path).ok().map(|it| Stamp::of(&it));
         if stamp.as_ref() == Some(&seen.0) {
-            return None;
+            return;
         }
         let path = self.path.display();
         match load(&self.path) {
@@ -220,14 +256,13 @@ impl Watched {
                 read.warn(&path.to_string());
                 tracing::info!(%path, users = read.users.len(), "the password file was read again");
                 seen.0 = stamp;
-                Some(read)
+                take(read);
             }
             Err(error) => {
                 if seen.0 != Stamp::default() {
                     tracing::error!(%path, "the password file cannot be read, what it held before still counts: {error}");
                 }
                 seen.0 = Stamp::default();
-                None
             }
         }
     }
@@ -373,7 +408,7 @@ pub enum Change {
 ///
 /// The file is replaced at once or not at all, and is on the disk when this returns. A new one has
 /// mode 0600; an old one keeps its group, without rights for others. Apache does not know argon2:
-/// use its `htpasswd` for a file that Apache reads as well.
+/// [`set_password_as`] bcrypt is for a file that Apache reads as well.
 ///
 /// # Errors
 ///
@@ -393,8 +428,33 @@ pub enum Change {
 /// # std::fs::remove_dir_all(&directory).unwrap();
 /// ```
 pub fn set_password(path: impl AsRef<Path>, user: &str, password: &str) -> io::Result<Change> {
+    set_password_as(HashKind::Argon2, path, user, password)
+}
+
+/// As [`set_password`], hashed with argon2 or bcrypt.
+///
+/// # Errors
+///
+/// As [`set_password`]; when `kind` is another one; and when the password is longer than the 72 bytes
+/// that bcrypt looks at.
+pub fn set_password_as(
+    kind: HashKind,
+    path: impl AsRef<Path>,
+    user: &str,
+    password: &str,
+) -> io::Result<Change> {
     check_name(user)?;
     check_password(password)?;
+    let hash = match kind {
+        HashKind::Argon2 => PasswordHash::argon2,
+        HashKind::Bcrypt if password.len() > MAX_BCRYPT => {
+            return Err(invalid(
+                "the password is longer than the 72 bytes that bcrypt looks at",
+            ));
+        }
+        HashKind::Bcrypt => PasswordHash::bcrypt,
+        _ => return Err(invalid("passwords are written with argon2 or bcrypt only")),
+    };
     let path = resolve(path.as_ref())?;
     let lock = Lock::take(&path)?;
     let old = match fs::read(&path) {
@@ -402,7 +462,7 @@ pub fn set_password(path: impl AsRef<Path>, user: &str, password: &str) -> io::R
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let entry = format!("{user}:{}", PasswordHash::argon2(password.as_bytes()));
+    let entry = format!("{user}:{}", hash(password.as_bytes()));
     let (text, was_there) = replaced(old.as_deref().unwrap_or_default(), user, &entry);
     lock.write(&path, &text)?;
     Ok(match (old, was_there) {
@@ -595,6 +655,8 @@ pub(crate) const MAX_PASSWORD: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     const APR1: &str = "$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/";
@@ -617,14 +679,14 @@ mod tests {
             (10, Fault::NotText),
         ];
         assert_eq!(contents.faults, faults);
-        let table = Table::new(contents.users);
+        let table = Table::new(&contents.users);
         assert_eq!(table.users.len(), 4);
         assert_eq!(table.find("alice").0.unwrap().kind(), HashKind::Apr1);
     }
 
     #[test]
     fn an_unknown_user_has_the_hash_of_another_and_keeps_it() {
-        let table = Table::new(vec![
+        let table = Table::new(&[
             ("a".to_owned(), PasswordHash::parse(APR1).unwrap()),
             ("b".to_owned(), PasswordHash::parse(SHA).unwrap()),
         ]);
@@ -640,7 +702,7 @@ mod tests {
             kinds.values().all(|count| (400..600).contains(count)),
             "{kinds:?}"
         );
-        assert_eq!(Table::default().find("a").0.map(PasswordHash::kind), None);
+        assert_eq!(Table::new(&[]).find("a").0.map(PasswordHash::kind), None);
     }
 
     #[test]

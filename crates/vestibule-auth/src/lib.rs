@@ -27,7 +27,7 @@ pub use bearer::Bearer;
 pub use client_certificate::ClientCertificate;
 pub use forward_auth::ForwardAuth;
 pub use hash::{HashError, HashKind, PasswordHash};
-pub use htpasswd::{Change, Htpasswd, set_password, weakness};
+pub use htpasswd::{Change, Htpasswd, set_password, set_password_as, weakness};
 pub use identity::Identity;
 pub use ip_rules::IpRules;
 pub use lockout::Lockout;

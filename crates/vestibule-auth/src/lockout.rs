@@ -1,10 +1,9 @@
 //! Too many failures close a door for a while.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,20 +26,23 @@ pub struct Lockout {
     by_address: u32,
     period: Duration,
     hasher: RandomState,
-    size: AtomicUsize,
+    has_failures: AtomicBool,
     failures: Mutex<Table>,
 }
 
+/// Failures by the hash of who failed, in sets that are small and never grow: so neither memory nor time
+/// depends on how many fail. It is made at the first failure.
 #[derive(Debug, Default)]
 struct Table {
-    by_key: HashMap<u64, Failures>,
-    swept: Option<Instant>,
+    sets: Vec<[Failures; WAYS]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Of one user or address; a place that is free has none.
+#[derive(Clone, Copy, Debug, Default)]
 struct Failures {
+    key: u64,
     count: u32,
-    until: Instant,
+    until: Option<Instant>,
 }
 
 impl Lockout {
@@ -52,7 +54,7 @@ impl Lockout {
             by_address: 50,
             period: Duration::from_secs(300),
             hasher: RandomState::new(),
-            size: AtomicUsize::new(0),
+            has_failures: AtomicBool::new(false),
             failures: Mutex::default(),
         }
     }
@@ -71,10 +73,10 @@ impl Lockout {
         self
     }
 
-    /// In which time failures count, and how long a lock lasts.
+    /// In which time failures count, and how long a lock lasts; at most a year.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
-        self.period = period;
+        self.period = period.min(YEAR);
         self
     }
 
@@ -98,13 +100,13 @@ impl Lockout {
         address: Option<IpAddr>,
         now: Instant,
     ) -> Option<Duration> {
-        if self.size.load(Ordering::Relaxed) == 0 {
+        if !self.has_failures.load(Ordering::Relaxed) {
             return None;
         }
         let table = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = |key: u64, max: u32| {
-            let failed = table.by_key.get(&key)?;
-            let left = failed.until.checked_duration_since(now)?;
+            let failed = table.of(key)?;
+            let left = failed.until?.checked_duration_since(now)?;
             (max > 0 && failed.count >= max && !left.is_zero()).then_some(left)
         };
         let user = wait(user, self.by_user);
@@ -116,51 +118,65 @@ impl Lockout {
         let mut table = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         for key in [Some(user), address.map(|it| self.address(it))] {
             let Some(key) = key else { continue };
-            table.make_room(key, now);
-            let failed = table.by_key.entry(key).or_insert(Failures {
-                count: 0,
-                until: now + self.period,
-            });
-            if failed.until <= now {
-                failed.count = 0;
-            }
+            let failed = table.place(key, now);
             failed.count = failed.count.saturating_add(1);
-            failed.until = now + self.period;
+            failed.until = Some(now + self.period);
         }
-        self.size.store(table.by_key.len(), Ordering::Relaxed);
+        self.has_failures.store(true, Ordering::Relaxed);
     }
 
     /// Forgets the failures of a user who got in. Those of the address stay: else one account of
     /// one's own would pay for guesses at others.
     pub(crate) fn succeeded(&self, user: u64) {
-        if self.size.load(Ordering::Relaxed) == 0 {
+        if !self.has_failures.load(Ordering::Relaxed) {
             return;
         }
         let mut table = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        table.by_key.remove(&user);
-        self.size.store(table.by_key.len(), Ordering::Relaxed);
+        if let Some(failed) = table.set(user).iter_mut().find(|it| it.key == user) {
+            *failed = Failures::default();
+        }
     }
 }
 
 impl Table {
-    /// Makes room for `key` in a time that does not grow with the table: it is full when someone
-    /// fills it.
-    fn make_room(&mut self, key: u64, now: Instant) {
-        if self.by_key.len() < MAX_ENTRIES || self.by_key.contains_key(&key) {
-            return;
-        }
-        if self.swept.is_none_or(|swept| now >= swept + SWEEP_EVERY) {
-            self.by_key.retain(|_, failed| now < failed.until);
-            self.swept = Some(now);
-        }
-        if self.by_key.len() >= MAX_ENTRIES {
-            let some = self.by_key.iter().take(8);
-            let least = some.min_by_key(|(_, failed)| failed.count);
-            if let Some(key) = least.map(|(key, _)| *key) {
-                self.by_key.remove(&key);
-            }
-        }
+    fn of(&self, key: u64) -> Option<&Failures> {
+        self.sets.get(number(key))?.iter().find(|it| it.key == key)
     }
+
+    fn set(&mut self, key: u64) -> &mut [Failures; WAYS] {
+        if self.sets.is_empty() {
+            self.sets.resize(SETS, Default::default());
+        }
+        &mut self.sets[number(key)]
+    }
+
+    /// Where the failures of `key` are counted. In a full set that is the place of who failed least: who
+    /// is locked out gives way only to those who are as well.
+    fn place(&mut self, key: u64, now: Instant) -> &mut Failures {
+        let set = self.set(key);
+        let is_live = |it: &Failures| it.until.is_some_and(|until| now < until);
+        let own = set
+            .iter()
+            .position(|it| it.key == key && it.until.is_some());
+        let at = own.unwrap_or_else(|| {
+            let order = |it: &Failures| if is_live(it) { it.count } else { 0 };
+            let all = set.iter().enumerate();
+            all.min_by_key(|(_, it)| order(it)).map_or(0, |(at, _)| at)
+        });
+        let place = &mut set[at];
+        if own.is_none() || !is_live(place) {
+            *place = Failures {
+                key,
+                ..Failures::default()
+            };
+        }
+        place
+    }
+}
+
+/// Which set a key is in.
+const fn number(key: u64) -> usize {
+    (key >> 32) as usize % SETS
 }
 
 impl Default for Lockout {
@@ -169,8 +185,10 @@ impl Default for Lockout {
     }
 }
 
-const MAX_ENTRIES: usize = 1 << 14;
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+/// Half a mebibyte in all.
+const SETS: usize = 2048;
+const WAYS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -215,19 +233,60 @@ mod tests {
         assert!(wait(ip("192.0.2.1")));
     }
 
+    /// In one set, where all places are taken: who failed least gives way, and who comes back after his time
+    /// begins anew in his own place.
     #[test]
-    fn success_forgets_and_the_table_is_bounded() {
+    fn a_full_set() {
+        let lockout = Lockout::new().by_user(2).period(MINUTE);
+        let now = Instant::now();
+        let fail =
+            |key: u64, times: usize, now| (0..times).for_each(|_| lockout.failed(key, None, now));
+        (1..=WAYS as u64).for_each(|key| fail(key, if key == 3 { 1 } else { 2 }, now));
+        fail(100, 2, now);
+        let locked = |now| -> Vec<u64> {
+            let keys = (1..=WAYS as u64).chain([100]);
+            keys.filter(|key| lockout.wait(*key, None, now).is_some())
+                .collect()
+        };
+        assert_eq!(locked(now), [1, 2, 4, 5, 6, 7, 8, 100]);
+        let later = now + MINUTE;
+        fail(8, 2, later);
+        fail(1, 1, later);
+        assert_eq!(locked(later), [8]);
+        fail(1, 1, later);
+        assert_eq!(locked(later), [1, 8]);
+    }
+
+    #[test]
+    fn success_forgets() {
         let lockout = Lockout::new().by_user(2);
         let now = Instant::now();
+        lockout.succeeded(7);
         lockout.failed(7, None, now);
         lockout.succeeded(7);
-        assert_eq!(lockout.size.load(Ordering::Relaxed), 0);
         lockout.failed(7, None, now);
+        assert!(lockout.wait(7, None, now).is_none());
         lockout.failed(7, None, now);
-        for user in 0..2 * MAX_ENTRIES as u64 {
-            lockout.failed(1 << 32 | user, None, now);
-        }
-        assert!(lockout.failures.lock().unwrap().by_key.len() <= MAX_ENTRIES);
         assert!(lockout.wait(7, None, now).is_some());
+    }
+
+    /// Who guesses with names and addresses without end fills the table and no more, and does not
+    /// get a lock out of it by that.
+    #[test]
+    fn a_million_names_and_addresses_are_bounded() {
+        let lockout = Lockout::new().by_user(3);
+        let now = Instant::now();
+        let locked = lockout.user("alice");
+        (0..3).for_each(|_| lockout.failed(locked, None, now));
+        for n in 0..1_000_000_u64 {
+            let network = IpAddr::from((u128::from(n) << 64).to_be_bytes());
+            lockout.failed(lockout.hasher.hash_one(n), Some(network), now);
+        }
+        assert!(lockout.wait(locked, None, now).is_some());
+        let table = lockout.failures.lock().unwrap();
+        assert_eq!(table.sets.len(), SETS);
+        assert!(size_of_val(&*table.sets) <= 1 << 19);
+        let places = table.sets.iter().flatten();
+        assert!(places.filter(|it| it.until.is_some()).count() > SETS * WAYS / 10 * 9);
     }
 }

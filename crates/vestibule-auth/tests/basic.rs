@@ -77,6 +77,19 @@ async fn fault_124_malformed_credentials_are_401() {
     }
 }
 
+/// Digest is not spoken: its example is a credential of no scheme here, and is answered with ours.
+#[tokio::test]
+async fn rfc7616_3_9_1_is_no_credential() {
+    let digest = r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
+    let app = Authenticate::new(who, aladdin());
+    let answer = ask(&app, digest).await;
+    assert_eq!(answer.status(), 401);
+    let challenge = r#"Basic realm="restricted", charset="UTF-8""#;
+    assert_eq!(header(&answer, "www-authenticate"), [challenge]);
+    let optional = Authenticate::new(who, aladdin()).optional();
+    assert_eq!(read(ask(&optional, digest).await).await.1, "nobody");
+}
+
 #[tokio::test]
 async fn credentials_are_taken_off_or_kept() {
     async fn sees(request: Request) -> String {
@@ -209,6 +222,46 @@ async fn beyond_the_limit_it_is_503() {
     waiting.truncate(1);
     let mut next = Box::pin(ask(&*app, "Basic YTpi"));
     assert!(next.as_mut().poll(&mut cx).is_pending());
+}
+
+/// One thread serves; were passwords hashed on it, nobody else would be answered meanwhile.
+#[tokio::test]
+async fn argon2_for_200_at_once_leaves_the_open_path_alone() {
+    let stored = PasswordHash::parse(&PasswordHash::argon2(b"right")).unwrap();
+    let users = (0..200).fold(Htpasswd::new(), |users, n| {
+        users.with_hash(format!("user{n}"), stored.clone())
+    });
+    let scheme = Basic::new(users).lockout(None).checks(1, 16);
+    let app = Arc::new(Authenticate::new(who, scheme).optional());
+    let mut crowd: Vec<_> = (0..200)
+        .map(|n| {
+            let app = app.clone();
+            tokio::spawn(async move { ask(&*app, basic(&format!("user{n}"), "wrong")).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    // All have asked. One password is hashed, some wait, and the rest were sent away at once.
+    assert!(crowd.iter().any(tokio::task::JoinHandle::is_finished));
+    while let Some(last) = crowd.iter().rposition(|asked| !asked.is_finished()) {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut open = Box::pin(app.call(request("/", &[])));
+        let std::task::Poll::Ready(answer) = open.as_mut().poll(&mut cx) else {
+            panic!("the open path waits");
+        };
+        assert_eq!(answer.status(), 200);
+        let refused = (&mut crowd[last]).await.unwrap();
+        assert!(matches!(refused.status().as_u16(), 401 | 503));
+        crowd.remove(last);
+    }
+    let mut counts = std::collections::HashMap::new();
+    for asked in crowd {
+        let answer = asked.await.unwrap();
+        if answer.status() == 503 {
+            assert_eq!(header(&answer, "retry-after"), ["2"]);
+        }
+        *counts.entry(answer.status().as_u16()).or_insert(0) += 1;
+    }
+    assert!(counts[&503] >= 100, "{counts:?}");
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
 mod apache;
+mod attacks;
 mod basic;
 mod battery;
 mod bearer;
 mod guards;
-
 mod jwt;
 mod others;
 mod passwords;

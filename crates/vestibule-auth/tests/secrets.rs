@@ -144,3 +144,54 @@ async fn fault_144_no_output_has_a_planted_secret() {
         );
     }
 }
+
+/// Secrets of the whole suite: passwords, tokens and keys, what is stored of them, and how they travel.
+const OF_THE_SUITE: &[&str] = &[
+    "open sesame",
+    "b3BlbiBzZXNhbWU",
+    "123£",
+    "myPassword",
+    "HqJZimcKQFAMYayBlzkrA",
+    "W6ph5Mm5Pz8GgiULbPgzG37mj9g",
+    "correct horse",
+    "battery staple",
+    "pässwörd",
+    "$argon2id$v=",
+    "$apr1$r31",
+    "mF_9.B5f-4.1JqM",
+    "k-1",
+    "thirty-two bytes",
+    // The beginning of every JSON Web Token.
+    "eyJ",
+    "hgyY0il_MGCjP0",
+    "&signature=",
+    "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ",
+];
+
+/// The suite once more, in a process that prints every event and every answer.
+#[test]
+fn fault_144_no_output_of_the_suite_has_a_secret() {
+    if crate::support::is_heard() {
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--nocapture", "--skip", "no_output_of_the_suite"])
+        .env(crate::support::HEARD_VARIABLE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    for heard in [
+        " WARN ",
+        " INFO ",
+        " ERROR ",
+        "401 Unauthorized",
+        "the token is refused",
+    ] {
+        assert!(text.contains(heard), "{heard:?} was not heard:\n{text}");
+    }
+    for secret in PLANTED.iter().chain(OF_THE_SUITE) {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret:?} is in the output");
+    }
+}

@@ -1,9 +1,11 @@
 //! What the program can be asked for. These comments are its manual.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use vestibule::Network;
 use vestibule::logging::Format;
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -20,6 +22,7 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     Config(Config),
     Passwd(Passwd),
+    Precompress(Precompress),
     #[cfg(unix)]
     Wsgi(Wsgi),
 }
@@ -32,18 +35,18 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   vestibule config nginx
-  vestibule config apache --by scgi --prefix /app --socket /run/app.sock")]
+  vestibule config apache --by fastcgi --prefix /app --socket /run/app.sock")]
 pub(crate) struct Config {
     /// The web server
     #[arg(value_parser = ["nginx", "apache"])]
     pub(crate) server: String,
 
     /// The protocol between the two
-    #[arg(long, value_name = "PROTOCOL", value_parser = ["fastcgi", "scgi", "uwsgi"], default_value = "fastcgi")]
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["http", "fastcgi", "scgi", "uwsgi", "cgi"], default_value = "http")]
     pub(crate) by: String,
 
     /// The part of the site that is ours
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = prefix)]
     pub(crate) prefix: String,
 
     /// The unix socket between the two
@@ -66,19 +69,27 @@ Examples:
   vestibule serve                              this directory, at http://127.0.0.1:8080/
   vestibule serve public --listen 0.0.0.0:80   to everyone on the network
   vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
-  vestibule serve public --listen unix:/run/site.sock")]
+  vestibule serve public --listen unix:/run/site.sock
+  vestibule serve public --tls dev             at https://127.0.0.1:8080/, with a certificate for today
+  vestibule serve public --listen 0.0.0.0:443 --redirect-https 0.0.0.0:80 --tls chain.pem,key.pem
+
+SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets: a restart
+that refuses nobody. It needs to be found where it was, and its arguments stay as they are.")]
 pub(crate) struct Serve {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
+    /// Where to listen: an address and a port, or unix: and a path, or `inherited` for the sockets of a service manager; port 0 takes a free one; may be repeated
     #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
 
     /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
     #[arg(long, value_name = "FILE", conflicts_with = "cgi")]
     pub(crate) htpasswd: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) https: Https,
 
     #[command(flatten)]
     pub(crate) gateway: Gateway,
@@ -93,12 +104,43 @@ pub(crate) struct Serve {
     pub(crate) watching: Watching,
 }
 
+/// Certificates, and what is asked of clients.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "HTTPS")]
+#[group(multiple = true)]
+pub(crate) struct Https {
+    /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name
+    #[arg(long, value_name = "CHAIN,KEY", value_parser = certificate, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) tls: Vec<Certificate>,
+
+    /// Listen here, too, without TLS, and send visitors on to https
+    #[arg(long, value_name = "ADDR", requires = "tls")]
+    pub(crate) redirect_https: Option<String>,
+
+    /// Take only clients with a certificate that one of this PEM file has signed
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// One `--tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Development,
+    Files {
+        /// For visitors of this name; for all others the one without a name.
+        name: Option<String>,
+        chain: PathBuf,
+        key: PathBuf,
+    },
+}
+
 /// Protocols of web servers, in place of HTTP.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Behind a web server")]
 #[group(multiple = true)]
 pub(crate) struct Gateway {
-    /// Listen for FastCGI instead: at an address, or unix: and a path; see `vestibule config`
+    /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi or
+    /// mod_fcgid has opened the socket; see `vestibule config`
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
     pub(crate) fastcgi: Option<String>,
 
@@ -114,9 +156,36 @@ pub(crate) struct Gateway {
     #[arg(long, conflicts_with = "listen")]
     pub(crate) cgi: bool,
 
-    /// Where the web server mounts the files, as in /app [default: what it says itself]
-    #[arg(long, value_name = "PATH")]
+    /// Where the files are in the web server's site, as in /app [default: at its root]
+    #[arg(long, value_name = "PATH", value_parser = prefix)]
     pub(crate) mount: Option<String>,
+
+    /// Believe X-Forwarded-For and -Proto of this network, as in 10.0.0.0/8, or of whoever comes by a
+    /// unix socket; may be repeated
+    #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) trust_proxy: Vec<Proxy>,
+
+    /// Who may open the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
+    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]
+    pub(crate) socket_mode: Option<u32>,
+}
+
+/// A proxy in front.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Proxy {
+    Unix,
+    Network(Network),
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "unix" => Ok(Self::Unix),
+            text => text.parse().map(Self::Network).map_err(|_| {
+                "`unix`, an address as 127.0.0.1, or a network as 10.0.0.0/8".to_owned()
+            }),
+        }
+    }
 }
 
 /// What is served, and as what.
@@ -167,9 +236,29 @@ pub(crate) struct Files {
     #[arg(long, value_name = "GLOB=VALUE", value_parser = pair)]
     pub(crate) cache_control: Vec<(String, String)>,
 
+    /// Set a header on names that match, as in '*.html=referrer-policy: same-origin'; may be repeated
+    #[arg(long, value_name = "GLOB=HEADER", value_parser = pair)]
+    pub(crate) header: Vec<(String, String)>,
+
     /// Set the type of an extension, as in ts=video/mp2t; may be repeated
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = pair)]
     pub(crate) media_type: Vec<(String, String)>,
+
+    /// Look at all files once, and again on SIGHUP, and hold up to so many MB of small ones in memory
+    #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]
+    pub(crate) indexed: Option<u32>,
+
+    /// Load pages in browsers anew when a file changes, while you write them
+    #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) watch: bool,
+
+    /// Let nginx send the files, from its internal location of this prefix
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["x_sendfile", "watch"])]
+    pub(crate) x_accel_redirect: Option<String>,
+
+    /// Let Apache's mod_xsendfile send the files
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) x_sendfile: bool,
 }
 
 /// What a connection may take. The defaults trip no honest client.
@@ -196,6 +285,30 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub write_timeout: Option<Duration>,
 
+    /// How long a pause in an upload may be [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) body_timeout: Option<Duration>,
+
+    /// How many requests a connection may carry [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_requests: Option<usize>,
+
+    /// How large the head of a request may be [default: 32768]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_header_bytes: Option<usize>,
+
+    /// Serve on so many threads that each have their connections for themselves [default: as many as cores, which share them]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) workers: Option<usize>,
+
+    /// Read the PROXY protocol from balancers of this network, as in 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) proxy_protocol: Vec<Network>,
+
+    /// How long, after the signal, new connections are still taken, while /-/ready answers 503 [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_delay: Option<Duration>,
+
     /// How long the end may take, from the signal to the last answer [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_timeout: Option<Duration>,
@@ -216,6 +329,10 @@ pub struct Watching {
     /// Write no line a request
     #[arg(long, conflicts_with = "log")]
     pub no_log: bool,
+
+    /// Answer at /-/ready: 200, or 503 when the server is about to end
+    #[arg(long)]
+    pub(crate) ready: bool,
 
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
@@ -244,6 +361,10 @@ pub(crate) struct Passwd {
     /// The user, who is added or gets another password
     #[arg(value_name = "USER")]
     pub(crate) user: String,
+
+    /// Hash with bcrypt in place of argon2, for a file that Apache or nginx reads as well
+    #[arg(long)]
+    pub(crate) bcrypt: bool,
 }
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
@@ -264,11 +385,69 @@ pub(crate) struct Wsgi {
     pub(crate) rest: Vec<std::ffi::OsString>,
 }
 
+/// Compress the files of a directory beforehand
+///
+/// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
+/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written anew or removed.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  vestibule precompress dist                   after each build
+  vestibule serve dist --precompressed         and then")]
+pub(crate) struct Precompress {
+    /// The directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// How many threads work [default: as many as there are cores]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<NonZero<usize>>,
+
+    /// Leave out files of fewer bytes [default: 256]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) min_size: Option<u64>,
+}
+
 /// `name=value`, in two.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a name, `=`, and a value".to_owned()),
+    }
+}
+
+/// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
+    match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("a path, as in /app, of letters, digits and -._~".to_owned()),
+    }
+}
+
+/// `660`.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("three octal digits, as in 660".to_owned())
+}
+
+/// `dev`, `chain.pem,key.pem` or `example.org=chain.pem,key.pem`.
+fn certificate(text: &str) -> Result<Certificate, String> {
+    if text == "dev" {
+        return Ok(Certificate::Development);
+    }
+    let (name, files) = match text.split_once('=') {
+        Some((name, files)) => (Some(name.to_owned()), files),
+        None => (None, text),
+    };
+    match files.split_once(',') {
+        Some((chain, key)) if !chain.is_empty() && !key.is_empty() => Ok(Certificate::Files {
+            name,
+            chain: chain.into(),
+            key: key.into(),
+        }),
+        _ => Err("`dev`, or two files as in chain.pem,key.pem".to_owned()),
     }
 }
 
@@ -300,6 +479,48 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn prefixes_and_modes() {
+        let cases = [
+            ("/", Some("")),
+            ("/app", Some("/app")),
+            ("/app/", Some("/app")),
+            ("/a/b-1.0", Some("/a/b-1.0")),
+            ("", None),
+            ("app", None),
+            ("//app", None),
+            ("/a b", None),
+            ("/a;b", None),
+            ("/a\"", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(prefix(text).ok().as_deref(), expected, "{text}");
+        }
+        assert_eq!(mode("660"), Ok(0o660));
+        assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
+    }
+
+    #[test]
+    fn certificates() {
+        let files = |name: Option<&str>| Certificate::Files {
+            name: name.map(str::to_owned),
+            chain: "c".into(),
+            key: "k".into(),
+        };
+        let cases = [
+            ("dev", Some(Certificate::Development)),
+            ("c,k", Some(files(None))),
+            ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            ("c", None),
+            ("c,", None),
+            ("a=c", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(certificate(text).ok(), want, "{text}");
+        }
     }
 
     #[test]

@@ -3,61 +3,114 @@
 use crate::args::Config;
 
 /// The configuration, with a comment that says what to start.
-pub(crate) fn text(config: &Config) -> String {
+///
+/// # Errors
+///
+/// When the web server cannot do it.
+pub(crate) fn text(config: &Config) -> Result<String, &'static str> {
     let Config {
         server,
         by,
         prefix,
         socket,
     } = config;
-    let prefix = match prefix.trim_end_matches('/') {
-        "" => "/",
-        prefix => prefix,
+    let listen = match &**by {
+        "cgi" => return cgi(config),
+        "http" => format!("--listen unix:{socket} --trust-proxy unix"),
+        by => format!("--{by} unix:{socket}"),
     };
-    let mount = match prefix {
-        "/" => String::new(),
+    let mount = match &**prefix {
+        "" => String::new(),
         prefix => format!(" --mount {prefix}"),
     };
-    let start = format!("--{by} unix:{socket}{mount}");
-    let template = match (&**server, &**by) {
-        ("nginx", _) => NGINX,
-        (_, "fastcgi") => APACHE_FASTCGI,
-        _ => APACHE,
+    let (template, scheme) = match (&**server, &**by) {
+        ("nginx", "http") => (NGINX_HTTP, "http"),
+        ("nginx", by) => (NGINX, by),
+        (_, "http") => (APACHE_HTTP, "http"),
+        (_, "fastcgi") => (APACHE_FASTCGI, "fcgi"),
+        (_, by) => (APACHE, by),
     };
-    let scheme = match (&**server, &**by) {
-        ("apache", "fastcgi") => "fcgi",
-        (_, by) => by,
+    let place = match (&**server, &**prefix) {
+        (_, "") => "/".to_owned(),
+        // nginx sends whoever asks for /app to /app/ then, and /apple is not ours.
+        ("nginx", prefix) => format!("{prefix}/"),
+        (_, prefix) => prefix.to_owned(),
     };
-    let text = template
-        .replace("START", &start)
-        .replace("PREFIX", prefix)
-        .replace("SOCKET", socket);
-    text.replace("PROTOCOL", scheme)
+    let start = START.replace("OPTIONS", &format!("{listen}{mount} --socket-mode 660"));
+    let place = template.replace("PLACE", &place).replace("SOCKET", socket);
+    Ok(start + &place.replace("PROTOCOL", scheme))
 }
 
+fn cgi(config: &Config) -> Result<String, &'static str> {
+    match (&*config.server, &*config.prefix) {
+        ("nginx", _) => Err("nginx starts no programs; use another protocol, or Apache"),
+        (_, "") => Err("a program stands at a path: add `--prefix /app`"),
+        (_, prefix) => Ok(APACHE_CGI.replace("PLACE", prefix)),
+    }
+}
+
+/// Without the group, the web server answers 502 or 503, and says in its log that it may not connect.
+const START: &str = "\
+# Start, in the group of the web server (www-data on Debian), which opens the socket:
+#   vestibule serve DIR OPTIONS
+";
+
+const NGINX_HTTP: &str = "\
+location PLACE {
+    proxy_pass http://unix:SOCKET;
+    proxy_http_version 1.1;
+    proxy_set_header Connection \"\";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header Proxy \"\";
+}
+";
+
 const NGINX: &str = "\
-# vestibule serve DIR START
-location PREFIX {
+location PLACE {
     include PROTOCOL_params;
     PROTOCOL_param HTTP_PROXY \"\";
     PROTOCOL_pass unix:SOCKET;
 }
 ";
 
-const APACHE: &str = "\
-# vestibule serve DIR START
+const APACHE_HTTP: &str = "\
+# a2enmod proxy proxy_http headers
 AllowEncodedSlashes NoDecode
-<Location PREFIX>
-    ProxyPass unix:SOCKET|PROTOCOL://vestibule
+<Location PLACE>
+    ProxyPass unix:SOCKET|http://vestibulePLACE nocanon
+    ProxyPreserveHost On
+    RequestHeader unset Proxy early
+    RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
+</Location>
+";
+
+const APACHE: &str = "\
+# a2enmod proxy proxy_PROTOCOL
+AllowEncodedSlashes NoDecode
+<Location PLACE>
+    ProxyPass unix:SOCKET|PROTOCOL://vestibulePLACE
     CGIPassAuth On
 </Location>
 ";
 
+const APACHE_CGI: &str = "\
+# a2enmod cgid; and the file /usr/lib/cgi-bin/vestibule, made executable:
+#   #!/bin/sh
+#   exec vestibule serve DIR --cgi
+ScriptAlias PLACE /usr/lib/cgi-bin/vestibule
+<Directory /usr/lib/cgi-bin>
+    Require all granted
+    CGIPassAuth On
+</Directory>
+";
+
 const APACHE_FASTCGI: &str = "\
-# vestibule serve DIR START
+# a2enmod proxy proxy_fcgi
 AllowEncodedSlashes NoDecode
-<Location PREFIX>
-    ProxyPass unix:SOCKET|PROTOCOL://vestibule flushpackets=on
+<Location PLACE>
+    ProxyPass unix:SOCKET|PROTOCOL://vestibulePLACE flushpackets=on
     ProxyFCGIBackendType GENERIC
     CGIPassAuth On
 </Location>
@@ -70,16 +123,17 @@ mod tests {
     #[test]
     fn every_text_is_filled_in() {
         for server in ["nginx", "apache"] {
-            for by in ["fastcgi", "scgi", "uwsgi"] {
+            for by in ["http", "fastcgi", "scgi", "uwsgi"] {
                 let text = text(&Config {
                     server: server.to_owned(),
                     by: by.to_owned(),
-                    prefix: "/app/".to_owned(),
+                    prefix: "/app".to_owned(),
                     socket: "/run/x.sock".to_owned(),
-                });
+                })
+                .unwrap();
                 let is_open = |word: &str| text.contains(word);
                 assert!(
-                    !["START", "PREFIX", "SOCKET", "PROTOCOL"]
+                    !["OPTIONS", "PLACE", "SOCKET", "PROTOCOL"]
                         .into_iter()
                         .any(is_open),
                     "{text}"
@@ -97,13 +151,14 @@ mod tests {
         let config = Config {
             server: "nginx".to_owned(),
             by: "fastcgi".to_owned(),
-            prefix: "/".to_owned(),
+            prefix: String::new(),
             socket: "/run/x.sock".to_owned(),
         };
         assert_eq!(
-            text(&config),
+            text(&config).unwrap(),
             "\
-# vestibule serve DIR --fastcgi unix:/run/x.sock
+# Start, in the group of the web server (www-data on Debian), which opens the socket:
+#   vestibule serve DIR --fastcgi unix:/run/x.sock --socket-mode 660
 location / {
     include fastcgi_params;
     fastcgi_param HTTP_PROXY \"\";

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use vestibule::gateway::{Server, cgi};
+use vestibule::gateway::{Bind, Server, cgi};
 
 use crate::args::{Gateway, Serve};
 
@@ -26,7 +26,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         std::process::exit(i32::from(code != ExitCode::SUCCESS));
     }
     let log = crate::serve::sink(&serve.watching)?;
-    let app = crate::serve::app(serve, &log)?;
+    let crate::serve::Served { app, index, .. } = crate::serve::app(serve, None, &log)?;
     let (server, place) = match (&gateway.fastcgi, &gateway.scgi, &gateway.uwsgi) {
         (Some(place), _, _) => (Server::fastcgi(app), place),
         (_, Some(place), _) => (Server::scgi(app), place),
@@ -38,8 +38,18 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         None => server,
     };
     runtime.block_on(async {
-        let server = server.bind(&**place).await?;
+        let mut place = match &**place {
+            "inherited" => Bind::inherited(),
+            place => Bind::from(place),
+        };
+        if let Some(mode) = gateway.socket_mode {
+            place = place.mode(mode);
+        }
+        let server = server.bind(place).await?;
         crate::serve::reopen_on_hangup(log)?;
+        if let Some(index) = index {
+            crate::serve::index_on_hangup(index)?;
+        }
         eprintln!(
             "Serving {} at {}",
             serve.directory.display(),

@@ -7,6 +7,8 @@ mod config;
 #[cfg(unix)]
 mod gateway;
 mod passwd;
+mod precompress;
+mod reload;
 mod serve;
 #[cfg(unix)]
 mod wsgi;
@@ -31,14 +33,18 @@ pub fn run() -> ExitCode {
     let args = Args::parse();
     events_to_stderr();
     let done = match args.command {
-        Command::Config(config) => {
-            print!("{}", config::text(&config));
-            Ok(())
-        }
+        Command::Config(config) => match config::text(&config) {
+            Ok(text) => {
+                print!("{text}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        },
         #[cfg(unix)]
         Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
         Command::Serve(serve) => serve::run(&serve),
         Command::Passwd(passwd) => passwd::run(&passwd),
+        Command::Precompress(precompress) => precompress::run(&precompress),
         #[cfg(unix)]
         Command::Wsgi(wsgi) => wsgi::run(&wsgi),
     };

@@ -3,19 +3,23 @@
 use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use vestibule::auth::{Change, set_password, weakness};
+use vestibule::auth::{Change, HashKind, set_password_as, weakness};
 
 use crate::args::Passwd;
 
 /// Asks for the password, or reads it from standard input, and writes the file.
 pub(crate) fn run(passwd: &Passwd) -> Result<(), Box<dyn Error>> {
-    let Passwd { file, user } = passwd;
+    let Passwd { file, user, bcrypt } = passwd;
+    let kind = match bcrypt {
+        true => HashKind::Bcrypt,
+        false => HashKind::Argon2,
+    };
     let stdin = io::stdin();
     let password = match stdin.is_terminal() {
         true => ask_twice()?,
         false => one_line(&mut stdin.lock())?,
     };
-    let change = set_password(file, user, &password).map_err(|error| {
+    let change = set_password_as(kind, file, user, &password).map_err(|error| {
         let text = format!("cannot set the password in `{}`: {error}", file.display());
         io::Error::new(error.kind(), text)
     })?;
@@ -42,9 +46,10 @@ fn ask_twice() -> io::Result<String> {
 /// Asks on the terminal, which shows nothing of the answer.
 fn ask(question: &str) -> io::Result<String> {
     let stdin = io::stdin();
+    // Quiet first: what is typed before it is dropped, and nobody types before the question.
+    let quiet = Quiet::begin();
     eprint!("{question}");
     io::stderr().flush()?;
-    let quiet = Quiet::begin();
     let answer = one_line(&mut stdin.lock());
     drop(quiet);
     eprintln!();

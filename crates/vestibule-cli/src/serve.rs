@@ -4,34 +4,61 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
-use vestibule::files::{StaticFiles, Symlinks};
+use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
-use vestibule::hyper::Server;
+use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
 use vestibule::inspect::Inspect;
 use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
+use vestibule::security::{ProxyHeaders, RedirectHttps};
 use vestibule::{Address, App, BoxApp, Mounts, Stack};
 
-use crate::args::{Connections, Files, Serve, Watching};
+use crate::args::{Certificate, Connections, Files, Gateway, Https, Proxy, Serve, Watching};
+use crate::reload::{self, Reload};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
-    let app = app(serve, &log)?;
-    let outline = app.outline();
+    // Before there are threads: this reads the environment, and takes from it.
+    let inherited = match serve.listen.iter().any(|place| place == INHERITED) {
+        true => Bind::inherited()?,
+        false => Vec::new(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut places = serve.listen.iter();
+        let tls = tls(&serve.https)?;
+        let (places, https) = places(serve, inherited, tls.as_ref())?;
+        let Served {
+            app,
+            index,
+            changes,
+        } = app(serve, https, &log)?;
+        let app = behind(&serve.gateway, app);
+        let outline = app.outline();
+        let refusals = access_log(refusal, &serve.watching, &log);
+        let server = limited(Server::new(app).refused(refusals), &serve.connections);
+        #[cfg(unix)]
+        let server = server.handover();
+        let mut places = places.into_iter();
         let first = places.next().ok_or("there is no place to listen at")?;
-        let limited = limited(Server::new(app), &serve.connections);
-        let mut server = limited.bind(&**first).await?;
+        let mut server = server.bind(first).await?;
         for place in places {
+            server = server.bind(place).await?;
+        }
+        let plain = serve.https.redirect_https.iter();
+        if let Some(place) = plain.clone().next() {
             server = server.bind(&**place).await?;
         }
-        let addresses: Vec<_> = server.addresses().map(web_address).collect();
+        let count = server.addresses().count() - plain.len();
+        let addresses: Vec<_> = server
+            .addresses()
+            .enumerate()
+            .map(|(at, address)| web_address(address, tls.is_some() && at < count))
+            .collect();
         let directory = serve.directory.canonicalize()?;
         let ink = Ink::of_stderr();
         eprint!(
@@ -41,20 +68,142 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
         }
+        if let Some(index) = index {
+            index_on_hangup(index)?;
+        }
+        if let Some(changes) = changes {
+            end_with_the_server(changes);
+        }
         server.run().await?;
         Ok(())
     })
 }
 
-/// The stack that the program serves a directory with.
-pub(crate) fn app(serve: &Serve, log: &Sink) -> io::Result<BoxApp> {
+/// Where to listen; a unix socket with `mode`.
+fn place(text: &str, mode: Option<u32>) -> Bind {
+    match mode {
+        Some(mode) => Bind::from(text).mode(mode),
+        None => Bind::from(text),
+    }
+}
+
+/// Where to listen; and the port that https has there, when visitors are to be sent on to it.
+fn places(
+    serve: &Serve,
+    inherited: Vec<(String, Bind)>,
+    tls: Option<&Tls>,
+) -> io::Result<(Vec<Bind>, Option<u16>)> {
+    let (mut places, mut port) = (Vec::new(), None);
+    let mut inherited = Some(inherited.into_iter().map(|(_, socket)| socket));
+    for text in &serve.listen {
+        if text == INHERITED {
+            places.extend(inherited.take().into_iter().flatten());
+        } else if text.ends_with(":0") && port.is_none() && serve.https.redirect_https.is_some() {
+            // Which port it is has to be known before visitors come.
+            let socket = std::net::TcpListener::bind(text)?;
+            port = Some(socket.local_addr()?.port());
+            places.push(socket.into());
+        } else {
+            let number = text
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse().ok());
+            port = port.or(number);
+            places.push(place(text, serve.gateway.socket_mode));
+        }
+    }
+    if let Some(tls) = tls {
+        places = places.into_iter().map(|it| it.tls(tls.clone())).collect();
+    }
+    let redirects = serve.https.redirect_https.is_some();
+    Ok((places, redirects.then_some(port.unwrap_or(443))))
+}
+
+/// The certificates, when HTTPS is asked for.
+fn tls(options: &Https) -> Result<Option<Tls>, Box<dyn Error>> {
+    let nameless = |it: &&Certificate| !matches!(it, Certificate::Files { name: Some(_), .. });
+    let default = match options.tls.iter().find(nameless).or(options.tls.first()) {
+        None => return Ok(None),
+        Some(Certificate::Development) => {
+            Tls::self_signed(["localhost", "127.0.0.1", "::1", "0.0.0.0"])?
+        }
+        Some(Certificate::Files { chain, key, .. }) => Tls::pem(chain, key)?,
+    };
+    let mut tls = default;
+    for site in &options.tls {
+        if let Certificate::Files {
+            name: Some(name),
+            chain,
+            key,
+        } = site
+        {
+            tls = tls.site(name, chain, key)?;
+        }
+    }
+    if let Some(authorities) = &options.client_ca {
+        tls = tls.require_clients(authorities)?;
+    }
+    Ok(Some(tls))
+}
+
+/// The app where a web server in front has it, and with the client that it tells of.
+fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
+    let app = match &options.mount {
+        Some(prefix) if !prefix.is_empty() => Mounts::new().at(prefix, app).boxed(),
+        _ => app,
+    };
+    if options.trust_proxy.is_empty() {
+        return app;
+    }
+    let outer = ProxyHeaders::new(app);
+    let outer = options
+        .trust_proxy
+        .iter()
+        .fold(outer, |outer, proxy| match proxy {
+            Proxy::Unix => outer.trust_unix(true),
+            Proxy::Network(network) => outer.trust(*network),
+        });
+    outer.boxed()
+}
+
+/// What the program serves a directory with.
+pub(crate) struct Served {
+    /// The stack.
+    pub(crate) app: BoxApp,
+    /// The files that were looked at once.
+    pub(crate) index: Option<IndexedFiles>,
+    /// Tells the pages of what changes, until it is dropped.
+    changes: Option<Sender<reload::Change>>,
+}
+
+/// The stack around the files, as the options say. `https`: the port that visitors who come in the
+/// clear are sent on to.
+pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
         None => None,
     };
     let compresses = !serve.files.no_compression;
-    let inner = Stack::new().when(compresses, Compression::new);
-    Ok(watched(inner, files(serve)?, &serve.watching, users, log))
+    let mut stack = Stack::new().when(compresses, Compression::new);
+    let mut changes = None;
+    if serve.files.watch {
+        let (sender, told) = reload::watch(serve.directory.clone());
+        stack = stack.with(move |app| Reload::new(app, told.clone()));
+        changes = Some(sender);
+    }
+    let files = files(serve)?;
+    let index = match serve.files.indexed {
+        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
+        None => None,
+    };
+    let files = match &index {
+        Some(index) => index.clone().boxed(),
+        None => files.boxed(),
+    };
+    Ok(Served {
+        app: watched(stack, files, &serve.watching, users, https, log),
+        index,
+        changes,
+    })
 }
 
 /// The files alone.
@@ -73,22 +222,24 @@ pub fn watched(
     app: impl App,
     options: &Watching,
     users: Option<Htpasswd>,
+    https: Option<u16>,
     log: &Sink,
 ) -> BoxApp {
-    let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
-    let format = match &options.log_format {
-        Some(format) => format.clone(),
-        None if is_terminal => Format::coloured(),
-        None => Format::combined(),
-    };
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
+    let format = format(options);
     let stack = Stack::new()
         .when(!options.no_log, move |app| {
             AccessLog::new(app).to(sink.clone()).format(format.clone())
         })
-        .when(options.metrics, move |app| {
-            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        // A load balancer has no password.
+        .when(options.ready, |app| {
+            Mounts::new().at("/-/ready", ready).or(app)
+        })
+        // Before anybody is asked for one.
+        .when(https.is_some(), move |app| {
+            RedirectHttps::new(app).port(https.unwrap_or(443))
         });
+    // Whoever has no password sees nothing, the metrics included.
     let stack = match users {
         None => stack,
         Some(users) => {
@@ -96,7 +247,11 @@ pub fn watched(
             stack.with(move |app| Authenticate::new(app, basic.clone()))
         }
     };
-    let stack = stack.append(inner);
+    let stack = stack
+        .when(options.metrics, move |app| {
+            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        })
+        .append(inner);
     match options.inspect {
         true => {
             let stack = stack.timed();
@@ -104,6 +259,21 @@ pub fn watched(
             stack.app(Mounts::new().at("/-/stack", page).or(app))
         }
         false => stack.app(app),
+    }
+}
+
+/// An app whose requests are logged as the options say.
+fn access_log<A: App>(app: A, options: &Watching, log: &Sink) -> AccessLog<A> {
+    AccessLog::new(app).to(log.clone()).format(format(options))
+}
+
+/// The form of the log.
+fn format(options: &Watching) -> Format {
+    let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
+    match &options.log_format {
+        Some(format) => format.clone(),
+        None if is_terminal => Format::coloured(),
+        None => Format::combined(),
     }
 }
 
@@ -138,6 +308,63 @@ pub fn reopen_on_hangup(_: Sink) -> io::Result<()> {
     Ok(())
 }
 
+/// Looks at the files anew whenever the process is sent SIGHUP.
+#[cfg(unix)]
+pub(crate) fn index_on_hangup(index: IndexedFiles) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let index = index.clone();
+            let looked = tokio::task::spawn_blocking(move || index.reload()).await;
+            if let Ok(Err(error)) = looked {
+                eprintln!("vestibule: the files stay as they were: {error}");
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn index_on_hangup(_: IndexedFiles) -> io::Result<()> {
+    Ok(())
+}
+
+/// Ends the events that pages wait for when the server is asked to end, which would wait for them.
+fn end_with_the_server(changes: Sender<reload::Change>) {
+    tokio::spawn(async move {
+        asked_to_end().await;
+        changes.send_replace(reload::Change::Ended);
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    poll_fn(|cx| {
+        let is_asked = signals
+            .iter_mut()
+            .any(|signal| signal.poll_recv(cx).is_ready());
+        if is_asked {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
 /// The files as the options say.
 fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     let mut files = files
@@ -161,10 +388,30 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     for (glob, value) in &options.cache_control {
         files = files.cache_control(glob, header_value("--cache-control", value)?);
     }
+    for (glob, header) in &options.header {
+        let (name, value) = header_line(header)?;
+        files = files.header(glob, name, value);
+    }
+    if let Some(prefix) = &options.x_accel_redirect {
+        files = files.hand_over(HandOver::XAccelRedirect(prefix.clone().into()));
+    }
+    if options.x_sendfile {
+        files = files.hand_over(HandOver::XSendfile);
+    }
     for (extension, media_type) in &options.media_type {
         files = files.media_type(extension, header_value("--type", media_type)?);
     }
     Ok(files)
+}
+
+/// `name: value`, in two, if it may be said of files.
+fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    if !StaticFiles::takes_header(name) {
+        let text = format!("--header: {name:?} is no header that may be set on files");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok((name, header_value("--header", value.trim())?))
 }
 
 fn header_value(flag: &str, value: &str) -> io::Result<HeaderValue> {
@@ -191,6 +438,28 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     }
     if let Some(time) = options.write_timeout {
         server = server.write_timeout(time);
+    }
+    if let Some(time) = options.body_timeout {
+        server = server.body_timeout(time);
+    }
+    if let Some(count) = options.max_requests {
+        server = server.max_requests(count);
+    }
+    if let Some(bytes) = options.max_header_bytes {
+        server = server.max_header_bytes(bytes);
+    }
+    if let Some(threads) = options.workers {
+        server = server.workers(threads);
+    }
+    if !options.proxy_protocol.is_empty() {
+        let trusted = options.proxy_protocol.clone();
+        server = server.proxy_protocol(move |peer| {
+            let is_in = |ip| trusted.iter().any(|network| network.contains(ip));
+            peer.ip().is_some_and(is_in)
+        });
+    }
+    if let Some(time) = options.drain_delay {
+        server = server.drain_delay(time);
     }
     if let Some(time) = options.drain_timeout {
         server = server.drain_timeout(time);
@@ -226,12 +495,16 @@ fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> S
 }
 
 /// An address as a browser takes it; a unix socket as `curl --unix-socket` is told of it.
-pub fn web_address(address: &Address) -> String {
+pub fn web_address(address: &Address, is_https: bool) -> String {
     match address {
+        Address::Tcp(address) if is_https => format!("https://{address}/"),
         Address::Tcp(address) => format!("http://{address}/"),
         other => other.to_string(),
     }
 }
+
+/// What `--listen` calls the sockets of a service manager.
+const INHERITED: &str = "inherited";
 
 /// Whether there is colour.
 #[derive(Clone, Copy, Debug)]
@@ -294,13 +567,17 @@ mod tests {
         let serve = Serve {
             directory: "no/such/place".into(),
             listen: Vec::new(),
+            https: Https::default(),
             gateway: crate::args::Gateway::default(),
             files: Files::default(),
             connections: Connections::default(),
             watching: Watching::default(),
             htpasswd: None,
         };
-        let error = app(&serve, &Sink::stdout()).unwrap_err().to_string();
+        let error = app(&serve, None, &Sink::stdout())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(
             error.starts_with("cannot serve `no/such/place`: "),
             "{error}"

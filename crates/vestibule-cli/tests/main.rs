@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+#[cfg(unix)]
+mod behind;
+mod clients;
+#[cfg(unix)]
+#[path = "../../vestibule-gateway/tests/web_server.rs"]
+mod web_server;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -17,7 +24,9 @@ fn vestibule(arguments: &[&str]) -> Command {
 /// A running program; it is killed when a test fails before it has ended it.
 struct Running {
     child: Child,
+    /// Where it is first.
     address: String,
+    addresses: Vec<String>,
     welcome: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -25,26 +34,30 @@ struct Running {
 impl Running {
     /// Starts the program on a free port, and waits until it says where it is.
     fn serve(arguments: &[&str]) -> Self {
-        let mut child = vestibule(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+        Self::serve_at(&["--listen", "127.0.0.1:0"], arguments)
+    }
+
+    /// Starts the program at these places.
+    fn serve_at(places: &[&str], arguments: &[&str]) -> Self {
+        let mut child = vestibule(&[&["serve"], places, arguments].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut welcome = String::new();
-        let mut address = None;
-        while address.is_none() {
+        while !welcome.contains("\n\n") {
             let read = stderr.read_line(&mut welcome).unwrap();
             assert!(read > 0, "the program ended: {welcome}");
-            let found = welcome
-                .split_once("at http://")
-                .filter(|(_, rest)| rest.contains('\n'));
-            address = found.map(|(_, rest)| format!("http://{}", rest.trim_end()));
         }
-        let address = address.unwrap();
+        let places = welcome
+            .lines()
+            .filter_map(|line| line.strip_prefix("     at "));
+        let addresses: Vec<_> = places.map(str::to_owned).collect();
         Self {
             child,
-            address,
+            address: addresses[0].clone(),
+            addresses,
             welcome,
             stderr,
         }
@@ -52,19 +65,7 @@ impl Running {
 
     /// What `curl -i` prints of a path.
     fn curl(&self, arguments: &[&str], path: &str) -> String {
-        let url = format!("{}{path}", self.address);
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--include", "--max-time", "10"])
-            .args(arguments)
-            .arg(url)
-            .output()
-            .expect("curl asks the server: install the Debian package `curl`");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
+        curl(arguments, &format!("{}{path}", self.address)).unwrap()
     }
 
     /// Ends it as a person at a terminal does; gives what it wrote to standard output and error.
@@ -88,6 +89,20 @@ impl Running {
         self.stderr.read_to_string(&mut error).unwrap();
         assert!(self.child.wait().unwrap().success(), "{error}");
         (out, error)
+    }
+}
+
+/// What `curl -i` prints, or why it fails.
+fn curl(arguments: &[&str], url: &str) -> Result<String, String> {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--include", "--max-time", "20"])
+        .args(arguments)
+        .arg(url)
+        .output()
+        .expect("curl asks the server: install the Debian package `curl`");
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(text(&output)),
     }
 }
 
@@ -186,17 +201,17 @@ fn passwords_are_set_and_asked_for() {
     assert!(!weak.contains("hunter2"));
     assert_eq!(set("a:b", "x").status.code(), Some(1));
 
-    let site = Running::serve(&[SITE, "--htpasswd", file]);
+    let site = Running::serve(&[SITE, "--htpasswd", file, "--metrics"]);
     let refused = site.curl(&[], "");
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(
         refused.contains("www-authenticate: Basic realm="),
         "{refused}"
     );
-    assert!(
-        site.curl(&["-u", "alice:wrong"], "")
-            .starts_with("HTTP/1.1 401 ")
-    );
+    for path in ["", "-/metrics"] {
+        let refused = site.curl(&["-u", "alice:wrong"], path);
+        assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
+    }
     assert!(
         site.curl(&["-u", "alice:correct horse battery"], "")
             .starts_with("HTTP/1.1 200 ")
@@ -208,6 +223,46 @@ fn passwords_are_set_and_asked_for() {
         !shown.contains("correct horse") && !shown.contains("argon2"),
         "{shown}"
     );
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+/// On a terminal it asks twice, and shows nothing of the answers.
+#[test]
+fn a_password_is_asked_for_on_a_terminal() {
+    let scratch = std::env::temp_dir().join(format!("vestibule-terminal-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let file = scratch.join("users");
+    let ask = |answers: [&str; 2]| {
+        let program = env!("CARGO_BIN_EXE_vestibule");
+        let command = format!("{program} passwd --bcrypt {} alice", file.display());
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script is a terminal: install the Debian package `bsdutils`");
+        let mut input = terminal.stdin.take().unwrap();
+        let mut output = terminal.stdout.take().unwrap();
+        let mut shown = String::new();
+        let mut byte = [0];
+        for (question, answer) in ["New password: ", "Again: "].into_iter().zip(answers) {
+            // What is typed before the question does not count.
+            while !shown.ends_with(question) {
+                assert_eq!(output.read(&mut byte).unwrap(), 1, "{shown}");
+                shown.push(char::from(byte[0]));
+            }
+            input.write_all(answer.as_bytes()).unwrap();
+        }
+        output.read_to_string(&mut shown).unwrap();
+        (terminal.wait().unwrap().success(), shown)
+    };
+    let (is_done, shown) = ask(["correct horse battery\n", "correct horse\n"]);
+    assert!(!is_done && shown.contains("the two differ"), "{shown}");
+    let (is_done, shown) = ask(["correct horse battery\n"; 2]);
+    assert!(is_done && shown.contains("the file is new"), "{shown}");
+    assert!(!shown.contains("horse"), "{shown}");
+    let stored = std::fs::read_to_string(&file).unwrap();
+    assert!(stored.starts_with("alice:$2y$10$"), "{stored}");
     std::fs::remove_dir_all(&scratch).unwrap();
 }
 
@@ -339,4 +394,177 @@ fn a_log_of_its_own_metrics_and_the_page_of_the_stack() {
         "{}",
         text(&wrong)
     );
+}
+
+/// A directory for one test, gone with it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_are_compressed_beforehand_and_sent_so() {
+    let site = Scratch::new("precompress");
+    site.write("app.js", &"let a = 1;\n".repeat(1000));
+    site.write("photo.avif", &"x".repeat(1000));
+    let run = || vestibule(&["precompress", site.path()]).output().unwrap();
+    let first = run();
+    assert!(first.status.success());
+    let said = text(&first);
+    assert!(
+        said.starts_with("1 files: 3 sidecars written, 33 kB to "),
+        "{said}"
+    );
+    assert!(!said.contains('\x1b'), "no bar where nobody looks: {said}");
+    assert!(text(&run()).contains(" 0 sidecars written; 3 were fresh"));
+
+    let running = Running::serve(&[site.path(), "--precompressed"]);
+    for coding in ["br", "zstd", "gzip"] {
+        let answer = running.curl(
+            &["--head", "-H", &format!("accept-encoding: {coding}")],
+            "app.js",
+        );
+        assert!(
+            answer.contains(&format!("content-encoding: {coding}\r\n")),
+            "{answer}"
+        );
+        assert!(answer.contains("etag: \""), "strong: {answer}");
+    }
+    running.interrupt();
+
+    let missing = vestibule(&["precompress", "no/such/place"])
+        .output()
+        .unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing).starts_with("vestibule: cannot look into `no/such/place`: "));
+}
+
+#[test]
+fn a_page_that_is_watched_is_told_of_changes() {
+    let site = Scratch::new("watch");
+    site.write("index.html", "<p>one");
+    site.write("style.css", "p {}");
+    let running = Running::serve(&[site.path(), "--watch"]);
+    let page = running.curl(
+        &[
+            "-H",
+            "accept: text/html",
+            "-H",
+            "accept-encoding: gzip",
+            "--compressed",
+        ],
+        "",
+    );
+    assert!(
+        page.ends_with("<p>one\n<script src=\"/-/reload.js\" async></script>\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("cache-control: no-store\r\n") && !page.contains("etag"),
+        "{page}"
+    );
+    let style = running.curl(&[], "style.css");
+    assert!(
+        style.contains("cache-control: no-cache\r\n") && style.contains("etag"),
+        "{style}"
+    );
+    assert!(
+        running
+            .curl(&[], "-/reload.js")
+            .contains("new EventSource(")
+    );
+
+    let mut listener = Command::new("curl")
+        .args([
+            "--silent",
+            "--no-buffer",
+            &format!("{}-/reload", running.address),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let mut next = |text: &str| {
+        let found = events.find(|line| line.as_ref().is_ok_and(|line| line == text));
+        assert!(found.is_some(), "the events ended before {text:?}");
+    };
+    next(": watching");
+    site.write("style.css", "p { color: green }");
+    next("data: styles");
+    site.write("index.html", "<p>one and two");
+    next("data: files");
+    assert!(
+        running
+            .curl(&["-H", "accept: text/html"], "")
+            .contains("<p>one and two\n<script")
+    );
+    // Those who wait for events do not hold up the end.
+    let start = std::time::Instant::now();
+    running.interrupt();
+    assert!(start.elapsed() < std::time::Duration::from_secs(15));
+    assert!(listener.wait().unwrap().success(), "the events have an end");
+}
+
+#[test]
+fn an_index_is_made_anew_on_hangup() {
+    let site = Scratch::new("indexed");
+    site.write("a.txt", "old");
+    let running = Running::serve(&[site.path(), "--indexed", "--header", "*.txt=x-kind: text"]);
+    assert!(running.welcome.contains("files: 1") || running.curl(&[], "a.txt").ends_with("old"));
+    site.write("a.txt", "new");
+    let answer = running.curl(&[], "a.txt");
+    assert!(
+        answer.ends_with("old") && answer.contains("x-kind: text\r\n"),
+        "{answer}"
+    );
+    let pid = running.child.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(sent.success());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !running.curl(&[], "a.txt").ends_with("new") {
+        assert!(std::time::Instant::now() < deadline, "it is still old");
+    }
+    running.interrupt();
+}
+
+#[test]
+fn files_are_handed_over() {
+    let nginx = Running::serve(&[SITE, "--x-accel-redirect", "/files"]);
+    let answer = nginx.curl(&[], "style.css");
+    assert!(
+        answer.contains("x-accel-redirect: /files/style.css\r\n"),
+        "{answer}"
+    );
+    nginx.interrupt();
+    let apache = Running::serve(&[SITE, "--x-sendfile"]);
+    let answer = apache.curl(&[], "style.css");
+    assert!(
+        answer.contains("/site/style.css\r\n") && answer.contains("x-sendfile: /"),
+        "{answer}"
+    );
+    apache.interrupt();
+    let wrong = vestibule(&["serve", SITE, "--header", "*=etag: x"])
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
 }

@@ -15,6 +15,7 @@ use vestibule_core::{Body, BoxError};
 use crate::SLICE;
 use crate::codec::{CodecError, Encoder, Spec};
 use crate::policy::remove_digests;
+use crate::turn::{Turn, after_others};
 
 /// Encodes `inner` frame by frame.
 ///
@@ -191,7 +192,7 @@ impl EncodedBody {
             if self.spent >= SLICE {
                 // Others have their turn.
                 self.spent = 0;
-                cx.waker().wake_by_ref();
+                after_others(cx);
                 return Poll::Pending;
             }
             if !self.pending.is_empty() || self.stage == Stage::Read {
@@ -259,19 +260,17 @@ pub(crate) async fn encode_whole(spec: Spec, bytes: Bytes) -> Result<Bytes, Code
             return task.await.unwrap_or(Err(failed));
         }
     }
+    if bytes.len() <= SLICE {
+        let mut encoder = Encoder::new(spec)?;
+        run(&mut encoder, &bytes, Then::Finish)?;
+        return Ok(encoder.take());
+    }
+    let turn = Turn::wait().await;
     let mut encoder = Encoder::new(spec)?;
     let mut rest = bytes;
     while rest.len() > SLICE {
         encoder.write(&rest.split_to(SLICE))?;
-        let mut has_yielded = false;
-        std::future::poll_fn(|cx| match mem::replace(&mut has_yielded, true) {
-            true => Poll::Ready(()),
-            false => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        })
-        .await;
+        turn.next_slice().await;
     }
     run(&mut encoder, &rest, Then::Finish)?;
     Ok(encoder.take())

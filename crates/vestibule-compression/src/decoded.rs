@@ -11,6 +11,7 @@ use http_body::Frame;
 use vestibule_core::{Body, BoxError};
 
 use crate::codec::{CodecError, Decoder};
+use crate::turn::after_others;
 use crate::{Coding, DecompressionError};
 
 /// What all decoders of one request share.
@@ -71,7 +72,7 @@ impl DecodedBody {
         loop {
             if self.spent >= SPENT {
                 self.spent = 0;
-                cx.waker().wake_by_ref();
+                after_others(cx);
                 return Poll::Pending;
             }
             if !self.pending.is_empty() || matches!(self.state, State::Within(_, true)) {
@@ -107,7 +108,7 @@ impl DecodedBody {
         self.out.clear();
         self.out.reserve(CHUNK);
         let mut decoder = match std::mem::replace(&mut self.state, State::Done) {
-            State::Fresh => Decoder::new(self.coding).map_err(fault)?,
+            State::Fresh => Decoder::new(self.coding, self.limits.max_ratio).map_err(fault)?,
             State::Within(decoder, _) => decoder,
             State::AtEnd(decoder) => self.next_member(decoder)?,
             State::Done => return Err(DecompressionError::Trailing),
@@ -116,11 +117,16 @@ impl DecodedBody {
             .decode(&self.pending, &mut self.out)
             .map_err(fault)?;
         let read = progress.read.min(self.pending.len());
-        if read == 0 && self.out.is_empty() && !self.pending.is_empty() && !progress.is_end {
+        let is_idle = read == 0 && self.out.is_empty() && !progress.has_more && !progress.is_end;
+        if is_idle && !self.pending.is_empty() {
             return Err(DecompressionError::Corrupt("its decoder is stuck"));
         }
         let _ = self.pending.split_to(read);
-        self.spent += self.out.len() + read;
+        self.spent += match self.out.len() + read {
+            // What it did cannot be seen.
+            0 => CHUNK,
+            bytes => bytes,
+        };
         self.made += self.out.len() as u64;
         let read = match self.is_wire {
             true => read as u64,
@@ -128,10 +134,9 @@ impl DecodedBody {
         };
         let wire = read + self.limits.wire.fetch_add(read, Ordering::Relaxed);
         self.check(wire)?;
-        let is_full = self.out.len() == self.out.capacity();
         self.state = match progress.is_end {
             true => State::AtEnd(decoder),
-            false => State::Within(decoder, is_full),
+            false => State::Within(decoder, progress.has_more),
         };
         Ok(())
     }
@@ -144,7 +149,7 @@ impl DecodedBody {
         match self.coding {
             #[cfg(feature = "gzip")]
             Coding::Gzip if self.pending.first() == Some(&GZIP_MAGIC) => {
-                Decoder::new(self.coding).map_err(fault)
+                Decoder::new(self.coding, self.limits.max_ratio).map_err(fault)
             }
             // The same decoder begins anew, and knows its magic numbers.
             #[cfg(feature = "zstd")]

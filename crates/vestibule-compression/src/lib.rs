@@ -15,6 +15,7 @@ mod negotiation;
 mod peek;
 mod policy;
 mod predicate;
+mod turn;
 mod validators;
 
 pub use coding::Coding;

@@ -47,6 +47,43 @@ async fn what_the_tools_write_is_read() {
     }
 }
 
+/// Bodies that are larger than the window with which brotli is tried first, and that look back further.
+#[tokio::test]
+async fn large_windows_of_brotli_are_kept() {
+    let mut state = 1_u64;
+    let mut noise = |bytes: usize| -> Vec<u8> {
+        let next = |_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 56) as u8
+        };
+        (0..bytes).map(next).collect()
+    };
+    let block = noise(3 << 20);
+    let far = [&block[..], &words(1 << 20), &block].concat();
+    // Where the small window has just ended stands a copy of the first bytes: to the decoder of the trial it is none.
+    let mut edge = noise(40_000);
+    edge.resize((2 << 20) - 12, 0);
+    edge.extend_from_within(..40_000);
+    let encode = "import brotli\nout.write(brotli.compress(data, quality=6, lgwin=24))";
+    for plain in [far, edge, words((2 << 20) - 16), words((2 << 20) - 15)] {
+        let coded = python(encode, &plain).unwrap();
+        for piece in [usize::MAX, 4_096] {
+            let data = |piece: &[u8]| Step::Data(piece.to_vec().into());
+            let steps = coded.chunks(piece.min(coded.len())).map(data).collect();
+            let app = Decompression::new(echo);
+            let (response, bytes) = ask(&app, post("br", script(steps))).await;
+            assert_eq!(response.status(), 200, "{} of {piece}", plain.len());
+            assert!(bytes == plain, "{} of {piece}", plain.len());
+        }
+        // Nor is one that is cut off taken for whole.
+        let cut = coded[..coded.len() - 1].to_vec();
+        let response = Decompression::new(echo).call(post("br", cut)).await;
+        assert_eq!(response.status(), 400);
+    }
+}
+
 #[tokio::test]
 async fn codings_are_stacked() {
     let app = Decompression::new(echo);

@@ -36,7 +36,7 @@ pub use only::Only;
 pub use outline::Outline;
 pub use panic::{CatchPanic, Panicked};
 pub use path::{PathError, PathView};
-pub use peer::{Address, Peer};
+pub use peer::{Address, Credentials, Peer};
 pub use remote_user::RemoteUser;
 pub use scheme::Scheme;
 pub use stack::{Stack, UnknownLayer};

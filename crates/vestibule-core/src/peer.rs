@@ -27,13 +27,25 @@ use crate::Request;
 pub struct Peer {
     address: Address,
     local: Address,
+    credentials: Option<Credentials>,
 }
 
 impl Peer {
     /// A connection from `address` to `local`.
     #[must_use]
     pub const fn new(address: Address, local: Address) -> Self {
-        Self { address, local }
+        Self {
+            address,
+            local,
+            credentials: None,
+        }
+    }
+
+    /// The same, of a process that the kernel vouches for.
+    #[must_use]
+    pub const fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
     }
 
     /// The peer of a request, when its adapter knows it.
@@ -79,6 +91,33 @@ impl Peer {
     pub const fn local(&self) -> &Address {
         &self.local
     }
+
+    /// Whose process is at the other end: of a unix socket, where the system tells.
+    #[must_use]
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+}
+
+/// Whose process is at the other end of a unix socket, by the kernel's word (`SO_PEERCRED`): as it was
+/// when the process connected.
+///
+/// ```
+/// use vestibule_core::{Address, Credentials, Peer};
+///
+/// let root = Credentials { uid: 0, gid: 0, pid: Some(1) };
+/// let peer = Peer::new(Address::Unix(None), Address::Unix(None)).with_credentials(root);
+/// assert_eq!(peer.credentials().map(|it| it.uid), Some(0));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's group.
+    pub gid: u32,
+    /// The process's number, where the system tells; the process may have ended since, and another may
+    /// have its number.
+    pub pid: Option<i32>,
 }
 
 /// One end of a connection.

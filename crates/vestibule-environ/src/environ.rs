@@ -240,10 +240,11 @@ impl Environ {
 /// A request as variables: PEP 3333's, for a host of WSGI apps or of CGI programs.
 ///
 /// `SCRIPT_NAME` is the mount and `PATH_INFO` the rest of the path, both decoded once;
-/// `REQUEST_URI` and `RAW_URI` are the target as it came. Lines of a header that came several times
+/// `REQUEST_URI` and `RAW_URI` are the target as it came. `REMOTE_USER` and `AUTH_TYPE` are those of
+/// [`RemoteUser`], `SERVER_NAME` and `SERVER_PORT` those of the variables that the request was made
+/// from, or else of the socket. Lines of a header that came several times
 /// are joined by `, `, of `Cookie` by `; `. Headers with `_` in their names are left out, since they
-/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy). Who passed an
-/// auth middleware is `REMOTE_USER`.
+/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy).
 ///
 /// ```
 /// use vestibule_core::Request;
@@ -279,6 +280,7 @@ impl From<Request> for Environ {
         environ.push("RAW_URI", target);
         environ.push("SERVER_PROTOCOL", protocol(request.version()));
         environ.push("GATEWAY_INTERFACE", "CGI/1.1");
+        environ.push("SERVER_SOFTWARE", SOFTWARE);
         let scheme = Scheme::of(&request);
         environ.push("REQUEST_SCHEME", scheme.as_str());
         environ.push("wsgi.url_scheme", scheme.as_str());
@@ -290,12 +292,24 @@ impl From<Request> for Environ {
             environ.push("REMOTE_USER", user.name());
             environ.push("AUTH_TYPE", user.auth_type());
         }
+        if let Some(origin) = Self::of(&request) {
+            environ.keep_server(origin);
+        }
         environ.push_headers(request.headers());
         environ.with_input(request.into_body())
     }
 }
 
 impl Environ {
+    /// The name and the port of the server, as the web server had them that the request came from.
+    fn keep_server(&mut self, origin: &Self) {
+        for name in ["SERVER_NAME", "SERVER_PORT"] {
+            if let Some(value) = origin.filled(name) {
+                self.set(name, value);
+            }
+        }
+    }
+
     fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme) {
         match peer.map(Peer::local) {
             Some(Address::Tcp(local)) => {
@@ -366,6 +380,9 @@ fn upper(prefix: &str, name: &HeaderName, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(prefix.as_bytes());
     bytes.extend(name.as_str().bytes().map(shout));
 }
+
+/// RFC 3875 section 4.1.17: who makes the environ.
+const SOFTWARE: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// Fields of a connection, which end at each server on the way (RFC 9110 section 7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {

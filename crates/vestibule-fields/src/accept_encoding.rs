@@ -68,7 +68,7 @@ impl<'a> AcceptEncoding<'a> {
     ///
     /// The highest weight wins, the order of `offered` breaks ties, and identity loses them unless `offered` says where
     /// it stands. Identity is acceptable unless the client excludes it; without a weight of its own it comes last.
-    /// The cost is one pass over the field for each coding offered.
+    /// The cost is two passes over the field, and one more for each eight codings offered after the first eight.
     ///
     /// ```
     /// use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
@@ -80,10 +80,14 @@ impl<'a> AcceptEncoding<'a> {
     #[must_use]
     pub fn choose<'o>(&self, offered: &[&'o str]) -> Choice<'o> {
         let mut best = (Choice::NotAcceptable, Quality::ZERO);
-        for &coding in offered {
-            let quality = self.quality(coding).unwrap_or(Quality::ZERO);
-            if quality > best.1 {
-                best = (Choice::of(coding), quality);
+        for offered in offered.chunks(AT_ONCE) {
+            let mut qualities = [None; AT_ONCE];
+            self.weigh(offered, &mut qualities);
+            for (coding, quality) in offered.iter().zip(qualities) {
+                let quality = quality.unwrap_or(Quality::ZERO);
+                if quality > best.1 {
+                    best = (Choice::of(coding), quality);
+                }
             }
         }
         match self.quality(IDENTITY) {
@@ -108,16 +112,30 @@ impl<'a> AcceptEncoding<'a> {
     /// ```
     #[must_use]
     pub fn quality(&self, coding: &str) -> Option<Quality> {
-        let coding = canonical(coding);
-        let (mut named, mut any) = (None, None);
+        let mut quality = [None];
+        self.weigh(&[coding], &mut quality);
+        quality.into_iter().flatten().next()
+    }
+
+    /// Writes down the weight of each coding, in one pass over the field.
+    fn weigh(&self, codings: &[&str], qualities: &mut [Option<Quality>]) {
+        let mut any = None;
         for weight in self.weights.iter().flatten() {
-            if canonical(weight.name()).eq_ignore_ascii_case(coding) {
-                named = named.max(Some(weight.quality()));
-            } else if weight.name() == "*" {
-                any = any.max(Some(weight.quality()));
+            let quality = Some(weight.quality());
+            if weight.name() == "*" {
+                any = any.max(quality);
+                continue;
+            }
+            let name = canonical(weight.name());
+            for (coding, best) in codings.iter().zip(&mut *qualities) {
+                if canonical(coding).eq_ignore_ascii_case(name) {
+                    *best = quality.max(*best);
+                }
             }
         }
-        named.or(any)
+        for quality in qualities {
+            *quality = quality.or(any);
+        }
     }
 }
 
@@ -142,6 +160,9 @@ impl<'o> Choice<'o> {
         }
     }
 }
+
+/// So many codings are weighed in one pass.
+const AT_ONCE: usize = 8;
 
 /// The name that `coding` is an alias of, or itself.
 fn canonical(coding: &str) -> &str {

@@ -65,8 +65,8 @@ async fn converse<A: App>(
                 match length {
                     None if is_chunked => to_end(&mut incoming, sender).await,
                     length => {
-                        let left = length.unwrap_or(0);
-                        pump(&mut incoming, left, sender, limits.body_timeout).await;
+                        let mut left = length.unwrap_or(0);
+                        pump(&mut incoming, &mut left, sender, limits.body_timeout).await;
                     }
                 }
                 // The end of standard input does not say that the client is gone.

@@ -141,39 +141,46 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     }
 }
 
-/// Reads a body of `left` bytes into `sender`, and then waits for the end of the connection. It
-/// returns when the other side is gone, or stalls: the request is given up then.
+/// Reads a body, of which `left` bytes are to come, into `sender`, and then waits for the end of the
+/// connection. It returns when the other side is gone: the request is given up then. When it stalls, the
+/// app hears that the body broke, and may answer.
 pub(crate) async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
-    mut left: u64,
+    left: &mut u64,
     mut sender: BodySender,
     limit: Duration,
 ) -> BoxError {
     let mut is_heard = true;
-    while left > 0 {
-        let data = match tokio::time::timeout(limit, incoming.some(left)).await {
-            Ok(Ok(data)) if data.is_empty() => Err("the body ended before its length".into()),
-            Ok(Ok(data)) => Ok(data),
-            Ok(Err(error)) => Err(BoxError::from(error)),
-            Err(late) => Err(late.into()),
-        };
-        match data {
-            Ok(data) => {
-                left -= data.len() as u64;
+    while *left > 0 {
+        match tokio::time::timeout(limit, incoming.some(*left)).await {
+            Ok(Ok(data)) if data.is_empty() => return gone(sender, ENDED.into()),
+            Ok(Ok(data)) => {
+                *left -= data.len() as u64;
                 // An app that does not want the body does not stop the connection.
                 is_heard = is_heard && sender.send(data).await.is_ok();
             }
-            Err(error) => {
-                let text = error.to_string();
-                sender.abort(error);
-                // An app that waits for the body hears why it has none.
-                return text.into();
+            Ok(Err(error)) => return gone(sender, error.into()),
+            Err(late) => {
+                *left = 0;
+                sender.abort(late);
+                return end(incoming).await;
             }
         }
     }
     sender.finish();
+    end(incoming).await
+}
+
+/// An app that waits for the body hears why it has none, where it is not dropped.
+fn gone(mut sender: BodySender, error: BoxError) -> BoxError {
+    let text = error.to_string();
+    sender.abort(error);
+    text.into()
+}
+
+/// Waits for the end of the connection. More than the length of the body is nobody's.
+async fn end<R: AsyncRead + Unpin>(incoming: &mut Incoming<R>) -> BoxError {
     loop {
-        // More than the length is nobody's.
         incoming.buffer.clear();
         match incoming.more().await {
             Ok(true) => {}
@@ -334,6 +341,8 @@ pub(crate) fn printable(text: &str) -> String {
     };
     text.chars().map(escape).collect()
 }
+
+const ENDED: &str = "the body ended before its length";
 
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 16 * 1024;

@@ -9,7 +9,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use vestibule_core::{App, Body, BodySender, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
@@ -25,6 +25,16 @@ pub struct Record {
     pub kind: u8,
     pub id: u16,
     pub content: Bytes,
+}
+
+impl Record {
+    /// Whether nothing more of its request will come.
+    const fn is_last(&self) -> bool {
+        match self.kind {
+            STDIN => self.content.is_empty(),
+            kind => kind == ABORT_REQUEST,
+        }
+    }
 }
 
 /// Takes a record off the front of what has come; `None` when it is not whole.
@@ -98,7 +108,7 @@ pub(crate) fn push_records(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u
     }
 }
 
-fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
+pub(crate) fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
     // A piece is shorter than a record can be, so nothing is cut here.
     let [high, low] = (content.len() as u16).to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
@@ -106,6 +116,19 @@ fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
     buffer.extend_from_slice(&[1, kind, id_high, id_low, high, low, padding as u8, 0]);
     buffer.extend_from_slice(content);
     buffer.extend_from_slice(&[0; 8][..padding]);
+}
+
+/// Writes a name-value pair: lengths of one byte below 128, or of four with the top bit set.
+pub(crate) fn push_pair(buffer: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for text in [name, value] {
+        match u8::try_from(text.len()) {
+            Ok(short @ 0..128) => buffer.push(short),
+            // No text of a request is of two gigabytes.
+            _ => buffer.extend_from_slice(&(text.len() as u32 | 1 << 31).to_be_bytes()),
+        }
+    }
+    buffer.extend_from_slice(name);
+    buffer.extend_from_slice(value);
 }
 
 fn end_request(id: u16, app_status: u8, protocol_status: u8) -> Vec<u8> {
@@ -136,9 +159,7 @@ fn manage(record: &Record, limits: &Limits) -> Vec<u8> {
         .into_iter()
         .filter(|(name, _)| asked.get(name).is_some())
     {
-        content.extend_from_slice(&[name.len() as u8, value.len() as u8]);
-        content.extend_from_slice(name.as_bytes());
-        content.extend_from_slice(value.as_bytes());
+        push_pair(&mut content, name.as_bytes(), value.as_bytes());
     }
     push_record(&mut buffer, GET_VALUES_RESULT, 0, &content);
     buffer
@@ -154,6 +175,8 @@ pub(crate) async fn serve<A: App>(
     let (read, write) = tokio::io::split(io);
     let mut incoming = Incoming::new(read);
     let (mut outgoing, replies) = Outgoing::new(write, limits.write_timeout);
+    // The request whose body is still on its way.
+    let mut unread = None;
     loop {
         let begun = tokio::select! {
             biased;
@@ -161,17 +184,19 @@ pub(crate) async fn serve<A: App>(
             _ = drain.wait_for(|drains| *drains) => None,
         };
         let Some(Begun { id, keeps }) = begun else {
-            return Ok(());
+            return leave(&mut incoming, &mut outgoing, unread, limits).await;
         };
+        unread = Some(id);
         let params = params(&mut incoming, &mut outgoing, id, limits);
         let environ = match tokio::time::timeout(limits.params_timeout, params).await? {
             Ok(Some(environ)) => environ,
             Ok(None) => {
                 outgoing.raw(&end_request(id, 0, COMPLETE));
                 outgoing.flush().await?;
+                unread = None;
                 match keeps {
                     true => continue,
-                    false => return Ok(()),
+                    false => return leave(&mut incoming, &mut outgoing, unread, limits).await,
                 }
             }
             Err(error) => {
@@ -181,6 +206,7 @@ pub(crate) async fn serve<A: App>(
                     outgoing.respond(&Method::GET, form, too_large()).await?;
                     outgoing.raw(&end_request(id, 0, COMPLETE));
                     outgoing.flush().await?;
+                    leave(&mut incoming, &mut outgoing, unread, limits).await?;
                 }
                 return Err(error);
             }
@@ -198,9 +224,12 @@ pub(crate) async fn serve<A: App>(
             Ok(request) => tokio::select! {
                 biased;
                 is_whole = outgoing.answer(&service.app, request, HeadForm::Status) => Some(is_whole?),
-                gone = pump(&mut incoming, id, sender, &replies, limits) => match gone {
+                gone = pump(&mut incoming, &mut unread, id, sender, &replies, limits) => match gone {
                     // The app's future is dropped.
-                    Gone::Aborted => None,
+                    Gone::Aborted => {
+                        unread = None;
+                        None
+                    }
                     Gone::Closed(error) => return Err(error),
                 },
             },
@@ -209,6 +238,7 @@ pub(crate) async fn serve<A: App>(
         if is_whole == Some(false) {
             // Only an end that is missing shows Apache and nginx that the response is not whole.
             outgoing.flush().await?;
+            leave(&mut incoming, &mut outgoing, unread, limits).await?;
             return Err("the body of the response broke".into());
         }
         if is_whole == Some(true) {
@@ -219,8 +249,30 @@ pub(crate) async fn serve<A: App>(
         outgoing.raw(&end_request(id, 0, COMPLETE));
         outgoing.flush().await?;
         if !keeps || *drain.borrow() {
-            outgoing.close().await?;
-            return Ok(());
+            return leave(&mut incoming, &mut outgoing, unread, limits).await;
+        }
+    }
+}
+
+/// Ends the connection, but not before the request that is `unread` has come to its end.
+///
+/// Apache takes a request that it could not write to the last record for a failed one, and answers 503
+/// whatever the response was; and a kernel may throw the response away.
+async fn leave<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    incoming: &mut Incoming<R>,
+    outgoing: &mut Outgoing<W>,
+    unread: Option<u16>,
+    limits: &Limits,
+) -> Result<(), BoxError> {
+    outgoing.close().await?;
+    let Some(id) = unread else {
+        return Ok(());
+    };
+    loop {
+        match tokio::time::timeout(limits.body_timeout, next(incoming)).await?? {
+            Some(record) if record.id == id && record.is_last() => return Ok(()),
+            Some(_) => {}
+            None => return Ok(()),
         }
     }
 }
@@ -231,7 +283,7 @@ struct Begun {
 }
 
 /// The next record; `None` at the end of the connection between two of them.
-async fn next<R: AsyncRead + Unpin>(
+pub(crate) async fn next<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
 ) -> Result<Option<Record>, BoxError> {
     loop {
@@ -248,7 +300,7 @@ async fn next<R: AsyncRead + Unpin>(
 }
 
 /// Waits for a request.
-async fn begin<R: AsyncRead + Unpin, W: tokio::io::AsyncWrite + Unpin>(
+async fn begin<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     incoming: &mut Incoming<R>,
     outgoing: &mut Outgoing<W>,
     limits: &Limits,
@@ -284,7 +336,7 @@ async fn begin<R: AsyncRead + Unpin, W: tokio::io::AsyncWrite + Unpin>(
 }
 
 /// Reads the parameters of a request; `None` when it was aborted.
-async fn params<R: AsyncRead + Unpin, W: tokio::io::AsyncWrite + Unpin>(
+async fn params<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     incoming: &mut Incoming<R>,
     outgoing: &mut Outgoing<W>,
     id: u16,
@@ -325,33 +377,41 @@ enum Gone {
     Closed(BoxError),
 }
 
-/// Reads the body into `sender`, and answers what else comes, until the request is given up.
+/// Reads the body into `sender`, and answers what else comes, until the request is given up. A body that
+/// stalls breaks off for the app, and is not waited for.
 async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
+    unread: &mut Option<u16>,
     id: u16,
     sender: BodySender,
     replies: &mpsc::Sender<Vec<u8>>,
     limits: &Limits,
 ) -> Gone {
     let mut sender = Some(sender);
-    let mut has_ended = false;
     loop {
         let read = async {
-            match has_ended {
-                true => Ok(next(incoming).await),
-                false => tokio::time::timeout(limits.body_timeout, next(incoming)).await,
+            match unread {
+                None => Ok(next(incoming).await),
+                Some(_) => tokio::time::timeout(limits.body_timeout, next(incoming)).await,
             }
         };
         let record = match read.await {
             Ok(Ok(Some(record))) => record,
             Ok(Ok(None)) => return Gone::Closed("the web server has gone".into()),
             Ok(Err(error)) => return Gone::Closed(error),
-            Err(late) => return Gone::Closed(late.into()),
+            Err(late) => {
+                // The app hears of it, and may answer; what comes later is nobody's.
+                *unread = None;
+                if let Some(mut sender) = sender.take() {
+                    sender.abort(late);
+                }
+                continue;
+            }
         };
         let reply = match (record.kind, record.id) {
             (STDIN, own) if own == id => {
                 if record.content.is_empty() {
-                    has_ended = true;
+                    *unread = None;
                     if let Some(sender) = sender.take() {
                         sender.finish();
                     }
@@ -384,18 +444,18 @@ const HEAD: usize = 8;
 /// The most that is put in one record, in bytes.
 const PIECE: usize = 32 * 1024;
 
-const BEGIN_REQUEST: u8 = 1;
+pub(crate) const BEGIN_REQUEST: u8 = 1;
 const ABORT_REQUEST: u8 = 2;
-const END_REQUEST: u8 = 3;
-const PARAMS: u8 = 4;
-const STDIN: u8 = 5;
+pub(crate) const END_REQUEST: u8 = 3;
+pub(crate) const PARAMS: u8 = 4;
+pub(crate) const STDIN: u8 = 5;
 pub(crate) const STDOUT: u8 = 6;
 pub(crate) const STDERR: u8 = 7;
 const GET_VALUES: u8 = 9;
 const GET_VALUES_RESULT: u8 = 10;
 const UNKNOWN_TYPE: u8 = 11;
 
-const RESPONDER: u16 = 1;
+pub(crate) const RESPONDER: u16 = 1;
 const KEEP_CONN: u8 = 1;
 
 const COMPLETE: u8 = 0;
@@ -560,6 +620,29 @@ mod tests {
             let (records, done) = ask(echo, &[&bytes[..at]], true).await;
             assert!(records.is_empty(), "{at}: {records:?}");
             assert_eq!(done.is_ok(), at == 0, "{at}");
+        }
+    }
+
+    /// An app may answer before it was told that there is no body: the connection is open until then.
+    #[tokio::test(start_paused = true)]
+    async fn an_early_answer_waits_for_the_end_of_the_request() {
+        let app = |_: Request| async { "early" };
+        for flags in [0, KEEP_CONN] {
+            let (client, served) = start(app);
+            let (mut read, mut write) = tokio::io::split(client);
+            let head = [begin_record(1, 1, flags), params_records(1, POST)].concat();
+            write.write_all(&head).await.unwrap();
+            let mut bytes = BytesMut::new();
+            let mut kind = 0;
+            while kind != END_REQUEST {
+                match record(&mut bytes).unwrap() {
+                    Some(record) => kind = record.kind,
+                    None => assert!(read.read_buf(&mut bytes).await.unwrap() > 0),
+                }
+            }
+            write.write_all(&stdin_records(1, b"abc")).await.unwrap();
+            write.shutdown().await.unwrap();
+            assert_eq!(served.await.unwrap(), Ok(()));
         }
     }
 

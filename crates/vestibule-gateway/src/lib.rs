@@ -5,6 +5,7 @@ mod cgi;
 mod exchange;
 mod fastcgi;
 mod listen;
+mod responder;
 mod scgi;
 mod server;
 mod simple;
@@ -12,6 +13,7 @@ mod uwsgi;
 
 pub use cgi::cgi;
 pub use listen::Bind;
+pub use responder::{FastCgi, ResponderError};
 pub use server::{Bound, Drained, Server};
 
 /// The parsers, for whoever wants to try bytes on them: each takes what has come so far.

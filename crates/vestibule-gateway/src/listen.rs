@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 use vestibule_core::Address;
 
 /// Where to listen: an address as text, a socket that listens already, or the one that this process
@@ -16,11 +17,14 @@ use vestibule_core::Address;
 /// use vestibule_gateway::Bind;
 ///
 /// let _ = Bind::from("127.0.0.1:9000"); // port 0 takes any free port
-/// let _ = Bind::from("unix:/run/app.sock");
+/// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
 /// let _ = Bind::inherited(); // by spawn-fcgi, or mod_fcgid
 /// ```
 #[derive(Debug)]
-pub struct Bind(Source);
+pub struct Bind {
+    source: Source,
+    mode: Option<u32>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -31,40 +35,54 @@ enum Source {
 }
 
 impl Bind {
-    /// The socket that is descriptor 0: FastCGI's `FCGI_LISTENSOCK_FILENO`.
+    /// The socket that is descriptor 0: FastCGI's `FCGI_LISTENSOCK_FILENO`. It is an error to bind to it
+    /// when descriptor 0 is no socket that listens, as in a CGI program.
     #[must_use]
     pub const fn inherited() -> Self {
-        Self(Source::Inherited)
+        Self::new(Source::Inherited)
+    }
+
+    /// Who may connect to a unix socket that is made here, as in `chmod`: `0o660` for owner and group,
+    /// of which the web server has to be one. It is set before the first connection can be made.
+    /// Without it the process's umask decides.
+    #[must_use]
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    const fn new(source: Source) -> Self {
+        Self { source, mode: None }
     }
 }
 
 impl From<&str> for Bind {
     fn from(text: &str) -> Self {
-        Self(Source::Text(text.to_owned()))
+        Self::new(Source::Text(text.to_owned()))
     }
 }
 
 impl From<String> for Bind {
     fn from(text: String) -> Self {
-        Self(Source::Text(text))
+        Self::new(Source::Text(text))
     }
 }
 
 impl From<SocketAddr> for Bind {
     fn from(address: SocketAddr) -> Self {
-        Self(Source::Text(address.to_string()))
+        Self::new(Source::Text(address.to_string()))
     }
 }
 
 impl From<std::net::TcpListener> for Bind {
     fn from(listener: std::net::TcpListener) -> Self {
-        Self(Source::Tcp(listener))
+        Self::new(Source::Tcp(listener))
     }
 }
 
 impl From<std::os::unix::net::UnixListener> for Bind {
     fn from(listener: std::os::unix::net::UnixListener) -> Self {
-        Self(Source::Unix(listener))
+        Self::new(Source::Unix(listener))
     }
 }
 
@@ -86,6 +104,39 @@ impl Io for TcpStream {
 
 #[cfg(test)]
 impl Io for tokio::io::DuplexStream {}
+
+/// A connection of any other kind.
+pub(crate) struct Open<I>(pub(crate) I);
+
+impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for Open<I> {}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Open<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Open<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
 
 impl Io for Box<dyn Io> {
     fn reset(&self) {
@@ -113,10 +164,10 @@ enum Listening {
 
 impl Listener {
     pub(crate) async fn bind(bind: Bind) -> io::Result<Self> {
-        match bind.0 {
-            Source::Text(text) => Self::open(&text).await.map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on `{text}`: {error}"))
-            }),
+        match bind.source {
+            Source::Text(text) => Self::open(&text, bind.mode)
+                .await
+                .map_err(|error| explained(&text, &error)),
             Source::Tcp(listener) => Self::tcp(listener),
             Source::Unix(listener) => Self::unix(listener, None),
             Source::Inherited => Self::inherited(),
@@ -127,20 +178,29 @@ impl Listener {
         &self.address
     }
 
-    async fn open(text: &str) -> io::Result<Self> {
+    async fn open(text: &str, mode: Option<u32>) -> io::Result<Self> {
         let Some(path) = text.strip_prefix("unix:") else {
             let listener = TcpListener::bind(text).await?;
             return Self::tcp(listener.into_std()?);
         };
         let path = Path::new(path);
-        let listener = match std::os::unix::net::UnixListener::bind(path) {
+        let socket = UnixSocket::new_stream()?;
+        match socket.bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_stale(path).await?;
-                std::os::unix::net::UnixListener::bind(path)?
+                socket.bind(path)?;
             }
             other => other?,
-        };
-        Self::unix(listener, Some(SocketFile::new(path)?))
+        }
+        // From here on the file is ours, and goes if the rest fails.
+        let file = SocketFile::new(path)?;
+        if let Some(mode) = mode {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        // Nobody can connect before this.
+        let listener = socket.listen(BACKLOG)?;
+        Self::unix(listener.into_std()?, Some(file))
     }
 
     fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
@@ -167,15 +227,20 @@ impl Listener {
 
     fn inherited() -> io::Result<Self> {
         use std::os::fd::AsFd;
+        let error = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
         let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
-        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
-        if unix.local_addr().is_ok() {
-            return Self::unix(unix, None);
+        // A socket that listens has no peer. FastCGI 1.0, section 2.2, tells it from CGI in this way.
+        let stream = std::os::unix::net::UnixStream::from(descriptor.try_clone()?);
+        match stream.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Ok(_) => return Err(error("descriptor 0 is a connection")),
+            Err(_) => return Err(error("descriptor 0 is no socket")),
         }
-        let tcp = std::net::TcpListener::from(descriptor);
-        let error = |_| io::Error::new(io::ErrorKind::InvalidInput, "descriptor 0 is no socket");
-        tcp.local_addr().map_err(error)?;
-        Self::tcp(tcp)
+        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
+        match unix.local_addr() {
+            Ok(_) => Self::unix(unix, None),
+            Err(_) => Self::tcp(std::net::TcpListener::from(descriptor)),
+        }
     }
 
     /// The next connection.
@@ -192,18 +257,37 @@ impl Listener {
     }
 }
 
+/// Why it cannot listen there, and what to do about it.
+fn explained(text: &str, error: &io::Error) -> io::Error {
+    let why = match (error.kind(), text.starts_with("unix:")) {
+        (io::ErrorKind::NotFound, true) => "its directory does not exist".to_owned(),
+        (io::ErrorKind::AddrInUse, false) => {
+            "another process listens there; stop it, or choose another port".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on `{text}`: {why}"))
+}
+
+/// How many connections wait in the kernel's queue, which may have a lower limit of its own.
+const BACKLOG: u32 = 1024;
+
 /// Removes the socket that a process left when it was killed: one on which nobody listens.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     let in_use = |text| io::Error::new(io::ErrorKind::AddrInUse, text);
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(in_use("there is a file of that name, and it is no socket"));
+        return Err(in_use(
+            "there is a file of that name, and it is no socket; choose another path",
+        ));
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
-        _ => Err(in_use("another process listens there")),
+        _ => Err(in_use(
+            "another process listens there; stop it, or choose another path",
+        )),
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use vestibule_core::{Address, App, BoxError, CatchPanic};
 use vestibule_environ::{HeadForm, Mapping};
 
 use crate::exchange::{Limits, Service};
-use crate::listen::{Accepted, Bind, Io, Listener};
+use crate::listen::{Accepted, Bind, Io, Listener, Open};
 use crate::{fastcgi, scgi, simple, uwsgi};
 
 /// An app, the protocol that it is served by, and the limits; [`bind`](Self::bind) gives it a place.
@@ -123,7 +124,8 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long a pause in a request's body may be: 60 s. The request is given up then.
+    /// How long a pause in a request's body may be: 60 s. The app hears that the body broke off then,
+    /// and may answer.
     pub const fn body_timeout(mut self, limit: Duration) -> Self {
         self.limits.body_timeout = limit;
         self
@@ -159,15 +161,59 @@ impl<A: App> Server<A> {
     pub async fn bind(self, bind: impl Into<Bind>) -> io::Result<Bound<A>> {
         let listener = Listener::bind(bind.into()).await?;
         Ok(Bound {
-            service: Arc::new(Service {
-                app: CatchPanic::new(self.app),
-                mapping: self.mapping,
-                limits: self.limits,
-            }),
             protocol: self.protocol,
-            allowed: self.allowed,
+            allowed: self.allowed.clone(),
+            service: Arc::new(self.into_service()),
             listeners: vec![listener],
         })
+    }
+
+    /// Serves one connection that is open already: one half of a socket pair, or a pipe in a test.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ended before its time: the web server went away, or broke the protocol, or
+    /// a time was up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use vestibule_core::Request;
+    /// use vestibule_gateway::Server;
+    ///
+    /// let (mut web_server, connection) = tokio::io::duplex(1024);
+    /// let server = Server::scgi(|_: Request| async { "hello" });
+    /// tokio::spawn(server.serve_connection(connection));
+    ///
+    /// let head = "CONTENT_LENGTH\x000\0SCGI\x001\0REQUEST_METHOD\0GET\0";
+    /// web_server.write_all(format!("{}:{head},", head.len()).as_bytes()).await?;
+    /// let mut answer = String::new();
+    /// web_server.read_to_string(&mut answer).await?;
+    /// assert!(answer.starts_with("Status: 200 OK\r\n"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn serve_connection<I>(self, io: I) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        // The end never comes from here: who drops the future ends the connection.
+        let (_drain, watch) = watch::channel(false);
+        let protocol = self.protocol;
+        serve(
+            Box::new(Open(io)),
+            protocol,
+            Arc::new(self.into_service()),
+            watch,
+        )
+        .await
+    }
+
+    fn into_service(self) -> Service<A> {
+        Service {
+            app: CatchPanic::new(self.app),
+            mapping: self.mapping,
+            limits: self.limits,
+        }
     }
 }
 

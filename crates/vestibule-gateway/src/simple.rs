@@ -1,6 +1,7 @@
 //! Protocols of one request a connection: a head of variables, a body, a response, a close.
 
 use http::Method;
+use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_core::{App, Body, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
 
@@ -44,18 +45,19 @@ pub(crate) async fn serve<A: App, I: Io>(
             if let Some(Malformed::TooLarge) = error.downcast_ref() {
                 outgoing.respond(&Method::GET, form, too_large()).await?;
                 outgoing.flush().await?;
-                outgoing.close().await?;
+                leave(&mut incoming, &mut outgoing, u64::MAX, limits).await?;
             }
             return Err(error);
         }
     };
+    let mut left = u64::MAX;
     let is_whole = match environ.content_length() {
         Err(error) => {
             let refusal = error.into_response();
             outgoing.respond(&Method::GET, form, refusal).await?
         }
         Ok(length) => {
-            let length = length.unwrap_or(0);
+            left = length.unwrap_or(0);
             let (sender, body) = Body::channel();
             match service.mapping.request(environ.with_input(body)) {
                 Err(error) => {
@@ -65,16 +67,34 @@ pub(crate) async fn serve<A: App, I: Io>(
                 Ok(request) => tokio::select! {
                     biased;
                     is_whole = outgoing.answer(&service.app, request, form) => is_whole?,
-                    gone = pump(&mut incoming, length, sender, limits.body_timeout) => return Err(gone),
+                    gone = pump(&mut incoming, &mut left, sender, limits.body_timeout) => return Err(gone),
                 },
             }
         }
     };
     outgoing.flush().await?;
     if is_whole {
-        outgoing.close().await?;
-        return Ok(());
+        return leave(&mut incoming, &mut outgoing, left, limits).await;
     }
     incoming.into_io().unsplit(outgoing.into_io()).reset();
     Err("the body of the response broke".into())
+}
+
+/// Ends the connection, but not before the request has come to its end: `left` bytes, or all that
+/// there is. A web server that cannot write its request may not look at the response.
+async fn leave<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    incoming: &mut Incoming<R>,
+    outgoing: &mut Outgoing<W>,
+    mut left: u64,
+    limits: &Limits,
+) -> Result<(), BoxError> {
+    outgoing.close().await?;
+    while left > 0 {
+        let data = tokio::time::timeout(limits.body_timeout, incoming.some(left)).await??;
+        if data.is_empty() {
+            break;
+        }
+        left -= data.len() as u64;
+    }
+    Ok(())
 }

@@ -2,24 +2,25 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use vestibule_core::Address;
 use vestibule_gateway::Server;
 
 use crate::probe::probe;
+use crate::web_server::WebServer;
 
 /// The app by every protocol, on unix sockets in a directory, behind both web servers.
 pub(crate) struct House {
-    nginx: Child,
-    apache: Child,
-    pub(crate) nginx_port: u16,
-    pub(crate) apache_port: u16,
+    nginx: WebServer,
+    apache: WebServer,
+    spawned: Child,
     pub(crate) direct_port: u16,
     pub(crate) dir: PathBuf,
     _runtime: Runtime,
@@ -32,17 +33,28 @@ pub(crate) struct Way {
     pub(crate) prefix: &'static str,
 }
 
-pub(crate) const WAYS: [Way; 11] = [
+/// The names say the protocol, and `-tcp` that it is no unix socket; `spawned` is a program that spawn-fcgi
+/// starts.
+pub(crate) const WAYS: [Way; 20] = [
     way("nginx", "/http"),
+    way("nginx", "/http-tcp"),
     way("nginx", "/fcgi"),
+    way("nginx", "/fcgi-tcp"),
     way("nginx", "/kept"),
+    way("nginx", "/spawned"),
     way("nginx", "/scgi"),
+    way("nginx", "/scgi-tcp"),
     way("nginx", "/uwsgi"),
+    way("nginx", "/uwsgi-tcp"),
     way("apache", "/http"),
+    way("apache", "/http-tcp"),
     way("apache", "/fcgi"),
+    way("apache", "/fcgi-tcp"),
     way("apache", "/kept"),
     way("apache", "/scgi"),
+    way("apache", "/scgi-tcp"),
     way("apache", "/uwsgi"),
+    way("apache", "/uwsgi-tcp"),
     way("apache", "/cgi"),
 ];
 
@@ -52,67 +64,44 @@ const fn way(front: &'static str, prefix: &'static str) -> Way {
 
 impl House {
     pub(crate) fn start() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("vestibule-gateway-{}-{count}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir_all(dir.join("tmp")).unwrap();
+        let dir = empty_dir();
         fs::create_dir_all(dir.join("cgi-bin")).unwrap();
-        // The web server may run as somebody else, and the app behind it writes here.
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let direct_port = runtime.block_on(serve(&dir));
+        let ports = runtime.block_on(serve(&dir));
         let program = dir.join("cgi-bin/app.cgi");
         let tests = std::env::current_exe().unwrap();
         let example = tests.parent().unwrap().join("../examples/probe");
         fs::copy(&example, &program).expect("cargo test builds the example `probe`");
-        let (nginx_port, apache_port) = (free_port(), free_port());
-        let write = |name: &str, text: &str, port: u16| {
-            let text = text
-                .replace("DIR", dir.to_str().unwrap())
-                .replace("PORT", &port.to_string());
-            fs::write(dir.join(name), text).unwrap();
+        let spawned = spawn(&dir, &program);
+        let conf = |text: &str| {
+            let ports = ports.iter();
+            ports.fold(text.to_owned(), |text, (name, port)| {
+                text.replace(&format!("<{name}>"), &port.to_string())
+            })
         };
-        write("nginx.conf", NGINX, nginx_port);
-        write("apache.conf", APACHE, apache_port);
-        let nginx = spawn(
-            "nginx",
-            Command::new("/usr/sbin/nginx")
-                .args(["-e", "nginx.log", "-c", "nginx.conf", "-p"])
-                .arg(&dir)
-                .current_dir(&dir),
-        );
-        let apache = spawn(
-            "apache2-bin",
-            Command::new("/usr/sbin/apache2")
-                .args(["-X", "-f"])
-                .arg(dir.join("apache.conf")),
-        );
-        let house = Self {
-            nginx,
-            apache,
-            nginx_port,
-            apache_port,
-            direct_port,
+        Self {
+            nginx: WebServer::nginx(&dir, &conf(NGINX)),
+            apache: WebServer::apache(&dir, &conf(APACHE)),
+            direct_port: ports[0].1,
+            spawned,
             dir,
             _runtime: runtime,
-        };
-        for (port, log) in [(nginx_port, "nginx.log"), (apache_port, "apache.log")] {
-            let is_up = until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-            let log = fs::read_to_string(house.dir.join(log)).unwrap_or_default();
-            assert!(is_up, "it does not start: {log}");
         }
-        house
+    }
+
+    /// What the web servers complained of, for the message of a test that fails.
+    pub(crate) fn logs(&self) -> String {
+        format!("nginx: {}\napache: {}", self.nginx.log(), self.apache.log())
     }
 
     pub(crate) fn port(&self, way: Way) -> u16 {
         match way.front {
-            "nginx" => self.nginx_port,
-            _ => self.apache_port,
+            "nginx" => self.nginx.port,
+            _ => self.apache.port,
         }
     }
 
@@ -126,65 +115,89 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        for child in [&mut self.nginx, &mut self.apache] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.spawned.kill();
+        let _ = self.spawned.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-fn spawn(package: &str, command: &mut Command) -> Child {
-    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    started.unwrap_or_else(|error| panic!("the Debian package {package} is needed: {error}"))
+/// A directory that nobody else has.
+pub(crate) fn empty_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    let name = format!("vestibule-gateway-{}-{count}", std::process::id());
+    let dir = std::env::temp_dir().join(name);
+    fs::create_dir_all(&dir).unwrap();
+    // The web server may run as somebody else, and the app behind it writes here.
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    dir
 }
 
-async fn serve(dir: &Path) -> u16 {
-    let socket = |name: &str| format!("unix:{}/{name}.sock", dir.display());
-    for prefix in ["fcgi", "kept"] {
-        let server = Server::fastcgi(probe).mount(format!("/{prefix}"));
-        tokio::spawn(
-            server
-                .bind(socket(prefix))
-                .await
-                .unwrap()
-                .run_until(std::future::pending()),
-        );
+/// The program with a socket that listens as its standard input.
+fn spawn(dir: &Path, program: &Path) -> Child {
+    let child = Command::new("spawn-fcgi")
+        .args(["-n", "-M", "0777", "-s"])
+        .arg(dir.join("spawned.sock"))
+        .arg("--")
+        .arg(program)
+        .spawn();
+    child.expect("the Debian package spawn-fcgi is needed")
+}
+
+/// Starts the app by every protocol; the names and ports of the TCP sockets, the app by itself first.
+async fn serve(dir: &Path) -> Vec<(&'static str, u16)> {
+    let mut ports = Vec::new();
+    let unix = |name: &str| format!("unix:{}/{name}.sock", dir.display());
+    for name in ["http-tcp", "http"] {
+        let server = vestibule_hyper::Server::new(probe);
+        let server = match name {
+            "http" => server.bind(unix(name)).await.unwrap(),
+            _ => server.bind("127.0.0.1:0").await.unwrap(),
+        };
+        ports.extend(port(server.address()).map(|port| (name, port)));
+        tokio::spawn(server.run_until(std::future::pending()));
     }
-    let server = Server::scgi(probe).mount("/scgi").bind(socket("scgi"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    let server = Server::uwsgi(probe).mount("/uwsgi").bind(socket("uwsgi"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    let server = vestibule_hyper::Server::new(probe).bind(socket("http"));
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
+    for name in [
+        "fcgi",
+        "kept",
+        "fcgi-tcp",
+        "scgi",
+        "scgi-tcp",
+        "uwsgi",
+        "uwsgi-tcp",
+    ] {
+        let server = match &name[..4] {
+            "scgi" => Server::scgi(probe),
+            "uwsg" => Server::uwsgi(probe),
+            _ => Server::fastcgi(probe),
+        };
+        let place = match name.ends_with("-tcp") {
+            true => "127.0.0.1:0".to_owned(),
+            false => unix(name),
+        };
+        let server = server.mount(format!("/{name}")).bind(place).await.unwrap();
+        ports.extend(port(server.address()).map(|port| (name, port)));
+        tokio::spawn(server.run_until(std::future::pending()));
+    }
+    open_sockets(dir);
+    ports
+}
+
+fn port(address: &Address) -> Option<u16> {
+    match address {
+        Address::Tcp(address) => Some(address.port()),
+        _ => None,
+    }
+}
+
+/// Lets the web server, which may run as somebody else, connect.
+pub(crate) fn open_sockets(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "sock") {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         }
     }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = vestibule_hyper::Server::new(probe).bind(listener);
-    tokio::spawn(server.await.unwrap().run_until(std::future::pending()));
-    port
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Asks again and again, for at most twenty seconds.
-pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
-        if is_so() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
 }
 
 /// A request: the path stands behind the prefix of the way.
@@ -269,7 +282,8 @@ impl Ask {
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
         let bytes = self.bytes(prefix);
         match self.is_slow {
-            false => stream.write_all(&bytes)?,
+            // Whoever answers before it has read all of it may have closed.
+            false => drop(stream.write_all(&bytes)),
             true => {
                 stream.set_nodelay(true)?;
                 for piece in bytes.chunks(40) {
@@ -369,75 +383,83 @@ fn dechunk(mut body: &[u8]) -> (Vec<u8>, bool) {
     }
 }
 
-/// `master_process off`: one process, which ends when it is killed.
 const NGINX: &str = r#"
-daemon off; master_process off; pid nginx.pid; error_log nginx.log warn;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_max_body_size 100m;
-  client_body_temp_path tmp/b; proxy_temp_path tmp/p; fastcgi_temp_path tmp/f; scgi_temp_path tmp/s; uwsgi_temp_path tmp/u;
-  upstream kept { server unix:DIR/kept.sock; keepalive 4; }
-  server {
-    listen 127.0.0.1:PORT;
-    merge_slashes off;
-    location /http/ {
-      rewrite ^ $request_uri;
-      rewrite ^/http(/.*)$ $1 break;
-      proxy_pass http://unix:DIR/http.sock:$uri;
-      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-      proxy_set_header Proxy "";
-    }
-    location /fcgi {
-      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
-      fastcgi_pass unix:DIR/fcgi.sock;
-    }
-    location /kept {
-      include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
-      fastcgi_pass kept; fastcgi_keep_conn on;
-    }
-    location /scgi {
-      include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
-      scgi_pass unix:DIR/scgi.sock;
-    }
-    location /uwsgi {
-      include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
-      uwsgi_pass unix:DIR/uwsgi.sock;
-    }
+upstream kept { server unix:DIR/kept.sock; keepalive 4; }
+server {
+  listen 127.0.0.1:PORT;
+  merge_slashes off;
+  location /http/ {
+    rewrite ^ $request_uri;
+    rewrite ^/http(/.*)$ $1 break;
+    proxy_pass http://unix:DIR/http.sock:$uri;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_set_header Proxy "";
+  }
+  location /http-tcp/ {
+    rewrite ^ $request_uri;
+    rewrite ^/http-tcp(/.*)$ $1 break;
+    proxy_pass http://127.0.0.1:<http-tcp>$uri;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_set_header Proxy "";
+  }
+  location /fcgi {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass unix:DIR/fcgi.sock;
+  }
+  location /fcgi-tcp {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass 127.0.0.1:<fcgi-tcp>;
+  }
+  location /spawned {
+    include /etc/nginx/fastcgi_params; fastcgi_split_path_info ^(/spawned)(/.*)?$;
+    fastcgi_param SCRIPT_NAME $fastcgi_script_name; fastcgi_param PATH_INFO $fastcgi_path_info;
+    fastcgi_param HTTP_PROXY "";
+    fastcgi_pass unix:DIR/spawned.sock;
+  }
+  location /scgi-tcp {
+    include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
+    scgi_pass 127.0.0.1:<scgi-tcp>;
+  }
+  location /uwsgi-tcp {
+    include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
+    uwsgi_pass 127.0.0.1:<uwsgi-tcp>;
+  }
+  location /kept {
+    include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY "";
+    fastcgi_pass kept; fastcgi_keep_conn on;
+  }
+  location /scgi {
+    include /etc/nginx/scgi_params; scgi_param HTTP_PROXY "";
+    scgi_pass unix:DIR/scgi.sock;
+  }
+  location /uwsgi {
+    include /etc/nginx/uwsgi_params; uwsgi_param HTTP_PROXY "";
+    uwsgi_pass unix:DIR/uwsgi.sock;
   }
 }
 "#;
 
 const APACHE: &str = r#"
-ServerRoot DIR
-DefaultRuntimeDir DIR
-Mutex file:DIR default
-PidFile apache.pid
-ErrorLog apache.log
-Listen 127.0.0.1:PORT
-ServerName ex.test
-LoadModule mpm_event_module   /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module  /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule alias_module       /usr/lib/apache2/modules/mod_alias.so
-LoadModule env_module         /usr/lib/apache2/modules/mod_env.so
-LoadModule headers_module     /usr/lib/apache2/modules/mod_headers.so
-LoadModule setenvif_module    /usr/lib/apache2/modules/mod_setenvif.so
-LoadModule cgi_module         /usr/lib/apache2/modules/mod_cgi.so
-LoadModule proxy_module       /usr/lib/apache2/modules/mod_proxy.so
-LoadModule proxy_http_module  /usr/lib/apache2/modules/mod_proxy_http.so
-LoadModule proxy_fcgi_module  /usr/lib/apache2/modules/mod_proxy_fcgi.so
-LoadModule proxy_scgi_module  /usr/lib/apache2/modules/mod_proxy_scgi.so
-LoadModule proxy_uwsgi_module /usr/lib/apache2/modules/mod_proxy_uwsgi.so
-User www-data
-Group www-data
-DocumentRoot DIR/tmp
-ProxyRequests Off
 RequestHeader unset Proxy early
 AllowEncodedSlashes NoDecode
 MergeSlashes Off
 <Location /http/>
   ProxyPass unix:DIR/http.sock|http://app.unix/ nocanon
   ProxyPreserveHost On
+</Location>
+<Location /http-tcp/>
+  ProxyPass http://127.0.0.1:<http-tcp>/ nocanon
+  ProxyPreserveHost On
+</Location>
+<Location /fcgi-tcp>
+  ProxyPass fcgi://127.0.0.1:<fcgi-tcp> flushpackets=on
+  ProxyFCGIBackendType GENERIC
+</Location>
+<Location /scgi-tcp>
+  ProxyPass scgi://127.0.0.1:<scgi-tcp>
+</Location>
+<Location /uwsgi-tcp>
+  ProxyPass uwsgi://127.0.0.1:<uwsgi-tcp>
 </Location>
 <Location /fcgi>
   ProxyPass unix:DIR/fcgi.sock|fcgi://fcgi flushpackets=on

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+mod faults;
 mod front;
 mod matrix;
+mod modwsgi;
 mod probe;
+mod responder;
 mod streams;
+mod web_server;

@@ -3,7 +3,7 @@
 
 use crate::front::{Ask, House, WAYS, Way};
 
-fn cases() -> Vec<(&'static str, Ask)> {
+pub(crate) fn cases() -> Vec<(&'static str, Ask)> {
     let mega = vec![b'y'; 20 << 20];
     vec![
         ("plain", Ask::get("/a")),
@@ -75,8 +75,12 @@ fn explained(way: Way, case: &str) -> Option<&'static str> {
         ("apache", _, "two lines") => Some("Apache joins lines by a comma"),
         ("apache", _, "two cookies") => Some("Apache joins lines by a comma, cookies as well"),
         (_, _, "httpoxy") => Some("Proxy never reaches the app"),
-        ("apache", "/scgi", "post chunked") => Some("mod_proxy_scgi wants a length: 411"),
-        ("apache", "/uwsgi", "post chunked") => Some("mod_proxy_uwsgi wants a length: 411"),
+        ("apache", "/scgi" | "/scgi-tcp", "post chunked") => {
+            Some("mod_proxy_scgi wants a length: 411")
+        }
+        ("apache", "/uwsgi" | "/uwsgi-tcp", "post chunked") => {
+            Some("mod_proxy_uwsgi wants a length: 411")
+        }
         _ => None,
     }
 }
@@ -95,5 +99,32 @@ fn the_same_answer_by_every_way() {
             }
         }
     }
-    assert!(told.is_empty(), "{told}");
+    assert!(told.is_empty(), "{told}{}", house.logs());
+}
+
+/// A redirect knows nothing of a body: it is answered before Apache has said that there is none.
+#[test]
+fn early_answers_are_heard() {
+    let house = House::start();
+    for way in WAYS {
+        for _ in 0..50 {
+            let answer = house.ask(way, &Ask::get("/redirect"));
+            assert_eq!(answer.status, 302, "{way:?}\n{}", house.logs());
+        }
+    }
+}
+
+/// An app that wants no body answers at once; the answer is heard while the body is still on its way.
+#[test]
+fn bodies_that_nobody_reads_cost_no_answer() {
+    let house = House::start();
+    // By HTTP it is the HTTP server that has to wait for the client's end.
+    for way in WAYS
+        .into_iter()
+        .filter(|way| !way.prefix.starts_with("/http"))
+    {
+        let answer = house.ask(way, &Ask::get("/unread").body(vec![b'u'; 5 << 20]));
+        let told = (answer.status, &*answer.body);
+        assert_eq!(told, (413, "too much"), "{way:?}\n{}", house.logs());
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) async fn probe(request: Request) -> Response {
             &[("location", "/elsewhere?x=1")],
             Body::empty(),
         ),
+        "unread" => (StatusCode::PAYLOAD_TOO_LARGE, "too much").into_response(),
         "large" => large(20 << 20),
         "broken" => broken(),
         "events" => events(query.into()),
@@ -57,8 +58,10 @@ async fn tell(request: Request) -> Result<Response, CollectError> {
         None => head.uri.path().to_owned(),
     };
     let body = body.collect(100 << 20).await?;
+    // Of a large body, some bytes out of every part.
     let sum = body
         .iter()
+        .step_by(1 + body.len() / 100_000)
         .fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte));
     let text = format!(
         "{} {path} ?{:?}\nx-d: {}\ncookie: {}\nx-l: {}\nx-real: {}\nproxy: {}\nte: {}\ncontent-type: {}\nbody: {} {sum}\n",

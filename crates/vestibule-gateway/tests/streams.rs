@@ -2,8 +2,9 @@
 
 use std::io::Read;
 
-use crate::front::{Ask, House, WAYS, Way, until};
+use crate::front::{Ask, House, WAYS, Way};
 use crate::probe::touch;
+use crate::web_server::until;
 
 /// The first event is there before the second is made.
 #[test]

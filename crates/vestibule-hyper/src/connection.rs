@@ -16,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use vestibule_core::{App, BoxError, CatchPanic, Failure, FailureKind, IntoResponse, Peer};
+use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Peer};
 
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
@@ -32,15 +32,18 @@ use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 /// What all connections of a server have in common.
 pub(crate) struct Service<A> {
     app: CatchPanic<A>,
+    /// Answers what the guard refuses.
+    refused: CatchPanic<BoxApp>,
     limits: Limits,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl<A: App> Service<A> {
-    pub(crate) fn new(app: A, limits: Limits) -> Self {
+    pub(crate) fn new(app: A, refused: BoxApp, limits: Limits) -> Self {
         Self {
             app: CatchPanic::new(app),
+            refused: CatchPanic::new(refused),
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
             limits,
@@ -59,10 +62,16 @@ impl<A: App> Service<A> {
         watch: Watch,
     ) {
         let address = accepted.peer.address().clone();
-        if let Err(error) = self.converse(accepted, place, watch).await {
-            tracing::debug!(
+        match self.converse(accepted, place, watch).await {
+            Ok(()) => {}
+            // The parser has answered, if there was something to answer; no app and no log saw it.
+            Err(error) if is_breach(&*error) => tracing::info!(
+                target: "vestibule", peer = %address, error = &*error,
+                "refused a client that does not speak HTTP"
+            ),
+            Err(error) => tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
-            );
+            ),
         }
     }
 
@@ -176,15 +185,14 @@ impl<A: App> Service<A> {
             can_upgrade: head.extensions.get::<OnUpgrade>().is_some(),
         };
         if let Err(refused) = guard::admit(&mut head) {
-            tracing::debug!(
+            tracing::info!(
                 target: "vestibule", peer = %caller.peer.address(), method = %asked.method,
                 uri = %asked.uri, "refused a request: {refused}"
             );
-            let status = refused.status();
-            let refusal = Failure::new(refused)
-                .kind(FailureKind::Request)
-                .status(status)
-                .into_response();
+            head.extensions.insert(refused);
+            head.extensions.insert(caller.peer.clone());
+            let request = Request::from_parts(head, vestibule_core::Body::empty());
+            let refusal = self.refused.call(request).await;
             return Ok(prepare(refusal, asked, true, in_flight));
         }
         let expects_continue = head.headers.get(EXPECT).is_some_and(is_continue);
@@ -195,6 +203,7 @@ impl<A: App> Service<A> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &caller.tls {
             head.extensions.insert(tls.clone());
+            head.extensions.insert(vestibule_core::Scheme::Https);
         }
         let request = Request::from_parts(head, body);
         let mut response = self.app.call(request).await;
@@ -309,6 +318,16 @@ fn as_timeout(response: vestibule_core::Response) -> vestibule_core::Response {
     response
 }
 
+/// Whether a connection ended because of what the client sent, and not because it went away.
+fn is_breach(error: &(dyn Error + 'static)) -> bool {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else {
+        return false;
+    };
+    // An I/O error is a client that is gone; every other cause is the other side of HTTP/2's.
+    let cause = error.source();
+    error.is_parse() || (!error.is_user() && cause.is_some_and(|cause| !cause.is::<io::Error>()))
+}
+
 /// RFC 9110, section 10.1.1.
 fn is_continue(expect: &HeaderValue) -> bool {
     expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
@@ -337,6 +356,9 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(MAX_HEADER_LIST)
         .max_send_buf_size(MAX_BUFFER);
+    if limits.extended_connect {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
@@ -356,7 +378,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_small() {
         async fn app(_: vestibule_core::Request) {}
-        let service = Arc::new(Service::new(app, Limits::default()));
+        let refused = guard::refusal.boxed();
+        let service = Arc::new(Service::new(app, refused, Limits::default()));
         let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
         let end = || vestibule_core::Address::Unix(None);
         let accepted = Accepted {

@@ -109,8 +109,13 @@ impl Drain {
         }
     }
 
-    pub(crate) fn begin(&self) {
+    /// Tells apps, and no one else yet.
+    pub(crate) fn announce(&self) {
         self.shutdown.0.send_replace(true);
+    }
+
+    pub(crate) fn begin(&self) {
+        self.announce();
         self.phase.send_replace(Phase::Draining);
     }
 

@@ -33,9 +33,11 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
+use vestibule_core::{Failure, FailureKind, IntoResponse, Request, Response};
 use vestibule_fields::host::Host;
 
-/// Why a request does not reach the app; the answer closes the connection.
+/// Why a request does not reach the app; the answer closes the connection. An extension of the
+/// requests that [`refusal`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     status: StatusCode,
@@ -64,6 +66,28 @@ impl fmt::Display for Refused {
 }
 
 impl Error for Refused {}
+
+/// The app that answers requests that are [`Refused`]: the status, with the reason as its
+/// [`Failure`]. They have no body.
+///
+/// It is what [`Server::refused`](crate::Server::refused) wraps.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, Request};
+///
+/// // Refused by nobody, and yet here.
+/// assert_eq!(vestibule_hyper::refusal.call(Request::default()).await.status(), 400);
+/// # }
+/// ```
+pub async fn refusal(request: Request) -> Response {
+    let refused = request.extensions().get().copied();
+    let refused = refused.unwrap_or(Refused::bad("refused"));
+    Failure::new(refused)
+        .kind(FailureKind::Request)
+        .status(refused.status)
+        .into_response()
+}
 
 /// Checks the head of a request, and makes `Host` what the request is for.
 pub(crate) fn admit(head: &mut Parts) -> Result<(), Refused> {

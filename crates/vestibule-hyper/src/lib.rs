@@ -7,6 +7,8 @@ mod connection;
 mod detect;
 mod drain;
 mod guard;
+#[cfg(all(feature = "handover", unix))]
+mod handover;
 mod incoming;
 mod io;
 mod listen;
@@ -14,6 +16,7 @@ mod listen;
 mod notify;
 mod outgoing;
 mod proxy;
+mod ready;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
@@ -22,9 +25,10 @@ mod vitals;
 #[cfg(all(unix, feature = "socket-activation"))]
 pub use activation::Sockets;
 pub use drain::{Drained, Shutdown};
-pub use guard::Refused;
+pub use guard::{Refused, refusal};
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};
+pub use ready::ready;
 pub use server::{Bound, Server, serve};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError, TlsInfo};

@@ -6,6 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::AtomicBool;
+#[cfg(all(feature = "handover", unix))]
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +19,8 @@ use tokio::net::{TcpListener, TcpSocket};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::Instant;
+#[cfg(unix)]
+use vestibule_core::Credentials;
 use vestibule_core::{Address, Peer};
 
 use crate::io::Socket;
@@ -193,11 +201,18 @@ pub(crate) struct Accepted {
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
+    /// What it was bound by, when that was text.
+    #[cfg(all(feature = "handover", unix))]
+    pub(crate) text: Option<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::Tls>,
     /// The file of a unix socket that we made: it goes when we do.
     #[cfg(unix)]
-    _file: Option<SocketFile>,
+    #[cfg_attr(
+        not(feature = "handover"),
+        allow(dead_code, reason = "it is there to be dropped")
+    )]
+    pub(crate) file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -231,15 +246,27 @@ impl Detached {
                 StdListening::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
             },
             address: self.address,
+            #[cfg(all(feature = "handover", unix))]
+            text: None,
             #[cfg(feature = "tls")]
             tls: self.tls,
             #[cfg(unix)]
-            _file: None,
+            file: None,
         })
     }
 }
 
 impl Listener {
+    /// A copy of its socket.
+    #[cfg(all(feature = "handover", unix))]
+    pub(crate) fn duplicate(&self) -> io::Result<std::os::fd::OwnedFd> {
+        use std::os::fd::AsFd;
+        match &self.socket {
+            Listening::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Listening::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+        }
+    }
+
     /// A copy that shares the queue of connections.
     #[cfg(unix)]
     pub(crate) fn detach(&self) -> io::Result<Detached> {
@@ -276,13 +303,18 @@ impl Listener {
             Listening::Tcp(it) => it.as_fd().try_clone_to_owned()?,
             Listening::Unix(it) => it.as_fd().try_clone_to_owned()?,
         };
-        Ok((socket, self._file))
+        Ok((socket, self.file))
     }
 
     pub(crate) async fn bind(bind: Bind) -> Result<Self, BindError> {
         let (address, opened) = match bind.source {
             Source::Text(text) => {
                 let opened = Self::open(&text, bind.options).await;
+                #[cfg(all(feature = "handover", unix))]
+                let opened = opened.map(|listener| Self {
+                    text: Some(text.clone()),
+                    ..listener
+                });
                 (text, opened)
             }
             Source::Tcp(listener) => ("a listener".to_owned(), Self::tcp(listener)),
@@ -290,7 +322,7 @@ impl Listener {
             #[cfg(unix)]
             Source::Unix(listener) => ("a listener".to_owned(), Self::unix(listener, None)),
             #[cfg(unix)]
-            Source::StdUnix(listener) => ("a listener".to_owned(), Self::std_unix(listener)),
+            Source::StdUnix(listener) => ("a listener".to_owned(), Self::std_unix(listener, None)),
         };
         match opened {
             #[cfg(feature = "tls")]
@@ -310,6 +342,18 @@ impl Listener {
     }
 
     async fn open(text: &str, options: Options) -> io::Result<Self> {
+        #[cfg(all(feature = "handover", unix))]
+        if let Some(socket) = crate::handover::take(text)? {
+            return match text.strip_prefix("unix:") {
+                Some(path) => {
+                    let file = SocketFile::new(Path::new(path))?;
+                    // It is the other process's until this one serves.
+                    file.set_ours(false);
+                    Self::std_unix(socket.into(), Some(file))
+                }
+                None => Self::std_tcp(socket.into()),
+            };
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             #[cfg(unix)]
             return Self::open_unix(Path::new(path), options).await;
@@ -340,10 +384,12 @@ impl Listener {
         Ok(Self {
             address: Address::Tcp(listener.local_addr()?),
             socket: Listening::Tcp(listener),
+            #[cfg(all(feature = "handover", unix))]
+            text: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(unix)]
-            _file: None,
+            file: None,
         })
     }
 
@@ -374,8 +420,17 @@ impl Listener {
             }),
             #[cfg(unix)]
             Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                let peer = Address::Unix(peer.as_pathname().map(Into::into));
-                (Socket::Unix(stream), Peer::new(peer, self.address.clone()))
+                let address = Address::Unix(peer.as_pathname().map(Into::into));
+                let peer = Peer::new(address, self.address.clone());
+                let peer = match stream.peer_cred() {
+                    Ok(process) => peer.with_credentials(Credentials {
+                        uid: process.uid(),
+                        gid: process.gid(),
+                        pid: process.pid(),
+                    }),
+                    Err(_) => peer,
+                };
+                (Socket::Unix(stream), peer)
             }),
         }
     }
@@ -407,15 +462,20 @@ impl Listener {
         Ok(Self {
             address: Address::Unix(path),
             socket: Listening::Unix(listener),
+            #[cfg(all(feature = "handover", unix))]
+            text: None,
             #[cfg(feature = "tls")]
             tls: None,
-            _file: file,
+            file,
         })
     }
 
-    fn std_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+    fn std_unix(
+        listener: std::os::unix::net::UnixListener,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Self::unix(UnixListener::from_std(listener)?, None)
+        Self::unix(UnixListener::from_std(listener)?, file)
     }
 }
 
@@ -460,12 +520,23 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a unix socket, by its place and identity.
+/// The file of a unix socket, by its place and identity. A clone is the same file.
+#[cfg(unix)]
+#[derive(Clone, Debug)]
+pub(crate) struct SocketFile(
+    #[cfg_attr(
+        not(feature = "handover"),
+        allow(dead_code, reason = "it is there to be dropped")
+    )]
+    Arc<OwnFile>,
+);
+
 #[cfg(unix)]
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+struct OwnFile {
     path: PathBuf,
     identity: (u64, u64),
+    is_ours: AtomicBool,
 }
 
 #[cfg(unix)]
@@ -474,7 +545,17 @@ impl SocketFile {
         // A later change of directory does not change what is ours.
         let path = std::path::absolute(path)?;
         let identity = Self::identity(&path)?;
-        Ok(Self { path, identity })
+        Ok(Self(Arc::new(OwnFile {
+            path,
+            identity,
+            is_ours: AtomicBool::new(true),
+        })))
+    }
+
+    /// Whether it goes when the last of its clones does.
+    #[cfg(feature = "handover")]
+    pub(crate) fn set_ours(&self, is_ours: bool) {
+        self.0.is_ours.store(is_ours, Ordering::Relaxed);
     }
 
     fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -485,10 +566,12 @@ impl SocketFile {
 }
 
 #[cfg(unix)]
-impl Drop for SocketFile {
+impl Drop for OwnFile {
     fn drop(&mut self) {
         // Another server may have put its own socket in this place.
-        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+        let is_there =
+            || SocketFile::identity(&self.path).is_ok_and(|identity| identity == self.identity);
+        if *self.is_ours.get_mut() && is_there() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use vestibule_core::{Address, App};
+use vestibule_core::{Address, App, BoxApp};
 
 use crate::accept::{Accept, Workers};
 use crate::connection::Service;
 use crate::drain::{Drain, Drained, First, StopSignals, race};
+use crate::guard::refusal;
+#[cfg(all(feature = "handover", unix))]
+use crate::handover::Handover;
 use crate::listen::{Bind, BindError, Listener, max_connections};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
@@ -62,6 +65,7 @@ pub async fn serve(bind: impl Into<Bind>, app: impl App) -> io::Result<()> {
 #[must_use = "a server does nothing until it is bound and run"]
 pub struct Server<A> {
     app: A,
+    refused: BoxApp,
     limits: Limits,
 }
 
@@ -75,6 +79,7 @@ pub(crate) struct Limits {
     pub(crate) max_streams: u32,
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
+    pub(crate) drain_delay: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) body_timeout: Duration,
@@ -86,6 +91,9 @@ pub(crate) struct Limits {
     pub(crate) max_connections: Option<usize>,
     /// How many threads with runtimes of their own, or 0.
     pub(crate) workers: usize,
+    pub(crate) extended_connect: bool,
+    #[cfg(all(feature = "handover", unix))]
+    hands_over: bool,
     /// Which peers speak for others.
     proxies: Option<Arc<Trust>>,
 }
@@ -94,6 +102,12 @@ type Trust = dyn Fn(&Address) -> bool + Send + Sync;
 
 impl Limits {
     pub(crate) const MAX_HEADERS: usize = 100;
+
+    /// How often a connection at work is looked at. A stream of HTTP/2 begins to wait for its client
+    /// where nobody tells: so it is found within a quarter of its limit.
+    pub(crate) fn glance(&self) -> Duration {
+        self.idle_timeout.min(self.write_timeout) / 4
+    }
 
     /// Whether a peer has to say for whom it speaks.
     pub(crate) fn is_proxy(&self, peer: &Address) -> bool {
@@ -111,6 +125,7 @@ impl Default for Limits {
             max_streams: 100,
             ping_interval: Some(Duration::from_secs(60)),
             ping_timeout: Duration::from_secs(20),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
@@ -120,6 +135,9 @@ impl Default for Limits {
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
             workers: 0,
+            extended_connect: false,
+            #[cfg(all(feature = "handover", unix))]
+            hands_over: false,
             proxies: None,
         }
     }
@@ -130,8 +148,31 @@ impl<A: App> Server<A> {
     pub fn new(app: A) -> Self {
         Self {
             app,
+            refused: refusal.boxed(),
             limits: Limits::default(),
         }
+    }
+
+    /// Answers by `app` what the guard refuses, so that an access log has it too: the app is
+    /// [`refusal`], in what is to see such requests. They carry [`Refused`](crate::Refused) and
+    /// [`Peer`](vestibule_core::Peer), and may be what no other app ever sees: a target without a
+    /// slash, two `Host` lines.
+    ///
+    /// What the parser itself refuses (a line that is no request at all) reaches no app: it is an
+    /// event of level info, as is every other refusal.
+    ///
+    /// ```
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_hyper::{Server, refusal};
+    ///
+    /// # fn access_log(app: impl App) -> impl App { app }
+    /// let server = Server::new(access_log(|_: Request| async { "hello" }))
+    ///     .refused(access_log(refusal));
+    /// # drop(server);
+    /// ```
+    pub fn refused(mut self, app: impl App) -> Self {
+        self.refused = app.boxed();
+        self
     }
 
     /// How long a new connection may take until it is clear which protocol it speaks: 10 s.
@@ -216,6 +257,16 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Lets HTTP/2 clients open other protocols by `CONNECT` with a `:protocol` (RFC 8441): off.
+    ///
+    /// Browsers make WebSockets in that way as soon as they may, so it is for apps that know it: the
+    /// request has the protocol's name as `hyper::ext::Protocol` in its extensions, a path, and no
+    /// `Upgrade`; the answer is a 200.
+    pub const fn extended_connect(mut self, allows: bool) -> Self {
+        self.limits.extended_connect = allows;
+        self
+    }
+
     /// How long the answer to such a question may take: 20 s.
     pub const fn ping_timeout(mut self, limit: Duration) -> Self {
         self.limits.ping_timeout = limit;
@@ -226,6 +277,13 @@ impl<A: App> Server<A> {
     /// still at work then are cut.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
+        self
+    }
+
+    /// How long, after the signal, connections are still accepted, while [`ready`](crate::ready)
+    /// answers 503: not at all. For load balancers that need a while to hear of it.
+    pub const fn drain_delay(mut self, time: Duration) -> Self {
+        self.limits.drain_delay = time;
         self
     }
 
@@ -283,6 +341,23 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Hands the listening sockets over to a new process at SIGUSR2, for a restart that refuses no
+    /// connection: off.
+    ///
+    /// The process starts its own program again, with the same arguments, from the place where it
+    /// was found when this was called; so a new version may have been put there. What the new process binds
+    /// by the same text is the same socket. When it serves, this process drains and ends; when it fails, this one
+    /// goes on as if nothing had been asked.
+    ///
+    /// The new process's standard input is the way by which the sockets come. It is a child
+    /// of this one until this one ends. systemd's `Type=notify` is told that it is the main process now
+    /// (`NotifyAccess=all`). One server in a process.
+    #[cfg(all(feature = "handover", unix))]
+    pub fn handover(mut self) -> Self {
+        self.limits.hands_over = true;
+        self
+    }
+
     /// Limits for a server that stands in the open and has simple clients: heads within 5 s, 16 KiB
     /// and 64 fields; 15 s of idleness; bodies without a pause of 10 s and at 1 KiB/s or faster;
     /// responses read without a pause of 10 s; 1,000 requests a connection; 32 open streams.
@@ -316,7 +391,7 @@ impl<A: App> Server<A> {
     pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
         let listener = Listener::bind(bind.into()).await?;
         Ok(Bound {
-            service: Arc::new(Service::new(self.app, self.limits)),
+            service: Arc::new(Service::new(self.app, self.refused, self.limits)),
             listeners: vec![listener],
         })
     }
@@ -375,14 +450,29 @@ impl<A: App> Bound<A> {
     pub async fn run(self) -> io::Result<Drained> {
         let mut signals = StopSignals::listen()?;
         let mut more = StopSignals::listen()?;
+        #[cfg(all(feature = "handover", unix))]
+        let handover = match self.service.limits().hands_over {
+            true => Some(Handover::prepare(&self.listeners)?),
+            false => None,
+        };
+        #[cfg(not(all(feature = "handover", unix)))]
+        let handover = None;
         // The sockets listen already: what connects from now on is served.
         #[cfg(unix)]
         notify(READY);
         let first = async move {
-            signals.next().await;
-            #[cfg(unix)]
-            notify(STOPPING);
-            tracing::info!(target: "vestibule", "draining; a second signal ends at once");
+            match race(signals.next(), handed_over(handover)).await {
+                First::Left(()) => {
+                    #[cfg(unix)]
+                    notify(STOPPING);
+                    tracing::info!(target: "vestibule", "draining; a second signal ends at once");
+                }
+                First::Right(next) => {
+                    #[cfg(unix)]
+                    notify(format!("MAINPID={next}").as_bytes());
+                    tracing::info!(target: "vestibule", next, "draining; another process serves now");
+                }
+            }
         };
         let second = async move {
             more.next().await;
@@ -408,6 +498,7 @@ impl<A: App> Bound<A> {
     ) -> Drained {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
+        let delay = self.service.limits().drain_delay;
         let workers = self.service.limits().workers;
         let mut now = pin!(now);
         // A listener that waits for a connection holds a place for it: all but one get an extra.
@@ -419,6 +510,8 @@ impl<A: App> Bound<A> {
         for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.address(), "listening");
         }
+        #[cfg(all(feature = "handover", unix))]
+        crate::handover::serves(&self.listeners);
         let accept = Accept {
             service: self.service,
             places,
@@ -429,6 +522,11 @@ impl<A: App> Bound<A> {
             count => Workers::start(count, self.listeners, accept),
         };
         if let First::Right(()) = race(stop, now.as_mut()).await {
+            return Drained::default();
+        }
+        drain.announce();
+        let delay = tokio::time::sleep(delay);
+        if let First::Right(()) = race(delay, now.as_mut()).await {
             return Drained::default();
         }
         drain.begin();
@@ -452,6 +550,19 @@ impl<A> fmt::Debug for Bound<A> {
             .finish_non_exhaustive()
     }
 }
+
+/// Resolves to the number of the process that has taken over; never, when none is asked to.
+async fn handed_over(handover: Option<Handover>) -> u32 {
+    match handover {
+        #[cfg(all(feature = "handover", unix))]
+        Some(handover) => handover.done().await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// Without the feature there is none.
+#[cfg(not(all(feature = "handover", unix)))]
+type Handover = std::convert::Infallible;
 
 /// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
 #[cfg(all(feature = "tls", unix))]

@@ -289,8 +289,8 @@ impl<'a> Watchdog<'a> {
         Self {
             vitals,
             limits,
-            timer: tokio::time::sleep(limits.idle_timeout),
-            at: vitals.now().saturating_add(millis(limits.idle_timeout)),
+            timer: tokio::time::sleep(limits.glance()),
+            at: vitals.now().saturating_add(millis(limits.glance())),
         }
     }
 }
@@ -315,7 +315,7 @@ impl Future for Watchdog<'_> {
                 Some((at, what)) if at <= now => return Poll::Ready(what),
                 Some((at, _)) => at,
                 // At work. What ends the work may not wake this task, so it looks again.
-                None => now.saturating_add(millis(this.limits.idle_timeout)),
+                None => now.saturating_add(millis(this.limits.glance())),
             };
             this.timer.as_mut().reset(at_time(*this.at));
         }

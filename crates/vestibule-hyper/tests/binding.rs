@@ -81,7 +81,8 @@ async fn a_unix_socket_serves_and_goes() {
     let scratch = Scratch::new("serves");
     let bound = Server::new(|request: Request| async move {
         let peer = Peer::of(&request).unwrap();
-        format!("{} to {}", peer.address(), peer.local())
+        let process = peer.credentials().and_then(|it| it.pid);
+        format!("{} of {process:?} to {}", peer.address(), peer.local())
     })
     .bind(scratch.address())
     .await
@@ -100,7 +101,11 @@ async fn a_unix_socket_serves_and_goes() {
     soon(client.read_to_string(&mut text)).await.unwrap();
     assert_eq!(
         answers(&text).0,
-        [format!("200 unix: to {}", scratch.address())]
+        [format!(
+            "200 unix: of {:?} to {}",
+            i32::try_from(std::process::id()).ok(),
+            scratch.address()
+        )]
     );
     stop.send(()).unwrap();
     soon(ended).await.unwrap();

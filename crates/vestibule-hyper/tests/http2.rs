@@ -270,3 +270,51 @@ async fn faults_52_a_drain_finishes_streams() {
     drop(client);
     assert_eq!(soon(ended).await.unwrap().aborted, 0);
 }
+
+#[tokio::test]
+async fn rfc8441_another_protocol_in_a_stream() {
+    use hyper::ext::Protocol;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = |mut request: Request| async move {
+        let protocol = request.extensions().get::<Protocol>().cloned();
+        if request.method() != Method::CONNECT || protocol.is_none() {
+            return (StatusCode::OK, "no tunnel");
+        }
+        assert_eq!(request.uri().path(), "/chat");
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgrade.await.unwrap());
+            let mut word = [0; 4];
+            io.read_exact(&mut word).await.unwrap();
+            word.reverse();
+            io.write_all(&word).await.unwrap();
+            io.shutdown().await.unwrap();
+        });
+        (StatusCode::OK, "")
+    };
+    let brief = std::time::Duration::from_millis(100);
+    let server = vestibule_hyper::Server::new(app)
+        .extended_connect(true)
+        // An upgraded stream is not idle.
+        .idle_timeout(brief)
+        .lame_duck(brief);
+    let server = Running::with(server).await;
+    let mut client = connect(&server).await;
+    let mut chat = request(Method::CONNECT, "http://a/chat", "");
+    chat.extensions_mut()
+        .insert(Protocol::from_static("websocket"));
+    // The client may not ask before it knows that it may.
+    let answer = soon(client.send_request(request(Method::GET, "http://a/", "")))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut answer = soon(client.send_request(chat)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let upgraded = soon(hyper::upgrade::on(&mut answer)).await.unwrap();
+    let mut io = TokioIo::new(upgraded);
+    tokio::time::sleep(brief * 3).await;
+    soon(io.write_all(b"abcd")).await.unwrap();
+    let mut text = String::new();
+    soon(io.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text, "dcba");
+}

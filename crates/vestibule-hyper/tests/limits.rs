@@ -52,6 +52,34 @@ async fn faults_60_a_body_that_stalls_is_408() {
     );
 }
 
+/// It takes as long as an app waits before a rate counts: ten seconds.
+#[tokio::test]
+async fn faults_61_a_trickled_body_is_408() {
+    let server = Server::new(|request: Request| async move {
+        request.into_body().collect(1 << 20).await.map(|_| ())
+    });
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let mut client = server.connect().await;
+    client
+        .write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n")
+        .await;
+    let started = Instant::now();
+    let (mut reader, mut writer) = client.0.split();
+    let trickle = async {
+        while writer.write_all(b"x").await.is_ok() {
+            sleep(BRIEF * 2).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut rest = String::new();
+    tokio::select! {
+        () = trickle => {}
+        _ = tokio::time::timeout(Duration::from_secs(30), reader.read_to_string(&mut rest)) => {}
+    }
+    assert!(rest.starts_with("HTTP/1.1 408 "), "{rest}");
+    assert!(started.elapsed() >= Duration::from_secs(9));
+}
+
 #[tokio::test]
 async fn the_error_of_a_stalled_body_has_a_name() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();

@@ -4,11 +4,17 @@
 
 #[cfg(unix)]
 mod binding;
+#[cfg(target_os = "linux")]
+mod frames;
 mod framing;
 mod http2;
 mod life;
 mod limits;
+#[cfg(target_os = "linux")]
+mod process;
 mod responses;
+#[cfg(all(feature = "handover", target_os = "linux"))]
+mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;

@@ -298,6 +298,32 @@ async fn faults_64_what_does_not_shake_hands_is_closed() {
     assert!(rest.is_empty());
 }
 
+/// A ClientHello in records of one byte (RUSTSEC-2024-0399 was a panic).
+#[tokio::test]
+async fn faults_64_a_hello_in_pieces() {
+    let scratch = Scratch::new("pieces");
+    let made = scratch.make("a", "a.test");
+    let address = start(Server::new(seen), Tls::pem(&made.chain, &made.key).unwrap()).await;
+    let config = config(&[&made.der], "http/1.1", None);
+    let name = ServerName::try_from("a.test").unwrap();
+    let mut hello = Vec::new();
+    rustls::ClientConnection::new(config.clone(), name)
+        .unwrap()
+        .write_tls(&mut hello)
+        .unwrap();
+    let pieces: Vec<_> = hello[5..]
+        .iter()
+        .flat_map(|byte| [0x16, 3, 1, 0, 1, *byte])
+        .collect();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&pieces).await.unwrap();
+    // A handshake goes on, or an alert ends it.
+    let answer = soon(stream.read_u8()).await.unwrap();
+    assert!(matches!(answer, 0x16 | 0x15), "{answer}");
+    let mut other = connect(address, &config, "a.test").await.unwrap();
+    assert!(get(&mut other).await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
 #[tokio::test]
 async fn a_certificate_for_development() {
     let address = start(

@@ -1,6 +1,7 @@
 //! The middleware under the common battery.
 
-use vestibule_security::ProxyHeaders;
+use vestibule_core::{MapRequest, Request, Scheme};
+use vestibule_security::{ProxyHeaders, RedirectHttps};
 
 #[tokio::test]
 async fn proxy_headers() {
@@ -16,4 +17,13 @@ async fn proxy_headers_that_trust() {
             .prefix(true)
     };
     vestibule_test::battery(trusting).await;
+}
+
+#[tokio::test]
+async fn redirect_https() {
+    let by_https = |mut request: Request| {
+        request.extensions_mut().insert(Scheme::Https);
+        request
+    };
+    vestibule_test::battery(move |app| MapRequest::new(RedirectHttps::new(app), by_https)).await;
 }

@@ -1,10 +1,10 @@
-//! Buffers that are used again: zeroing and faulting in a fresh quarter of a megabyte costs as much as reading into it.
+//! Buffers that are used again: zeroing and faulting in fresh memory costs as much as reading into it.
 
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes to read into. Large ones come from a pool and go back to it when the last [`Bytes`] made of them is dropped.
+/// Bytes to read into. All but the smallest come from a pool and go back to it when the last [`Bytes`] made of them is dropped.
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// How many of them are the buffer's; the pool's are all of the same sizes.
@@ -78,7 +78,7 @@ impl Shelf {
     }
 }
 
-/// The shelf for buffers of `length` bytes; `None` for small ones, which the allocator keeps better.
+/// The shelf for buffers of `length` bytes; `None` for the smallest, which the allocator keeps better, and for larger ones.
 fn class(length: usize) -> Option<usize> {
     if length <= SMALL {
         return None;
@@ -86,17 +86,19 @@ fn class(length: usize) -> Option<usize> {
     SIZES.iter().position(|size| length <= *size)
 }
 
-const SMALL: usize = 32 * 1024;
+const SMALL: usize = 512;
 
-const SIZES: [usize; 3] = [64 * 1024, 128 * 1024, 256 * 1024];
+const SIZES: [usize; 5] = [4 * 1024, 16 * 1024, 64 * 1024, 128 * 1024, 256 * 1024];
 
 /// How much each shelf keeps.
 const SHELF_BYTES: usize = 2 * 1024 * 1024;
 
-static POOL: [Shelf; 3] = [
+static POOL: [Shelf; SIZES.len()] = [
     Shelf::new(SIZES[0]),
     Shelf::new(SIZES[1]),
     Shelf::new(SIZES[2]),
+    Shelf::new(SIZES[3]),
+    Shelf::new(SIZES[4]),
 ];
 
 #[cfg(test)]
@@ -112,8 +114,8 @@ mod tests {
             (SMALL + 1, SIZES[0]),
             (SIZES[0], SIZES[0]),
             (SIZES[0] + 1, SIZES[1]),
-            (SIZES[2], SIZES[2]),
-            (SIZES[2] + 1, SIZES[2] + 1),
+            (SIZES[4], SIZES[4]),
+            (SIZES[4] + 1, SIZES[4] + 1),
         ] {
             let mut buffer = Buffer::new(length);
             assert_eq!((buffer.as_mut().len(), buffer.bytes.len()), (length, held));

@@ -19,7 +19,9 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// names are walked segment by segment, each opened without following links. Only regular files are ever read, and
 /// opening one never waits for a writer.
 ///
-/// The folder is looked at again at most once a second: one that is made later, or put in the place of another (as
+/// A small file that is asked for again within a tenth of a second is not opened again, but looked at: one that was
+/// changed, replaced or removed meanwhile is. A folder below the root that is put in the place of another may be seen so
+/// much later. The root is looked at again at most once a second: one that is made later, or put in the place of another (as
 /// deployments by symbolic link do), is found.
 ///
 /// ```
@@ -106,14 +108,15 @@ impl Directory {
         &self.shared.path
     }
 
-    fn root(&self) -> io::Result<Arc<system::Root>> {
+    /// The open root, and the time in milliseconds after the start.
+    fn root(&self) -> io::Result<(Arc<system::Root>, u64)> {
         let shared = &*self.shared;
         let now = u64::try_from(shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let looked = shared.looked.load(Ordering::Relaxed);
         if now.saturating_sub(looked) < LOOK_AGAIN_MILLIS {
             let root = shared.root.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(root) = &*root {
-                return Ok(root.clone());
+                return Ok((root.clone(), now));
             }
         }
         // Not found is looked for each time: a test or a build that makes the folder is not kept waiting.
@@ -124,18 +127,19 @@ impl Directory {
             *root = Some(Arc::new(system::Root::open(&shared.path)?));
         }
         shared.looked.store(now, Ordering::Relaxed);
-        root.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let root = root.clone().ok_or(io::ErrorKind::NotFound)?;
+        Ok((root, now))
     }
 }
 
 impl Source for Directory {
     fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry> {
-        let root = self.root()?;
-        root.entry(name, &self.shared.path, self.symlinks, wait)
+        let (root, now) = self.root()?;
+        root.entry(name, &self.shared.path, self.symlinks, wait, now)
     }
 
     fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
-        self.root()?.list(name, self.symlinks)
+        self.root()?.0.list(name, self.symlinks)
     }
 
     fn describe(&self, outline: &mut Outline) {
@@ -171,6 +175,8 @@ mod system {
     use vestibule_fields::date::HttpDate;
 
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::handles::{Handles, Known};
     use crate::open_file::Reads;
 
     /// An open root.
@@ -181,6 +187,8 @@ mod system {
         reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
         can: Can,
+        #[cfg(target_os = "linux")]
+        handles: Handles,
     }
 
     /// What the kernel can do.
@@ -211,6 +219,8 @@ mod system {
                 reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
                 can,
+                #[cfg(target_os = "linux")]
+                handles: Handles::new(),
             })
         }
 
@@ -226,21 +236,54 @@ mod system {
             root: &Path,
             symlinks: Symlinks,
             wait: Wait,
+            now: u64,
         ) -> io::Result<Entry> {
-            let fd = self.resolve(
-                if name.is_empty() { b"." } else { name },
-                FILE,
-                symlinks,
-                wait,
-            )?;
+            #[cfg(target_os = "linux")]
+            let keep = match self.handles.get(name, now) {
+                Known::Open(stored) => return Ok(Entry::File(stored)),
+                Known::Again => self.open_to_keep(name, wait, now)?,
+                Known::Nothing => None,
+            };
+            #[cfg(not(target_os = "linux"))]
+            let (keep, _) = (None, now);
+            let is_kept = keep.is_some();
+            let fd = match keep {
+                Some(fd) => fd,
+                None if name.is_empty() => self.resolve(b".", FILE, symlinks, wait)?,
+                None => self.resolve(name, FILE, symlinks, wait)?,
+            };
             let stat = fstat(&fd)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 return Ok(Entry::Directory);
             }
             let path = root.join(OsStr::from_bytes(name)).into();
-            match OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone()) {
-                Some(file) => Ok(Entry::File(Stored::open(file))),
-                None => Err(io::ErrorKind::NotFound.into()),
+            let file = OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone());
+            #[cfg_attr(
+                not(target_os = "linux"),
+                allow(unused_mut, reason = "nothing is kept")
+            )]
+            let mut stored = Stored::open(file.ok_or(io::ErrorKind::NotFound)?);
+            #[cfg(target_os = "linux")]
+            if is_kept {
+                self.handles.keep(name, now, &mut stored);
+            }
+            #[cfg(not(target_os = "linux"))]
+            let _ = is_kept;
+            Ok(Entry::File(stored))
+        }
+
+        /// Opens what may be kept: a name without links in it, which the kernel says. Links are swapped where files are not.
+        #[cfg(target_os = "linux")]
+        fn open_to_keep(&self, name: &[u8], wait: Wait, now: u64) -> io::Result<Option<OwnedFd>> {
+            if !self.can.openat2 || name.is_empty() {
+                return Ok(None);
+            }
+            match self.openat2(name, FILE, Symlinks::Deny, wait) {
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+                    self.handles.refuse(name, now);
+                    Ok(None)
+                }
+                other => other.map(Some),
             }
         }
 
@@ -491,6 +534,7 @@ mod system {
             root: &Path,
             symlinks: Symlinks,
             _: Wait,
+            _: u64,
         ) -> io::Result<Entry> {
             let path = self.resolve(name, symlinks)?;
             if std::fs::metadata(&path)?.is_dir() {

@@ -180,6 +180,10 @@ pub(crate) fn read_whole(
     finish(file, buffer, filled)
 }
 
+/// Files up to this size are read whole before the answer, so that outer layers can look at them. It is as much as may be
+/// held for a reader that does not read.
+pub(crate) const SMALL: u64 = 128 * 1024;
+
 /// What was read, if the file is still what it was.
 fn finish(file: &OpenFile, buffer: Buffer, count: usize) -> io::Result<Bytes> {
     file.check()?;
@@ -203,10 +207,10 @@ impl Pace {
             self.sent = 0;
         }
         self.last = Some(now);
-        match self.sent {
-            0..QUICK => 64 * 1024,
-            QUICK..FAST => 128 * 1024,
-            FAST.. => 256 * 1024,
+        match (is_slow, self.sent) {
+            (true, _) => 64 * 1024,
+            (false, 0..FAST) => 128 * 1024,
+            (false, FAST..) => 256 * 1024,
         }
     }
 
@@ -215,11 +219,8 @@ impl Pace {
     }
 }
 
-/// So many bytes without a pause, and pieces are 128 KiB.
-const QUICK: usize = 256 * 1024;
-
-/// So many, and they are 256 KiB. One that stops reading before holds at most half of that.
-const FAST: usize = 2 * 1024 * 1024;
+/// So many bytes without a pause, and pieces are 256 KiB. A reader that stops before holds at most half of that.
+const FAST: usize = 512 * 1024;
 
 /// A reader that leaves a piece for so long is slow.
 const SLOW: Duration = Duration::from_millis(200);
@@ -245,7 +246,7 @@ mod tests {
             pieces.push(piece / 1024);
             now += Duration::from_millis(1);
         }
-        assert_eq!(pieces[..5], [64, 64, 64, 64, 128]);
+        assert_eq!(pieces[..5], [128, 128, 128, 128, 256]);
         assert_eq!(pieces[22..], [256, 256]);
         now += SLOW * 2;
         assert_eq!(pace.next(now), 64 * 1024);

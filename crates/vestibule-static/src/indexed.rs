@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -14,11 +13,12 @@ use vestibule_core::{App, Mount, Outline, PathView, Request, Response};
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
+use crate::hash::hash;
 use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
-use crate::respond::{self, Asked, Made, Representation, respond};
-use crate::source::{Content, Entry, Source, Stored, Wait};
+use crate::respond::{self, Asked, Representation, respond};
+use crate::source::{Content, Entry, Made, Source, Stored, Wait};
 use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 
 /// The files of a [`StaticFiles`] that were looked at once: each request is one look-up, and no file system is asked for
@@ -86,12 +86,12 @@ struct Variant {
     modified: Option<vestibule_fields::date::HttpDate>,
     tag: Option<HeaderValue>,
     coding: Option<Coding>,
-    made: Made,
+    made: Option<Arc<Made>>,
 }
 
 impl<S: Source> StaticFiles<S> {
-    /// Looks at all files now, so that requests need not. Files up to 64 KiB are held in memory, up to `memory` bytes in
-    /// all, small ones first come. Blocks while it reads.
+    /// Looks at all files now, so that requests need not. Files up to 1 MiB are held in memory, up to `memory` bytes in
+    /// all, small ones first. Blocks while it reads.
     ///
     /// # Errors
     ///
@@ -152,6 +152,7 @@ impl<S: Source> IndexedFiles<S> {
         };
         let file = match target {
             Target::Slash => return Ok(redirect::with_slash(request.uri()).map(respond::redirect)),
+            Target::File(_) if self.files.files.options.hand_over.is_some() => return Ok(None),
             Target::File(file) => file,
         };
         let asked = Asked {
@@ -167,7 +168,6 @@ impl<S: Source> IndexedFiles<S> {
         };
         let representation = Representation {
             stored,
-            made: Some(variant.made.clone()),
             status: StatusCode::OK,
             content_type: file.content_type.clone(),
             encoding: coding.map(Coding::token),
@@ -227,6 +227,7 @@ impl Variant {
                 length: self.length,
                 modified: self.modified,
                 tag: self.tag.clone(),
+                made: self.made.clone(),
             }));
         }
         // Whatever is wrong with it, the slower way will say.
@@ -238,6 +239,7 @@ impl Variant {
             stored.tag_coding(coding.token());
         }
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
+        stored.made = stored.made.or_else(|| self.made.clone());
         Ok((is_same && stored.tag == self.tag).then_some(stored))
     }
 }
@@ -268,7 +270,7 @@ impl Index {
                 match entry.is_directory {
                     true if is_linked && entry.is_link => {}
                     true => folders.push((name, is_linked || entry.is_link)),
-                    false => known.push(name),
+                    false => known.push((entry.length, name)),
                 }
             }
             if options.listing {
@@ -280,7 +282,8 @@ impl Index {
         // The root is there with its slash.
         index.places.remove(&b"/"[..]);
         index.files = known.len();
-        for name in &known {
+        known.sort_unstable();
+        for (_, name) in &known {
             if let Some(file) = index.prepare(files, name, memory) {
                 index.place(files, name, &Arc::new(file));
             }
@@ -384,13 +387,21 @@ impl Index {
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
+        stored.make(None);
+        let Stored {
+            length,
+            modified,
+            tag,
+            made,
+            ..
+        } = stored;
         Variant {
             name: name.into(),
             held,
-            length: stored.length,
-            modified: stored.modified,
-            made: Made::of(&stored),
-            tag: stored.tag,
+            length,
+            modified,
+            made,
+            tag,
             coding,
         }
     }
@@ -402,17 +413,6 @@ fn decoded(raw: &str) -> Option<Vec<u8>> {
     let name = Name::of(&view, true)?;
     let slash: &[u8] = if view.has_trailing_slash() { b"/" } else { b"" };
     Some([b"/", name.as_bytes(), slash].concat())
-}
-
-/// 128 bits of the content, the same for the same version of this program.
-fn hash(bytes: &[u8]) -> String {
-    let half = |seed| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u8(seed);
-        hasher.write(bytes);
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}", half(1), half(2))
 }
 
 impl<S> Clone for IndexedFiles<S> {
@@ -434,5 +434,5 @@ impl<S: fmt::Debug> fmt::Debug for IndexedFiles<S> {
     }
 }
 
-/// What may be held at all, in bytes: as much as is read whole of a file on disk.
-const SMALL: u64 = 64 * 1024;
+/// What may be held at all, in bytes. What is sent from memory is copied once, what is sent from a file twice.
+const SMALL: u64 = 1024 * 1024;

@@ -4,8 +4,15 @@ mod buffer;
 mod coding;
 mod conditions;
 mod directory;
+#[cfg(feature = "embed")]
+mod embed;
+mod embedded;
 mod file_body;
 mod glob;
+mod hand_over;
+#[cfg(target_os = "linux")]
+mod handles;
+mod hash;
 mod hashed;
 mod indexed;
 mod listing;
@@ -23,7 +30,11 @@ mod source;
 mod static_files;
 
 pub use directory::{Directory, Symlinks};
+#[cfg(feature = "embed")]
+pub use embed::Embed;
+pub use embedded::{Embedded, EmbeddedFile};
 pub use glob::Glob;
+pub use hand_over::HandOver;
 pub use hashed::has_hashed_name;
 pub use indexed::IndexedFiles;
 pub use memory::Memory;

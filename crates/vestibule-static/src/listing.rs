@@ -44,20 +44,10 @@ impl Listing<'_> {
     pub(crate) fn respond(mut self, headers: &HeaderMap, query: Option<&str>) -> Response {
         let view = View::parse(query.unwrap_or(""));
         sort(&mut self.entries, view);
-        let (kind, text) = match wants_json(headers) {
-            true => (JSON, self.json()),
-            false => (HTML, self.html(view)),
-        };
-        let mut response = Response::default();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, kind);
-        headers.insert(CONTENT_LENGTH, text.len().into());
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(VARY, ACCEPT.into());
-        *response.body_mut() = Body::from(text);
-        response
+        match wants_json(headers) {
+            true => page(JSON, self.json()),
+            false => page(HTML, self.html(view)),
+        }
     }
 
     fn json(&self) -> String {
@@ -221,6 +211,31 @@ impl Listing<'_> {
             name => format!("/{}/", String::from_utf8_lossy(name)),
         }
     }
+}
+
+/// A 404 as a browser shows it, in the same dress.
+pub(crate) fn not_found() -> Response {
+    let text = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>Not found</title><style>{CSS}</style></head>\n\
+         <body><h1>Not found</h1>\n<p>There is nothing at this address. <a href=\"/\">Home</a></p></body></html>\n"
+    );
+    page(HTML, text)
+}
+
+/// An answer that may differ by `Accept`.
+fn page(kind: HeaderValue, text: String) -> Response {
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CONTENT_LENGTH, text.len().into());
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(VARY, ACCEPT.into());
+    *response.body_mut() = Body::from(text);
+    response
 }
 
 impl View {

@@ -100,7 +100,13 @@ impl OpenFile {
         if matches!(seconds, 0 | 1) {
             return (None, None);
         }
-        let tag = format!("\"{inode:x}-{length:x}-{seconds:x}.{nanoseconds:x}\"");
+        let mut tag = Vec::with_capacity(TAG_LENGTH);
+        let numbers = [inode, length, seconds as u64, nanoseconds as u64];
+        for (number, before) in numbers.into_iter().zip(*b"\"--.") {
+            tag.push(before);
+            push_hex(&mut tag, number);
+        }
+        tag.push(b'"');
         (
             Some(HttpDate::from_unix(seconds)),
             HeaderValue::try_from(tag).ok(),
@@ -149,6 +155,12 @@ impl OpenFile {
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read(buffer, offset)
+    }
+
+    /// Whether nothing at all has happened to the file since it was opened, and it has a name still.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_untouched(&self) -> bool {
+        matches!(Stamp::of(&self.file), Ok(Some(now)) if now == self.stamp && now.others.0 > 0)
     }
 
     /// Fails with [`FileChanged`] when the file is not what it was when it was opened.
@@ -205,7 +217,7 @@ impl fmt::Display for FileChanged {
 impl Error for FileChanged {}
 
 /// What identifies the bytes of a file, as far as a file system can.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     length: u64,
     /// When the bytes were changed, in seconds since 1970.
@@ -286,6 +298,21 @@ impl Stamp {
     }
 }
 
+/// Writes `number` in hexadecimal digits, without zeros before it.
+fn push_hex(text: &mut Vec<u8>, number: u64) {
+    let digits = (number.max(1).ilog2() / 4) as usize;
+    text.extend(
+        (0..=digits)
+            .rev()
+            .map(|digit| HEX[(number >> (4 * digit)) as usize & 15]),
+    );
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Room for the tag of a file of our time.
+const TAG_LENGTH: usize = 48;
+
 #[cfg(unix)]
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
@@ -294,4 +321,18 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal() {
+        for number in [0, 1, 9, 15, 16, 255, 256, 0x1234_5678_9abc_def0, u64::MAX] {
+            let mut text = Vec::new();
+            push_hex(&mut text, number);
+            assert_eq!(String::from_utf8(text).unwrap(), format!("{number:x}"));
+        }
+    }
 }

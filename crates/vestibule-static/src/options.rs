@@ -7,6 +7,7 @@ use vestibule_core::Outline;
 use vestibule_fields::quality::Weights;
 
 use crate::glob::Glob;
+use crate::hand_over::HandOver;
 use crate::hashed::has_hashed_name;
 use crate::mime::{extension, media_type};
 
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) media_types: Vec<(String, HeaderValue)>,
     pub(crate) cache: Vec<(Glob, HeaderValue)>,
     pub(crate) headers: Vec<(Glob, HeaderName, HeaderValue)>,
+    /// How the server in front is asked to send the files.
+    pub(crate) hand_over: Option<HandOver>,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             media_types: Vec::new(),
             cache: Vec::new(),
             headers: Vec::new(),
+            hand_over: None,
         }
     }
 }
@@ -103,6 +107,9 @@ impl Options {
             if let Some(page) = page {
                 outline.option(name, page);
             }
+        }
+        if let Some(hand_over) = &self.hand_over {
+            outline.option("hand_over", hand_over);
         }
         for (extension, value) in &self.media_types {
             outline.option(format!(".{extension}"), shown(value));

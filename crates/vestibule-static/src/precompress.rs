@@ -176,9 +176,12 @@ impl Precompress {
                 if kind.is_dir() {
                     folders.push(entry.path());
                 } else if kind.is_file() && is_compressible(media_type(name)) {
-                    let length = entry.metadata()?.len();
-                    if (self.min_size..=self.max_size).contains(&length) {
-                        files.push((length, entry.path()));
+                    let metadata = entry.metadata()?;
+                    if (self.min_size..=self.max_size).contains(&metadata.len()) {
+                        files.push((metadata.len(), entry.path()));
+                    } else {
+                        // It once was of another size.
+                        report.removed += remove_stale(&entry.path(), metadata.modified()?)?;
                     }
                 }
             }
@@ -235,7 +238,7 @@ impl Report {
     }
 }
 
-fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
     match coding {
         Coding::Brotli => {
             let params = brotli::enc::BrotliEncoderParams {
@@ -264,9 +267,23 @@ fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a sidecar is smaller by a twentieth at least, and is taken by browsers.
-fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
+pub(crate) fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
     let is_smaller = encoded.len() < bytes.len() - bytes.len() / 20;
     is_smaller && (coding != Coding::Zstd || is_zstd_for_the_web(encoded))
+}
+
+/// Removes the sidecars that are older than their file, and counts them.
+fn remove_stale(path: &Path, modified: SystemTime) -> io::Result<usize> {
+    let mut removed = 0;
+    for coding in Coding::ALL {
+        let sidecar = with_suffix(path, coding.suffix());
+        let made = fs::metadata(&sidecar).and_then(|metadata| metadata.modified());
+        if made.is_ok_and(|made| seconds(made) < seconds(modified)) {
+            fs::remove_file(&sidecar)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// Writes a file under another name, dates it and gives it its own.

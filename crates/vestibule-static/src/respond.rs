@@ -15,9 +15,9 @@ use vestibule_fields::etag::ETag;
 use vestibule_fields::range::{Outcome, Range};
 
 use crate::conditions::{Verdict, evaluate, range_counts};
-use crate::file_body::{FileBody, Segment, read_whole};
+use crate::file_body::{FileBody, SMALL, Segment, read_whole};
 use crate::multipart::Multipart;
-use crate::source::{Content, Stored, Wait};
+use crate::source::{Content, Made, Stored, Wait};
 
 /// The parts of a GET or HEAD that an answer depends on.
 #[derive(Clone, Copy, Debug)]
@@ -29,28 +29,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) wait: Wait,
 }
 
-/// Header values that were made beforehand.
-#[derive(Clone, Debug)]
-pub(crate) struct Made {
-    pub(crate) modified: Option<HeaderValue>,
-    pub(crate) length: HeaderValue,
-}
-
-impl Made {
-    /// The values of a file.
-    pub(crate) fn of(stored: &Stored) -> Self {
-        Self {
-            modified: stored.modified.map(HttpDate::to_header_value),
-            length: stored.length.into(),
-        }
-    }
-}
-
 /// What was chosen to be sent: a file and its description.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
-    pub(crate) made: Option<Made>,
     /// 200, or the status whose page this is; only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
@@ -72,7 +54,6 @@ pub(crate) struct Representation {
 pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
         mut stored,
-        made,
         status,
         content_type,
         encoding,
@@ -88,18 +69,23 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         true => weigh(asked, &stored, modified),
         false => (Verdict::Proceed, Outcome::Whole),
     };
-    let Made {
-        modified: modified_value,
-        length: length_value,
-    } = made.unwrap_or_else(|| Made::of(&stored));
-    // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
-    let modified_value = match modified {
-        Some(modified) if stored.modified != Some(modified) => Some(modified.to_header_value()),
-        Some(_) => modified_value,
-        None => None,
+    let made = stored.made.take();
+    let made = made.as_deref();
+    let modified_value = match (modified, made.and_then(|made| made.modified.as_ref())) {
+        (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value.clone()),
+        // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
+        (Some(modified), _) => Some(modified.to_header_value()),
+        (None, _) => None,
     };
 
-    let mut headers = HeaderMap::with_capacity(12);
+    // A map for up to six fields is small enough for the allocator's quick way; one for more is not.
+    let more = [
+        cache_control.is_some(),
+        varies_by_type || varies_by_coding,
+        encoding.is_some(),
+    ];
+    let more = more.into_iter().filter(|is_there| *is_there).count() + extra.len();
+    let mut headers = HeaderMap::with_capacity(6 + more);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     for (name, value) in extra {
         headers.insert(name, value);
@@ -151,7 +137,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
             headers.insert(CONTENT_RANGE, range);
             headers.insert(CONTENT_TYPE, content_type);
             headers.insert(CONTENT_LENGTH, ranges[0].bytes().into());
-            let body = part(asked, &stored, ranges[0].first(), ranges[0].bytes())?;
+            let body = part(asked, &stored, made, ranges[0].first(), ranges[0].bytes())?;
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
         Outcome::Satisfiable(ranges) if ranges.len() <= MAX_PARTS => {
@@ -163,11 +149,33 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         }
         _ => {
             headers.insert(CONTENT_TYPE, content_type);
-            headers.insert(CONTENT_LENGTH, length_value);
-            let body = part(asked, &stored, 0, stored.length)?;
+            let length = made.map_or_else(|| stored.length.into(), |made| made.length.clone());
+            headers.insert(CONTENT_LENGTH, length);
+            let body = part(asked, &stored, made, 0, stored.length)?;
             Ok(build(status, headers, body))
         }
     }
+}
+
+/// The answer that has the server in front send a file; `header` says which.
+pub(crate) fn handed_over(header: (HeaderName, HeaderValue), file: Representation) -> Response {
+    let mut headers = HeaderMap::with_capacity(6 + file.extra.len());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.extend(
+        file.extra
+            .into_iter()
+            .map(|(name, value)| (Some(name), value)),
+    );
+    if let Some(cache_control) = file.cache_control {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    if file.varies_by_type {
+        headers.append(VARY, ACCEPT);
+    }
+    headers.insert(CONTENT_TYPE, file.content_type);
+    headers.insert(CONTENT_LENGTH, 0.into());
+    headers.insert(header.0, header.1);
+    build(file.status, headers, Body::empty())
 }
 
 /// What the conditions and the ranges of a request come to. An empty file has no ranges.
@@ -187,7 +195,13 @@ fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Ver
 }
 
 /// The body of one part of a file; none for HEAD.
-fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Result<Body> {
+fn part(
+    asked: &Asked<'_>,
+    stored: &Stored,
+    made: Option<&Made>,
+    start: u64,
+    length: u64,
+) -> io::Result<Body> {
     if asked.method == Method::HEAD || length == 0 {
         return Ok(Body::empty());
     }
@@ -195,8 +209,12 @@ fn part(asked: &Asked<'_>, stored: &Stored, start: u64, length: u64) -> io::Resu
         Content::Memory(bytes) => Ok(Body::from(slice(bytes, start, length))),
         Content::File(file) => {
             let part = file.part(start, length);
-            let body = match usize::try_from(length) {
-                Ok(size) if size <= SMALL => Body::from(read_whole(file, start, size, asked.wait)?),
+            let held = made.and_then(|made| made.bytes.as_ref());
+            let body = match (held, usize::try_from(length)) {
+                (Some(bytes), _) => Body::from(slice(bytes, start, length)),
+                (None, Ok(size)) if length <= SMALL => {
+                    Body::from(read_whole(file, start, size, asked.wait)?)
+                }
                 _ => Body::new(FileBody::new(
                     file.clone(),
                     [Segment::File { start, length }],
@@ -270,9 +288,6 @@ pub(crate) fn method_not_allowed() -> Response {
     response.headers_mut().insert(ALLOW, METHODS);
     response
 }
-
-/// Files up to this size are read whole before the answer, so that outer layers can look at them.
-const SMALL: usize = 64 * 1024;
 
 /// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
 const MAX_PARTS: usize = 8;

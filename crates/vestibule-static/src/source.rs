@@ -115,6 +115,17 @@ pub struct Stored {
     pub(crate) modified: Option<HttpDate>,
     /// A strong entity tag, as it stands in the header.
     pub(crate) tag: Option<HeaderValue>,
+    /// What was made beforehand.
+    pub(crate) made: Option<Arc<Made>>,
+}
+
+/// What is made once for a file that is sent often.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) modified: Option<HeaderValue>,
+    pub(crate) length: HeaderValue,
+    /// All bytes of a file on disk.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 #[derive(Clone)]
@@ -138,6 +149,7 @@ impl Stored {
             content: Content::Memory(bytes),
             modified: None,
             tag: None,
+            made: None,
         }
     }
 
@@ -170,6 +182,15 @@ impl Stored {
             content: Content::File(file),
             modified,
             tag,
+            made: None,
+        }
+    }
+
+    /// The path by which it was opened, if it is on disk.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path()),
         }
     }
 
@@ -177,6 +198,7 @@ impl Stored {
     #[must_use]
     pub fn modified(mut self, date: HttpDate) -> Self {
         self.modified = Some(date);
+        self.made = None;
         self
     }
 
@@ -185,6 +207,15 @@ impl Stored {
     pub fn tag(mut self, tag: &str) -> Self {
         self.tag = ETag::strong(tag).ok().map(|tag| tag.to_header_value());
         self
+    }
+
+    /// Makes the header values now, so that they are made once; `bytes` are all bytes of a file on disk.
+    pub(crate) fn make(&mut self, bytes: Option<Bytes>) {
+        self.made = Some(Arc::new(Made {
+            modified: self.modified.map(HttpDate::to_header_value),
+            length: self.length.into(),
+            bytes,
+        }));
     }
 
     /// Makes the tag another one for a content coding: two codings of one file must not share a tag.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
+    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{
@@ -19,7 +19,8 @@ use vestibule_core::{
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::glob::Glob;
-use crate::listing::Listing;
+use crate::hand_over::HandOver;
+use crate::listing::{self, Listing};
 use crate::mime::is_compressible;
 use crate::name::Name;
 use crate::options::{self, Options, wants_page};
@@ -34,7 +35,7 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// | GET of a file | 200, or by its conditions and ranges 206, 304, 412, 416 |
 /// | HEAD | the same headers, no body |
 /// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
-/// | what is not there, or is refused | 404, or the app given to [`or`](Self::or) |
+/// | what is not there, or is refused | 404, a page to browsers; or the app given to [`or`](Self::or) |
 /// | a path that could be read in two ways | 400 (see [`PathView`]) |
 /// | a file that may not be read | 403 |
 /// | OPTIONS | 204 with `Allow` |
@@ -73,6 +74,20 @@ pub(crate) struct Files<S> {
 }
 
 impl StaticFiles {
+    /// Whether [`header`](Self::header) takes a header of that name, for names that a user gave.
+    ///
+    /// ```
+    /// use vestibule_static::StaticFiles;
+    ///
+    /// assert!(StaticFiles::takes_header("Referrer-Policy"));
+    /// assert!(!StaticFiles::takes_header("ETag"));
+    /// assert!(!StaticFiles::takes_header("not a name"));
+    /// ```
+    #[must_use]
+    pub fn takes_header(name: &str) -> bool {
+        name.parse().is_ok_and(|name| !OURS.contains(&name))
+    }
+
     /// Serves the files below the folder at `path`.
     ///
     /// If there is no such folder, nothing is found until there is one; [`try_new`](Self::try_new) says so at once.
@@ -418,6 +433,32 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
+    /// Lets the server in front send the bytes: answers with 200, the type and the name of the file, and no bytes.
+    ///
+    /// Conditions, ranges and sidecars are left to that server, which has entity tags of its own; so are the headers of
+    /// its own answer (nginx keeps `Content-Type`, `Cache-Control` and few others of ours). Pages that come with a 404,
+    /// and files that are not on disk, are sent as ever. Only for apps that nobody reaches but through that server.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{HandOver, StaticFiles};
+    ///
+    /// // location /files/ { internal; alias /srv/public/; }
+    /// let app = StaticFiles::new(env!("CARGO_MANIFEST_DIR")).hand_over(HandOver::XAccelRedirect("/files".into()));
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/README.md".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["x-accel-redirect"], "/files/README.md");
+    /// assert_eq!(response.headers()["content-length"], "0");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hand_over(mut self, how: HandOver) -> Self {
+        self.options().hand_over = Some(how);
+        self
+    }
+
     fn options(&mut self) -> &mut Options {
         &mut Arc::make_mut(&mut self.files).options
     }
@@ -565,7 +606,13 @@ impl<S: Source> Files<S> {
                     .map(Some);
             }
         }
-        Ok(Some(status_page(StatusCode::NOT_FOUND)))
+        let mut response = match wants_page(asked.headers) {
+            true => listing::not_found(),
+            false => status_page(StatusCode::NOT_FOUND),
+        };
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response.headers_mut().insert(VARY, ACCEPT.into());
+        Ok(Some(response))
     }
 
     /// Answers with the file called `name`, or with its best sidecar.
@@ -578,7 +625,6 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Response> {
         let mut file = Representation {
             stored,
-            made: None,
             status: match page {
                 Page::Itself | Page::App => StatusCode::OK,
                 Page::NotFound => StatusCode::NOT_FOUND,
@@ -590,6 +636,12 @@ impl<S: Source> Files<S> {
             cache_control: self.options.cache_control(name),
             extra: self.options.headers(name),
         };
+        if let (Some(hand_over), Page::Itself | Page::App) = (&self.options.hand_over, page) {
+            let path = file.stored.path();
+            if let Some(header) = path.and_then(|path| hand_over.header(name, path)) {
+                return Ok(respond::handed_over(header, file));
+            }
+        }
         if self.options.precompressed {
             self.encode(asked, &mut file, name)?;
         }

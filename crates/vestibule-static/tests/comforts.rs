@@ -68,7 +68,7 @@ async fn single_page_apps() {
             404,
             "404 Not Found\n",
         ),
-        ("GET /.env", html, 404, "404 Not Found\n"),
+        ("GET /.env", "accept: */*", 404, "404 Not Found\n"),
         ("POST /users/7", html, 405, "405 Method Not Allowed\n"),
         ("GET /about.html", html, 200, "<p>about"),
     ];
@@ -82,6 +82,9 @@ async fn single_page_apps() {
     }
     let page = ask(&app, "GET /users/7", &[html]).await;
     assert_eq!(page.header("vary"), "accept");
+    let refused = ask(&app, "GET /.env", &[html]).await;
+    assert_eq!((refused.status, refused.header("vary")), (404, "accept"));
+    assert!(refused.text().contains("<h1>Not found</h1>"));
     let again = ask(
         &app,
         "GET /users/7",

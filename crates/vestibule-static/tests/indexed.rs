@@ -25,7 +25,7 @@ fn site() -> (Folder, StaticFiles) {
     folder.file("both/x.txt", "x");
     folder.file("docs.html", "<p>page");
     folder.file("docs/index.html", "<p>folder");
-    folder.file("large.bin", vec![b'x'; 200_000]);
+    folder.file("large.bin", vec![b'x'; 1_200_000]);
     folder.file(".env", "SECRET");
     folder.file(".well-known/x", "x");
     symlink(".", folder.path().join("here")).unwrap();

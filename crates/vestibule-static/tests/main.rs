@@ -9,6 +9,9 @@ mod codings;
 #[cfg(target_os = "linux")]
 mod cold;
 mod comforts;
+#[cfg(feature = "embed")]
+mod embed;
+mod hand_over;
 mod indexed;
 mod listings;
 #[cfg(feature = "precompress")]

@@ -83,5 +83,13 @@ fn a_second_run_does_what_is_left() {
         "{again:?}"
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // It became so small that it is not looked at any more.
+    fs::write(&path, text()).unwrap();
+    date(&path, 900_000_000);
+    assert_eq!(run().made, 3);
+    fs::write(&path, "small").unwrap();
+    date(&path, 900_000_001);
+    assert_eq!(run().removed, 3);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(Precompress::new(folder.path().join("none")).run().is_err());
 }

@@ -8,4 +8,3 @@ mod frameworks;
 mod http_layers;
 mod readiness;
 mod tower_layers;
-mod upgrade;

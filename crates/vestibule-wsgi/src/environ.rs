@@ -50,10 +50,6 @@ impl Base {
         for (name, value) in extra {
             dict.set_item(name, value)?;
         }
-        dict.set_item(
-            "SERVER_SOFTWARE",
-            concat!("vestibule/", env!("CARGO_PKG_VERSION")),
-        )?;
         dict.set_item("wsgi.version", (1, 0))?;
         dict.set_item("wsgi.multithread", is_multithread)?;
         dict.set_item("wsgi.multiprocess", is_multiprocess)?;

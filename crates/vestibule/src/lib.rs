@@ -22,7 +22,8 @@
 //! | module | crate | feature |
 //! |---|---|---|
 //! | the root | `vestibule-core` | |
-//! | `auth` | `vestibule-auth` | `auth`, off |
+//! | `auth` | `vestibule-auth` | `auth`, `jwt-ring`, off |
+//! | `client` | `vestibule-client` | `client`, `client-tls`, off |
 //! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
 //! | `environ` | `vestibule-environ` | `environ`, off |
 //! | [`fields`] | `vestibule-fields` | |
@@ -30,12 +31,14 @@
 //! | [`inspect`] | `vestibule-inspect` | `inspect` |
 //! | [`logging`] | `vestibule-logging` | `logging` |
 //! | [`security`] | `vestibule-security` | `security` |
-//! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server` |
+//! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server`; `tls`, `tls-self-signed`, `handover` and `socket-activation` are off |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
 #[cfg(feature = "auth")]
 pub use vestibule_auth as auth;
+#[cfg(feature = "client")]
+pub use vestibule_client as client;
 #[cfg(feature = "compression")]
 pub use vestibule_compression as compression;
 pub use vestibule_core::*;

@@ -2,11 +2,13 @@
 //!
 //! Source: Provos and Mazières, "A Future-Adaptable Password Scheme", section 4.
 
+use std::fmt;
+
 use base64ct::{Base64Bcrypt, Encoding};
 use blowfish::Blowfish;
 
 use super::HashError;
-use crate::secret::is_same;
+use crate::secret::{is_same, random};
 
 #[derive(Clone)]
 pub(super) struct Bcrypt {
@@ -38,6 +40,16 @@ impl Bcrypt {
         }
     }
 
+    /// A new hash at the cost that OWASP recommends.
+    pub(super) fn make(password: &[u8]) -> Self {
+        let salt = random();
+        Self {
+            cost: COST,
+            salt,
+            hash: bcrypt(COST, &salt, password),
+        }
+    }
+
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         is_same(&bcrypt(self.cost, &self.salt, password), &self.hash)
     }
@@ -45,6 +57,15 @@ impl Bcrypt {
     #[cfg(test)]
     pub(super) fn cost(&self) -> u64 {
         u64::from(self.cost)
+    }
+}
+
+/// `$2y$` is the name of what Apache writes: the format without the mistakes of early implementations.
+impl fmt::Display for Bcrypt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let salt = Base64Bcrypt::encode_string(&self.salt);
+        let hash = Base64Bcrypt::encode_string(&self.hash);
+        write!(f, "$2y${:02}${salt}{hash}", self.cost)
     }
 }
 
@@ -62,10 +83,10 @@ fn loosely(text: &str, to: &mut [u8]) -> Option<()> {
 
 fn bcrypt(cost: u32, salt: &[u8; 16], password: &[u8]) -> [u8; 23] {
     let mut key = [0; 73];
-    let length = password.len().min(72);
+    let length = password.len().min(super::MAX_BCRYPT);
     key[..length].copy_from_slice(&password[..length]);
     // The NUL that ends a C string is part of the key, where there is room for it.
-    let key = &key[..(length + 1).min(72)];
+    let key = &key[..(length + 1).min(super::MAX_BCRYPT)];
     let mut state = Blowfish::bc_init_state();
     state.salted_expand_key(salt, key);
     for _ in 0..1_u64 << cost {
@@ -97,5 +118,6 @@ const TEXT: [u32; 6] = [
     0x6f75_6274,
 ];
 
+const COST: u32 = 10;
 /// A check at this cost takes a minute.
 const MAX_COST: u32 = 20;

@@ -45,7 +45,7 @@ enum Stored {
 pub enum HashKind {
     /// `$apr1$`, and `$1$`, of which it is a copy: a thousand rounds of MD5. Too cheap to withstand a leak.
     Apr1,
-    /// `$argon2id$`, and `i` and `d`: what is written.
+    /// `$argon2id$`, and `i` and `d`: what is written, unless told otherwise.
     Argon2,
     /// `$2a$`, `$2b$`, `$2y$`. It ignores what follows the 72nd byte of a password.
     Bcrypt,
@@ -104,6 +104,25 @@ impl PasswordHash {
     #[must_use]
     pub fn argon2(password: &[u8]) -> String {
         argon::Argon::make(password).to_string()
+    }
+
+    /// Hashes a password with bcrypt at cost 10, for a file that is read by programs that do not know argon2:
+    /// Apache, and nginx where the system's `crypt` has bcrypt. What follows the 72nd byte is ignored.
+    ///
+    /// ```
+    /// use vestibule_auth::PasswordHash;
+    ///
+    /// let stored = PasswordHash::bcrypt(b"correct horse");
+    /// assert!(stored.starts_with("$2y$10$"));
+    /// assert!(PasswordHash::parse(&stored).unwrap().verify(b"correct horse"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// The system has random numbers.
+    #[must_use]
+    pub fn bcrypt(password: &[u8]) -> String {
+        bcrypt::Bcrypt::make(password).to_string()
     }
 
     /// A password given in code: kept as a hash under a key of the process, checked at the cost of one.
@@ -204,6 +223,9 @@ fn is_crypt64(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
     text.bytes().all(is_digit)
 }
+
+/// Bytes of a password that bcrypt looks at.
+pub(crate) const MAX_BCRYPT: usize = 72;
 
 /// Counts what checks cost, so that a test can compare work where a clock would lie.
 #[cfg(test)]

@@ -5,10 +5,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
 use vestibule_core::{App, BoxApp, BoxError, Request};
 use vestibule_fields::cache_control::CacheControl;
 
@@ -19,18 +20,22 @@ use super::key::Keys;
 /// It is fresh as long as its `Cache-Control` says, between a minute and a day, five minutes when it
 /// says nothing. A token with an unknown `kid` asks for it anew, at most once in 30 seconds whoever
 /// asks. One fetch runs at a time, for at most ten seconds, and goes on when its client leaves;
-/// while it runs, and when it fails, the old keys count. It needs a tokio runtime with time.
+/// while it runs, and when it fails, the old keys count, for a day more: who keeps us from the source
+/// shall not keep a key alive that was withdrawn. It needs a tokio runtime with time.
 ///
-/// What fetches is an [`App`]: it gets a `GET` for the URL and answers with the set.
+/// What fetches is an [`App`]: it gets a `GET` for the URL and answers with the set. `Client::secure()`
+/// of `vestibule-client` is one, which follows no redirection and speaks no clear text: whoever can
+/// change the keys on their way lets in whom he likes.
 ///
 /// ```
+/// # fn example() -> Result<(), vestibule_core::BoxError> {
 /// use vestibule_auth::jwt::Jwks;
-/// use vestibule_core::Request;
+/// use vestibule_client::Client;
 ///
-/// async fn client(_: Request) -> &'static str { r#"{"keys":[]}"# } // an HTTP client
-///
-/// let keys = Jwks::url("https://id.example/.well-known/jwks.json".parse().unwrap(), client);
-/// # let _ = keys;
+/// let uri = "https://id.example/.well-known/jwks.json".parse()?;
+/// let keys = Jwks::url(uri, Client::secure()?);
+/// # let _ = keys; Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Jwks(Arc<Inner>);
@@ -137,7 +142,11 @@ impl Inner {
             (true, true) => Due::Now,
             (true, false) => Due::Later,
         };
-        (known.keys.clone(), due)
+        let keys = match now < known.stale_at + MAX_STALE {
+            true => known.keys.clone(),
+            false => Arc::default(),
+        };
+        (keys, due)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
@@ -185,6 +194,7 @@ impl fmt::Debug for Jwks {
 const LIFE: Duration = Duration::from_secs(300);
 const MIN_LIFE: Duration = Duration::from_secs(60);
 const MAX_LIFE: Duration = Duration::from_secs(86_400);
+const MAX_STALE: Duration = Duration::from_secs(86_400);
 const BETWEEN: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BYTES: u64 = 1 << 20;

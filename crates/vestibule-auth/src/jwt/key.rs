@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::token::{JwtError, Token};
+use super::token::{Header, JwtError, Token};
 use crate::secret::is_same;
 
 /// The algorithms of signatures. `none` is none of them.
@@ -278,16 +278,15 @@ impl Keys {
     /// [`JwtError`] for whatever is wrong with it.
     pub fn verify(&self, token: &str) -> Result<Vec<u8>, JwtError> {
         let token = Token::parse(token)?;
-        self.check(&token)?;
-        Ok(token.payload)
+        self.check(&token, &token.header()?)?;
+        Ok(token.into_payload())
     }
 
     /// Keys of the token's own id, or that have none.
-    pub(super) fn check(&self, token: &Token<'_>) -> Result<(), JwtError> {
-        let header = &token.header;
+    pub(super) fn check(&self, token: &Token<'_>, header: &Header<'_>) -> Result<(), JwtError> {
         let mut meant = self.0.iter().filter(|key| {
             let is_named = match (&header.key_id, &key.id) {
-                (Some(wanted), Some(id)) => wanted == id,
+                (Some(wanted), Some(id)) => **wanted == **id,
                 _ => true,
             };
             is_named && key.algorithm == header.algorithm
@@ -295,7 +294,7 @@ impl Keys {
         let mut is_any = false;
         let has_signed = meant.any(|key| {
             is_any = true;
-            key.has_signed(token.signed.as_bytes(), &token.signature)
+            key.has_signed(token.signed.as_bytes(), token.signature())
         });
         match (has_signed, is_any) {
             (true, _) => Ok(()),

@@ -8,6 +8,7 @@ mod key;
 mod public;
 mod token;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +20,7 @@ use vestibule_fields::www_authenticate::Challenge;
 pub use jwks::Jwks;
 pub use key::{Algorithm, Key, KeyError, Keys};
 pub use token::JwtError;
-use token::{Registered, Token};
+use token::{Audience, Registered, Text, Token};
 
 use crate::basic::strip_authorization;
 use crate::bearer::{self, NAME};
@@ -148,28 +149,33 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Jwt<T> {
     /// [`JwtError`] for whatever is wrong with it.
     pub async fn check(&self, token: &str) -> Result<Identity, JwtError> {
         let token = Token::parse(token)?;
+        let header = token.header()?;
         match &self.keys {
-            Source::Keys(keys) => keys.check(&token)?,
+            Source::Keys(keys) => keys.check(&token, &header)?,
             Source::Jwks(jwks) => {
-                let key_id = token.header.key_id.as_deref();
-                jwks.keys(key_id).await.check(&token)?;
+                let keys = jwks.keys(header.key_id.as_deref()).await;
+                keys.check(&token, &header)?;
             }
         }
-        check_kind(token.header.kind.as_deref())?;
-        let payload = std::str::from_utf8(&token.payload).map_err(|_| JwtError::Claims)?;
-        let claims: Registered = serde_json::from_str(payload).map_err(|_| JwtError::Claims)?;
+        check_kind(header.kind.as_deref())?;
+        let payload = std::str::from_utf8(token.payload()).map_err(|_| JwtError::Claims)?;
+        let claims: Registered<'_> = serde_json::from_str(payload).map_err(|_| JwtError::Claims)?;
         check_time(&claims, (self.now)(), self.leeway.as_secs())?;
         let issuer = claims.iss.as_ref().map(std::slice::from_ref);
         if !self.issuer.allows(issuer) {
             return Err(JwtError::Issuer);
         }
-        if !self.audience.allows(claims.aud.as_ref().map(|it| &*it.0)) {
+        if !self
+            .audience
+            .allows(claims.aud.as_ref().map(Audience::as_slice))
+        {
             return Err(JwtError::Audience);
         }
         let own: T = serde_json::from_str(payload).map_err(|_| JwtError::Claims)?;
-        let subject = claims.sub.filter(|it| !it.is_empty());
-        let scope = claims.scope.unwrap_or_default();
-        Ok(Identity::new(subject.ok_or(JwtError::Subject)?, NAME)
+        let subject = claims.sub.filter(|it| !it.0.is_empty());
+        let subject = subject.ok_or(JwtError::Subject)?.0;
+        let scope = claims.scope.map_or(Cow::Borrowed(""), |it| it.0);
+        Ok(Identity::new(&*subject, NAME)
             .with_scopes(scope.split_ascii_whitespace())
             .with_groups(claims.groups.unwrap_or_default())
             .with_claims(own))
@@ -237,11 +243,13 @@ impl Expected {
         }
     }
 
-    fn allows(&self, claimed: Option<&[String]>) -> bool {
+    fn allows(&self, claimed: Option<&[Text<'_>]>) -> bool {
         match (self, claimed) {
             (Self::Anything, _) | (Self::Absent, None) => true,
             (Self::Absent, Some(_)) | (Self::OneOf(_), None) => false,
-            (Self::OneOf(all), Some(claimed)) => claimed.iter().any(|it| all.contains(it)),
+            (Self::OneOf(all), Some(claimed)) => claimed
+                .iter()
+                .any(|it| all.iter().any(|own| **own == *it.0)),
         }
     }
 }
@@ -258,7 +266,7 @@ fn check_kind(kind: Option<&str>) -> Result<(), JwtError> {
     }
 }
 
-fn check_time(claims: &Registered, now: u64, leeway: u64) -> Result<(), JwtError> {
+fn check_time(claims: &Registered<'_>, now: u64, leeway: u64) -> Result<(), JwtError> {
     let expires = claims.exp.ok_or(JwtError::NoExpiry)?;
     if now >= expires.saturating_add(leeway) {
         return Err(JwtError::Expired);

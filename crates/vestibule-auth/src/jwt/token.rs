@@ -11,19 +11,20 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::key::Algorithm;
 
-/// A token that can be read. Its signature has not been checked.
+/// The parts of a token, decoded into one buffer. Nothing of it has been believed.
 pub(super) struct Token<'a> {
-    pub(super) header: Header,
+    /// What the signature is of: header and payload as they came.
     pub(super) signed: &'a str,
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    bytes: Vec<u8>,
+    header_end: usize,
+    payload_end: usize,
 }
 
 /// What of the header counts. Keys that a token brings along (`jwk`, `jku`, `x5c`, `x5u`) do not.
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     pub(super) algorithm: Algorithm,
-    pub(super) key_id: Option<String>,
-    pub(super) kind: Option<String>,
+    pub(super) key_id: Option<Cow<'a, str>>,
+    pub(super) kind: Option<Cow<'a, str>>,
 }
 
 impl<'a> Token<'a> {
@@ -39,15 +40,39 @@ impl<'a> Token<'a> {
         if signature.is_empty() {
             return Err(JwtError::NotSigned);
         }
-        let decode = |part: &str| decode(part.as_bytes()).ok_or(JwtError::Form);
+        let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
+        let mut read = |part: &str| {
+            decode(part.as_bytes(), &mut bytes).ok_or(JwtError::Form)?;
+            Ok(bytes.len())
+        };
+        let (header_end, payload_end) = (read(header)?, read(payload)?);
+        read(signature)?;
         Ok(Self {
-            header: serde_json::from_slice::<RawHeader>(&decode(header)?)
-                .map_err(|_| JwtError::Header)?
-                .check()?,
             signed,
-            payload: decode(payload)?,
-            signature: decode(signature)?,
+            bytes,
+            header_end,
+            payload_end,
         })
+    }
+
+    pub(super) fn header(&self) -> Result<Header<'_>, JwtError> {
+        let header = &self.bytes[..self.header_end];
+        let header = serde_json::from_slice::<RawHeader<'_>>(header);
+        header.map_err(|_| JwtError::Header)?.check()
+    }
+
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.bytes[self.header_end..self.payload_end]
+    }
+
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.bytes[self.payload_end..]
+    }
+
+    pub(super) fn into_payload(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.payload_end);
+        self.bytes.drain(..self.header_end);
+        self.bytes
     }
 }
 
@@ -116,69 +141,77 @@ impl Error for JwtError {}
 
 /// The members of a header that are looked at.
 #[derive(Default)]
-struct RawHeader {
-    alg: Option<String>,
-    kid: Option<String>,
-    typ: Option<String>,
-    has_crit: bool,
+struct RawHeader<'a> {
+    alg: Option<Text<'a>>,
+    kid: Option<Text<'a>>,
+    typ: Option<Text<'a>>,
+    crit: Option<NoDuplicates>,
 }
 
-impl RawHeader {
-    fn check(self) -> Result<Header, JwtError> {
-        if self.has_crit {
+impl<'a> RawHeader<'a> {
+    fn check(self) -> Result<Header<'a>, JwtError> {
+        if self.crit.is_some() {
             return Err(JwtError::Critical);
         }
-        let algorithm = self.alg.ok_or(JwtError::Header)?;
+        let algorithm = self.alg.ok_or(JwtError::Header)?.0;
         Ok(Header {
             algorithm: Algorithm::parse(&algorithm).ok_or(JwtError::Algorithm)?,
-            key_id: self.kid,
-            kind: self.typ,
+            key_id: self.kid.map(|it| it.0),
+            kind: self.typ.map(|it| it.0),
         })
     }
 }
 
 /// The claims that are checked, and those that make an identity.
-#[derive(Debug, Default)]
-pub(super) struct Registered {
+#[derive(Default)]
+pub(super) struct Registered<'a> {
+    /// Whole seconds, as the others: serde reads no float, no string and nothing negative as one.
     pub(super) exp: Option<u64>,
     pub(super) nbf: Option<u64>,
     pub(super) iat: Option<u64>,
-    pub(super) iss: Option<String>,
-    pub(super) sub: Option<String>,
-    pub(super) aud: Option<Audience>,
-    pub(super) scope: Option<String>,
+    pub(super) iss: Option<Text<'a>>,
+    pub(super) sub: Option<Text<'a>>,
+    pub(super) aud: Option<Audience<'a>>,
+    pub(super) scope: Option<Text<'a>>,
     pub(super) groups: Option<Vec<String>>,
 }
 
 /// `aud`: a string, or several.
-#[derive(Debug)]
-pub(super) struct Audience(pub(super) Vec<String>);
+pub(super) enum Audience<'a> {
+    One(Text<'a>),
+    Several(Vec<Text<'a>>),
+}
+
+impl<'a> Audience<'a> {
+    pub(super) fn as_slice(&self) -> &[Text<'a>] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Several(all) => all,
+        }
+    }
+}
 
 /// A JSON object of which no member stands twice, at any depth. A reader that takes the first and
 /// one that takes the last would believe different tokens.
 macro_rules! strict_object {
-    ($type:ident { $($name:literal => $field:ident = $read:ident),* $(,)? } $(, present $flag_name:literal => $flag:ident)?) => {
-        impl<'de> Deserialize<'de> for $type {
+    ($type:ident { $($field:ident),* }) => {
+        impl<'de> Deserialize<'de> for $type<'de> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Members;
 
                 impl<'de> Visitor<'de> for Members {
-                    type Value = $type;
+                    type Value = $type<'de>;
 
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         f.write_str("an object")
                     }
 
-                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$type<'de>, A::Error> {
                         let mut all = $type::default();
                         let mut names = Names::default();
-                        while let Some(Name(name)) = map.next_key()? {
+                        while let Some(Text(name)) = map.next_key()? {
                             match &*name {
-                                $($name => all.$field = Some($read(map.next_value()?)),)*
-                                $($flag_name => {
-                                    all.$flag = true;
-                                    map.next_value::<NoDuplicates>()?;
-                                })?
+                                $(stringify!($field) => all.$field = Some(map.next_value()?),)*
                                 _ => {
                                     map.next_value::<NoDuplicates>()?;
                                 }
@@ -197,60 +230,48 @@ macro_rules! strict_object {
     };
 }
 
-strict_object!(
-    RawHeader { "alg" => alg = string, "kid" => kid = string, "typ" => typ = string },
-    present "crit" => has_crit
-);
-
+strict_object!(RawHeader {
+    alg,
+    kid,
+    typ,
+    crit
+});
 strict_object!(Registered {
-    "exp" => exp = seconds,
-    "nbf" => nbf = seconds,
-    "iat" => iat = seconds,
-    "iss" => iss = string,
-    "sub" => sub = string,
-    "aud" => aud = audience,
-    "scope" => scope = string,
-    "groups" => groups = strings,
+    exp,
+    nbf,
+    iat,
+    iss,
+    sub,
+    aud,
+    scope,
+    groups
 });
 
-fn string(value: String) -> String {
-    value
-}
-
-fn strings(value: Vec<String>) -> Vec<String> {
-    value
-}
-
-fn audience(value: Audience) -> Audience {
-    value
-}
-
-/// Whole seconds: serde reads no float, no string and nothing negative as one.
-fn seconds(value: u64) -> u64 {
-    value
-}
-
-impl<'de> Deserialize<'de> for Audience {
+impl<'de> Deserialize<'de> for Audience<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrMore;
 
         impl<'de> Visitor<'de> for OneOrMore {
-            type Value = Audience;
+            type Value = Audience<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or an array of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Audience, E> {
-                Ok(Audience(vec![text.to_owned()]))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Audience<'de>, E> {
+                Ok(Audience::One(Text(Cow::Borrowed(text))))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Audience, A::Error> {
-                let mut strings = Vec::new();
+            fn visit_str<E>(self, text: &str) -> Result<Audience<'de>, E> {
+                Ok(Audience::One(Text(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Audience<'de>, A::Error> {
+                let mut texts = Vec::new();
                 while let Some(text) = all.next_element()? {
-                    strings.push(text);
+                    texts.push(text);
                 }
-                Ok(Audience(strings))
+                Ok(Audience::Several(texts))
             }
         }
 
@@ -305,7 +326,7 @@ impl<'de> Visitor<'de> for NoDuplicates {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
         let mut names = Names::default();
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(Text(name)) = map.next_key()? {
             if !names.insert(name) {
                 return Err(de::Error::custom("a member stands twice"));
             }
@@ -315,30 +336,30 @@ impl<'de> Visitor<'de> for NoDuplicates {
     }
 }
 
-/// The name of a member, borrowed from the text where it has no escapes.
-struct Name<'a>(Cow<'a, str>);
+/// A string, borrowed from the token where it has no escapes.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct Any;
 
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
+                f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
 
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(Any)
     }
 }
 
@@ -346,57 +367,65 @@ impl<'de> Deserialize<'de> for Name<'de> {
 /// more are hashed, so that many cost no quadratic time.
 #[derive(Default)]
 struct Names<'a> {
-    few: Vec<Cow<'a, str>>,
+    few: [&'a str; FEW],
+    count: usize,
     more: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl<'a> Names<'a> {
     fn insert(&mut self, name: Cow<'a, str>) -> bool {
-        if self.few.contains(&name) {
-            return false;
-        }
-        if self.few.len() < FEW {
-            if self.few.is_empty() {
-                self.few.reserve_exact(FEW);
+        let is_there = self.few[..self.count].contains(&&*name)
+            || self.more.as_ref().is_some_and(|more| more.contains(&name));
+        match name {
+            _ if is_there => return false,
+            Cow::Borrowed(name) if self.count < FEW => {
+                self.few[self.count] = name;
+                self.count += 1;
             }
-            self.few.push(name);
-            return true;
+            name => {
+                self.more.get_or_insert_default().insert(name);
+            }
         }
-        self.more.get_or_insert_default().insert(name)
+        true
     }
 }
 
-/// Unpadded base64url whose unused bits are zero: one text for each value.
+/// Appends what unpadded base64url stands for; its unused bits are zero: one text for each value.
 ///
 /// What it reads comes from the client, who knows it: unlike base64ct it may look up a table.
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let mut fours = text.chunks_exact(4);
-    for four in &mut fours {
-        let digits = [four[0], four[1], four[2], four[3]].map(|it| DIGITS[usize::from(it)]);
-        if digits.iter().fold(0, |all, digit| all | digit) > 63 {
+fn decode(text: &[u8], to: &mut Vec<u8>) -> Option<()> {
+    let digit = |byte: u8| u32::from(DIGITS[usize::from(byte)]);
+    let fours = text.chunks_exact(4);
+    let rest = fours.remainder();
+    let start = to.len();
+    to.resize(start + fours.len() * 3, 0);
+    for (four, three) in fours.zip(to[start..].chunks_exact_mut(3)) {
+        let digits = [
+            digit(four[0]),
+            digit(four[1]),
+            digit(four[2]),
+            digit(four[3]),
+        ];
+        if digits[0] | digits[1] | digits[2] | digits[3] > 63 {
             return None;
         }
-        let word = digits
-            .iter()
-            .fold(0, |word, digit| word << 6 | u32::from(*digit));
-        bytes.extend_from_slice(&word.to_be_bytes()[1..]);
+        let word = digits[0] << 18 | digits[1] << 12 | digits[2] << 6 | digits[3];
+        three.copy_from_slice(&word.to_be_bytes()[1..]);
     }
-    let rest = fours.remainder();
     let mut word = 0;
     for byte in rest {
-        match DIGITS[usize::from(*byte)] {
-            digit @ ..=63 => word = word << 6 | u32::from(digit),
+        match digit(*byte) {
+            digit @ ..=63 => word = word << 6 | digit,
             _ => return None,
         }
     }
     match (rest.len(), word) {
         (0, _) => {}
-        (2, _) if word & 0x0f == 0 => bytes.push((word >> 4) as u8),
-        (3, _) if word & 0x03 == 0 => bytes.extend_from_slice(&((word >> 2) as u16).to_be_bytes()),
+        (2, _) if word & 0x0f == 0 => to.push((word >> 4) as u8),
+        (3, _) if word & 0x03 == 0 => to.extend_from_slice(&((word >> 2) as u16).to_be_bytes()),
         _ => return None,
     }
-    Some(bytes)
+    Some(())
 }
 
 /// The value of each digit; 255 for what is none.
@@ -420,6 +449,12 @@ mod tests {
 
     use super::*;
 
+    fn decoded(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let mut bytes = b"before".to_vec();
+        decode(text.as_ref(), &mut bytes)?;
+        Some(bytes.split_off(6))
+    }
+
     #[test]
     fn rfc4648_10_and_what_is_no_base64url() {
         let good = [
@@ -430,23 +465,30 @@ mod tests {
             ("Zm9vYg", "foob"),
         ];
         for (text, bytes) in good {
-            assert_eq!(decode(text.as_bytes()).as_deref(), Some(bytes.as_bytes()));
+            assert_eq!(decoded(text).as_deref(), Some(bytes.as_bytes()));
         }
         for text in [
             "Z", "Zh", "Zm9", "Zg==", "Zm9v=", "Z g", "Zm+v", "Zm/v", "Zm9vY", "Zm9\n",
         ] {
-            assert_eq!(decode(text.as_bytes()), None, "{text}");
+            assert_eq!(decoded(text), None, "{text}");
         }
     }
 
     #[test]
     fn more_names_than_a_few() {
         let mut names = Names::default();
+        let all: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        // Borrowed as names without escapes are, and owned as those with some.
+        let name = |n: usize| match n % 3 {
+            0 => Cow::Owned(all[n].clone()),
+            _ => Cow::Borrowed(&*all[n]),
+        };
         for n in 0..100 {
-            assert!(names.insert(n.to_string().into()));
+            assert!(names.insert(name(n)));
         }
-        for n in 0..100 {
-            assert!(!names.insert(n.to_string().into()));
+        for again in &all {
+            assert!(!names.insert(Cow::Borrowed(again)));
+            assert!(!names.insert(Cow::Owned(again.clone())));
         }
     }
 
@@ -454,8 +496,8 @@ mod tests {
         #[test]
         fn base64_as_base64ct_reads_it(bytes: Vec<u8>, text in "[A-Za-z0-9_=+ -]{0,20}") {
             let encoded = Base64UrlUnpadded::encode_string(&bytes);
-            assert_eq!(decode(encoded.as_bytes()), Some(bytes));
-            assert_eq!(decode(text.as_bytes()), Base64UrlUnpadded::decode_vec(&text).ok());
+            assert_eq!(decoded(&encoded), Some(bytes));
+            assert_eq!(decoded(&text), Base64UrlUnpadded::decode_vec(&text).ok());
         }
     }
 }

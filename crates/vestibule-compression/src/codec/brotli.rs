@@ -119,16 +119,39 @@ pub(crate) fn brotli_with_dictionary(
 #[cfg(feature = "dictionary")]
 const LARGEST_WINDOW_BITS: u32 = 24;
 
+/// A decoder fills its window before anything comes out of it, and a few bytes fill the 16 MB of the largest.
+/// So a stream with a large window is tried with a small one. Both decode to the same until more came out than
+/// the small one holds; by then a bomb is known. What is none is read again, with the window that it asks for.
 pub(crate) struct BrotliDecoder {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
+    stage: Stage,
+    /// Bytes that may come out for each that is read, where a trial has to judge by itself.
+    max_ratio: u64,
+}
+
+enum Stage {
+    Start,
+    /// With a smaller window than its own: what was read, and how many bytes came out.
+    Trial {
+        read: Vec<u8>,
+        made: usize,
+    },
+    /// Once more from the start: what to read, where, and how many bytes came out already.
+    Again {
+        read: Vec<u8>,
+        at: usize,
+        skip: usize,
+    },
+    Own,
 }
 
 impl BrotliDecoder {
-    pub(super) fn new() -> Self {
-        let alloc = StandardAlloc::default;
-        // Strict: without the large windows that are no part of RFC 7932.
-        let state = Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()));
-        Self { state }
+    pub(super) fn new(max_ratio: u64) -> Self {
+        Self {
+            state: fresh_state(),
+            stage: Stage::Start,
+            max_ratio,
+        }
     }
 
     /// Decodes until `out` is full, or `data` is used up, or the stream ends.
@@ -137,30 +160,131 @@ impl BrotliDecoder {
         data: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Progress, CodecError> {
-        let filled = out.len();
-        let (mut left, mut read) = (data.len(), 0);
-        let (mut room, mut written, mut total) = (out.capacity() - filled, 0, 0);
-        out.resize(out.capacity(), 0);
-        let result = BrotliDecompressStream(
-            &mut left,
-            &mut read,
-            data,
-            &mut room,
-            &mut written,
-            out.get_mut(filled..).unwrap_or_default(),
-            &mut total,
-            &mut self.state,
-        );
-        out.truncate(filled + written);
-        match result {
-            BrotliResult::ResultFailure => Err(CodecError::Corrupt("brotli")),
-            BrotliResult::ResultSuccess => Ok(Progress { read, is_end: true }),
-            _ => Ok(Progress {
+        match &mut self.stage {
+            Stage::Start => match data.first().map(|first| (first, small_window(*first))) {
+                Some((first, Some(small))) => {
+                    let (read, made) = (vec![*first], 0);
+                    self.stage = Stage::Trial { read, made };
+                    step(&mut self.state, &[small], out, TRIAL).progress()
+                }
+                _ => {
+                    self.stage = Stage::Own;
+                    step(&mut self.state, data, out, usize::MAX).progress()
+                }
+            },
+            Stage::Trial { read, made } => {
+                let filled = out.len();
+                let step = step(&mut self.state, data, out, TRIAL - *made);
+                let is_over = step.is_corrupt || (out.len() == filled && step.has_more);
+                if !is_over {
+                    read.extend_from_slice(data.get(..step.read).unwrap_or_default());
+                    *made += out.len() - filled;
+                    return step.progress();
+                }
+                // All that a trial can tell has come out, or the next bytes are from further back.
+                let wire = (read.len() + step.read) as u64;
+                if wire.saturating_mul(self.max_ratio) < TRIAL as u64 {
+                    return step.progress();
+                }
+                let (read, skip) = (std::mem::take(read), *made);
+                self.stage = Stage::Again { read, at: 0, skip };
+                self.state = fresh_state();
+                self.decode(data, out)
+            }
+            Stage::Again { read, at, skip } => {
+                let filled = out.len();
+                let rest = read.get(*at..).unwrap_or_default();
+                let progress = step(&mut self.state, rest, out, usize::MAX).progress()?;
+                *at += progress.read;
+                let known = (out.len() - filled).min(*skip);
+                out.drain(filled..filled + known);
+                *skip -= known;
+                if *at == read.len() && *skip == 0 {
+                    self.stage = Stage::Own;
+                }
+                Ok(Progress {
+                    read: 0,
+                    has_more: true,
+                    ..progress
+                })
+            }
+            Stage::Own => step(&mut self.state, data, out, usize::MAX).progress(),
+        }
+    }
+}
+
+fn fresh_state() -> Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>> {
+    let alloc = StandardAlloc::default;
+    // Strict: without the large windows that are no part of RFC 7932.
+    Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()))
+}
+
+/// Decodes into the room that `out` has, at most `most` bytes.
+fn step(
+    state: &mut BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    data: &[u8],
+    out: &mut Vec<u8>,
+    most: usize,
+) -> Step {
+    let filled = out.len();
+    let (mut left, mut read) = (data.len(), 0);
+    let (mut room, mut written, mut total) = ((out.capacity() - filled).min(most), 0, 0);
+    out.resize(filled + room, 0);
+    let result = BrotliDecompressStream(
+        &mut left,
+        &mut read,
+        data,
+        &mut room,
+        &mut written,
+        out.get_mut(filled..).unwrap_or_default(),
+        &mut total,
+        state,
+    );
+    out.truncate(filled + written);
+    Step {
+        read,
+        is_end: matches!(result, BrotliResult::ResultSuccess),
+        has_more: room == 0,
+        is_corrupt: matches!(result, BrotliResult::ResultFailure),
+    }
+}
+
+/// What a step did, also when it failed.
+struct Step {
+    read: usize,
+    is_end: bool,
+    has_more: bool,
+    is_corrupt: bool,
+}
+
+impl Step {
+    const fn progress(self) -> Result<Progress, CodecError> {
+        match self {
+            Self {
+                is_corrupt: true, ..
+            } => Err(CodecError::Corrupt("brotli")),
+            Self {
                 read,
-                is_end: false,
+                is_end,
+                has_more,
+                ..
+            } => Ok(Progress {
+                read,
+                is_end,
+                has_more,
             }),
         }
     }
+}
+
+/// The first byte of a stream with the window of a trial in place of its own; `None` when that is no larger.
+///
+/// RFC 7932, section 9.1: of a window of 2^18 bytes and more, the first bit is 1, and the next three say how many
+/// bits there are above 17.
+fn small_window(first: u8) -> Option<u8> {
+    let bits = 17 + u32::from(first >> 1 & 0b111);
+    let is_large = first & 1 == 1 && bits > TRIAL_WINDOW_BITS;
+    is_large.then_some(first & 0xf0 | ((TRIAL_WINDOW_BITS - 17) << 1) as u8 | 1)
 }
 
 /// The smallest window that holds a body of `size` bytes; 256 KB when that is not known.
@@ -175,6 +299,13 @@ fn window_bits(size: Option<u64>) -> u32 {
 
 const STREAM_WINDOW_BITS: u32 = 18;
 const MIN_WINDOW_BITS: u32 = 16;
+
+/// 2 MB: twice what may come out before the ratio counts.
+const TRIAL_WINDOW_BITS: u32 = 21;
+
+/// How far back a window of so many bits reaches (RFC 7932, section 9.1), and so how many bytes are the same with
+/// any larger one.
+const TRIAL: usize = (1 << TRIAL_WINDOW_BITS) - 16;
 
 /// 4 MB: larger windows shrink little of what is made for one response.
 const MAX_WINDOW_BITS: u32 = 22;
@@ -191,6 +322,23 @@ const ROOM: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trial_has_a_window_of_2_mb() {
+        let cases = [
+            (0x1f, Some(0x19)),
+            (0xcf, Some(0xc9)),
+            (0x8b, Some(0x89)),
+            (0x9d, Some(0x99)),
+            (0xa9, None),
+            (0xa1, None),
+            (0x00, None),
+            (0xfe, None),
+        ];
+        for (own, small) in cases {
+            assert_eq!(small_window(own), small, "{own:#x}");
+        }
+    }
 
     #[test]
     fn windows_hold_the_body() {

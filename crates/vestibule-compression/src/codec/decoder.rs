@@ -17,6 +17,8 @@ pub(crate) struct Progress {
     pub(crate) read: usize,
     /// The stream, or one frame or member of it, has ended.
     pub(crate) is_end: bool,
+    /// More may come out without more to read.
+    pub(crate) has_more: bool,
 }
 
 /// A decoder for one stream.
@@ -30,12 +32,15 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    pub(crate) fn new(coding: Coding) -> Result<Self, CodecError> {
+    /// A decoder for a body of which no more than `max_ratio` bytes may come out of each.
+    pub(crate) fn new(coding: Coding, max_ratio: u64) -> Result<Self, CodecError> {
+        #[cfg(not(feature = "brotli"))]
+        let _ = max_ratio;
         match coding {
             #[cfg(feature = "gzip")]
             Coding::Gzip | Coding::Deflate => Ok(Self::Gzip(GzipDecoder::new(coding))),
             #[cfg(feature = "brotli")]
-            Coding::Brotli => Ok(Self::Brotli(BrotliDecoder::new())),
+            Coding::Brotli => Ok(Self::Brotli(BrotliDecoder::new(max_ratio))),
             #[cfg(feature = "zstd")]
             Coding::Zstd => ZstdDecoder::new().map(Self::Zstd),
         }

@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
-        let mut decoder = Decoder::new(coding).unwrap();
+        let mut decoder = Decoder::new(coding, u64::MAX).unwrap();
         let mut out = Vec::with_capacity(1 << 20);
         while !coded.is_empty() {
             let progress = decoder.decode(coded, &mut out).unwrap();

@@ -133,6 +133,7 @@ impl GzipDecoder {
         Ok(Progress {
             read,
             is_end: status == Status::StreamEnd,
+            has_more: out.len() == out.capacity(),
         })
     }
 }

@@ -111,6 +111,7 @@ impl ZstdDecoder {
         Ok(Progress {
             read: input.pos(),
             is_end: left == 0,
+            has_more: out.len() == out.capacity(),
         })
     }
 }

@@ -24,8 +24,8 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
         .when(!args.no_compression, Compression::new);
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = match args.files.is_empty() {
-        true => watched(inner, app, &args.watching, users, log),
-        false => watched(inner, beside(args, app)?, &args.watching, users, log),
+        true => watched(inner, app, &args.watching, users, None, log),
+        false => watched(inner, beside(args, app)?, &args.watching, users, None, log),
     };
     if args.trust_proxy.is_empty() {
         return Ok(app);

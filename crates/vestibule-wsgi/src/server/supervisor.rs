@@ -120,7 +120,10 @@ async fn bind(
     for place in places {
         server = server.bind(place).await?;
     }
-    let addresses = server.addresses().map(web_address).collect();
+    let addresses = server
+        .addresses()
+        .map(|it| web_address(it, false))
+        .collect();
     Ok((server.into_sockets()?, addresses))
 }
 

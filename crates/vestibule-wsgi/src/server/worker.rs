@@ -112,7 +112,10 @@ async fn serve(
     }
     reopen_on_hangup(log)?;
     let Some(line) = line else {
-        let addresses: Vec<_> = server.addresses().map(web_address).collect();
+        let addresses: Vec<_> = server
+            .addresses()
+            .map(|it| web_address(it, false))
+            .collect();
         eprint!(
             "{}",
             supervisor::welcome(args, &addresses, &outline.to_string())

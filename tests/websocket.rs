@@ -1,18 +1,22 @@
-//! A connection that is upgraded through both kinds of layers.
+//! A connection that becomes a WebSocket, through layers of ours and of tower-http, over a socket.
 
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderValue, StatusCode};
-use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
-use vestibule_core::{App, CatchPanic, MapResponse, Request, Response, Stack};
-use vestibule_tower::{from_layer, hyper_service};
+use vestibule::CatchPanic;
+use vestibule::compression::Compression;
+use vestibule::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use vestibule::http::{HeaderName, HeaderValue, StatusCode};
+use vestibule::hyper::Server;
+use vestibule::logging::{AccessLog, RequestId, ServerTiming, Sink};
+use vestibule::prelude::*;
+use vestibule::tower::from_layer;
 
 /// Answers a WebSocket handshake (RFC 6455, section 4.2.2) and gives every message back.
 async fn echo(mut request: Request) -> Response {
@@ -43,58 +47,51 @@ async fn echo(mut request: Request) -> Response {
     response
 }
 
-fn header(name: &'static str) -> impl Fn(Response) -> Response + Clone {
-    move |mut response| {
-        let one = HeaderValue::from_static("1");
-        response.headers_mut().insert(name, one);
-        response
-    }
-}
-
 #[tokio::test]
 async fn a_websocket_echoes_through_seven_layers() {
+    let (lines, log) = Sink::memory();
+    let theirs = SetResponseHeaderLayer::overriding(
+        HeaderName::from_static("x-theirs"),
+        HeaderValue::from_static("1"),
+    );
     let app = Stack::new()
+        .with(RequestId::new)
+        .with(move |app| AccessLog::new(app).to(log.clone()))
         .with(CatchPanic::new)
-        .around(|request, next| async move { next.call(request).await })
         .with(from_layer(TraceLayer::new_for_http()))
-        .map_request(|mut request| {
-            request.extensions_mut().insert("seen");
-            request
-        })
-        .with(from_layer(SetResponseHeaderLayer::overriding(
-            http::HeaderName::from_static("x-theirs"),
-            HeaderValue::from_static("1"),
-        )))
-        .map_response(header("x-ours"))
-        .only(
-            |request| request.extensions().get::<&str>() == Some(&"seen"),
-            |app| MapResponse::new(app, header("x-only")),
-        )
+        .with(ServerTiming::new)
+        .with(from_layer(theirs))
+        .with(Compression::new)
         .app(echo);
     assert_eq!(app.outline().layers().count(), 8);
 
-    let (client, server) = tokio::io::duplex(1024);
-    let serving = tokio::spawn(
-        http1::Builder::new()
-            .serve_connection(TokioIo::new(server), hyper_service(app.clone()))
-            .with_upgrades(),
-    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = Server::new(app).bind(listener).await.unwrap();
+    let serving = tokio::spawn(server.run_until(async { drop(stopped.await) }));
+
+    let client = TcpStream::connect(address).await.unwrap();
     let (mut socket, response) = tokio_tungstenite::client_async("ws://example.com/chat", client)
         .await
         .unwrap();
     assert_eq!(response.status(), 101);
-    for name in ["x-theirs", "x-ours", "x-only"] {
-        assert_eq!(response.headers()[name], "1", "{name}");
+    for name in ["x-theirs", "x-request-id", "server-timing"] {
+        assert!(response.headers().contains_key(name), "{name}");
     }
-    for text in ["one", "two", &"long ".repeat(10_000)] {
+    for text in ["one", "two", &"long ".repeat(100_000)] {
         socket.send(Message::text(text)).await.unwrap();
         let back = socket.next().await.unwrap().unwrap();
         assert_eq!(back.into_text().unwrap(), text);
     }
     socket.close(None).await.unwrap();
-    serving.await.unwrap().unwrap();
+    drop(socket);
+    stop.send(()).unwrap();
+    assert_eq!(serving.await.unwrap().aborted, 0);
+    assert!(lines.take().contains("\"GET /chat HTTP/1.1\" 101 "));
+}
 
-    // Without a server there is nothing to upgrade, and the app can tell.
-    let response = app.call(Request::default()).await;
-    assert_eq!(response.status(), 400);
+#[tokio::test]
+async fn without_a_server_there_is_nothing_to_upgrade() {
+    assert_eq!(echo(Request::default()).await.status(), 400);
 }

@@ -1,0 +1,465 @@
+//! What slow and many clients do to an honest one, and how long they are kept: beside nginx.
+//!
+//! `cargo bench --bench hostile` starts our server and nginx, each with one worker, lets slowhttptest (a
+//! Debian package) open 2,000 connections in each of its four modes, and asks both meanwhile as an honest
+//! client does. Then it opens one connection of each of eight slow kinds and waits until the server
+//! lets go of it; and at last it leaves the server no descriptor. It takes five minutes; `-- slowhttptest`, `-- kept`
+//! and `-- descriptors` are its parts.
+//!
+//! Without `--bench`, as when `cargo test` runs it: 50 connections, for seconds, and our server alone.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use vestibule::files::StaticFiles;
+use vestibule::hyper::Server;
+use vestibule::prelude::*;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--serve", folder, limit] => {
+            serve(Path::new(folder), limit);
+            return ExitCode::SUCCESS;
+        }
+        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+            let folder = Folder::new();
+            let server = Process::ours(&folder.0, "limited", "");
+            for mode in MODES {
+                let honest = attack(&server, mode, 50, "3");
+                assert_eq!(honest.failures, 0, "{}", mode.0);
+                assert!(honest.answers > 0, "{}", mode.0);
+            }
+            println!("an honest client beside 50 slow ones is served; `cargo bench` measures it");
+        }
+        _ => {
+            let folder = Folder::new();
+            let parts: [(&str, fn(&Path)); 3] = [
+                ("slowhttptest", slowhttptest),
+                ("kept", kept),
+                ("descriptors", descriptors),
+            ];
+            let is_named = |part: &str| arguments.iter().any(|argument| argument == part);
+            let are_all = !parts.iter().any(|(name, _)| is_named(name));
+            for (_, part) in parts.iter().filter(|(name, _)| are_all || is_named(name)) {
+                part(&folder.0);
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// slowhttptest's modes: what each is, its options, and the path that it asks for.
+type Mode = (&'static str, &'static str, &'static str);
+
+const MODES: [Mode; 4] = [
+    ("slow heads (-H)", "-H -i 10 -x 24", ""),
+    ("slow bodies (-B)", "-B -i 10 -s 8192 -x 10", "read"),
+    ("ranges (-R)", "-R -a 1 -b 3000", "file"),
+    (
+        "slow readers (-X)",
+        "-X -w 512 -y 1024 -n 5 -z 32 -k 3",
+        "file",
+    ),
+];
+
+fn slowhttptest(folder: &Path) {
+    println!("2,000 connections each, and an honest client beside them\n");
+    println!(
+        "{:<20} {:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
+        "mode", "server", "asked", "failed", "p50, ms", "p99, ms", "max, ms", "memory, MB"
+    );
+    for mode in MODES {
+        for (name, server) in [
+            ("ours", Process::ours(folder, "limited", "")),
+            ("nginx", Process::nginx(folder, "")),
+        ] {
+            let honest = attack(&server, mode, 2000, "15");
+            println!(
+                "{:<20} {name:<8} {:>9} {:>9} {:>9.1} {:>9.1} {:>9.1} {:>11.1}",
+                mode.0,
+                honest.answers + honest.failures,
+                honest.failures,
+                honest.at(0.50),
+                honest.at(0.99),
+                honest.at(1.0),
+                server.most_memory() as f64 / 1024.0
+            );
+        }
+    }
+}
+
+/// How an honest client was served.
+struct Honest {
+    answers: usize,
+    failures: usize,
+    /// Sorted.
+    times: Vec<Duration>,
+}
+
+impl Honest {
+    /// In milliseconds.
+    fn at(&self, quantile: f64) -> f64 {
+        let last = self.times.len().saturating_sub(1);
+        let at = (last as f64 * quantile).round() as usize;
+        self.times
+            .get(at)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    }
+}
+
+/// Runs slowhttptest for some seconds, and asks every 5 ms by a new connection meanwhile.
+fn attack(server: &Process, (_, options, path): Mode, connections: usize, seconds: &str) -> Honest {
+    let mut attacker = Command::new("slowhttptest")
+        .args(options.split(' '))
+        .args([
+            "-c",
+            &connections.to_string(),
+            "-r",
+            "1000",
+            "-l",
+            seconds,
+            "-p",
+            "3",
+        ])
+        .args(["-u", &format!("http://{}/{path}", server.address)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it is the attacker: install the Debian package `slowhttptest`");
+    let mut honest = Honest {
+        answers: 0,
+        failures: 0,
+        times: Vec::new(),
+    };
+    while attacker.try_wait().expect("it is ours").is_none() {
+        let begun = Instant::now();
+        match ask(server.address) {
+            Ok(()) => {
+                honest.answers += 1;
+                honest.times.push(begun.elapsed());
+            }
+            Err(_) => honest.failures += 1,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    honest.times.sort();
+    honest
+}
+
+/// One request by a connection of its own.
+fn ask(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    match text.starts_with("HTTP/1.1 200 ") {
+        true => Ok(()),
+        false => Err(std::io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Ways to keep a connection: what is sent at first, and then every second.
+const SLOW: [(&str, &str, &str, f64); 8] = [
+    ("no byte", "", "", 11.0),
+    ("one byte", "G", "", 11.0),
+    ("half a head", "GET / HTTP/1.1\r\nHost: a\r\n", "", 11.0),
+    (
+        "a head, a byte a second",
+        "GET / HTTP/1.1\r\nX: ",
+        "y",
+        11.0,
+    ),
+    (
+        "half a body",
+        "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nab",
+        "",
+        31.0,
+    ),
+    (
+        "a body, a byte a second",
+        "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nab",
+        "c",
+        60.0,
+    ),
+    (
+        "reads nothing",
+        "GET /file HTTP/1.1\r\nHost: a\r\n\r\n",
+        "",
+        31.0,
+    ),
+    (
+        "idle after an answer",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "",
+        61.0,
+    ),
+];
+
+/// Opens a connection of each slow kind at both servers, and waits until they are let go of.
+fn kept(folder: &Path) {
+    println!("\nseconds until the server lets go of a connection\n");
+    println!(
+        "{:<26} {:>8} {:>8} {:>8}",
+        "a client that sends", "ours", "bar", "nginx"
+    );
+    let servers = [
+        Process::ours(folder, "limited", ""),
+        Process::nginx(folder, ""),
+    ];
+    let times = std::thread::scope(|scope| {
+        let watched: Vec<_> = SLOW
+            .iter()
+            .map(|(_, first, then, _)| {
+                servers
+                    .each_ref()
+                    .map(|server| scope.spawn(move || held(server.address, first, then)))
+            })
+            .collect();
+        let joined = watched
+            .into_iter()
+            .map(|both| both.map(|it| it.join().expect("it ends")));
+        joined.collect::<Vec<_>>()
+    });
+    let shown = |time: Option<Duration>| match time {
+        Some(time) => format!("{:.1}", time.as_secs_f64()),
+        None => format!("over {}", LONGEST.as_secs()),
+    };
+    for ((name, _, _, bar), [ours, nginx]) in SLOW.iter().zip(times) {
+        let is_met = ours.is_some_and(|time| time.as_secs_f64() <= *bar);
+        let verdict = if is_met { "" } else { "NOT MET" };
+        println!(
+            "{name:<26} {:>8} {bar:>8} {:>8} {verdict}",
+            shown(ours),
+            shown(nginx)
+        );
+    }
+}
+
+/// How long the server keeps a connection on which `first` was sent, and `then` each second.
+fn held(address: SocketAddr, first: &str, then: &str) -> Option<Duration> {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_nonblocking(true).expect("a socket can");
+    let begun = Instant::now();
+    let _ = stream.write_all(first.as_bytes());
+    let port = stream.local_addr().expect("it is connected").port();
+    let mut next = Duration::from_secs(1);
+    while is_established(address.port(), port) {
+        if begun.elapsed() > LONGEST {
+            return None;
+        }
+        if begun.elapsed() > next {
+            let _ = stream.write_all(then.as_bytes());
+            next += Duration::from_secs(1);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some(begun.elapsed())
+}
+
+/// Whether the server's end of a connection is open, by the kernel's table.
+fn is_established(server: u16, client: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let own = format!("0100007F:{server:04X} 0100007F:{client:04X} ");
+    // 01 is ESTABLISHED, and 08 CLOSE_WAIT.
+    let state = table.split_once(&own).map(|(_, rest)| &rest[..2]);
+    matches!(state, Some("01" | "08"))
+}
+
+/// 64 descriptors, and 200 connections for three seconds.
+fn descriptors(folder: &Path) {
+    println!("\n64 descriptors, 200 connections for three seconds\n");
+    println!(
+        "{:<8} {:>16} {:>8} {:>16}",
+        "server", "CPU of a core, %", "lines", "recovers in, ms"
+    );
+    for name in ["ours", "nginx"] {
+        let mut server = match name {
+            "ours" => Process::ours(folder, "unlimited", "ulimit -n 64"),
+            _ => Process::nginx(folder, "ulimit -n 64"),
+        };
+        let crowd: Vec<_> = (0..200)
+            .map(|_| TcpStream::connect(server.address).expect("the kernel has room"))
+            .collect();
+        let (begun, before) = (Instant::now(), server.cpu());
+        std::thread::sleep(Duration::from_secs(3));
+        let used = (server.cpu() - before) / begun.elapsed().as_secs_f64();
+        drop(crowd);
+        let begun = Instant::now();
+        while ask(server.address).is_err() {}
+        let recovered = begun.elapsed();
+        let lines = server.said();
+        println!(
+            "{name:<8} {:>16.1} {lines:>8} {:>16.0}",
+            used * 100.0,
+            recovered.as_secs_f64() * 1e3
+        );
+    }
+}
+
+/// A page, and a file of 64 MiB; it goes with the benchmark.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("vestibule-hostile-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("files")).expect("there is room for temporary files");
+        std::fs::write(folder.join("files/index.html"), "hello").expect("so there is");
+        let file = File::create(folder.join("files/file")).expect("and here");
+        file.set_len(64 << 20).expect("a file has a length");
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server in a process of its own.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    /// Where its standard error goes.
+    errors: PathBuf,
+}
+
+impl Process {
+    /// Starts this program once more, from a shell that does something before.
+    fn ours(folder: &Path, limit: &str, before: &str) -> Self {
+        let program = std::env::current_exe().expect("a program has a path");
+        let errors = folder.join("ours.err");
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")])
+            .arg(program)
+            .arg("--serve")
+            .arg(folder.join("files"))
+            .arg(limit)
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors).expect("the folder is ours"))
+            .spawn()
+            .expect("this program starts once more");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it was asked for"))
+            .read_line(&mut line)
+            .expect("it says where it is");
+        let address = line.trim_end().parse().expect("an address");
+        Self {
+            child,
+            address,
+            errors,
+        }
+    }
+
+    fn nginx(folder: &Path, before: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port");
+        let errors = folder.join("nginx.err");
+        let config = format!(
+            "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
+             events {{ worker_connections 4096; }}
+             http {{ access_log off; sendfile on;
+               server {{ listen {address}; root {}; }} }}",
+            folder.join("files").display()
+        );
+        std::fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
+        let child = Command::new("sh")
+            .args(["-c", &format!("{before}\nexec \"$0\" \"$@\""), "nginx"])
+            .arg("-p")
+            .arg(folder)
+            .arg("-c")
+            .arg(folder.join("nginx.conf"))
+            .stderr(File::create(&errors).expect("the folder is ours"))
+            .spawn()
+            .expect("there is a shell");
+        let begun = Instant::now();
+        while ask(address).is_err() {
+            let is_late = begun.elapsed() > Duration::from_secs(10);
+            assert!(
+                !is_late,
+                "nginx is the peer: install the Debian package `nginx-light`"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self {
+            child,
+            address,
+            errors,
+        }
+    }
+
+    /// In KiB.
+    fn most_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .and_then(|it| it.parse().ok())
+            .expect("Linux says it")
+    }
+
+    /// Seconds of CPU time.
+    fn cpu(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        // After the name, which may have spaces: the 12th and 13th, in hundredths of a second.
+        let fields: Vec<_> = stat
+            .rsplit(") ")
+            .next()
+            .expect("a name")
+            .split(' ')
+            .collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// How many lines of errors it has written.
+    fn said(&mut self) -> usize {
+        let text = std::fs::read_to_string(&self.errors).expect("the folder is ours");
+        text.lines().filter(|line| line.contains("accept")).count()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(files: &Path, limit: &str) {
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let app = Mounts::new()
+        .at("/read", |request: Request| async move {
+            request.into_body().collect(1 << 20).await.map(|_| ())
+        })
+        .or(StaticFiles::new(files));
+    runtime.block_on(async {
+        let mut server = Server::new(app);
+        if limit == "unlimited" {
+            server = server.max_connections(None);
+        }
+        let server = server.bind("127.0.0.1:0").await.expect("a free port");
+        writeln!(std::io::stdout(), "{}", server.address()).expect("somebody reads");
+        server.run().await.expect("it serves");
+    });
+}
+
+/// When no more is waited for.
+const LONGEST: Duration = Duration::from_secs(90);

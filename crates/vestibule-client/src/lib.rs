@@ -1,0 +1,172 @@
+#![doc = include_str!("../README.md")]
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{StatusCode, Version};
+#[cfg(feature = "tls")]
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Builder};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+#[cfg(feature = "tls")]
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+#[cfg(feature = "tls")]
+use vestibule_core::BoxError;
+use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Response};
+
+/// Sends each request to the server that its URI names, and answers with what it says. Cheap to clone;
+/// clones share their connections.
+///
+/// The URI is absolute; `Host` is made from it where there is none. A server has ten seconds from the
+/// request to the head of its answer, five of them to be connected; how long the body may take is up
+/// to who reads it. It needs a tokio runtime with I/O and time.
+#[derive(Clone)]
+pub struct Client {
+    transport: Transport,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Transport {
+    Plain(legacy::Client<HttpConnector, Body>),
+    #[cfg(feature = "tls")]
+    Secure(legacy::Client<HttpsConnector<HttpConnector>, Body>),
+}
+
+impl Client {
+    /// For `http:`. What it hears can be read and changed on the way: no source of keys, unless the way
+    /// is within this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of(Transport::Plain(pool().build(tcp())))
+    }
+
+    /// For `https:`, with the roots that the system trusts; no request is sent in clear text.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no roots: on Debian they are the package `ca-certificates`.
+    ///
+    /// ```
+    /// use vestibule_client::Client;
+    ///
+    /// # fn of_system() -> Result<(), vestibule_core::BoxError> {
+    /// let client = Client::secure()?;
+    /// # let _ = client; Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn secure() -> Result<Self, BoxError> {
+        let builder = HttpsConnectorBuilder::new();
+        Ok(Self::encrypted(builder.with_provider_and_native_roots(
+            rustls::crypto::ring::default_provider(),
+        )?))
+    }
+
+    /// For `https:`, with these roots in PEM and no other: a company's own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate in `pem`, or one that is no root.
+    #[cfg(feature = "tls")]
+    pub fn trusting(pem: &[u8]) -> Result<Self, BoxError> {
+        let mut roots = rustls::RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(pem) {
+            roots.add(root?)?;
+        }
+        if roots.is_empty() {
+            return Err("there is no certificate in it".into());
+        }
+        let provider = rustls::crypto::ring::default_provider();
+        let config = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let builder = HttpsConnectorBuilder::new();
+        Ok(Self::encrypted(builder.with_tls_config(config)))
+    }
+
+    #[cfg(feature = "tls")]
+    fn encrypted(
+        builder: HttpsConnectorBuilder<hyper_rustls::builderstates::WantsSchemes>,
+    ) -> Self {
+        let mut tcp = tcp();
+        tcp.enforce_http(false);
+        let connector = builder.https_only().enable_http1().wrap_connector(tcp);
+        Self::of(Transport::Secure(pool().build(connector)))
+    }
+
+    const fn of(transport: Transport) -> Self {
+        Self {
+            transport,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// How long it may take from the request to the head of the answer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl App for Client {
+    async fn call(&self, mut request: Request) -> Response {
+        *request.version_mut() = Version::HTTP_11;
+        let answer = async {
+            match &self.transport {
+                Transport::Plain(client) => client.request(request).await,
+                #[cfg(feature = "tls")]
+                Transport::Secure(client) => client.request(request).await,
+            }
+        };
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(response)) => response.map(Body::new),
+            Ok(Err(error)) => {
+                let failure = Failure::new(error).kind(FailureKind::Upstream);
+                failure.status(StatusCode::BAD_GATEWAY).into_response()
+            }
+            Err(elapsed) => {
+                let failure = Failure::new(elapsed).kind(FailureKind::Timeout);
+                failure.status(StatusCode::GATEWAY_TIMEOUT).into_response()
+            }
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_nodelay(true);
+    tcp
+}
+
+fn pool() -> Builder {
+    let mut pool = legacy::Client::builder(TokioExecutor::new());
+    pool.pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE);
+    pool
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shorter than servers keep idle connections, so that few requests meet one that closes.
+const IDLE: Duration = Duration::from_secs(20);
+const MAX_IDLE: usize = 16;

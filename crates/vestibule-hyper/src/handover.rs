@@ -1,0 +1,255 @@
+//! A restart without a gap: the next process gets the listening sockets of this one.
+//!
+//! At SIGUSR2 the program is started again. Its standard input is one end of a pair of sockets; by
+//! the other end it is sent this process's listening sockets, and says one byte when it serves. Both
+//! accept from the same queues then, and this process drains. A new process that ends without that
+//! byte has changed nothing.
+//!
+//! Source: unix(7), `SCM_RIGHTS`. No descriptor is inherited by chance: all are closed on exec, and
+//! the pair stands where each program has its standard input.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use tokio::net::UnixStream as Pair;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::listen::{Listener, SocketFile};
+
+/// What this process can hand over.
+pub(crate) struct Handover {
+    program: PathBuf,
+    /// Copies of the listening sockets, and the text that each was bound by.
+    sockets: Vec<(String, OwnedFd)>,
+    files: Vec<SocketFile>,
+    asked: Signal,
+}
+
+impl Handover {
+    pub(crate) fn prepare(listeners: &[Listener]) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for listener in listeners {
+            if let Some(text) = &listener.text {
+                sockets.push((text.clone(), listener.duplicate()?));
+            }
+        }
+        if sockets.len() > MOST {
+            let text = format!("no more than {MOST} sockets can be handed over");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(Self {
+            // Now: when the file has been replaced, the system has no name for it any more.
+            program: std::env::current_exe()?,
+            sockets,
+            files: listeners.iter().filter_map(|it| it.file.clone()).collect(),
+            asked: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits until it is asked for and a new process has taken over: that process's number.
+    pub(crate) async fn done(mut self) -> u32 {
+        loop {
+            self.asked.recv().await;
+            match self.pass().await {
+                Ok(next) => {
+                    self.files.iter().for_each(|file| file.set_ours(false));
+                    return next;
+                }
+                Err(error) => tracing::error!(
+                    target: "vestibule", "no other process took over; this one goes on: {error}"
+                ),
+            }
+        }
+    }
+
+    async fn pass(&self) -> io::Result<u32> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = Command::new(&self.program)
+            .args(std::env::args_os().skip(1))
+            .env(PARENT, std::process::id().to_string())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()?;
+        let answered = async {
+            send(ours.as_fd(), &self.sockets)?;
+            ours.shutdown(std::net::Shutdown::Write)?;
+            ours.set_nonblocking(true)?;
+            hear(&Pair::from_std(ours)?).await
+        };
+        let failed = match timeout(PATIENCE, answered).await {
+            Ok(Ok(true)) => return Ok(child.id()),
+            Ok(Ok(false)) => io::Error::other("it ended, or closed its standard input"),
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, "it did not serve in time"),
+        };
+        // What does not serve by now must not begin to.
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(failed)
+    }
+}
+
+/// Waits for the byte; false when the other end is closed without it.
+async fn hear(pair: &Pair) -> io::Result<bool> {
+    loop {
+        pair.readable().await?;
+        match pair.try_read(&mut [0]) {
+            Ok(count) => return Ok(count > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The sockets that the process before this one has sent, and that nobody has bound yet.
+static INHERITED: Mutex<Inherited> = Mutex::new(Inherited::NotAsked);
+
+enum Inherited {
+    NotAsked,
+    /// They are here; the process before this one waits.
+    Here(Vec<(String, OwnedFd)>),
+    /// There are none, or this process serves.
+    Done,
+}
+
+/// The socket that the process before this one had by the same text.
+pub(crate) fn take(text: &str) -> io::Result<Option<OwnedFd>> {
+    let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Inherited::NotAsked = *inherited {
+        let parent = std::os::unix::process::parent_id().to_string();
+        // A grandchild has the variable too, and another parent.
+        *inherited = match std::env::var_os(PARENT).is_some_and(|it| it == *parent) {
+            true => Inherited::Here(receive(rustix::stdio::stdin())?),
+            false => Inherited::Done,
+        };
+    }
+    let Inherited::Here(sockets) = &mut *inherited else {
+        return Ok(None);
+    };
+    let at = sockets.iter().position(|(own, _)| own == text);
+    Ok(at.map(|at| sockets.remove(at).1))
+}
+
+/// This process serves: the one before it may go, and its files are ours.
+pub(crate) fn serves(listeners: &[Listener]) {
+    let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+    let Inherited::Here(rest) = std::mem::replace(&mut *inherited, Inherited::Done) else {
+        return;
+    };
+    for (text, _) in rest {
+        tracing::warn!(target: "vestibule", address = text, "nobody listens here any more");
+    }
+    for file in listeners
+        .iter()
+        .filter_map(|listener| listener.file.as_ref())
+    {
+        file.set_ours(true);
+    }
+    if let Err(error) = rustix::io::write(rustix::stdio::stdin(), b"1") {
+        tracing::warn!(target: "vestibule", "the process before this one is gone: {error}");
+    }
+}
+
+/// Sends sockets, and their texts as lines.
+fn send(pair: BorrowedFd<'_>, sockets: &[(String, OwnedFd)]) -> io::Result<()> {
+    let lines: String = sockets
+        .iter()
+        .map(|(text, _)| format!("{text}\n"))
+        .collect();
+    let descriptors: Vec<_> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    // There is room for as many as there can be.
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(
+        pair,
+        &[IoSlice::new(lines.as_bytes())],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
+    Ok(())
+}
+
+/// Receives what `send` sent.
+fn receive(pair: BorrowedFd<'_>) -> io::Result<Vec<(String, OwnedFd)>> {
+    let (mut lines, mut descriptors) = (Vec::new(), Vec::new());
+    loop {
+        let mut bytes = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(pair, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(sockets) = message {
+                descriptors.extend(sockets);
+            }
+        }
+        if received.bytes == 0 {
+            break;
+        }
+        lines.extend_from_slice(&bytes[..received.bytes]);
+    }
+    let lines = String::from_utf8_lossy(&lines).into_owned();
+    let lines: Vec<_> = lines.lines().map(str::to_owned).collect();
+    match lines.len() == descriptors.len() {
+        true => Ok(lines.into_iter().zip(descriptors).collect()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the sockets that were handed over are not as many as their addresses",
+        )),
+    }
+}
+
+/// Names the process that hands over.
+const PARENT: &str = "VESTIBULE_HANDOVER";
+
+/// The most sockets that are handed over.
+const MOST: usize = 64;
+
+/// How long a new process may take until it serves.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn sockets_and_their_texts_arrive() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sockets = vec![
+            ("127.0.0.1:0".to_owned(), OwnedFd::from(listener)),
+            (
+                "unix:/x".to_owned(),
+                OwnedFd::from(UnixStream::pair().unwrap().0),
+            ),
+        ];
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        send(ours.as_fd(), &sockets).unwrap();
+        drop((ours, sockets));
+        let mut received = receive(theirs.as_fd()).unwrap();
+        let texts: Vec<_> = received.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, ["127.0.0.1:0", "unix:/x"]);
+        let listener = TcpListener::from(received.remove(0).1);
+        let _client = TcpStream::connect(address).unwrap();
+        listener.accept().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(ours);
+        assert!(receive(theirs.as_fd()).unwrap().is_empty());
+    }
+}

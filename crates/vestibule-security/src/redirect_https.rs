@@ -1,0 +1,111 @@
+//! Visitors who come in the clear are sent on to https.
+//!
+//! Source: RFC 9110, section 15.4.9 (308 Permanent Redirect).
+
+use http::header::{HOST, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use vestibule_core::{App, IntoResponse, Outline, Request, Response, Scheme};
+use vestibule_fields::host::Host;
+
+/// Answers requests that came by `http` with a 308 to the same URL by `https`; the app sees the others.
+///
+/// How a request came is its [`Scheme`], so behind a proxy it stands inside of
+/// [`ProxyHeaders`](crate::ProxyHeaders), and outside of whatever asks for a password. A request
+/// without a `Host`, or for no path, is a 400. A 308 keeps the method; the client sends a body again.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, Request};
+/// use vestibule_security::RedirectHttps;
+///
+/// let app = RedirectHttps::new(|_: Request| async { "secret" });
+/// let mut request = Request::default();
+/// request.headers_mut().insert("host", "example.org:80".parse().unwrap());
+/// *request.uri_mut() = "/a?b".parse().unwrap();
+///
+/// let response = app.call(request).await;
+/// assert_eq!(response.status(), 308);
+/// assert_eq!(response.headers()["location"], "https://example.org/a?b");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedirectHttps<A> {
+    app: A,
+    port: u16,
+}
+
+impl<A: App> RedirectHttps<A> {
+    /// Wraps `app`; https is at port 443.
+    pub fn new(app: A) -> Self {
+        Self { app, port: 443 }
+    }
+
+    /// The port of https.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+}
+
+impl<A: App> App for RedirectHttps<A> {
+    async fn call(&self, request: Request) -> Response {
+        if Scheme::of(&request) == Scheme::Https {
+            return self.app.call(request).await;
+        }
+        match location(request.headers(), request.uri(), self.port) {
+            Some(location) => {
+                (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)], ()).into_response()
+            }
+            None => StatusCode::BAD_REQUEST.into_response(),
+        }
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        outline.option("port", self.port).wraps(&self.app);
+    }
+}
+
+/// The same URL by https; `None` when the request is for no host or no path.
+fn location(headers: &HeaderMap, uri: &Uri, port: u16) -> Option<HeaderValue> {
+    let host = Host::parse(headers.get(HOST)?)?;
+    let (name, path) = (host.name(), uri.path_and_query()?.as_str());
+    if !path.starts_with('/') {
+        return None;
+    }
+    let text = match port {
+        443 => format!("https://{name}{path}"),
+        port => format!("https://{name}:{port}{path}"),
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations() {
+        let cases = [
+            (Some("a"), "/", 443, Some("https://a/")),
+            (Some("a:80"), "/b?c=%0a", 443, Some("https://a/b?c=%0a")),
+            (Some("a:80"), "//b/", 8443, Some("https://a:8443//b/")),
+            (Some("[::1]:80"), "/", 443, Some("https://[::1]/")),
+            (Some("a"), "http://b/c", 443, Some("https://a/c")),
+            (Some("a"), "*", 443, None),
+            (Some("a@b"), "/", 443, None),
+            (Some("a/b"), "/", 443, None),
+            (Some(""), "/", 443, None),
+            (None, "/", 443, None),
+        ];
+        for (host, uri, port, want) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(host) = host {
+                headers.insert(HOST, host.parse().unwrap());
+            }
+            let got = location(&headers, &uri.parse().unwrap(), port);
+            let got = got.as_ref().map(|value| value.to_str().unwrap());
+            assert_eq!(got, want, "{host:?} {uri}");
+        }
+    }
+}

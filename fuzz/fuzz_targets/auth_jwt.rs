@@ -1,0 +1,43 @@
+#![no_main]
+
+use std::pin::pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use vestibule_auth::jwt::{Algorithm, Jwt, Key, Keys};
+
+static KEYS: LazyLock<Keys> =
+    LazyLock::new(|| Keys::from(Key::hmac(Algorithm::HS256, [7; 32]).unwrap()));
+static SCHEME: LazyLock<Jwt<IgnoredAny>> = LazyLock::new(|| Jwt::new(KEYS.clone()));
+
+// A token of the text as it is, and one of its two halves under a good signature, so that what is behind the
+// signature is reached as well; and the text as a key and as a set of them.
+fuzz_target!(|text: &str| {
+    check(text);
+    let (header, claims) = text.split_once('\n').unwrap_or((r#"{"alg":"HS256"}"#, text));
+    check(&signed(header, claims));
+    let _ = (Key::from_jwk(text), Keys::from_jwks(text.as_bytes()));
+});
+
+fn check(token: &str) {
+    let verified = KEYS.verify(token);
+    let mut check = pin!(SCHEME.check(token));
+    match check.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        // Nobody is let in by a token that is not signed.
+        Poll::Ready(Ok(_)) => assert!(verified.is_ok()),
+        Poll::Ready(Err(_)) => {}
+        Poll::Pending => panic!("nothing to wait for"),
+    }
+}
+
+fn signed(header: &str, claims: &str) -> String {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    use hmac::{Hmac, KeyInit, Mac};
+
+    let text = [header, claims].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes())).join(".");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&[7; 32]).unwrap();
+    mac.update(text.as_bytes());
+    format!("{text}.{}", Base64UrlUnpadded::encode_string(&mac.finalize().into_bytes()))
+}
