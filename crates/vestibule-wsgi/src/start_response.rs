@@ -255,7 +255,7 @@ impl Reply {
                     Some(length) => body.with_length(length),
                     None => body,
                 };
-                (Some(sender), body)
+                (Some(sender.with_room(ROOM)), body)
             }
             false => (None, Body::empty()),
         };
@@ -520,6 +520,9 @@ fn latin1(text: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
     let bytes = text.chars().map(|it| u8::try_from(u32::from(it)));
     bytes.collect::<Result<_, _>>().map_err(|_| beyond())
 }
+
+/// How many bytes the app may be ahead of the client.
+const ROOM: usize = 256 * 1024;
 
 /// Pieces shorter than this are copied: it costs less than to come back for Python's object.
 const MAX_COPIED: usize = 16 * 1024;
