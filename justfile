@@ -33,3 +33,18 @@ semver:
 # One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
     cargo xtask fuzz {{target}} {{seconds}}
+
+# The host of Python apps: clippy, tests, the wheel and its tests.
+wsgi:
+    cargo xtask wsgi
+
+# Hosts of Python apps beside each other, in an environment of their own (a release build; minutes).
+wsgi-bench *cases:
+    python3 -m venv target/wsgi-bench
+    target/wsgi-bench/bin/pip install -q maturin flask gunicorn granian uwsgi waitress bjoern
+    cd crates/vestibule-wsgi && VIRTUAL_ENV=$PWD/../../target/wsgi-bench ../../target/wsgi-bench/bin/maturin develop --release
+    target/wsgi-bench/bin/python benches/wsgi/peers.py {{cases}}
+
+# The tests of requests (against httpbin) and of Django, on a host: `just wsgi-suites gunicorn` to compare.
+wsgi-suites host="vestibule":
+    sh crates/vestibule-wsgi/tests/suites.sh {{host}}

@@ -83,6 +83,10 @@ fn wsgi() -> Result<(), String> {
         "test --package vestibule-wsgi --all-features --locked --no-fail-fast",
         &[],
     )?;
+    cargo(
+        "doc --package vestibule-wsgi --all-features --no-deps --locked",
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     let environment = packages::environment()?;
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vestibule-wsgi");
     let mut build = Command::new(environment.join("bin/maturin"));

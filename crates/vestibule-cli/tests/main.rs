@@ -568,3 +568,30 @@ fn files_are_handed_over() {
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
 }
+
+/// `vestibule wsgi` is Python's: here only what it says where there is none that has the host. With it, the tests of
+/// `vestibule-wsgi` ask it.
+#[cfg(unix)]
+#[test]
+fn a_python_without_the_host_is_told_what_to_install() {
+    let wsgi = |venv: &str| {
+        let mut command = vestibule(&["wsgi", "app:app", "--processes", "2"]);
+        let output = command.env("VIRTUAL_ENV", venv).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = wsgi("/no/such/place");
+    assert!(
+        said.contains("cannot start `/no/such/place/bin/python`"),
+        "{said}"
+    );
+    let folder = Scratch::new("wsgi");
+    std::fs::create_dir(format!("{}/bin", folder.path())).unwrap();
+    // A Python of which `import vestibule_wsgi` fails.
+    std::os::unix::fs::symlink("/bin/false", format!("{}/bin/python", folder.path())).unwrap();
+    let said = wsgi(folder.path());
+    assert!(
+        said.contains("-m pip install vestibule-wsgi` installs it"),
+        "{said}"
+    );
+}

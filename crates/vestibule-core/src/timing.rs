@@ -634,7 +634,7 @@ mod tests {
     async fn own_times_are_apart_and_early_answers_are_counted() {
         let stack = Stack::new()
             .named("outer", waits(20, false))
-            .named("inner", waits(40, false))
+            .named("inner", waits(400, false))
             .timed();
         let timings = stack.timings().unwrap();
         timings.slow_after(Duration::from_millis(1));
@@ -643,9 +643,9 @@ mod tests {
         let layers = timings.layers();
         let names: Vec<_> = layers.iter().map(|layer| &*layer.name).collect();
         assert_eq!(names[..2], ["outer", "inner"]);
-        for (layer, millis) in layers.iter().zip([20, 40, 0]) {
-            let own = layer.total.as_millis() as u64;
-            assert!((millis..millis + 15).contains(&own), "{layer:?}");
+        // So far apart that a busy machine does not take one for the other.
+        for (layer, own) in layers.iter().zip([20..400, 400..u128::MAX, 0..400]) {
+            assert!(own.contains(&layer.total.as_millis()), "{layer:?}");
             assert_eq!((layer.count, layer.early), (1, 0));
         }
         let slow = timings.slow();

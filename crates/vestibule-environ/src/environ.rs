@@ -313,8 +313,9 @@ impl Environ {
     fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme) {
         match peer.map(Peer::local) {
             Some(Address::Tcp(local)) => {
-                self.push_shown("SERVER_NAME", local.ip());
-                self.push_shown("SERVER_ADDR", local.ip());
+                let name = local.ip().to_string();
+                self.push("SERVER_NAME", &name);
+                self.push("SERVER_ADDR", &name);
                 self.push_shown("SERVER_PORT", local.port());
             }
             _ => {

@@ -13,6 +13,7 @@ use vestibule_core::{App, Failure, FailureKind, IntoResponse, Outline, Request, 
 use crate::call::Job;
 use crate::error::LoadError;
 use crate::load::load;
+use crate::outbox::Outbox;
 use crate::pool::{Settings, Shared};
 use crate::progress::Progress;
 
@@ -108,9 +109,13 @@ impl App for WsgiApp {
         let (to, answer) = oneshot::channel();
         let job = Job::new(request, to);
         let progress = job.progress.clone();
-        if let Err(job) = self.owner.0.queue.push(job) {
-            job.about().refused();
-            return busy("the queue for Python's threads is full");
+        match self.owner.0.queue.push(job) {
+            Ok(true) => self.owner.0.ring(),
+            Ok(false) => {}
+            Err(job) => {
+                job.about().refused();
+                return busy("the queue for Python's threads is full");
+            }
         }
         self.answer(answer, &progress).await
     }
@@ -243,17 +248,33 @@ impl WsgiOptions {
         self.interpreter.start()?;
         Python::attach(|py| {
             self.interpreter.prepare(py)?;
-            self.load_in(py, target)
+            self.load_in(py, target, None)
         })
     }
 
     /// Loads an app into the interpreter that runs already.
-    pub(crate) fn load_in(&self, py: Python<'_>, target: &str) -> Result<WsgiApp, LoadError> {
+    pub(crate) fn load_in(
+        &self,
+        py: Python<'_>,
+        target: &str,
+        outbox: Option<Arc<Outbox>>,
+    ) -> Result<WsgiApp, LoadError> {
         let app = load(py, target)?;
-        let shared = Shared::start(py, app, self.settings.clone())
-            .map_err(|error| LoadError::failed(py, "start threads of Python", &error))?;
+        self.host(py, target, app, outbox)
+            .map_err(|error| LoadError::failed(py, "start threads of Python", &error))
+    }
+
+    /// Hosts a callable that is there already.
+    pub(crate) fn host(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        app: Py<PyAny>,
+        outbox: Option<Arc<Outbox>>,
+    ) -> PyResult<WsgiApp> {
+        let shared = Shared::start(py, app, self.settings.clone(), outbox)?;
         Ok(WsgiApp {
-            name: target.into(),
+            name: name.into(),
             owner: Arc::new(Owner(shared)),
         })
     }

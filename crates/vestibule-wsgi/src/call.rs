@@ -33,14 +33,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(request: Request, to: oneshot::Sender<Response>) -> Self {
-        Self {
+    pub(crate) fn new(request: Request, to: oneshot::Sender<Response>) -> Box<Self> {
+        Box::new(Self {
             about: Arc::new(About::of(&request)),
             environ: Environ::from(request),
             progress: Arc::new(Progress::new()),
             to,
             runtime: Handle::try_current().ok(),
-        }
+        })
     }
 
     pub(crate) const fn about(&self) -> &Arc<About> {
@@ -101,14 +101,14 @@ impl About {
 }
 
 /// Calls the app, and sees to it that whatever it does the request ends.
-pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Job) {
+pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Box<Job>) {
     let Job {
         mut environ,
         about,
         progress,
         to,
         runtime,
-    } = job;
+    } = *job;
     if to.is_closed() {
         return;
     }
@@ -128,7 +128,7 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
         environ.set_item(intern!(py, "vestibule.queue_time"), waited.as_secs_f64())?;
-        let reply = Reply::new(to, about.clone(), progress.clone());
+        let reply = Reply::new(to, about.clone(), progress.clone(), shared.outbox.clone());
         let reply = Bound::new(py, reply)?;
         Ok(Call {
             environ,

@@ -1,6 +1,7 @@
 //! A request's variables as the `dict` of PEP 3333.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,7 +14,29 @@ use crate::file_wrapper::FileWrapper;
 /// its own.
 pub(crate) struct Base {
     dict: Py<PyDict>,
-    names: HashMap<Box<[u8]>, Py<PyString>>,
+    names: HashMap<Box<[u8]>, Py<PyString>, BuildHasherDefault<Fnv>>,
+}
+
+/// FNV-1a, which is quick for short names. Names that collide on purpose are no more than
+/// [`MAX_NAMES`].
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Base {
@@ -27,10 +50,6 @@ impl Base {
         for (name, value) in extra {
             dict.set_item(name, value)?;
         }
-        dict.set_item(
-            "SERVER_SOFTWARE",
-            concat!("vestibule/", env!("CARGO_PKG_VERSION")),
-        )?;
         dict.set_item("wsgi.version", (1, 0))?;
         dict.set_item("wsgi.multithread", is_multithread)?;
         dict.set_item("wsgi.multiprocess", is_multiprocess)?;
@@ -39,7 +58,7 @@ impl Base {
         dict.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
         Ok(Self {
             dict: dict.unbind(),
-            names: HashMap::new(),
+            names: HashMap::default(),
         })
     }
 

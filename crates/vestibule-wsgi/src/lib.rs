@@ -23,6 +23,8 @@ mod interpreter;
 #[cfg(feature = "python")]
 mod load;
 #[cfg(feature = "python")]
+mod outbox;
+#[cfg(feature = "python")]
 mod pool;
 #[cfg(feature = "python")]
 mod progress;

@@ -3,23 +3,29 @@
 //! Each thread is one of Python's own (`threading.Thread`), so it is attached to the interpreter for
 //! its life and the app finds it under its name. It takes job after job while it holds the
 //! interpreter, and lets go of it when there is none, or after [`BATCH`] of them.
+//!
+//! To wake a thread costs more than a small app does. So threads are woken when the server has seen
+//! to all connections that were ready, not for each job; and where calls are brief, one thread that is
+//! awake is left to do them all, with a look after a millisecond whether it really does.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use tokio::runtime::Handle;
 
 use crate::call::{self, About, Job};
 use crate::environ::Base;
+use crate::outbox::Outbox;
 use crate::progress::Progress;
 
 /// What the threads are for.
 pub(crate) enum Task {
-    Run(Job),
+    Run(Box<Job>),
     /// `close()` of a file that the server has sent.
     Close(Py<PyAny>, Arc<About>),
 }
@@ -40,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) app: Py<PyAny>,
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    /// How responses come back, where the server collects them.
+    pub(crate) outbox: Option<Arc<Outbox>>,
     /// Which process this is: an app may fork it.
     pub(crate) process: u32,
     /// What each thread is at.
@@ -49,10 +57,16 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Starts the threads.
-    pub(crate) fn start(py: Python<'_>, app: Py<PyAny>, settings: Settings) -> PyResult<Arc<Self>> {
+    pub(crate) fn start(
+        py: Python<'_>,
+        app: Py<PyAny>,
+        settings: Settings,
+        outbox: Option<Arc<Outbox>>,
+    ) -> PyResult<Arc<Self>> {
         let shared = Arc::new(Self {
             app,
             queue: Queue::new(settings.queue),
+            outbox,
             process: std::process::id(),
             work: (0..settings.threads).map(|_| Mutex::new(None)).collect(),
             served: AtomicU64::new(0),
@@ -77,6 +91,28 @@ impl Shared {
             }
         }
         Ok(shared)
+    }
+
+    /// Sees to it that threads come for what was pushed.
+    pub(crate) fn ring(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            if self.queue.ring() {
+                self.queue.look_after();
+            }
+            return;
+        };
+        let shared = self.clone();
+        // It runs after the tasks that are ready now, which may push more.
+        runtime.spawn(async move {
+            if shared.queue.ring() {
+                tokio::spawn(async move {
+                    tokio::time::sleep(PATIENCE).await;
+                    while shared.queue.look_after() {
+                        tokio::time::sleep(PATIENCE).await;
+                    }
+                });
+            }
+        });
     }
 
     /// How many threads have been at the same thing for longer than `limit`.
@@ -140,7 +176,9 @@ impl Runner {
             Task::Run(job) => {
                 self.set(Some(job.progress.clone()));
                 self.shared.served.fetch_add(1, Relaxed);
+                let start = Instant::now();
                 call::run(py, &self.shared, base, job);
+                self.shared.queue.learn(start.elapsed());
                 self.set(None);
             }
         }
@@ -170,6 +208,8 @@ pub(crate) struct Queue {
     filled: Condvar,
     ended: Condvar,
     capacity: usize,
+    /// How long calls take, in microseconds.
+    usual: AtomicU32,
 }
 
 #[derive(Default)]
@@ -181,7 +221,18 @@ struct State {
     called: usize,
     /// Threads at all.
     alive: usize,
+    /// Somebody will ring for what was pushed.
+    is_to_be_rung: bool,
+    /// Somebody will look whether the threads that are awake are enough.
+    is_watched: bool,
     is_closed: bool,
+}
+
+impl State {
+    /// How many threads wait that were not woken for another task.
+    const fn callable(&self) -> usize {
+        self.idle.saturating_sub(self.called)
+    }
 }
 
 impl Queue {
@@ -191,6 +242,8 @@ impl Queue {
             filled: Condvar::new(),
             ended: Condvar::new(),
             capacity,
+            // Not brief, until it is seen.
+            usual: AtomicU32::new(BRIEF),
         }
     }
 
@@ -198,33 +251,69 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job behind the others, unless there are too many that no thread is free for. Gives it
-    /// back then.
-    pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
+    /// Adds a job behind the others, unless there are too many that no thread is free for: it is given
+    /// back then. True when somebody has to [`ring`](Self::ring) for it, soon.
+    pub(crate) fn push(&self, job: Box<Job>) -> Result<bool, Box<Job>> {
         let mut state = self.lock();
         let is_full = state.tasks.len() >= self.capacity + state.idle;
         if is_full || state.is_closed {
             return Err(job);
         }
         state.tasks.push_back(Task::Run(job));
-        self.call(state);
-        Ok(())
+        Ok(!std::mem::replace(&mut state.is_to_be_rung, true))
     }
 
     /// Adds what has to be done whatever else waits.
     pub(crate) fn push_first(&self, task: Task) {
         let mut state = self.lock();
         state.tasks.push_front(task);
-        self.call(state);
+        let count = state.callable().min(1);
+        self.call(state, count);
     }
 
-    /// Wakes a thread, if one waits that was not woken for another task.
-    fn call(&self, mut state: MutexGuard<'_, State>) {
-        if state.idle > state.called {
-            state.called += 1;
-            drop(state);
+    /// Wakes threads for what was pushed: as many as there are jobs, or, where calls are brief, one if
+    /// none is awake. True when somebody has to [`look_after`](Self::look_after) them.
+    pub(crate) fn ring(&self) -> bool {
+        let mut state = self.lock();
+        state.is_to_be_rung = false;
+        let is_brief = self.usual.load(Relaxed) < BRIEF;
+        let awake = state.alive - state.idle + state.called;
+        let most = match is_brief {
+            true => 1_usize.saturating_sub(awake),
+            false => state.tasks.len(),
+        };
+        let count = state.callable().min(most);
+        // The others were left to sleep, and may be needed after all.
+        let is_unsure = is_brief && state.callable() > count && !state.is_watched;
+        state.is_watched |= is_unsure;
+        self.call(state, count);
+        is_unsure
+    }
+
+    /// Wakes threads for whatever waits still. False when there is nothing.
+    pub(crate) fn look_after(&self) -> bool {
+        let mut state = self.lock();
+        let count = state.callable().min(state.tasks.len());
+        state.is_watched = count > 0;
+        let goes_on = state.is_watched;
+        self.call(state, count);
+        goes_on
+    }
+
+    fn call(&self, mut state: MutexGuard<'_, State>, count: usize) {
+        state.called += count;
+        drop(state);
+        for _ in 0..count {
             self.filled.notify_one();
         }
+    }
+
+    /// Learns how long calls take, in microseconds: the mean of about the last eight.
+    fn learn(&self, took: Duration) {
+        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX) / 8;
+        let usual = self.usual.load(Relaxed);
+        self.usual
+            .store((usual - usual / 8).saturating_add(took), Relaxed);
     }
 
     fn try_take(&self) -> Option<Task> {
@@ -278,6 +367,12 @@ impl Queue {
         true
     }
 }
+
+/// Calls that take fewer microseconds than this are brief.
+const BRIEF: u32 = 100;
+
+/// How long one thread is given to show that calls are brief.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How many jobs a thread does before it lets go of the interpreter.
 const BATCH: usize = 16;

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use vestibule_core::{Body, BodySender, BoxError};
 
 use crate::call::About;
+use crate::outbox::Outbox;
 use crate::progress::Progress;
 use crate::wait::wait;
 
@@ -31,6 +32,7 @@ pub(crate) struct Reply {
     state: Mutex<State>,
     about: Arc<About>,
     progress: Arc<Progress>,
+    outbox: Option<Arc<Outbox>>,
 }
 
 struct State {
@@ -126,6 +128,7 @@ impl Reply {
         to: oneshot::Sender<vestibule_core::Response>,
         about: Arc<About>,
         progress: Arc<Progress>,
+        outbox: Option<Arc<Outbox>>,
     ) -> Self {
         let state = State {
             stage: Stage::Fresh,
@@ -136,6 +139,7 @@ impl Reply {
             state: Mutex::new(state),
             about,
             progress,
+            outbox,
         }
     }
 
@@ -251,11 +255,11 @@ impl Reply {
                     Some(length) => body.with_length(length),
                     None => body,
                 };
-                (Some(sender), body)
+                (Some(sender.with_room(ROOM)), body)
             }
             false => (None, Body::empty()),
         };
-        if !deliver(state, head.into_response(body)) {
+        if !self.deliver(state, head.into_response(body)) {
             state.stage = Stage::Lost;
             return Flow::Gone;
         }
@@ -284,7 +288,7 @@ impl Reply {
         if !may_have_bytes(head.status) {
             body = body.without_bytes();
         }
-        deliver(&mut state, head.into_response(body));
+        self.deliver(&mut state, head.into_response(body));
     }
 
     /// The app has given all that it has.
@@ -313,6 +317,17 @@ impl Reply {
         }
     }
 
+    /// Hands the response to the server; false when nobody waits for it any more.
+    fn deliver(&self, state: &mut State, response: vestibule_core::Response) -> bool {
+        let Some(to) = state.to.take() else {
+            return false;
+        };
+        match &self.outbox {
+            Some(outbox) => outbox.send(to, response),
+            None => to.send(response).is_ok(),
+        }
+    }
+
     /// The app has failed. A response whose head was not sent is replaced by `instead`; one that was
     /// is cut, so that the client can tell.
     pub(crate) fn fail(&self, error: BoxError, instead: impl FnOnce() -> vestibule_core::Response) {
@@ -322,16 +337,10 @@ impl Reply {
                 sender: Some(mut sender),
                 ..
             } => sender.abort(error),
-            Stage::Fresh | Stage::Started(_) => drop(deliver(&mut state, instead())),
+            Stage::Fresh | Stage::Started(_) => drop(self.deliver(&mut state, instead())),
             _ => {}
         }
     }
-}
-
-/// Hands the response to the server; false when it is not there any more.
-fn deliver(state: &mut State, response: vestibule_core::Response) -> bool {
-    let to = state.to.take();
-    to.is_some_and(|to| to.send(response).is_ok())
 }
 
 fn not_started() -> PyErr {
@@ -511,6 +520,9 @@ fn latin1(text: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
     let bytes = text.chars().map(|it| u8::try_from(u32::from(it)));
     bytes.collect::<Result<_, _>>().map_err(|_| beyond())
 }
+
+/// How many bytes the app may be ahead of the client.
+const ROOM: usize = 256 * 1024;
 
 /// Pieces shorter than this are copied: it costs less than to come back for Python's object.
 const MAX_COPIED: usize = 16 * 1024;

@@ -5,6 +5,7 @@
 //! to be replaced.
 
 mod args;
+mod inside;
 mod line;
 mod reload;
 mod stack;
@@ -25,6 +26,9 @@ mod _host {
     }
 
     use pyo3::pyfunction;
+
+    #[pymodule_export]
+    use super::inside::Inside;
 }
 
 fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {

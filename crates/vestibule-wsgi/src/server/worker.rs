@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -14,6 +15,7 @@ use vestibule_hyper::Bind;
 use super::args::Args;
 use super::line::{self, Listener, Speaker, Word};
 use super::{CANNOT_START, Mistake, stack, supervisor};
+use crate::outbox::Outbox;
 use crate::{WsgiApp, WsgiOptions};
 
 /// Loads the app and serves it, until the supervisor or a signal ends it.
@@ -25,7 +27,8 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     // It changes the environment, so it comes before the threads.
     let inherited = Bind::inherited()?;
     find_modules(py, args)?;
-    let app = match options(args).load_in(py, &args.target) {
+    let outbox = Arc::new(Outbox::default());
+    let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
         Ok(app) => app,
         Err(error) => {
             eprintln!("vestibule: {error}");
@@ -34,9 +37,13 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     };
     let binds = inherited.into_iter().map(|(_, bind)| bind).collect();
     let served = py.detach(|| {
+        let (before, after) = (outbox.clone(), outbox.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_park(move || before.before_sleep())
+            .on_thread_unpark(move || after.after_sleep())
             .build()?;
+        runtime.spawn(async move { outbox.serve().await });
         runtime.block_on(serve(args, app.clone(), binds, line))?;
         Ok::<_, io::Error>(app.close(LAST_CALLS))
     })?;
