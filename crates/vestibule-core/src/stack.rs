@@ -298,11 +298,7 @@ impl Layer {
                 let app = wrap(inner.clone());
                 let layered = Layered { name, app, inner };
                 match place {
-                    Some(place) => Timed {
-                        app: layered,
-                        place,
-                    }
-                    .boxed(),
+                    Some(place) => place.timed(layered),
                     None => layered.boxed(),
                 }
             }),

@@ -667,6 +667,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_layer_that_calls_on_another_task() {
+        let stack = Stack::new()
+            .around(|request, next| async move {
+                let answer = tokio::spawn(async move { next.call(request).await });
+                answer.await.unwrap()
+            })
+            .with(waits(20, false))
+            .timed();
+        stack
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let layers = stack.timings().unwrap().layers();
+        assert!(layers[1].total >= Duration::from_millis(20), "{layers:?}");
+        assert!(layers.iter().all(|layer| layer.count == 1), "{layers:?}");
+    }
+
+    #[tokio::test]
+    async fn requests_in_one_task_at_once() {
+        let stack = Stack::new()
+            .with(waits(20, false))
+            .with(waits(40, false))
+            .timed();
+        let app = stack.app(|_: Request| async {});
+        let mut calls: Vec<_> = (0..3)
+            .map(|_| Box::pin(app.call(Request::default())))
+            .collect();
+        std::future::poll_fn(|cx| {
+            calls.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+            match calls.is_empty() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        let layers = stack.timings().unwrap().layers();
+        for (layer, millis) in layers.iter().zip([60, 120, 0]) {
+            assert!(layer.total >= Duration::from_millis(millis), "{layer:?}");
+            assert_eq!((layer.count, layer.early), (3, 0));
+        }
+        assert!(layers[0].total < layers[1].total, "{layers:?}");
+    }
+
+    #[tokio::test]
     async fn a_layer_that_tries_twice_and_one_that_loses_extensions() {
         let stack = Stack::new()
             .around(|_, next| async move {
