@@ -38,6 +38,7 @@ async fn hello(_: Request) -> &'static str {
 }
 
 /// Writes each span of [`Trace`] as JSON when it ends, for a thread that sends them.
+#[derive(Debug)]
 pub struct Exporter(SyncSender<String>);
 
 impl Exporter {
