@@ -295,7 +295,7 @@ pub struct Connections {
 
     /// How many requests a connection may carry [default: no limit]
     #[arg(long, value_name = "COUNT")]
-    pub(crate) max_requests: Option<usize>,
+    pub max_requests: Option<usize>,
 
     /// How large the head of a request may be [default: 32768]
     #[arg(long, value_name = "BYTES")]
@@ -303,7 +303,7 @@ pub struct Connections {
 
     /// Serve on so many threads that each have their connections for themselves [default: as many as cores, which share them]
     #[arg(long, value_name = "COUNT")]
-    pub(crate) workers: Option<usize>,
+    pub workers: Option<usize>,
 
     /// Read the PROXY protocol from balancers of this network, as in 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR")]

@@ -101,14 +101,14 @@ impl About {
 }
 
 /// Calls the app, and sees to it that whatever it does the request ends.
-pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Box<Job>) {
+pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Job) {
     let Job {
         mut environ,
         about,
         progress,
         to,
         runtime,
-    } = *job;
+    } = job;
     if to.is_closed() {
         return;
     }

@@ -177,7 +177,7 @@ impl Runner {
                 self.set(Some(job.progress.clone()));
                 self.shared.served.fetch_add(1, Relaxed);
                 let start = Instant::now();
-                call::run(py, &self.shared, base, job);
+                call::run(py, &self.shared, base, *job);
                 self.shared.queue.learn(start.elapsed());
                 self.set(None);
             }

@@ -1,9 +1,10 @@
 //! What the server can be asked for. These comments are its manual.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use vestibule_cli::common::{Connections, Watching, duration, pair};
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
@@ -108,13 +109,13 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) timeout: Duration,
 
-    /// Replace a worker after so many requests, give or take a tenth [default: never]
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) max_requests: Option<u64>,
-
     /// Replace a worker that has more memory than this, in MiB [default: never]
     #[arg(long, value_name = "MIB")]
     pub(crate) max_memory: Option<u64>,
+
+    /// After how many requests a worker is replaced; `--max-requests`.
+    #[arg(skip)]
+    pub(crate) max_requests: Option<u64>,
 
     /// Started by the supervisor, as this worker.
     #[arg(long, hide = true)]
@@ -136,6 +137,31 @@ fn proxy(text: &str) -> Result<Proxy, vestibule::InvalidNetwork> {
 }
 
 impl Args {
+    /// Reads the command line. Two options of connections mean here what gunicorn's users expect.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let command = Self::command()
+            .mut_arg("max_requests", |option| {
+                option.help_heading("Workers").help(
+                    "Replace a worker after so many requests, give or take a tenth [default: never]",
+                )
+            })
+            .mut_arg("workers", |option| {
+                option
+                    .help_heading("Workers")
+                    .help("Another name of --processes")
+                    .conflicts_with("processes")
+            });
+        let matches = command.try_get_matches_from(arguments)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        let (requests, processes) = (
+            args.connections.max_requests.take(),
+            args.connections.workers.take(),
+        );
+        args.workers.max_requests = requests.map(|count| count as u64);
+        args.workers.processes = args.workers.processes.or(processes);
+        Ok(args)
+    }
+
     /// How many processes there are beside this one.
     pub(crate) fn processes(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -160,12 +186,22 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_arguments_are_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_that_gunicorn_has_mean_what_they_do_there() {
+        let read = |options: &[&str]| {
+            let all = ["x", "app:app"].iter().chain(options).map(OsString::from);
+            Args::read(&all.collect::<Vec<_>>())
+        };
+        let args = read(&["--workers", "3", "--max-requests", "9"]).unwrap();
+        assert_eq!((args.processes(), args.workers.max_requests), (3, Some(9)));
+        assert_eq!(args.connections.max_requests, None);
+        assert!(read(&["--workers", "3", "--processes", "2"]).is_err());
     }
 }

@@ -12,7 +12,6 @@ mod stack;
 mod supervisor;
 mod worker;
 
-use clap::Parser;
 use pyo3::prelude::*;
 
 /// The extension module `vestibule_wsgi._host`.
@@ -32,7 +31,7 @@ mod _host {
 }
 
 fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
-    let args = match args::Args::try_parse_from(&arguments) {
+    let args = match args::Args::read(&arguments) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
