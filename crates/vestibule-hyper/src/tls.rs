@@ -10,11 +10,13 @@ use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
+#[cfg(feature = "tls-aws-lc-rs")]
+use rustls::crypto::aws_lc_rs;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -61,6 +63,7 @@ struct Sources {
     default: Pair,
     sites: Vec<(String, Pair)>,
     clients: Option<Clients>,
+    crypto: Crypto,
 }
 
 /// A certificate chain and its key.
@@ -91,6 +94,7 @@ impl Tls {
             default: Pair::files(chain, key),
             sites: Vec::new(),
             clients: None,
+            crypto: Crypto::default(),
         })
     }
 
@@ -111,12 +115,13 @@ impl Tls {
         let chain = vec![made.cert.der().clone()];
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
             .map_err(|error| failed(error.into()))?;
-        let pair = CertifiedKey::from_der(chain, key, &provider())
+        let pair = CertifiedKey::from_der(chain, key, &Crypto::default().provider())
             .map_err(|error| failed(error.into()))?;
         Self::load(Sources {
             default: Pair::Memory(Arc::new(pair)),
             sites: Vec::new(),
             clients: None,
+            crypto: Crypto::default(),
         })
     }
 
@@ -163,6 +168,17 @@ impl Tls {
             authorities: authorities.as_ref().to_owned(),
             are_required,
         });
+        Self::load(sources)
+    }
+
+    /// Does the cryptography by another library than ring.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tls::pem`]: the files are read anew, and a library may not know a kind of key.
+    pub fn crypto(self, crypto: Crypto) -> Result<Self, TlsError> {
+        let mut sources = self.0.sources.clone();
+        sources.crypto = crypto;
         Self::load(sources)
     }
 
@@ -272,7 +288,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 impl Sources {
     fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let provider = Arc::new(provider());
+        let provider = Arc::new(self.crypto.provider());
         let failed = |error: rustls::Error| TlsError::new("TLS", error);
         let mut names = Names {
             default: self.default.read(&provider)?,
@@ -307,7 +323,7 @@ impl Sources {
         };
         let mut config = builder.with_cert_resolver(Arc::new(names));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(failed)?;
+        config.ticketer = self.crypto.tickets().map_err(failed)?;
         Ok(Arc::new(config))
     }
 
@@ -324,8 +340,35 @@ impl Sources {
     }
 }
 
-fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
+/// Whose cryptography handshakes and records are done with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Crypto {
+    /// ring: small, and quick to build.
+    #[default]
+    Ring,
+    /// AWS-LC, by the crate aws-lc-rs: for those who are told to use it. Its C takes a minute to build.
+    #[cfg(feature = "tls-aws-lc-rs")]
+    AwsLcRs,
+}
+
+impl Crypto {
+    fn provider(self) -> CryptoProvider {
+        match self {
+            Self::Ring => ring::default_provider(),
+            #[cfg(feature = "tls-aws-lc-rs")]
+            Self::AwsLcRs => aws_lc_rs::default_provider(),
+        }
+    }
+
+    /// The keys that session tickets are sealed with.
+    fn tickets(self) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+        match self {
+            Self::Ring => ring::Ticketer::new(),
+            #[cfg(feature = "tls-aws-lc-rs")]
+            Self::AwsLcRs => aws_lc_rs::Ticketer::new(),
+        }
+    }
 }
 
 /// Which certificate is for which name.

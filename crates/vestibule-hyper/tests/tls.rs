@@ -145,6 +145,24 @@ async fn serves_http1_and_resumes_sessions() {
     }
 }
 
+#[cfg(feature = "tls-aws-lc-rs")]
+#[tokio::test]
+async fn by_other_cryptography_it_is_the_same() {
+    use vestibule_hyper::Crypto;
+
+    let scratch = Scratch::new("aws");
+    let made = scratch.make("a", "a.test");
+    let tls = Tls::pem(&made.chain, &made.key).unwrap();
+    let address = start(Server::new(seen), tls.crypto(Crypto::AwsLcRs).unwrap()).await;
+    let config = config(&[&made.der], "http/1.1", None);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut stream = connect(address, &config, "a.test").await.unwrap();
+        let text = get(&mut stream).await.unwrap();
+        assert_eq!(answers(&text).0, ["200 HTTP/1.1 TLSv1.3 a.test -"]);
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+    }
+}
+
 #[tokio::test]
 async fn serves_http2_by_alpn() {
     let scratch = Scratch::new("http2");
