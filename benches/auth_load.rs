@@ -5,7 +5,6 @@
 //! each with a password that has to be hashed, and all anew when all have their answers. Phases of rest
 //! and of work take turns, so that what else the machine does is in both.
 
-#[allow(dead_code, reason = "no wrk asks here")]
 mod load;
 
 use std::io::{Read, Write};

@@ -33,26 +33,29 @@ struct Case {
     name: &'static str,
     classes: [&'static str; 2],
     samples: usize,
-    make: Box<dyn Fn(bool, &mut Random) -> (Request, usize)>,
-    answer: Box<dyn Fn(&Request, usize)>,
+    make: Make,
+    answer: Box<dyn Fn() -> Answer>,
     tells: bool,
 }
 
+/// Makes a request of a class, for one of some schemes.
+type Make = Box<dyn Fn(bool, &mut Random) -> (Request, usize)>;
+/// Answers a request by one of them.
+type Answer = Box<dyn Fn(&Request, usize)>;
+
 impl Case {
-    /// `make` gives a request of a class, and which of the schemes it is for.
+    /// `make` gives a request of a class, and which of the `schemes` it is for. Those are made anew all the time,
+    /// each with its own random keys: so it does not count which of them has its data where.
     fn new<S: Scheme>(
         name: &'static str,
         classes: [&'static str; 2],
-        schemes: Vec<S>,
+        schemes: impl Fn() -> Vec<S> + 'static,
         make: impl Fn(bool, &mut Random) -> (Request, usize) + 'static,
     ) -> Self {
-        let answer = move |request: &Request, which: usize| {
-            let mut identify = pin!(schemes[which].identify(request));
-            let mut cx = Context::from_waker(Waker::noop());
-            match identify.as_mut().poll(&mut cx) {
-                Poll::Ready(verdict) => assert!(matches!(black_box(verdict), Verdict::Refused(_))),
-                Poll::Pending => panic!("nothing to wait for"),
-            }
+        let answer = move || {
+            let schemes = schemes();
+            Box::new(move |request: &Request, which: usize| answer(&schemes[which], request))
+                as Answer
         };
         Self {
             name,
@@ -65,22 +68,27 @@ impl Case {
     }
 }
 
+fn answer(scheme: &impl Scheme, request: &Request) {
+    let mut identify = pin!(scheme.identify(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    match identify.as_mut().poll(&mut cx) {
+        Poll::Ready(verdict) => assert!(matches!(black_box(verdict), Verdict::Refused(_))),
+        Poll::Pending => panic!("nothing to wait for"),
+    }
+}
+
 /// Two schemes, with users of different names. A request is for a user of the one or of the other, and is
 /// sent to the one that knows him or to the other that does not: so both classes are the same requests.
-fn users(name: &'static str, basic: impl Fn(usize) -> Basic) -> Case {
+fn users(name: &'static str, basic: impl Fn(usize) -> Basic + 'static) -> Case {
     let classes = ["an unknown user", "a known one"];
-    Case::new(
-        name,
-        classes,
-        vec![basic(0), basic(1)],
-        |is_known, random| {
-            let number = random.next() as usize;
-            let (whose, n) = (number % 2, number / 2 % USERS);
-            let credential = format!("{}:wrong password", user(whose, n));
-            let request = authorization("Basic", &Base64::encode_string(credential.as_bytes()));
-            (request, whose ^ usize::from(!is_known))
-        },
-    )
+    let schemes = move || vec![basic(0), basic(1)];
+    Case::new(name, classes, schemes, |is_known, random| {
+        let number = random.next() as usize;
+        let (whose, n) = (number % 2, number / 2 % USERS);
+        let credential = format!("{}:wrong password", user(whose, n));
+        let request = authorization("Basic", &Base64::encode_string(credential.as_bytes()));
+        (request, whose ^ usize::from(!is_known))
+    })
 }
 
 fn user(whose: usize, n: usize) -> String {
@@ -120,19 +128,21 @@ const ENDS: [&str; 2] = ["wrong from its first byte", "in its last eight"];
 /// the other.
 fn tokens<S: Scheme>(
     name: &'static str,
-    scheme: impl Fn(Tokens) -> S,
+    scheme: impl Fn(Tokens) -> S + 'static,
     request: impl Fn(&str) -> Request + 'static,
 ) -> Case {
     let mut random = Random::new();
     let all: [Vec<String>; 2] = [(); 2].map(|()| (0..TEXTS).map(|_| random.text(64)).collect());
-    let schemes = all.iter().map(|own| {
-        let identity = |n| Identity::new(format!("{n}"), "Bearer");
-        let own = own.iter().enumerate();
-        scheme(own.fold(Tokens::new(), |tokens, (n, token)| {
-            tokens.with(token, identity(n))
-        }))
-    });
-    Case::new(name, ENDS, schemes.collect(), move |at_the_end, random| {
+    let known = all.clone();
+    let schemes = move || {
+        let list = |own: &Vec<String>| {
+            own.iter().fold(Tokens::new(), |tokens, token| {
+                tokens.with(token, Identity::new("ci", "Bearer"))
+            })
+        };
+        known.iter().map(|own| scheme(list(own))).collect()
+    };
+    Case::new(name, ENDS, schemes, move |at_the_end, random| {
         let number = random.next() as usize;
         let whose = number % 2;
         let token = random.other_end(&all[whose][number / 2 % TEXTS]);
@@ -142,19 +152,24 @@ fn tokens<S: Scheme>(
 
 /// Texts with their signatures. A request has one of the texts, with the signature of it or of another, which has
 /// another end.
-fn signatures<S: Scheme>(
+fn signatures<S: Scheme + Clone>(
     name: &'static str,
     scheme: S,
     signed: Vec<(String, String)>,
     request: impl Fn(&str, &str) -> Request + 'static,
 ) -> Case {
-    Case::new(name, ENDS, vec![scheme], move |at_the_end, random| {
-        let number = random.next() as usize;
-        let own = number % signed.len();
-        let other = (own + 1 + number / signed.len() % (signed.len() - 1)) % signed.len();
-        let signature = random.other_end(&signed[if at_the_end { own } else { other }].1);
-        (request(&signed[own].0, &signature), 0)
-    })
+    Case::new(
+        name,
+        ENDS,
+        move || vec![scheme.clone()],
+        move |at_the_end, random| {
+            let number = random.next() as usize;
+            let own = number % signed.len();
+            let other = (own + 1 + number / signed.len() % (signed.len() - 1)) % signed.len();
+            let signature = random.other_end(&signed[if at_the_end { own } else { other }].1);
+            (request(&signed[own].0, &signature), 0)
+        },
+    )
 }
 
 fn links() -> Case {
@@ -215,7 +230,8 @@ impl Scheme for Naive {
 fn naive() -> Case {
     let mut random = Random::new();
     let own = [(); 2].map(|()| random.text(64));
-    let schemes = own.clone().map(Naive).into();
+    let known = own.clone();
+    let schemes = move || known.clone().map(Naive).into();
     let make = move |at_the_end: bool, random: &mut Random| {
         let whose = random.next() as usize % 2;
         let request = authorization("Bearer", &random.other_end(&own[whose]));
@@ -232,11 +248,11 @@ fn cases() -> Vec<Case> {
     let apr1 = stored("$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/");
     vec![
         users("Basic, users of code", in_code),
-        users("Basic, {SHA}", |whose| basic(whose, &sha)),
+        users("Basic, {SHA}", move |whose| basic(whose, &sha)),
         Case {
             // A check takes a third of a millisecond.
             samples: SAMPLES / 50,
-            ..users("Basic, apr1", |whose| basic(whose, &apr1))
+            ..users("Basic, apr1", move |whose| basic(whose, &apr1))
         },
         tokens("Bearer, a token of a list", Bearer::new, |token| {
             authorization("Bearer", token)
@@ -258,14 +274,15 @@ fn measure(case: &Case, samples: usize) -> [Vec<u32>; 2] {
     let mut random = Random::new();
     let mut times = [Vec::with_capacity(samples), Vec::with_capacity(samples)];
     // Requests are made ahead, many at a time: what was done to make one would be seen in its time.
-    let warm_up = 2;
-    for batch in 0..samples.div_ceil(BATCH) + warm_up {
-        let classes: Vec<bool> = (0..BATCH).map(|_| random.next() % 2 == 1).collect();
+    let (size, warm_up) = (BATCH.min(samples), 2);
+    for batch in 0..samples.div_ceil(size) + warm_up {
+        let classes: Vec<bool> = (0..size).map(|_| random.next() % 2 == 1).collect();
         let make = |class: &bool| (case.make)(*class, &mut random);
         let requests: Vec<_> = classes.iter().map(make).collect();
+        let answer = (case.answer)();
         for (class, (request, which)) in classes.iter().zip(&requests) {
             let start = Instant::now();
-            (case.answer)(request, *which);
+            answer(request, *which);
             let took = start.elapsed().as_nanos() as u32;
             if batch >= warm_up {
                 times[usize::from(*class)].push(took);

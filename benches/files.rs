@@ -1,27 +1,61 @@
-//! What a file costs: CPU time of `StaticFiles`, live and indexed, beside nginx and tower-http's `ServeDir`.
+//! What a file costs: `StaticFiles`, live and indexed, beside nginx and tower-http's `ServeDir`.
 //!
-//! `cargo bench --bench files` starts each server as one process with one worker, lets wrk ask it for
-//! files of several sizes over kept connections, and divides the CPU time that it took by the requests
-//! that were answered. nginx and wrk are Debian packages. The servers take turns, and the best turn of
-//! each counts.
+//! `cargo bench --bench files` starts each server as one process with one worker on one core, and lets wrk ask it from
+//! another over 32 kept connections: for one file of each size, and for 10,000 small ones in turn. The servers take
+//! turns, and the best turn of each counts, for requests a second and for CPU time a request. Where the machine has
+//! other work, the second is the one to look at. `cargo bench --bench files -- 1k many` tries these alone.
+//!
+//! `cargo bench --bench files -- cold` holds the time in which a small file comes against the same while 64 clients read
+//! large files slowly, which the page cache does not have.
+//!
+//! nginx and wrk are Debian packages.
 
 mod load;
 
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use load::Server;
 use vestibule::files::StaticFiles;
 
-const CASES: [&str; 4] = ["nginx", "live", "indexed", "ServeDir"];
+/// nginx as it comes, which looks at each file anew as `live` does, and nginx that keeps files open and does not look at
+/// them for a minute (`open_file_cache`), as `indexed` does.
+const CASES: [&str; 5] = ["nginx", "live", "indexed", "ServeDir", CACHED];
 
-const SIZES: [(&str, usize); 4] = [
+const CACHED: &str = "nginx, cached";
+
+/// Each path, and the bytes of what is there.
+const SIZES: [(&str, u64); 6] = [
     ("1k", 1 << 10),
     ("10k", 10 << 10),
     ("100k", 100 << 10),
     ("1m", 1 << 20),
+    ("100m", 100 << 20),
+    (MANY, 1 << 10),
 ];
+
+/// Not a file but a folder of 10,000, which are asked for in turn.
+const MANY: &str = "many";
+
+/// What is to be reached at a size: the case, what of nginx's requests a second, and at which paths.
+const BARS: [(usize, f64, &[&str]); 3] = [
+    (1, 1.1, &["1k", "10k", "100k", MANY]),
+    (1, 1.0, &["1m", "100m"]),
+    (2, 1.4, &["1k", "10k"]),
+];
+
+/// What a turn came to.
+#[derive(Clone, Copy)]
+struct Figure {
+    requests_per_second: f64,
+    cpu_per_request: f64,
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,44 +63,245 @@ fn main() -> ExitCode {
         ["--serve", case] => serve(case),
         // As when `cargo test` runs the benchmarks: our servers start and answer.
         _ if !arguments.iter().any(|argument| argument == "--bench") => {
-            make_files();
-            CASES[1..].iter().for_each(|case| drop(Server::start(case)));
-            println!(
-                "{} servers answer; `cargo bench` measures them",
-                CASES.len() - 1
-            );
+            make_files(&["1k"]);
+            CASES[1..4]
+                .iter()
+                .for_each(|case| drop(Server::start(case)));
+            println!("3 servers answer; `cargo bench` measures them");
         }
-        _ => compare(),
+        _ if arguments.iter().any(|argument| argument == "cold") => cold(),
+        _ => {
+            let is_asked = |path: &str| arguments.iter().any(|argument| argument == path);
+            let is_any = SIZES.iter().any(|(path, _)| is_asked(path));
+            let sizes = SIZES
+                .into_iter()
+                .filter(|(path, _)| !is_any || is_asked(path));
+            return compare(&sizes.collect::<Vec<_>>());
+        }
     }
     ExitCode::SUCCESS
 }
 
-fn compare() {
-    make_files();
+fn compare(sizes: &[(&str, u64)]) -> ExitCode {
+    make_files(&sizes.iter().map(|(path, _)| *path).collect::<Vec<_>>());
     println!(
-        "{:<8} {:>14} {:>14} {:>14} {:>14}",
-        "CPU, us", CASES[0], CASES[1], CASES[2], CASES[3]
+        "{:<6} {:<13} {:>12} {:>9} {:>12} {:>9}",
+        "file", "server", "requests/s", "of nginx", "CPU, us", "of nginx"
     );
-    for (path, _) in SIZES {
-        let mut best = [f64::INFINITY; CASES.len()];
+    let mut are_met = true;
+    for &(path, size) in sizes {
+        let mut best = [Figure {
+            requests_per_second: 0.0,
+            cpu_per_request: f64::INFINITY,
+        }; CASES.len()];
         for _ in 0..TURNS {
             for (case, best) in CASES.iter().zip(&mut best) {
                 let server = match *case {
-                    "nginx" => nginx(),
+                    "nginx" => nginx(""),
+                    CACHED => nginx("open_file_cache max=20000; open_file_cache_valid 60s;"),
                     case => Server::start(case),
                 };
-                *best = best.min(server.cpu_per_request(path));
+                let figure = ask(&server.pin(0), path, size);
+                best.requests_per_second = best.requests_per_second.max(figure.requests_per_second);
+                best.cpu_per_request = best.cpu_per_request.min(figure.cpu_per_request);
             }
         }
-        print!("{path:<8}");
-        best.iter()
-            .for_each(|cost| print!(" {:>7.2} {:>5.2}x", cost * 1e6, cost / best[0]));
-        println!();
+        for (case, figure) in CASES.iter().zip(&best) {
+            println!(
+                "{path:<6} {case:<13} {:>12.0} {:>8.2}x {:>12.2} {:>8.2}x",
+                figure.requests_per_second,
+                figure.requests_per_second / best[0].requests_per_second,
+                figure.cpu_per_request * 1e6,
+                figure.cpu_per_request / best[0].cpu_per_request,
+            );
+        }
+        let ratio = |a: usize, b: usize| best[a].requests_per_second / best[b].requests_per_second;
+        for (case, bar, _) in BARS.iter().filter(|(_, _, paths)| paths.contains(&path)) {
+            let what = format!("{path}: {} of nginx's requests a second", CASES[*case]);
+            are_met &= judge(&what, ratio(*case, 0), *bar);
+        }
+        if path == "1k" {
+            are_met &= judge("1k: live of ServeDir's requests a second", ratio(1, 3), 4.0);
+        }
+    }
+    match are_met {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
-/// nginx as one process, with the options that its guide to serving files names.
-fn nginx() -> Server {
+fn judge(what: &str, ratio: f64, bar: f64) -> bool {
+    let verdict = if ratio >= bar { "met" } else { "NOT MET" };
+    println!("       {what}: {ratio:.2}, at least {bar:.2}: {verdict}");
+    ratio >= bar
+}
+
+/// Lets wrk ask for a second, and then for as long as counts.
+fn ask(server: &Server, path: &str, size: u64) -> Figure {
+    load(server, path, size, 1);
+    let (before, start) = (server.cpu(), Instant::now());
+    let requests = load(server, path, size, SECONDS);
+    Figure {
+        requests_per_second: requests / start.elapsed().as_secs_f64(),
+        cpu_per_request: (server.cpu() - before) / requests,
+    }
+}
+
+/// How many requests wrk got answered. Of large files it has many in part when it ends: their bytes count.
+fn load(server: &Server, path: &str, size: u64, seconds: u64) -> f64 {
+    let mut wrk = Command::new("taskset");
+    wrk.args([
+        "--cpu-list",
+        "1",
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        "32",
+    ]);
+    wrk.args(["--timeout", "60", "--duration", &seconds.to_string()]);
+    if path == MANY {
+        wrk.arg("--script").arg(folder().join("many.lua"));
+    }
+    let output = wrk
+        .arg(format!("{}{path}", server.url()))
+        .output()
+        .expect("wrk asks the server: install the Debian package `wrk`");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_well = !text.contains("Non-2xx") && !text.contains("Socket errors");
+    let counts = text.lines().find_map(|line| {
+        let (requests, rest) = line.trim().split_once(" requests in ")?;
+        let (_, read) = rest.split_once(", ")?;
+        let read = read.strip_suffix("B read")?;
+        Some((requests.parse::<f64>().ok()?, amount(read)?))
+    });
+    match counts {
+        Some((_, bytes)) if is_well && size > 10 << 20 => bytes / size as f64,
+        Some((requests, _)) if is_well => requests,
+        _ => panic!("wrk was not answered well:\n{text}"),
+    }
+}
+
+/// `9.64M` in bytes, as wrk writes it.
+fn amount(text: &str) -> Option<f64> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let unit = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return None,
+    };
+    Some(digits.parse::<f64>().ok()? * (1_u64 << unit) as f64)
+}
+
+/// The time in which a small file comes, alone and beside slow readers of files that are not in memory.
+fn cold() {
+    make_files(&["1k"]);
+    let large: Vec<_> = (0..COLD_READERS).map(make_cold_file).collect();
+    let server = Server::start("live");
+    let address = server
+        .url()
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    // Readers take time of the processor, wherever their bytes come from: what the disk adds is seen beside that.
+    let mut best = [(f64::INFINITY, f64::INFINITY); 3];
+    for _ in 0..TURNS {
+        large.iter().for_each(|path| drop(fs::read(path)));
+        let (alone, warm) = (probe(&address), beside_readers(&address, large.len()));
+        large.iter().for_each(|path| forget(path));
+        let cold = beside_readers(&address, large.len());
+        for (best, turn) in best.iter_mut().zip([alone, warm, cold]) {
+            *best = (best.0.min(turn.0), best.1.min(turn.1));
+        }
+    }
+    let what = [
+        "alone",
+        "beside readers of memory",
+        "beside readers of the disk",
+    ];
+    for (what, (p50, p99)) in what.iter().zip(best) {
+        let times = p99 / best[0].1;
+        println!("a small file {what}: p50 {p50:.2} ms, p99 {p99:.2} ms, {times:.1} of that alone");
+    }
+    large.iter().for_each(|path| drop(fs::remove_file(path)));
+}
+
+/// As [`probe`], while others read large files.
+fn beside_readers(address: &str, count: usize) -> (f64, f64) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for index in 0..count {
+            let is_over = &is_over;
+            scope.spawn(move || read_slowly(address, index, is_over));
+        }
+        let beside = probe(address);
+        is_over.store(true, Ordering::Relaxed);
+        beside
+    })
+}
+
+/// p50 and p99 of the time in which the small file comes, in milliseconds.
+fn probe(address: &str) -> (f64, f64) {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_nodelay(true).expect("a socket takes options");
+    let mut times = Vec::new();
+    let start = Instant::now();
+    let mut buffer = [0; 4096];
+    while start.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        stream
+            .write_all(b"GET /1k HTTP/1.1\r\nhost: a\r\n\r\n")
+            .expect("the server reads");
+        let mut got = 0;
+        while got < 1024 {
+            got += stream.read(&mut buffer).expect("the server answers");
+        }
+        times.push(asked.elapsed().as_secs_f64() * 1e3);
+        thread::sleep(Duration::from_millis(1));
+    }
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+/// Reads a large file at about 3 MB a second.
+fn read_slowly(address: &str, index: usize, is_over: &AtomicBool) {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    let request = format!("GET /cold-{index} HTTP/1.1\r\nhost: a\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the server reads");
+    let mut buffer = vec![0; 64 << 10];
+    while !is_over.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn make_cold_file(index: usize) -> PathBuf {
+    let path = folder().join("files").join(format!("cold-{index}"));
+    let mut file = File::create(&path).expect("the folder for temporary files is writable");
+    let block = vec![index as u8; 1 << 20];
+    for _ in 0..COLD_MEGABYTES {
+        file.write_all(&block).expect("the disk has room");
+    }
+    file.sync_all().expect("the disk takes it");
+    path
+}
+
+/// Makes the page cache forget a file.
+fn forget(path: &Path) {
+    use rustix::fs::{Advice, fadvise};
+    let file = File::open(path).expect("it was made");
+    fadvise(&file, 0, None, Advice::DontNeed).expect("the system takes advice");
+}
+
+/// nginx as one process, with the options that its guide to serving files names, and `more` of them.
+fn nginx(more: &str) -> Server {
     let folder = folder();
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -77,13 +312,13 @@ fn nginx() -> Server {
          events {{ worker_connections 256; }}
          http {{
            include /etc/nginx/mime.types; access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
-           open_file_cache max=1000; open_file_cache_valid 60s; etag on;
+           etag on; {more}
            server {{ listen 127.0.0.1:{port}; root {}; }}
          }}",
         folder.join("files").display()
     );
     let path = folder.join("nginx.conf");
-    std::fs::write(&path, config).expect("the folder for temporary files is writable");
+    fs::write(&path, config).expect("the folder for temporary files is writable");
     let process = Command::new("nginx")
         .arg("-p")
         .arg(&folder)
@@ -92,13 +327,10 @@ fn nginx() -> Server {
         .stdout(Stdio::null())
         .spawn()
         .expect("nginx is the peer: install the Debian package `nginx-light`");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "nginx does not listen"
-        );
-        std::thread::yield_now();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nginx does not listen");
+        thread::yield_now();
     }
     Server::of(process, format!("http://127.0.0.1:{port}/"))
 }
@@ -142,13 +374,36 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("files-bench")
 }
 
-fn make_files() {
+/// Makes what is not there yet.
+fn make_files(paths: &[&str]) {
     let files = folder().join("files");
-    std::fs::create_dir_all(&files).expect("the folder for temporary files is writable");
-    for (name, size) in SIZES {
+    let is_writable = "the folder for temporary files is writable";
+    fs::create_dir_all(&files).expect(is_writable);
+    for (path, size) in SIZES.into_iter().filter(|(path, _)| paths.contains(path)) {
         let text: Vec<u8> = (0..size).map(|index| b'a' + (index % 26) as u8).collect();
-        std::fs::write(files.join(name), text).expect("the folder for temporary files is writable");
+        if path != MANY {
+            if fs::metadata(files.join(path)).is_ok_and(|file| file.len() == size) {
+                continue;
+            }
+            fs::write(files.join(path), text).expect(is_writable);
+            continue;
+        }
+        for number in 0..10_000 {
+            let folder = files.join(MANY).join((number / 100).to_string());
+            fs::create_dir_all(&folder).expect(is_writable);
+            fs::write(folder.join((number % 100).to_string()), &text).expect(is_writable);
+        }
+        let script = "local n = 0\nfunction request()\n  n = (n + 7919) % 10000\n  \
+                      return wrk.format(nil, \"/many/\" .. math.floor(n / 100) .. \"/\" .. n % 100)\nend\n";
+        fs::write(self::folder().join("many.lua"), script).expect(is_writable);
     }
 }
 
 const TURNS: usize = 3;
+
+/// How long a turn takes, in seconds.
+const SECONDS: u64 = 2;
+
+const COLD_READERS: usize = 64;
+
+const COLD_MEGABYTES: usize = 24;

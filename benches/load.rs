@@ -1,7 +1,11 @@
 //! Servers as processes of their own, wrk that asks them, and the CPU time that they take.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+#![allow(dead_code, reason = "a benchmark takes what it needs")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// A server in a process of its own.
 pub(crate) struct Server {
@@ -10,42 +14,141 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts this program once more as one of its servers; its first line is where it is.
+    /// Starts this program once more as one of its servers.
     pub(crate) fn start(case: &str) -> Self {
         let program = std::env::current_exe().expect("a program has a path");
-        let mut process = Command::new(program)
-            .args(["--serve", case])
+        Self::spawn(Command::new(program).args(["--serve", case]))
+    }
+
+    /// Starts a server; its first line is where it is.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut process = command
             .stdout(Stdio::piped())
             .spawn()
-            .expect("this program starts once more");
+            .expect("the server starts");
         let stdout = process.stdout.take().expect("it was asked for");
         let mut url = String::new();
         BufReader::new(stdout)
             .read_line(&mut url)
             .expect("the server says where it is");
         let url = url.trim_end().to_owned();
-        assert!(url.starts_with("http://"), "{case}: {url:?}");
+        assert!(url.starts_with("http://"), "{command:?}: {url:?}");
         Self { process, url }
     }
 
     /// Takes charge of a server that listens, or will in a moment.
-    #[allow(dead_code)] // not every benchmark has a peer that is a program
     pub(crate) fn of(process: Child, url: String) -> Self {
         Self { process, url }
     }
 
     /// Where it is.
-    #[allow(dead_code)] // most benchmarks leave that to wrk
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Gives it one core, with all its threads.
+    pub(crate) fn pin(self, core: u32) -> Self {
+        let pinned = Command::new("taskset")
+            .args(["--all-tasks", "--cpu-list", "--pid"])
+            .args([core.to_string(), self.process.id().to_string()])
+            .stdout(Stdio::null())
+            .status();
+        assert!(
+            pinned.is_ok_and(|status| status.success()),
+            "taskset pins it"
+        );
+        self
     }
 
     /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
     pub(crate) fn cpu_per_request(&self, path: &str) -> f64 {
         self.load(path, "1s");
         let before = self.cpu();
-        let requests = self.load(path, "3s");
+        let requests = self.load(path, "2s");
         (self.cpu() - before) / requests
+    }
+
+    /// A connection to it.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let address = self.url.trim_start_matches("http://");
+        TcpStream::connect(address.trim_end_matches('/')).expect("the server listens")
+    }
+
+    /// Its resident memory, in bytes (proc(5), `VmRSS` of `status`).
+    pub(crate) fn memory(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let text = std::fs::read_to_string(path).expect("the server runs");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024.0
+            * kib
+                .and_then(|it| it.parse::<f64>().ok())
+                .expect("VmRSS is in kB")
+    }
+
+    /// Sends it SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let kill = format!("kill {}", self.process.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{kill}");
+    }
+
+    /// How it ended; `None` when it did not in time.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.process.try_wait().expect("it is our child") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    /// What it says; it has to be piped.
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
+        self.process.stderr.take().expect("it was asked for")
+    }
+
+    /// The instructions that the server takes for a request, without the kernel's: by callgrind, over
+    /// one kept connection, the many less the few.
+    pub(crate) fn instructions_per_request(case: &str) -> f64 {
+        let [few, many] = [100_u32, 2_100].map(|requests| Self::instructions(case, requests));
+        (many - few) / 2_000.0
+    }
+
+    fn instructions(case: &str, requests: u32) -> f64 {
+        let program = std::env::current_exe().expect("a program has a path");
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(program)
+            .args(["--serve", case])
+            .stderr(Stdio::piped());
+        let mut server = Self::spawn(&mut valgrind);
+        let mut connection = server.connect();
+        for _ in 0..requests {
+            ask(&mut connection, "/");
+        }
+        drop(connection);
+        // At its end valgrind counts up, whatever the server does.
+        server.terminate();
+        let mut text = String::new();
+        let mut stderr = server.stderr();
+        stderr.read_to_string(&mut text).expect("it is text");
+        let count = text
+            .lines()
+            .find_map(|line| line.split_once("Collected : "));
+        let (_, count) = count.unwrap_or_else(|| panic!("callgrind did not count:\n{text}"));
+        count.trim().parse().expect("callgrind prints a number")
+    }
+
+    /// How many requests the server answers in a second, and its CPU time for each, in seconds.
+    pub(crate) fn throughput(&self) -> (f64, f64) {
+        self.load("", "1s");
+        let before = self.cpu();
+        let requests = self.load("", "3s");
+        (requests / 3.0, (self.cpu() - before) / requests)
     }
 
     fn load(&self, path: &str, time: &str) -> f64 {
@@ -66,16 +169,17 @@ impl Server {
         count.trim().parse().expect("a count is a number")
     }
 
-    /// User and system time so far, in seconds (proc(5), fields 14 and 15 of `stat`).
-    fn cpu(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(path).expect("the server runs");
-        let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
-        let ticks = |index: usize| {
-            let field = fields.split(' ').nth(index).expect("stat has 52 fields");
-            field.parse::<f64>().expect("ticks are a number")
-        };
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+    /// The CPU time of its threads so far, in seconds: the first field of their `schedstat`, which the
+    /// kernel counts in nanoseconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let tasks = std::fs::read_dir(tasks).expect("the server runs");
+        let nanoseconds = tasks.filter_map(|task| {
+            // A thread may be gone again.
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        });
+        nanoseconds.sum::<f64>() / 1e9
     }
 }
 
@@ -86,5 +190,19 @@ impl Drop for Server {
     }
 }
 
-/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Asks on a kept connection, and reads the head of the answer and what came with it.
+pub(crate) fn ask(connection: &mut TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+    connection
+        .write_all(request.as_bytes())
+        .expect("the server reads");
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+        match connection.read(&mut piece).expect("the server answers") {
+            0 => break,
+            count => answer.extend_from_slice(&piece[..count]),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,20 +1,27 @@
-//! What a request costs on our adapter: CPU time beside hand-written hyper and axum.
+//! What a request costs on our adapter, beside hand-written hyper, axum and actix-web.
 //!
 //! `cargo bench --bench server` starts each server as a process of its own with one worker thread, lets
 //! wrk ask it (a Debian package) over kept connections, and divides the CPU time that the server took, as
 //! the kernel counts it, by the requests that were answered. The servers take turns, and the best turn
-//! of each counts: what else the machine does can only add.
+//! of each counts: what else the machine does can only add. Callgrind counts the instructions of the same
+//! servers outside the kernel, which nothing else can add to.
+//!
+//! Then actix-web, which it builds in `benches/peers/actix-web`, and our workers answer as many requests
+//! as they can, with as many threads as there are cores.
 
+mod hand_written;
 mod load;
 
-use std::convert::Infallible;
 use std::io::Write;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use load::Server;
 use vestibule::prelude::*;
 
 const CASES: [&str; 4] = ["hyper", "vestibule", "vestibule, six layers", "axum"];
+
+/// Servers with a thread for each core.
+const CROWDS: [&str; 3] = ["actix-web", "our workers", "our multi-thread"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,30 +47,100 @@ fn compare() -> ExitCode {
     let mut best = [f64::INFINITY; CASES.len()];
     for _ in 0..TURNS {
         for (case, best) in CASES.iter().zip(&mut best) {
-            *best = best.min(Server::start(case).cpu_per_request(""));
+            *best = best.min(Server::start(case).pin(0).cpu_per_request(""));
         }
     }
     println!(
-        "{:<24} {:>16} {:>10}",
-        "a request on", "CPU, us", "to hyper"
+        "{:<24} {:>10} {:>10} {:>14} {:>10}",
+        "a request on", "CPU, us", "to hyper", "instructions", "to hyper"
     );
-    for (case, cost) in CASES.iter().zip(best) {
-        println!("{case:<24} {:>16.2} {:>10.3}", cost * 1e6, cost / best[0]);
+    let counts = CASES.map(Server::instructions_per_request);
+    for (case, (cost, count)) in CASES.iter().zip(best.into_iter().zip(counts)) {
+        println!(
+            "{case:<24} {:>10.2} {:>10.3} {count:>14.0} {:>10.3}",
+            cost * 1e6,
+            cost / best[0],
+            count / counts[0]
+        );
     }
-    let ratio = best[1] / best[0];
-    let is_met = ratio <= BAR;
-    let verdict = if is_met { "met" } else { "NOT MET" };
-    println!("\nour adapter to hand-written hyper: {ratio:.3}, at most {BAR:.2}: {verdict}");
-    if is_met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let threads = threads();
+    let actix = actix();
+    let mut most = [(0.0_f64, f64::INFINITY); CROWDS.len()];
+    for _ in 0..TURNS {
+        for (case, most) in CROWDS.iter().zip(&mut most) {
+            let server = match *case {
+                "actix-web" => Server::spawn(Command::new(&actix).arg(threads.to_string())),
+                case => Server::start(case),
+            };
+            let (rate, cost) = server.throughput();
+            *most = (most.0.max(rate), most.1.min(cost));
+        }
     }
+    println!(
+        "\n{:<24} {:>10} {:>10} {:>14} {:>10}",
+        format!("{threads} threads of"),
+        "requests/s",
+        "to actix",
+        "CPU, us",
+        "to actix"
+    );
+    for (case, (rate, cost)) in CROWDS.iter().zip(most) {
+        println!(
+            "{case:<24} {rate:>10.0} {:>10.3} {:>14.2} {:>10.3}",
+            rate / most[0].0,
+            cost * 1e6,
+            cost / most[0].1
+        );
+    }
+    println!();
+    let is_cheap = judge(
+        "our adapter to hand-written hyper, CPU, at most",
+        best[1] / best[0],
+        |ratio| ratio <= BAR,
+        BAR,
+    );
+    let is_fast = judge(
+        "our workers to actix-web, requests a second, at least",
+        most[1].0 / most[0].0,
+        |ratio| ratio >= 1.0,
+        1.0,
+    );
+    match is_cheap && is_fast {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn judge(what: &str, ratio: f64, is_met: impl Fn(f64) -> bool, bar: f64) -> bool {
+    let verdict = if is_met(ratio) { "met" } else { "NOT MET" };
+    println!("{what} {bar:.2}: {ratio:.3}: {verdict}");
+    is_met(ratio)
+}
+
+/// Builds the peer, which is no part of our workspace.
+fn actix() -> String {
+    let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/peers/actix-web");
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    let built = cargo
+        .args(["build", "--release", "--quiet", "--locked"])
+        .current_dir(peer)
+        .env_remove("CARGO_TARGET_DIR")
+        .status();
+    assert!(built.expect("cargo runs").success(), "actix-web is built");
+    format!("{peer}/target/release/vestibule-peer-actix-web")
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn serve(case: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(if case == "our multi-thread" {
+            threads()
+        } else {
+            1
+        })
         .enable_all()
         .build()
         .expect("a runtime");
@@ -77,12 +154,19 @@ fn serve(case: &str) {
             .expect("a bound socket has an address");
         writeln!(out, "http://{address}/").expect("somebody reads");
         match case {
-            "hyper" => serve_hyper(listener).await,
+            "hyper" => hand_written::serve(listener, HELLO).await,
             "axum" => {
                 let router = axum::Router::new().route("/", axum::routing::get(|| async { HELLO }));
                 axum::serve(listener, router).await.expect("axum serves");
             }
-            "vestibule" => vestibule::serve(listener, hello).await.expect("we serve"),
+            "vestibule" | "our multi-thread" => {
+                vestibule::serve(listener, hello).await.expect("we serve");
+            }
+            "our workers" => {
+                let server = vestibule::hyper::Server::new(hello).workers(threads());
+                let bound = server.bind(listener).await.expect("it listens already");
+                bound.run().await.expect("we serve");
+            }
             _ => {
                 let stack = (0..6).fold(Stack::new(), |stack, _| {
                     stack.around(|request, next| async move { next.call(request).await })
@@ -99,34 +183,6 @@ async fn hello(_: Request) -> &'static str {
     HELLO
 }
 
-/// As hyper's own guide writes it.
-async fn serve_hyper(listener: tokio::net::TcpListener) {
-    use http_body_util::Full;
-    use hyper::server::conn::http1;
-    use hyper_util::rt::{TokioIo, TokioTimer};
-
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
-        tokio::spawn(async move {
-            let service = hyper::service::service_fn(|_| async {
-                let mut response =
-                    http::Response::new(Full::new(bytes::Bytes::from_static(HELLO.as_bytes())));
-                let text = http::HeaderValue::from_static("text/plain; charset=utf-8");
-                response
-                    .headers_mut()
-                    .insert(http::header::CONTENT_TYPE, text);
-                Ok::<_, Infallible>(response)
-            });
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
 const HELLO: &str = "Hello, world!";
-const TURNS: usize = 5;
+const TURNS: usize = 8;
 const BAR: f64 = 1.03;

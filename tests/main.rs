@@ -4,5 +4,6 @@
 
 mod examples;
 mod middleware;
+mod otlp;
 mod stacks;
 mod websocket;

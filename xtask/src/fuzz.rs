@@ -31,7 +31,10 @@ pub(crate) fn all(seconds: &str) -> Result<(), String> {
 
 /// Runs one target for `seconds`.
 pub(crate) fn one(target: &str, seconds: &str) -> Result<(), String> {
-    build(&["--bin", target])?;
+    match target {
+        "decompression" => build(&["--bin", target])?,
+        _ => build(&["--no-default-features", "--bin", target])?,
+    }
     fuzz(&[target], seconds)
 }
 

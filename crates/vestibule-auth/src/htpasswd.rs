@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use subtle::{ConditionallySelectable, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater, ConstantTimeLess};
 
 use crate::hash::MAX_BCRYPT;
 use crate::secret::{Keyed, random};
@@ -160,12 +160,16 @@ impl fmt::Debug for Htpasswd {
 /// Users by the keyed hash of their names.
 ///
 /// What is done to find a name is the same whether it is there or not, without a branch that depends on
-/// it: a map that compares names when its hashes agree takes some nanoseconds longer for those that are.
+/// it: a map that compares names when its hashes agree takes some nanoseconds longer for those that are,
+/// and so does a search whose way the processor can guess.
 #[derive(Clone)]
 pub(crate) struct Table {
     key: Keyed,
     /// In the order of the hashes.
     users: Vec<(u128, PasswordHash)>,
+    /// The upper halves of the hashes, and as many of the greatest as make a power of two less one: all
+    /// searches have so many steps.
+    order: Vec<u64>,
     /// Another one for each table: what is remembered of one does not count for the next.
     number: u64,
 }
@@ -175,6 +179,7 @@ impl Table {
         let mut table = Self {
             key: Keyed::random(),
             users: Vec::new(),
+            order: Vec::new(),
             number: u64::from_le_bytes(random()),
         };
         let users = all.iter();
@@ -183,6 +188,7 @@ impl Table {
         // The sort is stable, so that of a name that stands twice the first is the one that stays.
         table.users.sort_by_key(|(hashed, _)| *hashed);
         table.users.dedup_by_key(|(hashed, _)| *hashed);
+        table.set_order();
         table
     }
 
@@ -193,7 +199,15 @@ impl Table {
             .binary_search_by_key(&hashed, |(other, _)| *other);
         if let Err(at) = at {
             self.users.insert(at, (hashed, hash.clone()));
+            self.set_order();
         }
+    }
+
+    fn set_order(&mut self) {
+        let hashes = self.users.iter().map(|(hashed, _)| upper(*hashed));
+        self.order = hashes.collect();
+        let length = (self.users.len() + 1).next_power_of_two() - 1;
+        self.order.resize(length, u64::MAX);
     }
 
     /// Half of the digest, which is still more than anyone finds two names for.
@@ -210,22 +224,38 @@ impl Table {
     pub(crate) fn find(&self, name: &str) -> (Option<&PasswordHash>, bool) {
         let hashed = self.hashed(name);
         let count = self.users.len() as u64;
-        let Some(last) = count.checked_sub(1) else {
+        if count == 0 {
             return (None, false);
-        };
-        let own = self.users.partition_point(|(other, _)| *other < hashed) as u64;
-        let own = own.min(last);
+        }
+        let own = self.place(upper(hashed)).wrapping_sub(1);
+        let own = u64::conditional_select(&0, &own, own.ct_lt(&count));
         let differs = self.users[own as usize].0 ^ hashed;
-        let is_known = (differs as u64 | (differs >> 64) as u64).ct_eq(&0);
+        let is_known = upper(differs).ct_eq(&0) & (differs as u64).ct_eq(&0);
         let decoy = hashed as u64 % count;
         let at = u64::conditional_select(&decoy, &own, is_known);
         (Some(&self.users[at as usize].1), is_known.into())
+    }
+
+    /// How many of the order are at most `hash`.
+    fn place(&self, hash: u64) -> u64 {
+        let mut place = 0;
+        let mut step = (self.order.len() as u64).div_ceil(2);
+        while step > 0 {
+            let is_greater = self.order[(place + step - 1) as usize].ct_gt(&hash);
+            place += u64::conditional_select(&step, &0, is_greater);
+            step /= 2;
+        }
+        place
     }
 
     /// A number of this table, for the cache.
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }
+}
+
+const fn upper(hash: u128) -> u64 {
+    (hash >> 64) as u64
 }
 
 /// A file and when it was last looked at.
@@ -682,6 +712,29 @@ mod tests {
         let table = Table::new(&contents.users);
         assert_eq!(table.users.len(), 4);
         assert_eq!(table.find("alice").0.unwrap().kind(), HashKind::Apr1);
+    }
+
+    #[test]
+    fn every_user_is_found_in_tables_of_all_sizes() {
+        let hash = |n: usize| {
+            let text = match n % 2 {
+                0 => APR1,
+                _ => SHA,
+            };
+            PasswordHash::parse(text).unwrap()
+        };
+        let mut all = Vec::new();
+        for size in 0..70 {
+            let table = Table::new(&all);
+            assert_eq!((table.order.len() + 1).count_ones(), 1);
+            for n in 0..size {
+                let (found, is_known) = table.find(&format!("user{n}"));
+                assert!(is_known);
+                assert_eq!(found.unwrap().kind(), hash(n).kind());
+                assert!(!table.find(&format!("other{n}")).1);
+            }
+            all.push((format!("user{size}"), hash(size)));
+        }
     }
 
     #[test]

@@ -177,6 +177,8 @@ fn fault_144_no_output_of_the_suite_has_a_secret() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--nocapture", "--skip", "no_output_of_the_suite"])
         .env(crate::support::HEARD_VARIABLE, "1")
+        // Colours stand between a level and its spaces.
+        .env("NO_COLOR", "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -30,7 +30,7 @@ pub(crate) enum Command {
 /// Print the configuration of a web server in front of `vestibule serve`
 ///
 /// It goes to standard output, to be pasted into the site's own; what to start beside it is in its
-/// first line.
+/// comment.
 #[derive(Debug, Group)]
 #[command(after_help = "\
 Examples:
@@ -139,8 +139,8 @@ pub(crate) enum Certificate {
 #[command(next_help_heading = "Behind a web server")]
 #[group(multiple = true)]
 pub(crate) struct Gateway {
-    /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi or
-    /// mod_fcgid has opened the socket; see `vestibule config`
+    /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi
+    /// has opened the socket; see `vestibule config`
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
     pub(crate) fastcgi: Option<String>,
 
@@ -272,6 +272,10 @@ pub struct Connections {
     /// How many connections at a time; more wait
     #[arg(long, value_name = "COUNT")]
     pub max_connections: Option<usize>,
+
+    /// How many connections one address may have at a time; more are closed [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_per_address: Option<usize>,
 
     /// How long the head of a request may take [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]

@@ -81,7 +81,7 @@ AllowEncodedSlashes NoDecode
 <Location PLACE>
     ProxyPass unix:SOCKET|http://vestibulePLACE nocanon
     ProxyPreserveHost On
-    RequestHeader unset Proxy early
+    RequestHeader unset Proxy
     RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
 </Location>
 ";

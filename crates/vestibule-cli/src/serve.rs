@@ -430,6 +430,9 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     if let Some(count) = options.max_connections {
         server = server.max_connections(count);
     }
+    if let Some(count) = options.max_per_address {
+        server = server.max_per_address(count);
+    }
     if let Some(time) = options.header_timeout {
         server = server.header_timeout(time).first_byte_timeout(time);
     }

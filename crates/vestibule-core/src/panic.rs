@@ -4,8 +4,10 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response, Role};
 
@@ -38,26 +40,43 @@ impl<A: App> CatchPanic<A> {
 }
 
 impl<A: App> App for CatchPanic<A> {
-    async fn call(&self, request: Request) -> Response {
-        // The request moves in here, so that a panic before the first await is caught as well.
-        let mut answer = pin!(async move { self.app.call(request).await });
-        let answered =
-            std::future::poll_fn(|cx| match Panicked::catch(|| answer.as_mut().poll(cx)) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
-                Err(panicked) => Poll::Ready(Err(panicked)),
-            });
-        match answered.await {
-            Ok(response) => response,
-            Err(panicked) => Failure::new(panicked)
-                .kind(FailureKind::Panic)
-                .layer("CatchPanic")
-                .into_response(),
+    // Not `async`: servers have one round everything, and this future is no larger than its app's.
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
+        match Panicked::catch(|| self.app.call(request)) {
+            Ok(answer) => Answer::Coming { answer },
+            // It panicked before there was a future.
+            Err(panicked) => Answer::Panicked {
+                panicked: Some(panicked),
+            },
         }
     }
 
     fn describe(&self, outline: &mut Outline) {
         outline.role(Role::CATCH_PANIC).wraps(&self.app);
+    }
+}
+
+pin_project! {
+    /// See [`CatchPanic`].
+    #[project = Project]
+    enum Answer<F> {
+        Coming { #[pin] answer: F },
+        Panicked { panicked: Option<Panicked> },
+    }
+}
+
+impl<F: Future<Output = Response>> Future for Answer<F> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let polled = match self.project() {
+            Project::Coming { answer } => Panicked::catch(|| answer.poll(cx)),
+            Project::Panicked { panicked } => match panicked.take() {
+                Some(panicked) => Err(panicked),
+                None => unreachable!("a future is not polled after its end"),
+            },
+        };
+        polled.unwrap_or_else(|panicked| Poll::Ready(panicked.into_response()))
     }
 }
 
@@ -73,6 +92,13 @@ impl Panicked {
     /// The caller must not use what `f` may have left half changed.
     pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Self> {
         catch_unwind(AssertUnwindSafe(f)).map_err(Self::from_payload)
+    }
+
+    fn into_response(self) -> Response {
+        Failure::new(self)
+            .kind(FailureKind::Panic)
+            .layer("CatchPanic")
+            .into_response()
     }
 
     fn from_payload(payload: Box<dyn Any + Send>) -> Self {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::timing::{Clocks, Timed};
+use crate::timing::Place;
 use crate::{
     App, Around, BoxApp, IntoResponse, MapRequest, MapResponse, Next, Only, Outline, Request,
     Response, Timings, around, map_request, map_response,
@@ -50,30 +50,6 @@ struct Layer {
 
 /// Wraps an app, under a name, in a place when the stack is timed.
 type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + Sync;
-
-/// A layer's place in a timed stack.
-struct Place {
-    timings: Timings,
-    clocks: Arc<Clocks>,
-    index: usize,
-}
-
-impl Place {
-    fn timed(self, app: impl App) -> BoxApp {
-        let Self {
-            timings,
-            clocks,
-            index,
-        } = self;
-        Timed {
-            app,
-            timings,
-            clocks,
-            index,
-        }
-        .boxed()
-    }
-}
 
 impl Stack {
     /// No layers: an app stays what it is.

@@ -1,19 +1,21 @@
 //! Where the time of a stack goes: each layer's own, and who answered early.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Method, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 
-use crate::{App, Outline, Request, Response};
+use crate::{App, BoxApp, Outline, Request, Response};
 
 /// The times of the layers of a [`Stack`](crate::Stack) that is
 /// [`timed`](crate::Stack::timed); cheap to clone.
@@ -90,7 +92,10 @@ impl Timings {
     #[must_use]
     pub fn layers(&self) -> Vec<LayerTiming> {
         let clocks = lock(&self.0.clocks).clone();
-        clocks.0.iter().map(Clock::snapshot).collect()
+        // Counted outside of the lock, which each request needs.
+        let counts = lock(&clocks.counts).clone();
+        let layers = clocks.names.iter().zip(&counts);
+        layers.map(|(name, counts)| counts.snapshot(name)).collect()
     }
 
     /// The last requests that were slow, the newest first; at most 20.
@@ -108,8 +113,8 @@ impl Timings {
     pub(crate) fn clocks(&self, names: impl Iterator<Item = Cow<'static, str>>) -> Arc<Clocks> {
         let names: Vec<_> = names.collect();
         let mut clocks = lock(&self.0.clocks);
-        if !clocks.0.iter().map(|clock| &clock.name).eq(&names) {
-            *clocks = Arc::new(Clocks(names.into_iter().map(Clock::new).collect()));
+        if *clocks.names != *names {
+            *clocks = Arc::new(Clocks::new(names));
         }
         clocks.clone()
     }
@@ -118,11 +123,14 @@ impl Timings {
     fn finish(&self, timing: &Timing, status: StatusCode) {
         let marks = &timing.0;
         let deepest = marks.deepest();
-        for (index, clock) in marks.clocks.0[..=deepest].iter().enumerate() {
-            clock.own.record(marks.own(index));
-        }
-        if deepest + 1 < marks.marks.len() {
-            marks.clocks.0[deepest].early.fetch_add(1, Relaxed);
+        {
+            let mut counts = lock(&marks.clocks.counts);
+            for (index, counts) in counts[..=deepest].iter_mut().enumerate() {
+                counts.record(marks.own(index));
+            }
+            if deepest + 1 < marks.marks.len() {
+                counts[deepest].early += 1;
+            }
         }
         let total = marks.marks[0].spent.load(Relaxed);
         let slow_after = match self.0.slow_after.load(Relaxed) {
@@ -180,7 +188,7 @@ impl Timing {
         let marks = &self.0;
         let ended = |index: &usize| marks.marks[*index].spent.load(Relaxed) > 0;
         (0..marks.marks.len()).filter(ended).map(|index| {
-            let name = &*marks.clocks.0[index].name;
+            let name = &*marks.clocks.names[index];
             (name, Duration::from_nanos(marks.own(index)))
         })
     }
@@ -191,7 +199,11 @@ impl Timing {
     pub fn early_layer(&self) -> Option<Cow<'static, str>> {
         let deepest = self.0.deepest();
         let is_early = deepest + 1 < self.0.marks.len();
-        is_early.then(|| self.0.clocks.0[deepest].name.clone())
+        is_early.then(|| self.0.clocks.names[deepest].clone())
+    }
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 }
 
@@ -202,38 +214,26 @@ impl fmt::Debug for Timing {
 }
 
 /// A layer, or the app, between two looks at the clock.
-pub(crate) struct Timed<A> {
-    pub(crate) app: A,
+struct Timed<A> {
+    app: A,
+    place: Place,
+}
+
+/// A layer's place in a timed stack.
+pub(crate) struct Place {
     pub(crate) timings: Timings,
     pub(crate) clocks: Arc<Clocks>,
     pub(crate) index: usize,
 }
 
-impl<A: App> Timed<A> {
-    /// The marks of a request: new ones at the outermost layer, `None` when they are lost.
-    fn timing(&self, request: &mut Request) -> Option<Timing> {
-        if self.index == 0 {
-            let timing = Timing(Arc::new(Marks::new(self.clocks.clone(), request)));
-            request.extensions_mut().insert(timing.clone());
-            return Some(timing);
-        }
-        let timing = request.extensions().get::<Timing>()?;
-        Arc::ptr_eq(&timing.0.clocks, &self.clocks).then(|| timing.clone())
-    }
-}
-
 impl<A: App> App for Timed<A> {
     fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
-        let timing = self.timing(&mut request);
-        let begin = timing
-            .as_ref()
-            .map_or(0, |timing| timing.0.enter(self.index));
+        let span = self.place.enter(&mut request);
         // Bound here, and held by a future of our own, which does not keep the request beside it.
         Measured {
             future: self.app.call(request),
-            timed: self,
-            timing,
-            begin,
+            place: &self.place,
+            span,
         }
     }
 
@@ -246,64 +246,157 @@ impl<A: App> App for Timed<A> {
     }
 }
 
-pin_project! {
-    /// An answer that is waited for, and timed.
-    struct Measured<'a, F, A> {
-        #[pin]
-        future: F,
-        timed: &'a Timed<A>,
-        timing: Option<Timing>,
-        begin: u64,
+/// A call of a layer that has begun.
+struct Span {
+    begin: u64,
+    marks: Found,
+}
+
+/// Where the marks of a request are.
+enum Found {
+    /// With the outermost layer, while that is polled; told from those of other requests by their address.
+    Current(usize),
+    /// Here: of the outermost layer, or of one that was called on another task.
+    Held(Timing),
+    /// Nowhere: a layer has lost the request's extensions.
+    Lost,
+}
+
+thread_local! {
+    /// The request whose outermost layer is being polled. The layers inside of it are polled meanwhile, and so find
+    /// their marks without counting references.
+    static CURRENT: RefCell<Option<Timing>> = const { RefCell::new(None) };
+}
+
+impl Place {
+    /// `app` in this place, timed.
+    pub(crate) fn timed(self, app: impl App) -> BoxApp {
+        Timed { app, place: self }.boxed()
+    }
+
+    /// The start of a request on its way through this layer.
+    ///
+    /// Never inlined, so that `call` is, and makes its future where it will stay.
+    #[inline(never)]
+    fn enter(&self, request: &mut Request) -> Span {
+        if self.index == 0 {
+            let timing = Timing(Arc::new(Marks::new(self.clocks.clone(), request)));
+            request.extensions_mut().insert(timing.clone());
+            return self.span(&timing, Found::Held(timing.clone()));
+        }
+        let current = Current::look(|timing| {
+            let is_ours = Arc::ptr_eq(&timing.0.clocks, &self.clocks);
+            is_ours.then(|| self.span(timing, Found::Current(timing.address())))
+        });
+        current.flatten().unwrap_or_else(|| {
+            let timing = Timing::of(request);
+            match timing.filter(|timing| Arc::ptr_eq(&timing.0.clocks, &self.clocks)) {
+                Some(timing) => self.span(&timing, Found::Held(timing.clone())),
+                None => Span {
+                    begin: 0,
+                    marks: Found::Lost,
+                },
+            }
+        })
+    }
+
+    fn span(&self, timing: &Timing, marks: Found) -> Span {
+        let begin = timing.0.enter(self.index);
+        Span { begin, marks }
+    }
+
+    fn leave(&self, span: &Span) {
+        match &span.marks {
+            Found::Current(address) => {
+                Current::look(|timing| {
+                    if timing.address() == *address {
+                        timing.0.leave(self.index, span.begin);
+                    }
+                });
+            }
+            Found::Held(timing) => timing.0.leave(self.index, span.begin),
+            Found::Lost => {}
+        }
     }
 }
 
-impl<F: Future<Output = Response>, A> Future for Measured<'_, F, A> {
+/// Makes a request the current one, until it is dropped.
+struct Current<'a> {
+    found: &'a mut Found,
+    before: Option<Timing>,
+}
+
+impl<'a> Current<'a> {
+    fn set(found: &'a mut Found) -> Self {
+        let now = match std::mem::replace(found, Found::Lost) {
+            Found::Held(timing) => Some(timing),
+            _ => None,
+        };
+        let before = CURRENT.replace(now);
+        Self { found, before }
+    }
+
+    /// Looks at the current request.
+    fn look<T>(look: impl FnOnce(&Timing) -> T) -> Option<T> {
+        CURRENT.with_borrow(|current| current.as_ref().map(look))
+    }
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        if let Some(timing) = CURRENT.replace(self.before.take()) {
+            *self.found = Found::Held(timing);
+        }
+    }
+}
+
+pin_project! {
+    /// An answer that is waited for, and timed.
+    struct Measured<'a, F> {
+        #[pin]
+        future: F,
+        place: &'a Place,
+        span: Span,
+    }
+}
+
+impl<F: Future<Output = Response>> Future for Measured<'_, F> {
     type Output = Response;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
-        let response = ready!(this.future.poll(cx));
-        if let Some(timing) = this.timing {
-            timing.0.leave(this.timed.index, *this.begin);
-            if this.timed.index == 0 {
-                this.timed.timings.finish(timing, response.status());
+        if this.place.index > 0 {
+            let polled = this.future.poll(cx);
+            if polled.is_ready() {
+                this.place.leave(this.span);
             }
+            return polled;
         }
-        Poll::Ready(response)
+        let polled = {
+            let _current = Current::set(&mut this.span.marks);
+            this.future.poll(cx)
+        };
+        if let (Poll::Ready(response), Found::Held(timing)) = (&polled, &this.span.marks) {
+            this.place.leave(this.span);
+            this.place.timings.finish(timing, response.status());
+        }
+        polled
     }
 }
 
-/// What is counted of each layer of an app.
+/// What is counted of the layers of an app.
 #[derive(Default)]
-pub(crate) struct Clocks(Box<[Clock]>);
-
-struct Clock {
-    name: Cow<'static, str>,
-    own: Histogram,
-    early: AtomicU64,
+pub(crate) struct Clocks {
+    names: Box<[Cow<'static, str>]>,
+    /// Locked once a request, for as long as a few additions take. Atomic counters would be locked twice a layer.
+    counts: Mutex<Box<[Counts]>>,
 }
 
-impl Clock {
-    fn new(name: Cow<'static, str>) -> Self {
+impl Clocks {
+    fn new(names: Vec<Cow<'static, str>>) -> Self {
         Self {
-            name,
-            own: Histogram::new(),
-            early: AtomicU64::new(0),
-        }
-    }
-
-    fn snapshot(&self) -> LayerTiming {
-        let counts = self.own.counts();
-        let count = counts.iter().sum();
-        let at = |percent: u64| Duration::from_nanos(percentile(&counts, count, percent));
-        LayerTiming {
-            name: self.name.clone().into_owned(),
-            count,
-            early: self.early.load(Relaxed),
-            total: Duration::from_nanos(self.own.sum.load(Relaxed)),
-            p50: at(50),
-            p90: at(90),
-            p99: at(99),
+            counts: Mutex::new(names.iter().map(|_| Counts::default()).collect()),
+            names: names.into(),
         }
     }
 }
@@ -313,7 +406,7 @@ struct Marks {
     clocks: Arc<Clocks>,
     start: Instant,
     method: Method,
-    uri: Uri,
+    path: Option<PathAndQuery>,
     marks: Box<[Mark]>,
 }
 
@@ -330,11 +423,11 @@ struct Mark {
 impl Marks {
     fn new(clocks: Arc<Clocks>, request: &Request) -> Self {
         Self {
-            marks: clocks.0.iter().map(|_| Mark::default()).collect(),
+            marks: clocks.names.iter().map(|_| Mark::default()).collect(),
             clocks,
             start: Instant::now(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
         }
     }
 
@@ -355,8 +448,9 @@ impl Marks {
         let now = nanos(self.start.elapsed());
         let mark = &self.marks[index];
         mark.end.store(now, Relaxed);
-        mark.spent
-            .fetch_add(now.saturating_sub(begin).max(1), Relaxed);
+        // A layer that is called twice at once, which is rare, may lose the shorter of both.
+        let spent = mark.spent.load(Relaxed) + now.saturating_sub(begin).max(1);
+        mark.spent.store(spent, Relaxed);
     }
 
     /// The innermost layer that was called.
@@ -373,15 +467,17 @@ impl Marks {
     }
 
     fn slow_request(&self, deepest: usize, status: StatusCode) -> SlowRequest {
-        let layer = |(mark, clock): (&Mark, &Clock)| {
+        let layer = |(mark, name): (&Mark, &Cow<'static, str>)| {
             let at = |time: &AtomicU64| Duration::from_nanos(time.load(Relaxed));
-            (clock.name.to_string(), at(&mark.begin), at(&mark.end))
+            (name.to_string(), at(&mark.begin), at(&mark.end))
         };
-        let layers = self.marks.iter().zip(&*self.clocks.0).take(deepest + 1);
+        let layers = self.marks.iter().zip(&self.clocks.names);
+        let layers = layers.take(deepest + 1);
+        let path = self.path.as_ref();
         SlowRequest {
             time: SystemTime::now() - self.start.elapsed(),
             method: self.method.clone(),
-            path: self.uri.path().to_owned(),
+            path: path.map_or("", PathAndQuery::path).to_owned(),
             status,
             total: Duration::from_nanos(self.marks[0].spent.load(Relaxed)),
             layers: layers.map(layer).collect(),
@@ -389,30 +485,42 @@ impl Marks {
     }
 }
 
-/// Counts by size, sixteen steps for each doubling; and a sum.
-struct Histogram {
-    counts: Box<[AtomicU64]>,
-    sum: AtomicU64,
+/// The times of one layer: counts by size, sixteen steps for each doubling, and a sum.
+#[derive(Clone)]
+struct Counts {
+    steps: Box<[u64; STEPS]>,
+    sum: u64,
+    early: u64,
 }
 
-impl Histogram {
-    fn new() -> Self {
+impl Default for Counts {
+    fn default() -> Self {
         Self {
-            counts: (0..STEPS).map(|_| AtomicU64::new(0)).collect(),
-            sum: AtomicU64::new(0),
+            steps: Box::new([0; STEPS]),
+            sum: 0,
+            early: 0,
         }
     }
+}
 
-    fn record(&self, value: u64) {
-        self.counts[step(value)].fetch_add(1, Relaxed);
-        self.sum.fetch_add(value, Relaxed);
+impl Counts {
+    fn record(&mut self, value: u64) {
+        self.steps[step(value)] += 1;
+        self.sum += value;
     }
 
-    fn counts(&self) -> Vec<u64> {
-        self.counts
-            .iter()
-            .map(|count| count.load(Relaxed))
-            .collect()
+    fn snapshot(&self, name: &str) -> LayerTiming {
+        let count = self.steps.iter().sum();
+        let at = |percent| Duration::from_nanos(percentile(&*self.steps, count, percent));
+        LayerTiming {
+            name: name.to_owned(),
+            count,
+            early: self.early,
+            total: Duration::from_nanos(self.sum),
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+        }
     }
 }
 
@@ -471,7 +579,7 @@ const SLOW_REQUESTS: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BoxApp, Stack};
+    use crate::Stack;
 
     #[test]
     fn steps_and_their_middles() {
@@ -490,12 +598,11 @@ mod tests {
 
     #[test]
     fn percentiles() {
-        let histogram = Histogram::new();
-        (1..=1000).for_each(|value| histogram.record(value * 1000));
-        let counts = histogram.counts();
+        let mut counts = Counts::default();
+        (1..=1000).for_each(|value| counts.record(value * 1000));
         for percent in [50, 90, 99] {
             let want = (percent * 10_000) as f64;
-            let found = percentile(&counts, 1000, percent) as f64;
+            let found = percentile(&*counts.steps, 1000, percent) as f64;
             assert!((found - want).abs() / want < 0.07, "{percent}: {found}");
         }
         assert_eq!(percentile(&[0; 4], 0, 50), 0);
@@ -527,7 +634,7 @@ mod tests {
     async fn own_times_are_apart_and_early_answers_are_counted() {
         let stack = Stack::new()
             .named("outer", waits(20, false))
-            .named("inner", waits(40, false))
+            .named("inner", waits(400, false))
             .timed();
         let timings = stack.timings().unwrap();
         timings.slow_after(Duration::from_millis(1));
@@ -536,9 +643,9 @@ mod tests {
         let layers = timings.layers();
         let names: Vec<_> = layers.iter().map(|layer| &*layer.name).collect();
         assert_eq!(names[..2], ["outer", "inner"]);
-        for (layer, millis) in layers.iter().zip([20, 40, 0]) {
-            let own = layer.total.as_millis() as u64;
-            assert!((millis..millis + 15).contains(&own), "{layer:?}");
+        // So far apart that a busy machine does not take one for the other.
+        for (layer, own) in layers.iter().zip([20..400, 400..u128::MAX, 0..400]) {
+            assert!(own.contains(&layer.total.as_millis()), "{layer:?}");
             assert_eq!((layer.count, layer.early), (1, 0));
         }
         let slow = timings.slow();
@@ -557,6 +664,50 @@ mod tests {
             .map(|layer| (layer.count, layer.early))
             .collect();
         assert_eq!(counts, [(1, 0), (1, 1), (0, 0), (0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_layer_that_calls_on_another_task() {
+        let stack = Stack::new()
+            .around(|request, next| async move {
+                let answer = tokio::spawn(async move { next.call(request).await });
+                answer.await.unwrap()
+            })
+            .with(waits(20, false))
+            .timed();
+        stack
+            .app(|_: Request| async {})
+            .call(Request::default())
+            .await;
+        let layers = stack.timings().unwrap().layers();
+        assert!(layers[1].total >= Duration::from_millis(20), "{layers:?}");
+        assert!(layers.iter().all(|layer| layer.count == 1), "{layers:?}");
+    }
+
+    #[tokio::test]
+    async fn requests_in_one_task_at_once() {
+        let stack = Stack::new()
+            .with(waits(20, false))
+            .with(waits(40, false))
+            .timed();
+        let app = stack.app(|_: Request| async {});
+        let mut calls: Vec<_> = (0..3)
+            .map(|_| Box::pin(app.call(Request::default())))
+            .collect();
+        std::future::poll_fn(|cx| {
+            calls.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+            match calls.is_empty() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        let layers = stack.timings().unwrap().layers();
+        for (layer, millis) in layers.iter().zip([60, 120, 0]) {
+            assert!(layer.total >= Duration::from_millis(millis), "{layer:?}");
+            assert_eq!((layer.count, layer.early), (3, 0));
+        }
+        assert!(layers[0].total < layers[1].total, "{layers:?}");
     }
 
     #[tokio::test]

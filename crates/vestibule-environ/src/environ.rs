@@ -616,4 +616,58 @@ mod tests {
             assert_eq!(environ.latin1(name).as_deref(), value, "{name}");
         }
     }
+
+    /// What a header may hold, and which of two that look alike is meant.
+    #[test]
+    fn fault_156_headers_as_variables() {
+        let value = |name: &'static str, text: &str| {
+            let mut request = Request::default();
+            let value = http::HeaderValue::from_str(text).unwrap();
+            request.headers_mut().insert(name, value);
+            Environ::from(request)
+        };
+        let large = "x".repeat(1 << 20);
+        for text in ["a=b", "=", "a=b=c; d", "\t", "", "\u{e9}", &large] {
+            let environ = value("a-b", text);
+            assert_eq!(environ.get("HTTP_A_B"), Some(text.as_bytes()));
+        }
+        let mut request = Request::default();
+        for (name, text) in [("a_b", "evil"), ("a-b", "good"), ("proxy", "http://evil")] {
+            request.headers_mut().insert(name, text.parse().unwrap());
+        }
+        let environ = Environ::from(request);
+        assert_eq!(environ.get("HTTP_A_B"), Some(&b"good"[..]));
+        assert_eq!(environ.get("HTTP_PROXY"), None);
+        // A line break can be in no header on the way out, and makes no request on the way in.
+        assert!(http::HeaderValue::from_bytes(b"a\nb").is_err());
+        let broken = Environ::from_iter([("REQUEST_METHOD", "GET"), ("HTTP_A", "a\nb")]);
+        assert!(crate::Mapping::new().request(broken).is_err());
+    }
+
+    #[test]
+    fn a_user_and_the_name_of_the_server_go_on() {
+        let origin = Environ::from_iter([
+            ("REQUEST_METHOD", "GET"),
+            ("SERVER_NAME", "ex.test"),
+            ("SERVER_PORT", "8443"),
+            ("REMOTE_USER", "from the web server"),
+        ]);
+        let mut request = crate::Mapping::new().request(origin).unwrap();
+        let user = RemoteUser::new("alice", "Basic");
+        assert_eq!(Environ::of(&request).unwrap().len(), 4);
+        request.extensions_mut().insert(user);
+        let environ = Environ::from(request);
+        let has = |name: &str| environ.latin1(name).unwrap_or_default();
+        assert_eq!(
+            (has("SERVER_NAME"), has("SERVER_PORT")),
+            ("ex.test".into(), "8443".into())
+        );
+        assert_eq!(
+            (has("REMOTE_USER"), has("AUTH_TYPE")),
+            ("alice".into(), "Basic".into())
+        );
+        assert!(has("SERVER_SOFTWARE").starts_with("vestibule/"));
+        let unknown = Environ::from(Request::default());
+        assert_eq!(unknown.get("REMOTE_USER"), None);
+    }
 }

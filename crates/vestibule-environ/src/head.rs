@@ -451,6 +451,31 @@ mod tests {
         ));
     }
 
+    /// What a CGI program may write in place of a head.
+    #[test]
+    fn fault_155_heads_of_broken_programs() {
+        let large = format!("X: {}\n\n", "x".repeat(70_000));
+        let cases: [(&str, Result<Option<u16>, HeadError>); 12] = [
+            ("", Ok(None)),
+            ("Content-Ty", Ok(None)),
+            ("Status: 200 OK\r\n", Ok(None)),
+            ("Status: 200 OK\r\n\r", Ok(None)),
+            ("HTTP/1.1 404 No\r\nA: b\r\n\r\n", Ok(Some(404))),
+            ("HTTP/1.1\r\n\r\n", Err(HeadError::Status)),
+            ("HTTP/1.1 x\r\n\r\n", Err(HeadError::Status)),
+            ("A: b\nHTTP/1.1 200 OK\n\n", Err(HeadError::Field)),
+            ("A: b\n\nbody", Ok(Some(200))),
+            ("<html>\n\n", Err(HeadError::Field)),
+            ("A: b\0c\n\n", Err(HeadError::Field)),
+            (&large, Err(HeadError::TooLarge)),
+        ];
+        for (text, expected) in cases {
+            let got = Head::parse(text.as_bytes());
+            let got = got.map(|it| it.map(|(head, _)| head.status.as_u16()));
+            assert_eq!(got, expected, "{:?}", &text[..text.len().min(40)]);
+        }
+    }
+
     #[test]
     fn rfc3875_6_2_2_local_redirects() {
         for (text, is_local) in [

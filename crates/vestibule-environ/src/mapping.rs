@@ -389,6 +389,35 @@ mod tests {
     }
 
     #[test]
+    fn row_4_queries_where_the_path_was_rewritten() {
+        let cases = [
+            ("a=1", "/new?a=1"),
+            ("", "/new"),
+            ("a b", "/new?a%20b"),
+            ("?", "/new??"),
+        ];
+        for (query, target) in cases {
+            let request = mapped(&[
+                ("REQUEST_URI", b"/old"),
+                ("PATH_INFO", b"/new"),
+                ("QUERY_STRING", query.as_bytes()),
+            ]);
+            assert_eq!(request.unwrap().uri().to_string(), target, "{query}");
+        }
+        // At a mount's root there may be a `?` and nothing behind it.
+        let request = mapped(&[("REQUEST_URI", b"/a?"), ("SCRIPT_NAME", b"/a")]);
+        assert_eq!(request.unwrap().uri().to_string(), "/a?");
+    }
+
+    #[tokio::test]
+    async fn row_13_bodies_without_a_length() {
+        let environ = Environ::from_iter([("REQUEST_METHOD", "POST")]);
+        let request = Mapping::new().request(environ.with_input("abc")).unwrap();
+        assert!(request.headers().get("content-length").is_none());
+        assert_eq!(request.into_body().collect(10).await.unwrap(), "abc");
+    }
+
+    #[test]
     fn row_15_to_21_headers() {
         check(&[
             (&[("HTTP_X_L", b" caf\xe9\t")], "x-l", Ok("caf\u{e9}")),
@@ -477,6 +506,26 @@ mod tests {
                     prop_assert_eq!(both, request.uri().path());
                 }
             }
+        }
+
+        /// Whatever the mount is, `SCRIPT_NAME` and `PATH_INFO` are the path, decoded.
+        #[test]
+        fn fault_157_two_parts_of_one_path(
+            path in "(/(a|A|%61|b|\\.|%2F|%2f|%E9|caf%C3%A9|;x=1|%25|%zz)?){1,5}",
+            mount in proptest::option::of("(|/|/a|/a/|/a/b|/%61|a|//|/a%2Fb)"),
+        ) {
+            let mut environ = Environ::from_iter([("REQUEST_METHOD", "GET")]);
+            environ.push("REQUEST_URI", &*path);
+            let mut mapping = Mapping::new();
+            mapping.mount = mount;
+            let request = mapping.request(environ).unwrap();
+            prop_assert_eq!(request.uri().path(), &*path);
+            let out = Environ::from(request);
+            let part = |name| out.get(name).unwrap_or_default().to_vec();
+            let both = [part("SCRIPT_NAME"), part("PATH_INFO")].concat();
+            let mut decoded = Vec::new();
+            crate::path::decode_into(path.as_bytes(), &mut decoded);
+            prop_assert_eq!(both, decoded);
         }
 
         /// A request that goes out as variables comes back as it was.

@@ -187,4 +187,23 @@ mod tests {
         let (done, _) = run(app, &[], b"").await;
         assert!(done.is_err());
     }
+
+    /// Standard input that ends early, is silent about its length, or is more than was told.
+    #[tokio::test]
+    async fn fault_155_broken_standard_input() {
+        let large = vec![b'x'; 300_000];
+        let cases: [(&str, &[u8], &str); 5] = [
+            ("3", b"", "400"),
+            ("3", b"ab", "400"),
+            ("3", b"abcd", "200"),
+            ("0", &large, "200"),
+            ("99999999999999999999", b"abc", "400"),
+        ];
+        for (length, input, status) in cases {
+            let (done, text) = run(echo, &[("CONTENT_LENGTH", length)], input).await;
+            done.unwrap();
+            let start = format!("Status: {status} ");
+            assert!(text.starts_with(&start), "{length}: {text}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use vestibule_core::{App, BoxApp, BoxError, CollectError, Request};
+use vestibule_core::{App, Body, BoxApp, BoxError, CollectError, Request};
 use vestibule_gateway::Server;
 
 type Make = fn() -> Server<BoxApp>;
@@ -828,6 +828,31 @@ fn silence_ends() {
         assert!(is_told, "{name}: {talk:?}");
         assert_eq!(talk.seconds, seconds, "{name}");
     }
+}
+
+/// A web server that reads nothing of a response is given up after a minute; what it does not read is not made.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_nobody_reads_ends() {
+    let requests: [(Server<BoxApp>, Vec<u8>); 3] = [
+        (Server::fastcgi(endless.boxed()), good(0)),
+        (Server::scgi(endless.boxed()), scgi_of(SCGI_POST, "abc")),
+        (Server::uwsgi(endless.boxed()), uwsgi_of(0, POST, b"abc")),
+    ];
+    for (server, bytes) in requests {
+        let begun = tokio::time::Instant::now();
+        let (mut client, connection) = tokio::io::duplex(16 * 1024);
+        let served = tokio::spawn(server.serve_connection(connection));
+        client.write_all(&bytes).await.unwrap();
+        assert!(served.await.unwrap().is_err());
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        drop(client);
+    }
+}
+
+async fn endless(_: Request) -> Body {
+    let (mut sender, body) = Body::channel();
+    tokio::spawn(async move { while sender.send(vec![b'x'; 10_000]).await.is_ok() {} });
+    body
 }
 
 /// All that a connection may take: eight times the limit on parameters.

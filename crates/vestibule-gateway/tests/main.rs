@@ -8,5 +8,6 @@ mod matrix;
 mod modwsgi;
 mod probe;
 mod responder;
+mod server;
 mod streams;
 mod web_server;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use vestibule_core::{App, Body, CollectError, Failure, Mounts, Request, Response};
 use vestibule_gateway::{FastCgi, Server};
+use vestibule_lint::Lint;
 
 use crate::front::empty_dir;
 use crate::web_server::until;
@@ -112,7 +113,8 @@ async fn php_fpm() {
     }
     let _fpm = Fpm::start(&dir);
     let app = FastCgi::new(format!("unix:{}/fpm.sock", dir.display())).scripts(&root, "php");
-    let with_fallback = app.clone().fallback("index.php");
+    let with_fallback = Lint::new(app.clone().fallback("index.php")).panics();
+    let app = Lint::new(app).panics();
 
     let cases = [
         (get("/"), "GET  / q= b=0"),

@@ -14,11 +14,13 @@ use vestibule_core::App;
 use crate::connection::Service;
 use crate::drain::{First, Watch, race};
 use crate::listen::{Accepted, Backoff, Detached, Listener};
+use crate::per_address::PerAddress;
 
 /// What it takes to serve the connections of a listener.
 pub(crate) struct Accept<A> {
     pub(crate) service: Arc<Service<A>>,
     pub(crate) places: Option<Arc<Semaphore>>,
+    pub(crate) per_address: Option<PerAddress>,
     pub(crate) watch: Watch,
 }
 
@@ -27,6 +29,7 @@ impl<A> Clone for Accept<A> {
         Self {
             service: self.service.clone(),
             places: self.places.clone(),
+            per_address: self.per_address.clone(),
             watch: self.watch.clone(),
         }
     }
@@ -128,12 +131,25 @@ async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
     let Accept {
         service,
         places,
+        per_address,
         mut watch,
     } = accept;
     let mut backoff = Backoff::default();
     let connections = watch.clone();
     let start = |accepted: Accepted, place| {
-        tokio::spawn(service.clone().serve(accepted, place, connections.clone()));
+        let peer = accepted.peer.address();
+        let is_counted = per_address
+            .as_ref()
+            .filter(|_| !service.limits().is_proxy(peer));
+        let Some(counted) = is_counted.map_or(Some(None), |it| it.count(peer)) else {
+            return;
+        };
+        let serving = service.clone().serve(accepted, place, connections.clone());
+        tokio::spawn(async move {
+            // A name of its own: it is dropped when the connection has ended.
+            let _counted = counted;
+            serving.await;
+        });
     };
     loop {
         let accepted = async {

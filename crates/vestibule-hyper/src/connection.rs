@@ -2,27 +2,30 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
-use http::header::EXPECT;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Peer};
+use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse};
 
+use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
 use crate::incoming::{RequestBodyError, receive};
 use crate::io::Io;
+use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::proxy;
@@ -94,20 +97,16 @@ impl<A: App> Service<A> {
             }
             None => None,
         };
-        let vitals = Arc::new(Vitals::new());
-        let mut io = Io::new(socket, vitals.clone());
+        let link = Arc::new(Link {
+            vitals: Vitals::new(),
+            peer,
+            shutdown,
+            #[cfg(feature = "tls")]
+            tls,
+        });
+        let mut io = Io::new(socket, link.clone());
         let protocol = detect(&mut io).await?;
-        Ok(Greeted {
-            io,
-            protocol,
-            caller: Caller {
-                peer,
-                vitals,
-                shutdown,
-                #[cfg(feature = "tls")]
-                tls,
-            },
-        })
+        Ok(Greeted { io, protocol, link })
     }
 
     async fn converse(
@@ -124,7 +123,7 @@ impl<A: App> Service<A> {
         let Greeted {
             mut io,
             protocol,
-            caller,
+            link,
         } = match greeted.await {
             First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
             First::Right(()) => return Ok(()),
@@ -133,49 +132,39 @@ impl<A: App> Service<A> {
             return Ok(());
         };
         io.keep(place);
-        let vitals = caller.vitals.clone();
-        vitals.begin(protocol == Protocol::Http1);
+        link.vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
-            vitals.make_last();
+            link.vitals.make_last();
         }
-        let io = TokioIo::new(io);
-        let (this, caller) = (self.clone(), Arc::new(caller));
-        let service = service_fn(move |request| this.clone().answer(request, caller.clone()));
+        let (this, of_requests) = (self.clone(), link.clone());
+        let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
         match protocol {
             Protocol::Http1 => {
-                let connection = self.http1.serve_connection(io, service).with_upgrades();
-                self.drive(
-                    Box::pin(connection),
-                    |it| it.graceful_shutdown(),
-                    &vitals,
-                    watch,
-                )
-                .await
+                let connection = Http1 {
+                    builder: &self.http1,
+                    vitals: &link.vitals,
+                    state: State::Resting(io, service),
+                };
+                self.drive(connection, &link.vitals, watch).await
             }
             Protocol::Http2 => {
-                let connection = self.http2.serve_connection(io, service);
-                self.drive(
-                    Box::pin(connection),
-                    |it| it.graceful_shutdown(),
-                    &vitals,
-                    watch,
-                )
-                .await
+                let connection = self.http2.serve_connection(TokioIo::new(io), service);
+                self.drive(Box::pin(connection), &link.vitals, watch).await
             }
         }
     }
 
     /// One request: guard, app, framing.
-    async fn answer(
+    fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        caller: Arc<Caller>,
-    ) -> Result<Response<Outgoing>, Infallible> {
-        let vitals = &caller.vitals;
-        let in_flight = InFlight::new(vitals);
-        let number = vitals.request() + 1;
+        link: Arc<Link>,
+    ) -> Early<impl Future<Output = Answered> + Send> {
+        let in_flight = InFlight::request(link);
+        let link = in_flight.link();
+        let number = link.vitals.request() + 1;
         if self.limits.max_requests.is_some_and(|most| number >= most) {
-            vitals.make_last();
+            link.vitals.make_last();
         }
         let (mut head, body) = request.into_parts();
         let asked = Asked {
@@ -184,55 +173,75 @@ impl<A: App> Service<A> {
             version: head.version,
             can_upgrade: head.extensions.get::<OnUpgrade>().is_some(),
         };
-        if let Err(refused) = guard::admit(&mut head) {
-            tracing::info!(
-                target: "vestibule", peer = %caller.peer.address(), method = %asked.method,
-                uri = %asked.uri, "refused a request: {refused}"
-            );
-            head.extensions.insert(refused);
-            head.extensions.insert(caller.peer.clone());
-            let request = Request::from_parts(head, vestibule_core::Body::empty());
-            let refusal = self.refused.call(request).await;
-            return Ok(prepare(refusal, asked, true, in_flight));
-        }
-        let expects_continue = head.headers.get(EXPECT).is_some_and(is_continue);
         let is_http2 = asked.version == Version::HTTP_2;
-        let (body, rest) = receive(body, is_http2, vitals, &self.limits);
-        head.extensions.insert(caller.peer.clone());
-        head.extensions.insert(caller.shutdown.clone());
+        let admitted = guard::admit(&mut head);
+        let is_refused = admitted.is_err();
+        let (body, rest) = match admitted {
+            Ok(expects_continue) => {
+                head.extensions.insert(Linked(link.clone()));
+                receive(body, is_http2, expects_continue, link, &self.limits)
+            }
+            Err(refused) => {
+                tracing::info!(
+                    target: "vestibule", peer = %link.peer.address(), method = %asked.method,
+                    uri = %asked.uri, "refused a request: {refused}"
+                );
+                head.extensions.insert(refused);
+                (vestibule_core::Body::empty(), None)
+            }
+        };
+        head.extensions.insert(link.peer.clone());
         #[cfg(feature = "tls")]
-        if let Some(tls) = &caller.tls {
-            head.extensions.insert(tls.clone());
+        if link.tls.is_some() {
             head.extensions.insert(vestibule_core::Scheme::Https);
         }
         let request = Request::from_parts(head, body);
-        let mut response = self.app.call(request).await;
-        let mut closes = false;
-        if let Some(rest) = rest {
-            if rest.timed_out() {
-                response = as_timeout(response);
+        let mut call = Box::pin(async move {
+            match is_refused {
+                true => self.refused.call(request).await,
+                false => self.app.call(request).await,
             }
-            closes = !rest.drain(expects_continue).await;
-        }
-        Ok(prepare(response, asked, closes, in_flight))
+        });
+        // hyper polls what is pending in the same go, with the waker that counts. On HTTP/2 it does so
+        // in a task of its own, and what an app does before it waits belongs there.
+        let begun = match is_http2 {
+            true => Poll::Pending,
+            false => call.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+        };
+        let begun = match (begun, &rest) {
+            (Poll::Ready(response), None) => {
+                let answer = prepare(response, asked, is_refused, in_flight);
+                return Early::Made(Some(Ok(answer)));
+            }
+            (begun, _) => begun,
+        };
+        Early::Pending(Box::pin(async move {
+            let mut response = match begun {
+                Poll::Ready(response) => response,
+                Poll::Pending => call.await,
+            };
+            let mut closes = is_refused;
+            if let Some(rest) = rest {
+                if rest.timed_out() {
+                    response = as_timeout(response);
+                }
+                closes = !rest.drain().await;
+            }
+            Ok(prepare(response, asked, closes, in_flight))
+        }))
     }
 
     /// Runs a connection to its end: until it has passed a limit, or is asked to finish because of
     /// the server's drain, and is cut when the drain's time is up.
-    async fn drive<C>(
+    async fn drive(
         &self,
-        mut connection: Pin<Box<C>>,
-        finish: impl Fn(Pin<&mut C>),
+        mut connection: impl Conversation,
         vitals: &Vitals,
         mut watch: Watch,
-    ) -> Result<(), BoxError>
-    where
-        C: Future<Output = hyper::Result<()>>,
-    {
+    ) -> Result<(), BoxError> {
         let mut watchdog = pin!(Watchdog::new(vitals, &self.limits));
         let reason = {
-            let finished = vitals.finished(connection.as_mut());
-            let last_call = async {
+            let mut last_call = pin!(async {
                 watch.draining().await;
                 // An HTTP/2 client is told what was still heard. To an HTTP/1 client it looks as
                 // if its request was lost: so one that is on its way is still answered.
@@ -240,8 +249,40 @@ impl<A: App> Service<A> {
                 if vitals.is_http1() {
                     tokio::time::sleep(self.limits.lame_duck).await;
                 }
-            };
-            race(finished, race(watchdog.as_mut(), last_call)).await
+            });
+            let mut bell: Option<Bell> = None;
+            poll_fn(|cx| {
+                let mut has_rested = false;
+                loop {
+                    if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                        return Poll::Ready(First::Left(Some(ended)));
+                    }
+                    // An HTTP/1 connection ends by itself after its last answer.
+                    if vitals.is_last() && !vitals.is_http1() {
+                        return Poll::Ready(First::Left(None));
+                    }
+                    let bell = bell.get_or_insert_with(|| Bell::new(cx.waker()));
+                    if !bell.has_rung(cx) && !watchdog.has_to_look() && !has_rested {
+                        return Poll::Pending;
+                    }
+                    let mut seldom = bell.silence();
+                    match watchdog.as_mut().poll(&mut seldom) {
+                        Poll::Ready(Overdue::Rest) => {
+                            connection.rest();
+                            // The bell is silent now, and the timer is not set.
+                            has_rested = true;
+                        }
+                        Poll::Ready(overdue) => {
+                            return Poll::Ready(First::Right(First::Left(overdue)));
+                        }
+                        Poll::Pending => {
+                            let last_call = last_call.as_mut().poll(&mut seldom);
+                            return last_call.map(|()| First::Right(First::Right(())));
+                        }
+                    }
+                }
+            })
+            .await
         };
         match reason {
             First::Left(Some(ended)) => return ended.map_err(Into::into),
@@ -253,12 +294,12 @@ impl<A: App> Service<A> {
                 return Err("the client does not read its response".into());
             }
             // It has had its last request, or none for long, or the server drains.
-            First::Left(None) | First::Right(First::Left(Overdue::Idle) | First::Right(())) => {}
+            First::Left(None) | First::Right(First::Left(_) | First::Right(())) => {}
         }
-        finish(connection.as_mut());
+        connection.finish();
         let stuck = async {
             loop {
-                if watchdog.as_mut().await != Overdue::Idle {
+                if !matches!(watchdog.as_mut().await, Overdue::Idle | Overdue::Rest) {
                     vitals.reset();
                     return;
                 }
@@ -288,16 +329,134 @@ struct Greeted {
     io: Io,
     /// `None`: the client has closed without a byte.
     protocol: Option<Protocol>,
-    caller: Caller,
+    link: Arc<Link>,
 }
 
-/// What a connection adds to its requests.
-struct Caller {
-    peer: Peer,
-    vitals: Arc<Vitals>,
-    shutdown: Shutdown,
-    #[cfg(feature = "tls")]
-    tls: Option<crate::TlsInfo>,
+/// A connection that speaks HTTP, until one side ends it.
+trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
+    /// Lets the request that is answered be the last.
+    fn finish(&mut self);
+
+    /// Gives back what is needed only while something is in flight.
+    fn rest(&mut self);
+}
+
+impl<S> Conversation for Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    fn finish(&mut self) {
+        self.as_mut().graceful_shutdown();
+    }
+
+    fn rest(&mut self) {}
+}
+
+/// A connection of HTTP/1. hyper keeps 8 KiB to read into, and more, however long nothing comes:
+/// so while it rests there is no hyper, only the socket.
+struct Http1<'a, S: HttpService<Incoming>> {
+    builder: &'a http1::Builder,
+    vitals: &'a Vitals,
+    state: State<S>,
+}
+
+enum State<S: HttpService<Incoming>> {
+    Awake(Box<http1::UpgradeableConnection<TokioIo<Io>, S>>),
+    Resting(Io, S),
+    /// Another protocol has its socket, or a poll was interrupted by a panic.
+    Gone,
+}
+
+impl<S> Http1<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
+{
+    fn wake(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Gone) {
+            State::Resting(io, service) => {
+                self.vitals.set_awake(true);
+                let connection = self.builder.serve_connection(TokioIo::new(io), service);
+                State::Awake(Box::new(connection.with_upgrades()))
+            }
+            other => other,
+        };
+    }
+}
+
+impl<S> Conversation for Http1<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
+{
+    fn finish(&mut self) {
+        self.wake();
+        if let State::Awake(connection) = &mut self.state {
+            Pin::new(&mut **connection).graceful_shutdown();
+        }
+    }
+
+    fn rest(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Gone) {
+            State::Awake(connection) => match connection.into_parts() {
+                Some(parts) => {
+                    let mut io = parts.io.into_inner();
+                    if !parts.read_buf.is_empty() {
+                        io.give_back(&parts.read_buf);
+                        self.vitals.read();
+                    }
+                    State::Resting(io, parts.service)
+                }
+                None => State::Gone,
+            },
+            other => other,
+        };
+        self.vitals.set_awake(false);
+    }
+}
+
+impl<S> Future for Http1<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        if let State::Resting(io, _) = &mut self.state {
+            if io.ahead().is_empty() {
+                // An end, or an error, hyper finds again.
+                let _ = ready!(io.poll_ahead(cx));
+            }
+            self.vitals.read();
+            self.wake();
+        }
+        match &mut self.state {
+            State::Awake(connection) => Pin::new(&mut **connection).poll(cx),
+            State::Resting(..) | State::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// What the service gives to hyper.
+type Answered = Result<Response<Outgoing>, Infallible>;
+
+/// An answer for which the app was asked when the request came, and not when hyper comes to it.
+///
+/// Between the two, hyper looks whether the client is still there. It makes room for 8 KiB before
+/// it does: in the buffer that the request came in, if that is free again, or else in a new one.
+enum Early<F> {
+    Made(Option<Answered>),
+    Pending(Pin<Box<F>>),
+}
+
+impl<F: Future<Output = Answered>> Future for Early<F> {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        match &mut *self {
+            Self::Made(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Pending(answer) => answer.as_mut().poll(cx),
+        }
+    }
 }
 
 /// The refusal of a body that came too slowly is a 408, when the app said no more than that.
@@ -328,18 +487,13 @@ fn is_breach(error: &(dyn Error + 'static)) -> bool {
     error.is_parse() || (!error.is_user() && cause.is_some_and(|cause| !cause.is::<io::Error>()))
 }
 
-/// RFC 9110, section 10.1.1.
-fn is_continue(expect: &HeaderValue) -> bool {
-    expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-}
-
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // The watchdog has the clock: it can tell a slow head from an idle connection.
         .header_read_timeout(None)
         .max_header_size(limits.max_header_bytes)
-        .max_buf_size(MAX_BUFFER.max(limits.max_header_bytes));
+        .max_buf_size(MIN_BUFFER.max(limits.max_header_bytes));
     // hyper's default number is the one that needs no allocation.
     if limits.max_headers != Limits::MAX_HEADERS {
         builder.max_headers(limits.max_headers);
@@ -362,7 +516,10 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// How much of a response waits in memory for a client that reads slowly, in bytes.
+/// The smallest room that hyper takes for a head, and for what waits to be written.
+const MIN_BUFFER: usize = 8 * 1024;
+
+/// How much of an HTTP/2 response waits in memory for a client that reads slowly, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// In bytes, counted as RFC 9113 section 6.5.2 does.
@@ -384,7 +541,7 @@ mod tests {
         let end = || vestibule_core::Address::Unix(None);
         let accepted = Accepted {
             socket: crate::io::Socket::Unix(socket),
-            peer: Peer::new(end(), end()),
+            peer: vestibule_core::Peer::new(end(), end()),
             #[cfg(feature = "tls")]
             tls: None,
         };

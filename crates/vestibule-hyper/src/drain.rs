@@ -12,6 +12,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use vestibule_core::Request;
 
+use crate::link::Linked;
+
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -62,7 +64,7 @@ impl Shutdown {
     /// The shutdown of the server that a request came by, when it is this one.
     #[must_use]
     pub fn of(request: &Request) -> Option<Self> {
-        request.extensions().get().cloned()
+        Linked::of(request).map(|link| link.shutdown.clone())
     }
 
     /// Whether the server drains.

@@ -28,8 +28,8 @@ use std::error::Error;
 use std::fmt;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
@@ -89,8 +89,9 @@ pub async fn refusal(request: Request) -> Response {
         .into_response()
 }
 
-/// Checks the head of a request, and makes `Host` what the request is for.
-pub(crate) fn admit(head: &mut Parts) -> Result<(), Refused> {
+/// Checks the head of a request, and makes `Host` what the request is for: whether the client waits
+/// for a `100 Continue`.
+pub(crate) fn admit(head: &mut Parts) -> Result<bool, Refused> {
     let Parts {
         method,
         uri,
@@ -104,17 +105,55 @@ pub(crate) fn admit(head: &mut Parts) -> Result<(), Refused> {
             reason: "the target is longer than 8 KiB",
         });
     }
+    let fields = Fields::of(headers);
     if *version == Version::HTTP_2 {
         check_http2(method, uri, headers)?;
     } else {
-        check_host(*version, headers)?;
+        check_host(*version, &fields)?;
         check_target(method, uri)?;
-        check_transfer_encoding(headers)?;
+        check_transfer_encoding(&fields)?;
     }
+    let expects_continue = fields.expect.is_some_and(is_continue);
     if let Some(host) = effective_host(method, uri, headers) {
         headers.insert(HOST, host);
     }
-    Ok(())
+    Ok(expects_continue)
+}
+
+/// The fields that the guard reads, found in one pass: four look-ups in the map cost more.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a HeaderValue>,
+    hosts: usize,
+    codings: Option<&'a HeaderValue>,
+    coding_lines: usize,
+    has_length: bool,
+    expect: Option<&'a HeaderValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                fields.hosts += 1;
+                fields.host.get_or_insert(value);
+            } else if *name == TRANSFER_ENCODING {
+                fields.coding_lines += 1;
+                fields.codings.get_or_insert(value);
+            } else if *name == EXPECT {
+                fields.expect.get_or_insert(value);
+            } else if *name == CONTENT_LENGTH {
+                fields.has_length = true;
+            }
+        }
+        fields
+    }
+}
+
+/// RFC 9110, section 10.1.1.
+fn is_continue(expect: &HeaderValue) -> bool {
+    expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
 }
 
 fn target_length(uri: &Uri) -> usize {
@@ -123,12 +162,11 @@ fn target_length(uri: &Uri) -> usize {
 }
 
 /// RFC 9112, section 3.2.
-fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refused> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err(Refused::bad("two Host lines")),
-        (Some(host), None) if Host::parse(host).is_none() => Err(Refused::bad("a broken Host")),
-        (None, _) if version > Version::HTTP_10 => Err(Refused::bad("no Host")),
+fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), Refused> {
+    match fields.host {
+        _ if fields.hosts > 1 => Err(Refused::bad("two Host lines")),
+        Some(host) if !Host::is_valid(host) => Err(Refused::bad("a broken Host")),
+        None if version > Version::HTTP_10 => Err(Refused::bad("no Host")),
         _ => Ok(()),
     }
 }
@@ -165,23 +203,20 @@ fn check_path(method: &Method, uri: &Uri) -> Result<(), Refused> {
 }
 
 /// RFC 9112, section 6.1. The parser has made sure that the last coding is `chunked`.
-fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(codings) = lines.next() else {
+fn check_transfer_encoding(fields: &Fields<'_>) -> Result<(), Refused> {
+    let Some(codings) = fields.codings else {
         return Ok(());
     };
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
     let first = codings.as_bytes().split(|byte| *byte == b',').next();
-    match (is_chunked(codings.as_bytes()), lines.next()) {
-        (_, Some(_)) => Err(Refused::bad("Transfer-Encoding twice")),
-        (true, None) if headers.contains_key(CONTENT_LENGTH) => {
-            Err(Refused::bad("Transfer-Encoding and Content-Length"))
-        }
-        (true, None) => Ok(()),
-        (false, None) if first.is_some_and(is_chunked) => {
+    match is_chunked(codings.as_bytes()) {
+        _ if fields.coding_lines > 1 => Err(Refused::bad("Transfer-Encoding twice")),
+        true if fields.has_length => Err(Refused::bad("Transfer-Encoding and Content-Length")),
+        true => Ok(()),
+        false if first.is_some_and(is_chunked) => {
             Err(Refused::bad("chunked is applied more than once"))
         }
-        (false, None) => Err(Refused {
+        false => Err(Refused {
             status: StatusCode::NOT_IMPLEMENTED,
             reason: "a transfer coding that is not implemented",
         }),
@@ -302,7 +337,7 @@ mod tests {
         ];
         for (text, host) in cases {
             let mut head = head(text);
-            assert_eq!(admit(&mut head), Ok(()), "{text}");
+            assert_eq!(admit(&mut head), Ok(false), "{text}");
             let seen = head
                 .headers
                 .get(HOST)
@@ -370,7 +405,7 @@ mod tests {
     #[test]
     fn a_long_target_is_414() {
         let fits = format!("GET /{} HTTP/1.1\nhost: a", "x".repeat(MAX_TARGET - 1));
-        assert_eq!(admit(&mut head(&fits)), Ok(()));
+        assert_eq!(admit(&mut head(&fits)), Ok(false));
         let long = format!("GET /{} HTTP/1.1\nhost: a", "x".repeat(MAX_TARGET));
         assert_eq!(admit(&mut head(&long)).unwrap_err().status(), 414);
     }

@@ -29,7 +29,8 @@ use crate::listen::{Listener, SocketFile};
 
 /// What this process can hand over.
 pub(crate) struct Handover {
-    program: PathBuf,
+    /// `None` when the system does not tell, as in a place without `/proc`.
+    program: Option<PathBuf>,
     /// Copies of the listening sockets, and the text that each was bound by.
     sockets: Vec<(String, OwnedFd)>,
     files: Vec<SocketFile>,
@@ -44,13 +45,9 @@ impl Handover {
                 sockets.push((text.clone(), listener.duplicate()?));
             }
         }
-        if sockets.len() > MOST {
-            let text = format!("no more than {MOST} sockets can be handed over");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
         Ok(Self {
             // Now: when the file has been replaced, the system has no name for it any more.
-            program: std::env::current_exe()?,
+            program: std::env::current_exe().ok(),
             sockets,
             files: listeners.iter().filter_map(|it| it.file.clone()).collect(),
             asked: signal(SignalKind::user_defined2())?,
@@ -74,8 +71,15 @@ impl Handover {
     }
 
     async fn pass(&self) -> io::Result<u32> {
+        let program = self.program.as_ref();
+        let program =
+            program.ok_or_else(|| io::Error::other("where the program is, is not known"))?;
+        if self.sockets.len() > MOST {
+            let text = format!("no more than {MOST} sockets can be handed over");
+            return Err(io::Error::other(text));
+        }
         let (ours, theirs) = UnixStream::pair()?;
-        let mut child = Command::new(&self.program)
+        let mut child = Command::new(program)
             .args(std::env::args_os().skip(1))
             .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -18,8 +18,9 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use vestibule_core::{Body, BoxError};
 
+use crate::link::Link;
 use crate::server::Limits;
-use crate::vitals::{InFlight, Vitals};
+use crate::vitals::InFlight;
 
 /// Why the body of a request broke off.
 ///
@@ -92,13 +93,17 @@ fn is_bad_framing(error: &(dyn Error + 'static)) -> bool {
 pub(crate) fn receive(
     body: Incoming,
     is_http2: bool,
-    vitals: &Arc<Vitals>,
+    expects_continue: bool,
+    link: &Arc<Link>,
     limits: &Limits,
 ) -> (Body, Option<Rest>) {
     if body.is_end_stream() {
         return (Body::empty(), None);
     }
-    let rest = Rest::default();
+    let rest = Rest(Arc::new(Left {
+        expects_continue,
+        ..Left::default()
+    }));
     let body = Unread {
         body: Some(body),
         rest: rest.clone(),
@@ -112,18 +117,20 @@ pub(crate) fn receive(
         },
         waiting: None,
         timer: None,
-        in_flight: Some(InFlight::new(vitals)),
+        in_flight: Some(InFlight::body(link.clone())),
     };
     (Body::new(body), Some(rest))
 }
 
 /// The place where a body that was dropped unfinished is left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rest(Arc<Left>);
 
 #[derive(Debug, Default)]
 struct Left {
     body: Mutex<Option<Incoming>>,
+    /// The client waits for a `100 Continue` before it sends the body.
+    expects_continue: bool,
     was_read: AtomicBool,
     /// It ended in an error: where the next request begins is anyone's guess.
     broke: AtomicBool,
@@ -140,10 +147,7 @@ impl Rest {
     /// Reads and drops what the app left, so that the connection can be used again. False when
     /// there is too much of it, when it does not come, or when the body has broken off; then the
     /// connection has to be closed.
-    ///
-    /// `expects_continue`: the client waits for a `100 Continue` before it sends the body. Reading
-    /// would ask it to send what nobody wants.
-    pub(crate) async fn drain(self, expects_continue: bool) -> bool {
+    pub(crate) async fn drain(self) -> bool {
         let left = self
             .0
             .body
@@ -153,7 +157,8 @@ impl Rest {
         let Some(mut body) = left else {
             return !self.0.broke.load(Ordering::Relaxed);
         };
-        let asks = expects_continue && !self.0.was_read.load(Ordering::Relaxed);
+        // Reading would ask the client to send what nobody wants.
+        let asks = self.0.expects_continue && !self.0.was_read.load(Ordering::Relaxed);
         if asks || body.size_hint().lower() > MAX_DRAIN {
             return false;
         }

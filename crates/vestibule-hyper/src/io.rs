@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Sleep};
 
-use crate::vitals::Vitals;
+use crate::link::Link;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -48,20 +48,13 @@ impl Socket {
 #[derive(Debug)]
 pub(crate) struct Io {
     socket: Socket,
-    ahead: Ahead,
-    vitals: Arc<Vitals>,
+    /// The bytes that were read to tell the protocol; hyper reads them first.
+    ahead: Vec<u8>,
+    link: Arc<Link>,
     has_ended: bool,
     lingering: Option<Lingering>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
-}
-
-/// The bytes that were read to tell the protocol; hyper reads them first.
-#[derive(Debug)]
-struct Ahead {
-    bytes: [u8; Io::AHEAD],
-    start: u8,
-    end: u8,
 }
 
 #[derive(Debug)]
@@ -74,15 +67,11 @@ impl Io {
     /// How many bytes can be read ahead: the length of HTTP/2's preface.
     pub(crate) const AHEAD: usize = 24;
 
-    pub(crate) fn new(socket: Socket, vitals: Arc<Vitals>) -> Self {
+    pub(crate) fn new(socket: Socket, link: Arc<Link>) -> Self {
         Self {
             socket,
-            ahead: Ahead {
-                bytes: [0; Self::AHEAD],
-                start: 0,
-                end: 0,
-            },
-            vitals,
+            ahead: Vec::new(),
+            link,
             has_ended: false,
             lingering: None,
             place: None,
@@ -96,20 +85,31 @@ impl Io {
 
     /// What has been read ahead so far.
     pub(crate) fn ahead(&self) -> &[u8] {
-        let Ahead { bytes, start, end } = &self.ahead;
-        &bytes[usize::from(*start)..usize::from(*end)]
+        &self.ahead
     }
 
-    /// Reads more ahead: the number of new bytes, 0 at the end of the stream or when there is no
-    /// room for more.
+    /// Reads up to [`AHEAD`](Self::AHEAD) bytes ahead: the number of new ones, 0 at the end of the
+    /// stream.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let end = usize::from(self.ahead.end);
-        let mut buffer = ReadBuf::new(&mut self.ahead.bytes[end..]);
+        let mut scratch = [MaybeUninit::uninit(); Self::AHEAD];
+        let room = Self::AHEAD.saturating_sub(self.ahead.len());
+        let mut buffer = ReadBuf::uninit(&mut scratch[..room]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
-        let count = buffer.filled().len();
-        // At most 24, which fits.
-        self.ahead.end = u8::try_from(end + count).unwrap_or(u8::MAX);
-        Poll::Ready(Ok(count))
+        self.ahead.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn wrote(&self, cx: &Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if self.link.vitals.wrote(&polled) {
+            // The connection writes first and asks the body then.
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+
+    /// Gives bytes back that were read too early.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        self.ahead.splice(..0, bytes.iter().copied());
     }
 }
 
@@ -121,11 +121,13 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        let ahead = this.ahead();
-        if !ahead.is_empty() {
-            let count = ahead.len().min(buffer.remaining());
-            buffer.put_slice(&ahead[..count]);
-            this.ahead.start += u8::try_from(count).unwrap_or(u8::MAX);
+        if !this.ahead.is_empty() {
+            let count = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead[..count]);
+            this.ahead.drain(..count);
+            if this.ahead.is_empty() {
+                this.ahead = Vec::new();
+            }
         }
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -141,7 +143,7 @@ impl AsyncRead for Io {
             other if !has_some => other,
             // An error comes again at the next read; what is there goes first.
             _ => {
-                this.vitals.read();
+                this.link.vitals.read();
                 Poll::Ready(Ok(()))
             }
         }
@@ -155,8 +157,7 @@ impl AsyncWrite for Io {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, data);
-        self.vitals.wrote(&polled);
-        polled
+        self.wrote(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -164,9 +165,15 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
-        self.vitals.wrote(&polled);
-        polled
+        let mut scratch = [MaybeUninit::uninit(); SMALL];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
+        let socket = Pin::new(&mut self.socket);
+        // A head and a small body: to copy them costs less than to have the kernel gather them.
+        let polled = match join(pieces, &mut buffer) {
+            true => socket.poll_write(cx, buffer.filled()),
+            false => socket.poll_write_vectored(cx, pieces),
+        };
+        self.wrote(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -181,7 +188,7 @@ impl AsyncWrite for Io {
         let this = &mut *self;
         if this.lingering.is_none() {
             let closed = ready!(Pin::new(&mut this.socket).poll_shutdown(cx));
-            let is_ours = !this.vitals.has_tunnel();
+            let is_ours = !this.link.vitals.has_tunnel();
             if closed.is_err() || this.has_ended || !is_ours {
                 return Poll::Ready(closed);
             }
@@ -211,7 +218,7 @@ impl AsyncWrite for Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        if self.vitals.resets() {
+        if self.link.vitals.resets() {
             self.socket.reset();
         }
     }
@@ -268,6 +275,21 @@ impl AsyncWrite for Socket {
         either!(self, socket => Pin::new(&mut *socket).poll_shutdown(cx))
     }
 }
+
+/// Copies all pieces, if they fit.
+fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if length > buffer.remaining() {
+        return false;
+    }
+    for piece in pieces {
+        buffer.put_slice(piece);
+    }
+    true
+}
+
+/// How many bytes are copied rather than gathered.
+const SMALL: usize = 1024;
 
 /// How long a close waits for the other side.
 const LINGER: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 mod accept;
 #[cfg(feature = "socket-activation")]
 mod activation;
+mod bell;
 mod connection;
 mod detect;
 mod drain;
@@ -11,10 +12,12 @@ mod guard;
 mod handover;
 mod incoming;
 mod io;
+mod link;
 mod listen;
 #[cfg(unix)]
 mod notify;
 mod outgoing;
+mod per_address;
 mod proxy;
 mod ready;
 mod server;

@@ -381,6 +381,8 @@ impl Listener {
     }
 
     fn tcp(listener: TcpListener) -> io::Result<Self> {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        bound_unsent(&listener);
         Ok(Self {
             address: Address::Tcp(listener.local_addr()?),
             socket: Listening::Tcp(listener),
@@ -499,6 +501,15 @@ fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
     }
     socket.bind(address)?;
     socket.listen(options.backlog)
+}
+
+/// Lets no more than [`MAX_UNSENT`] wait in the kernel for a client that reads slowly: without this it
+/// is megabytes for each. Accepted sockets have it from the one that listens.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bound_unsent(listener: &TcpListener) {
+    if let Err(error) = socket2::SockRef::from(listener).set_tcp_notsent_lowat(MAX_UNSENT) {
+        tracing::debug!(target: "vestibule", "the kernel may hold much for slow readers: {error}");
+    }
 }
 
 /// Removes the socket that a process left when it was killed: one on which nobody listens.
@@ -641,6 +652,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted
     )
 }
+
+/// What the kernel takes beyond what it has sent, in bytes. What is on its way is not counted, so
+/// a fast client is as fast as before.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const MAX_UNSENT: u32 = 128 * 1024;
 
 /// The first wait after an error.
 const SHORTEST: Duration = Duration::from_millis(5);

@@ -15,7 +15,8 @@ use vestibule_core::{
     Abort, Body, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
 };
 
-use crate::vitals::{InFlight, Sending, Vitals};
+use crate::link::Link;
+use crate::vitals::{InFlight, Sending};
 
 /// What has to be known of a request to answer it.
 #[derive(Debug)]
@@ -35,9 +36,11 @@ pub(crate) fn prepare(
     closes: bool,
     in_flight: InFlight,
 ) -> http::Response<Outgoing> {
-    let vitals = in_flight.vitals();
+    let vitals = &in_flight.link().vitals;
     let is_http2 = asked.version == Version::HTTP_2;
-    let shape = match shape(&asked, response.status(), response.headers()) {
+    let framing = Framing::of(response.headers());
+    let mut has_coding = framing.has_coding;
+    let shape = match shape(&asked, response.status(), framing.length) {
         Ok(shape) => shape,
         Err(mistake) => {
             tracing::error!(
@@ -45,6 +48,7 @@ pub(crate) fn prepare(
                 status = response.status().as_u16(), "the app's response cannot be sent: {mistake}"
             );
             response = Failure::new(mistake).into_response();
+            has_coding = false;
             match asked.method {
                 Method::HEAD => Shape::NoBytes { keeps_length: true },
                 _ => Shape::Any,
@@ -57,7 +61,9 @@ pub(crate) fn prepare(
     };
     let (mut head, mut body) = response.into_parts();
     let headers = &mut head.headers;
-    headers.remove(TRANSFER_ENCODING);
+    if has_coding {
+        headers.remove(TRANSFER_ENCODING);
+    }
     match shape {
         Shape::Handover => {
             if head.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -66,7 +72,7 @@ pub(crate) fn prepare(
             vitals.tunnel();
         }
         Shape::NoBytes { keeps_length } => {
-            let length = match content_length(headers) {
+            let length = match Framing::of(headers).length {
                 Ok(Some(length)) => Some(length),
                 // An app that gives a HEAD no body at all has said nothing of its length.
                 _ if asked.method == Method::HEAD => body.size_hint().exact().filter(|it| *it > 0),
@@ -80,7 +86,9 @@ pub(crate) fn prepare(
         }
         Shape::Length(length) => {
             // One line, and in our spelling.
-            headers.insert(CONTENT_LENGTH, length.into());
+            if !framing.is_plain {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
             if body.size_hint().exact() != Some(length) {
                 body = body.with_length(length);
             }
@@ -91,8 +99,9 @@ pub(crate) fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
-    let watched = can_break.then(|| Box::new(Watched::new(asked, vitals)));
-    let sending = (is_http2 && !body.is_end_stream()).then(|| Sending::new(vitals));
+    let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));
+    let sending =
+        (is_http2 && !body.is_end_stream()).then(|| Sending::new(in_flight.link().clone()));
     let body = Outgoing {
         body,
         watched,
@@ -116,7 +125,7 @@ enum Shape {
 }
 
 /// A pure function of the request and of what the app set.
-fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> Result<Shape, Mistake> {
+fn shape(asked: &Asked, status: StatusCode, length: Length) -> Result<Shape, Mistake> {
     let is_http2 = asked.version == Version::HTTP_2;
     if status == StatusCode::SWITCHING_PROTOCOLS && asked.can_upgrade && !is_http2 {
         return Ok(Shape::Handover);
@@ -127,10 +136,7 @@ fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> Result<Shape
     if asked.method == Method::CONNECT && status.is_success() {
         return Ok(Shape::Handover);
     }
-    let length = match content_length(headers) {
-        Ok(length) => length,
-        Err(()) => return Err(Mistake::ContentLength),
-    };
+    let length = length.map_err(|()| Mistake::ContentLength)?;
     let is_head = asked.method == Method::HEAD;
     match status {
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => Ok(Shape::NoBytes {
@@ -142,22 +148,50 @@ fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> Result<Shape
     }
 }
 
-/// The one length that the lines agree on.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
-    let mut length = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let line = line.to_str().map_err(|_| ())?;
-        // `parse` would take a sign.
-        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(());
+/// The one length that the lines agree on; an error when they do not, or say no number.
+type Length = Result<Option<u64>, ()>;
+
+/// What a response says about where it ends, found in one pass over its fields.
+struct Framing {
+    length: Length,
+    /// There is one line, and it is spelt as we do.
+    is_plain: bool,
+    has_coding: bool,
+}
+
+impl Framing {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut framing = Self {
+            length: Ok(None),
+            is_plain: true,
+            has_coding: false,
+        };
+        for (name, line) in headers {
+            if *name == CONTENT_LENGTH {
+                let this = number(line.as_bytes());
+                framing.is_plain &=
+                    framing.length == Ok(None) && !line.as_bytes().starts_with(b"0");
+                framing.length = match (framing.length, this) {
+                    (Ok(None), Some(this)) => Ok(Some(this)),
+                    (Ok(Some(other)), Some(this)) if this == other => Ok(Some(this)),
+                    _ => Err(()),
+                };
+            } else if *name == TRANSFER_ENCODING {
+                framing.has_coding = true;
+            }
         }
-        let this: u64 = line.parse().map_err(|_| ())?;
-        if length.is_some_and(|other| other != this) {
-            return Err(());
-        }
-        length = Some(this);
+        framing
     }
-    Ok(length)
+}
+
+/// Digits and nothing else: `parse` would take a sign.
+fn number(text: &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for byte in text {
+        let digit = char::from(*byte).to_digit(10)?;
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    (!text.is_empty()).then_some(number)
 }
 
 /// What an app did that cannot be sent; the client gets a 500 instead.
@@ -201,7 +235,7 @@ pub(crate) struct Outgoing {
 
 struct Watched {
     asked: Asked,
-    vitals: Arc<Vitals>,
+    link: Arc<Link>,
     /// What comes next, and was asked for already.
     next: Option<Result<Frame<Bytes>, BoxError>>,
     /// How many frames in a row had no bytes.
@@ -209,10 +243,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(asked: Asked, vitals: &Arc<Vitals>) -> Self {
+    fn new(asked: Asked, link: Arc<Link>) -> Self {
         Self {
             asked,
-            vitals: vitals.clone(),
+            link,
             next: None,
             empty: 0,
         }
@@ -239,7 +273,7 @@ impl Watched {
         self.log(&error);
         // To an HTTP/1.0 client the end of the connection is the end of the body.
         if self.asked.version < Version::HTTP_11 {
-            self.vitals.reset();
+            self.link.vitals.reset();
         }
         self.next = Some(Err(error));
         cx.waker().wake_by_ref();
@@ -284,6 +318,11 @@ impl Outgoing {
         };
         if let Some(next) = watched.next.take() {
             return Poll::Ready(Some(next));
+        }
+        // What a client does not read is held for it, however slow it is: so it is one piece, and not
+        // as many as hyper has room for.
+        if watched.link.vitals.holds_up() {
+            return Poll::Pending;
         }
         let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
@@ -369,7 +408,7 @@ mod tests {
                 headers.append(CONTENT_LENGTH, length.parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let got = shape(&asked, status, &headers).ok();
+            let got = shape(&asked, status, Framing::of(&headers).length).ok();
             assert_eq!(got, want, "{method} {version:?} {status} {lengths:?}");
         }
     }

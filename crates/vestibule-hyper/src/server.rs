@@ -19,6 +19,7 @@ use crate::handover::Handover;
 use crate::listen::{Bind, BindError, Listener, max_connections};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
+use crate::per_address::PerAddress;
 
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
@@ -89,6 +90,7 @@ pub(crate) struct Limits {
     pub(crate) max_requests: Option<usize>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
+    max_per_address: Option<usize>,
     /// How many threads with runtimes of their own, or 0.
     pub(crate) workers: usize,
     pub(crate) extended_connect: bool,
@@ -134,6 +136,7 @@ impl Default for Limits {
             max_requests: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
+            max_per_address: None,
             workers: 0,
             extended_connect: false,
             #[cfg(all(feature = "handover", unix))]
@@ -296,6 +299,16 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// How many connections one address may have at a time: no limit. More than that are closed at
+    /// once, so that one client cannot have all places.
+    ///
+    /// 64 bits of an IPv6 address count as one. Balancers of [`proxy_protocol`](Self::proxy_protocol)
+    /// and unix sockets have no limit. Think of offices behind one address: a browser opens six.
+    pub fn max_per_address(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.limits.max_per_address = count.into();
+        self
+    }
+
     /// Reads the PROXY protocol, version 1 or 2, from those peers that `trust` is true of: load
     /// balancers that pass connections on. Requests have the client's addresses in their
     /// [`Peer`](vestibule_core::Peer) then.
@@ -333,8 +346,9 @@ impl<A: App> Server<A> {
     /// server runs in: 0.
     ///
     /// A connection stays on the thread that took it, so nothing moves between cores; but nothing
-    /// helps a thread that is busy. Take it for many quick requests, with as many threads as cores;
-    /// leave it where requests differ much in what they cost. In such an app `tokio::spawn` stays
+    /// helps a thread that is busy. For a small text both ways measure alike on two cores. Take it for
+    /// many quick requests on many cores, with as many threads; leave it where requests differ much
+    /// in what they cost. In such an app `tokio::spawn` stays
     /// on the same thread, and `block_in_place` panics.
     pub const fn workers(mut self, threads: usize) -> Self {
         self.limits.workers = threads;
@@ -512,7 +526,9 @@ impl<A: App> Bound<A> {
         }
         #[cfg(all(feature = "handover", unix))]
         crate::handover::serves(&self.listeners);
+        let most = self.service.limits().max_per_address;
         let accept = Accept {
+            per_address: most.map(PerAddress::new),
             service: self.service,
             places,
             watch: drain.watch(),

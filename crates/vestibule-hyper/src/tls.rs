@@ -22,6 +22,7 @@ use vestibule_core::{BoxError, Request};
 
 use crate::Bind;
 use crate::io::Socket;
+use crate::link::Linked;
 
 /// Certificates and keys, and what is asked of clients: makes a listener one of HTTPS.
 ///
@@ -372,7 +373,7 @@ impl TlsInfo {
     /// What is known of a request's connection; `None` when it is not encrypted by this server.
     #[must_use]
     pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get()
+        Linked::of(request)?.tls.as_ref()
     }
 
     fn of_stream(stream: &TlsStream<Socket>) -> Self {

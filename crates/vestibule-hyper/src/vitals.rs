@@ -1,11 +1,11 @@
 //! What a connection is doing and since when, and how long it may go on.
 //!
-//! Whoever moves a connection on leaves a timestamp here: the socket when it is read and when it
-//! cannot be written, the service when a request begins, the body when it is asked for. One timer a
-//! connection looks at them, and only when the earliest of its limits could have passed; a request
-//! that is quick moves no timer at all.
+//! Whoever moves a connection on leaves word of it here: the socket when it is read and when it
+//! cannot be written, the service when a request begins and ends, the body when it is asked for. One
+//! timer a connection looks at it, and only when the earliest of its limits could have passed; a
+//! request that is quick moves no timer, and reads the clock once.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
+use crate::link::Link;
 use crate::server::Limits;
 
 /// The state of a connection, shared by its socket, its service and its bodies.
@@ -23,14 +24,21 @@ use crate::server::Limits;
 pub(crate) struct Vitals {
     started: Instant,
     is_http1: AtomicBool,
-    /// Requests and bodies that are not done.
+    /// An HTTP/1 request is answered. There is one at a time, and its beginning and end are the
+    /// connection's own: no other thread writes here.
+    is_answering: AtomicBool,
+    /// Requests of HTTP/2, and bodies that are not done.
     in_flight: AtomicUsize,
-    /// Whether the head of a request has begun; HTTP/1 only.
-    in_head: AtomicBool,
-    /// When the head began, or else when the last thing in flight ended.
+    /// When the head of a request began, [`JUST_NOW`], or [`NEVER`] between heads; HTTP/1 only.
+    head: AtomicU64,
+    /// When the last thing in flight ended.
     since: AtomicU64,
+    /// It has buffers that it does not need while nothing is in flight; HTTP/1 only.
+    is_awake: AtomicBool,
     /// When the socket took no more bytes, or [`NEVER`].
     blocked: AtomicU64,
+    /// The body of an HTTP/1 response was not asked, since the socket was full.
+    has_waiting: AtomicBool,
     /// HTTP/2 bodies that wait for the client: they have given bytes and are not asked for more.
     sending: AtomicUsize,
     /// When one of these was last asked, or written.
@@ -49,6 +57,8 @@ pub(crate) struct Vitals {
 pub(crate) enum Overdue {
     /// It has asked for nothing.
     Idle,
+    /// It has asked for nothing for so long that its buffers are given back.
+    Rest,
     /// The head of its request is not whole.
     Head,
     /// It does not read what it asked for.
@@ -60,10 +70,13 @@ impl Vitals {
         Self {
             started: Instant::now(),
             is_http1: AtomicBool::new(false),
+            is_answering: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
-            in_head: AtomicBool::new(false),
+            head: AtomicU64::new(NEVER),
             since: AtomicU64::new(0),
+            is_awake: AtomicBool::new(false),
             blocked: AtomicU64::new(NEVER),
+            has_waiting: AtomicBool::new(false),
             sending: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
@@ -76,8 +89,11 @@ impl Vitals {
     /// The protocol is known; for HTTP/1 a head has begun.
     pub(crate) fn begin(&self, is_http1: bool) {
         self.is_http1.store(is_http1, Relaxed);
-        self.in_head.store(is_http1, Relaxed);
-        self.since.store(self.now(), Relaxed);
+        self.is_awake.store(is_http1, Relaxed);
+        match is_http1 {
+            true => self.head.store(JUST_NOW, Relaxed),
+            false => self.since.store(self.now(), Relaxed),
+        }
     }
 
     pub(crate) fn is_http1(&self) -> bool {
@@ -86,54 +102,69 @@ impl Vitals {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.load(Relaxed) == 0 && !self.has_tunnel()
+        !self.is_answering.load(Relaxed) && self.in_flight.load(Relaxed) == 0 && !self.has_tunnel()
     }
 
-    /// Runs an HTTP/1 connection to its end; one of HTTP/2 until its last request has come, which
-    /// is `None`: there the server has to say so.
-    pub(crate) fn finished<C: Future>(
-        &self,
-        mut connection: Pin<&mut C>,
-    ) -> impl Future<Output = Option<C::Output>> {
-        poll_fn(move |cx| {
-            let polled = connection.as_mut().poll(cx);
-            match polled.is_pending() && self.is_last() && !self.is_http1() {
-                true => Poll::Ready(None),
-                false => polled.map(Some),
-            }
-        })
+    /// Whether it has something that will not last: the half of a head, a socket that is full, a
+    /// client that is waited for.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.head.load(Relaxed) != NEVER
+            || self.blocked.load(Relaxed) != NEVER
+            || self.sending.load(Relaxed) > 0
     }
 
-    /// Bytes were read from the socket.
+    /// Bytes were read from the socket. When they came is not asked here: most heads are whole, and
+    /// gone again at once.
     pub(crate) fn read(&self) {
-        let is_new = self.is_http1.load(Relaxed)
-            && self.in_flight.load(Relaxed) == 0
-            && !self.in_head.load(Relaxed);
-        if is_new {
-            self.in_head.store(true, Relaxed);
-            self.since.store(self.now(), Relaxed);
+        if self.is_http1() && self.is_idle() && self.head.load(Relaxed) == NEVER {
+            self.head.store(JUST_NOW, Relaxed);
         }
     }
 
-    /// The socket took so many bytes, or is full.
-    pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+    /// The connection has given its buffers back, or has some again.
+    pub(crate) fn set_awake(&self, is_awake: bool) {
+        self.is_awake.store(is_awake, Relaxed);
+    }
+
+    /// The socket took so many bytes, or is full: whether a body waits for that.
+    pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) -> bool {
         let was_blocked = self.blocked.load(Relaxed) != NEVER;
         match (was_blocked, polled) {
             (false, Poll::Pending) => self.blocked.store(self.now(), Relaxed),
             (true, Poll::Ready(_)) => self.blocked.store(NEVER, Relaxed),
             _ => {}
         }
+        let goes_on = was_blocked && polled.is_ready() && self.has_waiting.load(Relaxed);
+        if goes_on {
+            self.has_waiting.store(false, Relaxed);
+        }
         // Of HTTP/2, it may be the answer to a ping; bodies that move are larger.
         let is_body = matches!(polled, Poll::Ready(Ok(count)) if *count >= LEAST_BODY);
         if is_body && self.sending.load(Relaxed) > 0 {
             self.asked.store(self.now(), Relaxed);
         }
+        goes_on
+    }
+
+    /// Whether the body of an HTTP/1 response has to wait, until [`wrote`](Self::wrote) says that it
+    /// goes on.
+    pub(crate) fn holds_up(&self) -> bool {
+        let holds_up = self.is_http1() && self.blocked.load(Relaxed) != NEVER;
+        if holds_up {
+            self.has_waiting.store(true, Relaxed);
+        }
+        holds_up
     }
 
     /// A request has begun: how many there were before it.
     pub(crate) fn request(&self) -> usize {
-        self.in_head.store(false, Relaxed);
-        self.requests.fetch_add(1, Relaxed)
+        if !self.is_http1() {
+            return self.requests.fetch_add(1, Relaxed);
+        }
+        self.head.store(NEVER, Relaxed);
+        let before = self.requests.load(Relaxed);
+        self.requests.store(before + 1, Relaxed);
+        before
     }
 
     /// The connection is to end after this answer.
@@ -166,6 +197,15 @@ impl Vitals {
         let blocked = self.blocked.load(Relaxed);
         let is_sending = self.sending.load(Relaxed) > 0;
         let is_idle = self.is_idle();
+        let mut head = self.head.load(Relaxed);
+        if head == JUST_NOW {
+            head = self.now();
+            self.head.store(head, Relaxed);
+        }
+        let is_quiet = is_idle && head == NEVER;
+        let rests = is_quiet && blocked == NEVER && self.is_awake.load(Relaxed);
+        let since = self.since.load(Relaxed);
+        let asked = self.asked.load(Relaxed);
         let cases = [
             (
                 blocked != NEVER,
@@ -173,26 +213,15 @@ impl Vitals {
                 limits.write_timeout,
                 Overdue::Write,
             ),
+            (is_sending, asked, limits.write_timeout, Overdue::Write),
             (
-                is_sending,
-                self.asked.load(Relaxed),
-                limits.write_timeout,
-                Overdue::Write,
+                is_idle && head != NEVER,
+                head,
+                limits.header_timeout,
+                Overdue::Head,
             ),
-            match self.in_head.load(Relaxed) {
-                true => (
-                    is_idle,
-                    self.since.load(Relaxed),
-                    limits.header_timeout,
-                    Overdue::Head,
-                ),
-                false => (
-                    is_idle,
-                    self.since.load(Relaxed),
-                    limits.idle_timeout,
-                    Overdue::Idle,
-                ),
-            },
+            (is_quiet, since, limits.idle_timeout, Overdue::Idle),
+            (rests, since, REST, Overdue::Rest),
         ];
         let due = cases.into_iter().filter(|(holds, ..)| *holds);
         due.map(|(_, since, limit, what)| (since.saturating_add(millis(limit)), what))
@@ -207,24 +236,48 @@ impl Vitals {
 
 /// Something of a connection that is not done; it ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Vitals>);
+pub(crate) struct InFlight {
+    link: Arc<Link>,
+    /// It is the one HTTP/1 request that is answered.
+    is_alone: bool,
+}
 
 impl InFlight {
-    pub(crate) fn new(vitals: &Arc<Vitals>) -> Self {
-        vitals.in_flight.fetch_add(1, Relaxed);
-        Self(vitals.clone())
+    /// A request.
+    pub(crate) fn request(link: Arc<Link>) -> Self {
+        if !link.vitals.is_http1() {
+            return Self::body(link);
+        }
+        link.vitals.is_answering.store(true, Relaxed);
+        Self {
+            link,
+            is_alone: true,
+        }
     }
 
-    pub(crate) const fn vitals(&self) -> &Arc<Vitals> {
-        &self.0
+    /// The body of a request, which an app may read anywhere.
+    pub(crate) fn body(link: Arc<Link>) -> Self {
+        link.vitals.in_flight.fetch_add(1, Relaxed);
+        Self {
+            link,
+            is_alone: false,
+        }
+    }
+
+    pub(crate) const fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        let vitals = &self.link.vitals;
         // The time first: whoever sees nothing in flight sees since when.
-        self.0.since.store(self.0.now(), Relaxed);
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        vitals.since.store(vitals.now(), Relaxed);
+        match self.is_alone {
+            true => vitals.is_answering.store(false, Relaxed),
+            false => drop(vitals.in_flight.fetch_sub(1, Relaxed)),
+        }
     }
 }
 
@@ -232,33 +285,34 @@ impl Drop for InFlight {
 /// client has room for them: one that is not asked waits for the client.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    vitals: Arc<Vitals>,
+    link: Arc<Link>,
     waits_for_client: bool,
 }
 
 impl Sending {
-    pub(crate) fn new(vitals: &Arc<Vitals>) -> Self {
-        vitals.asked.store(vitals.now(), Relaxed);
-        vitals.sending.fetch_add(1, Relaxed);
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        link.vitals.asked.store(link.vitals.now(), Relaxed);
+        link.vitals.sending.fetch_add(1, Relaxed);
         Self {
-            vitals: vitals.clone(),
+            link,
             waits_for_client: true,
         }
     }
 
     /// It was asked, and had something, or waits for the app.
     pub(crate) fn asked(&mut self, waits_for_app: bool) {
-        self.vitals.asked.store(self.vitals.now(), Relaxed);
+        let vitals = &self.link.vitals;
+        vitals.asked.store(vitals.now(), Relaxed);
         self.wait(!waits_for_app);
     }
 
     fn wait(&mut self, for_client: bool) {
         match (self.waits_for_client, for_client) {
             (false, true) => {
-                self.vitals.sending.fetch_add(1, Relaxed);
+                self.link.vitals.sending.fetch_add(1, Relaxed);
             }
             (true, false) => {
-                self.vitals.sending.fetch_sub(1, Relaxed);
+                self.link.vitals.sending.fetch_sub(1, Relaxed);
             }
             _ => {}
         }
@@ -281,6 +335,8 @@ pin_project! {
         timer: Sleep,
         // What the timer is set to.
         at: u64,
+        // The timer is set for what is at work, or rests, and too late for one that is idle.
+        is_late: bool,
     }
 }
 
@@ -291,7 +347,15 @@ impl<'a> Watchdog<'a> {
             limits,
             timer: tokio::time::sleep(limits.glance()),
             at: vitals.now().saturating_add(millis(limits.glance())),
+            is_late: true,
         }
+    }
+
+    /// Whether a limit may have come nearer than the timer is. One that moved away is found when
+    /// the timer fires.
+    pub(crate) fn has_to_look(&self) -> bool {
+        let vitals = self.vitals;
+        vitals.is_pressed() || self.is_late && vitals.is_awake.load(Relaxed) && vitals.is_idle()
     }
 }
 
@@ -302,8 +366,8 @@ impl Future for Watchdog<'_> {
         let mut this = self.project();
         let at_time = |at: u64| this.vitals.started + Duration::from_millis(at.min(FAR));
         let due = this.vitals.deadline(this.limits);
+        *this.is_late = !matches!(due, Some((_, Overdue::Rest)));
         if let Some((at, _)) = due {
-            // A limit that moved away is found when the timer fires; one that came nearer is not.
             if at < *this.at {
                 *this.at = at;
                 this.timer.as_mut().reset(at_time(at));
@@ -323,11 +387,18 @@ impl Future for Watchdog<'_> {
     }
 }
 
+/// How long a connection that is idle keeps its buffers. One that is used more often than that has
+/// them all the time; to take them anew costs about a tenth of a small request.
+const REST: Duration = Duration::from_secs(1);
+
 /// How many bytes written at once are taken for a part of a body.
 const LEAST_BODY: usize = 64;
 
 /// No time is later.
 const NEVER: u64 = u64::MAX;
+
+/// A time that is still to be looked up.
+const JUST_NOW: u64 = NEVER - 1;
 
 /// A century is as good as for ever, and no clock breaks at it.
 const FAR: u64 = 100 * 365 * 24 * 60 * 60 * 1000;

@@ -169,7 +169,7 @@ fn status(block: &[u8]) -> String {
     .to_owned()
 }
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 // Codes of RFC 9113, section 7.
 const PROTOCOL_ERROR: u32 = 1;

@@ -173,6 +173,49 @@ async fn faults_63_idle_has_a_limit_of_its_own() {
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
+/// A connection that nothing comes on gives its buffers back after a second. Nobody is to notice.
+#[tokio::test]
+async fn a_connection_rests_and_wakes() {
+    let (half, rest) = GET.split_at(9);
+    let server = Server::new(echo).idle_timeout(LONG);
+    let server = Running::with(server.header_timeout(BRIEF * 30).lame_duck(BRIEF)).await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        client.until(ANSWER).await;
+        clients.push(client);
+    }
+    let [whole, halves, ahead, stuck, closed, drained] = &mut clients[..] else {
+        unreachable!("there are six")
+    };
+    // What comes with a request is read with it; then nothing comes for long.
+    for client in [&mut *ahead, &mut *stuck] {
+        client.write([GET, half].concat()).await;
+        client.until(ANSWER).await;
+    }
+    sleep(BRIEF * 15).await;
+    for _ in 0..2 {
+        whole.write(GET).await;
+        whole.until(ANSWER).await;
+    }
+    for piece in [half, rest] {
+        halves.write(piece).await;
+        sleep(BRIEF).await;
+    }
+    halves.until(ANSWER).await;
+    ahead.write(rest).await;
+    ahead.until(ANSWER).await;
+    // The half of a head has no more time than any other.
+    assert_eq!(stuck.rest().await, "");
+    closed.0.shutdown().await.unwrap();
+    assert_eq!(closed.rest().await, "");
+    let ended = server.begin_stop();
+    assert_eq!(drained.rest_and_reset().await, (String::new(), false));
+    drop(clients);
+    assert_eq!(soon(ended).await.unwrap().aborted, 0);
+}
+
 /// An app whose body has no end, and whose end is counted.
 fn endless() -> (impl vestibule_core::App, Arc<AtomicUsize>) {
     let ended = Arc::new(AtomicUsize::new(0));
@@ -400,4 +443,34 @@ async fn faults_68_connections_beyond_the_limit_wait() {
     );
     drop(clients.pop());
     third.until(ANSWER).await;
+}
+
+#[tokio::test]
+async fn faults_70_no_address_has_more_than_its_share() {
+    let server = Server::new(echo).max_per_address(2);
+    let server = Running::with(server.lame_duck(Duration::ZERO)).await;
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        client.until(ANSWER).await;
+        kept.push(client);
+    }
+    for _ in 0..100 {
+        let mut client = server.connect().await;
+        client.write(GET).await;
+        assert_eq!(client.rest().await, "");
+    }
+    // When one goes, there is room for another.
+    kept.pop();
+    soon(async {
+        while answers(&server.send("GET / HTTP/1.0\r\n\r\n").await)
+            .0
+            .is_empty()
+        {}
+    })
+    .await;
+    // Those that were there before are served all the time.
+    kept[0].write(GET).await;
+    kept[0].until(ANSWER).await;
 }

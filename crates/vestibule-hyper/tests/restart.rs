@@ -11,7 +11,21 @@ use crate::process::{GET, PATIENCE, Process, ask, connect, kill};
 /// F13. Twenty restarts while clients connect, ask once, and go.
 #[test]
 fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
-    let server = Process::start(&[("HANDOVER", "1"), ("LAME_DUCK", "10000")]);
+    restarts(20, "0");
+}
+
+/// Each worker has a copy of the sockets.
+#[test]
+fn faults_146_restarts_of_workers() {
+    restarts(5, "2");
+}
+
+fn restarts(count: usize, workers: &str) {
+    let server = Process::start(&[
+        ("HANDOVER", "1"),
+        ("LAME_DUCK", "10000"),
+        ("WORKERS", workers),
+    ]);
     let address = server.address;
     // It hears signals when it serves.
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
@@ -46,9 +60,10 @@ fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
             });
         }
         let _stop = Stop(&stop);
-        for _ in 0..20 {
+        let mut before_it = vec![];
+        for _ in 0..count {
             let before = asked.load(Ordering::SeqCst);
-            restart(address, &mut current);
+            restart(address, &mut current, &mut before_it);
             while asked.load(Ordering::SeqCst) < before + 20 && failures.lock().unwrap().is_empty()
             {
                 std::thread::yield_now();
@@ -56,7 +71,7 @@ fn faults_146_twenty_restarts_refuse_and_reset_nobody() {
         }
     });
     assert_eq!(*failures.lock().unwrap(), Vec::<String>::new());
-    assert!(asked.load(Ordering::SeqCst) > 400);
+    assert!(asked.load(Ordering::SeqCst) >= 20 * count);
     // The first has drained and ended well.
     let (status, said) = server.wait_without_rest();
     assert!(status.success(), "{said}");
@@ -85,15 +100,16 @@ impl Drop for Owner {
     }
 }
 
-/// Asks for a new process, and waits until it answers.
-fn restart(address: SocketAddr, current: &mut Owner) {
+/// Asks for a new process, and waits until it answers. For a moment those before it may, too.
+fn restart(address: SocketAddr, current: &mut Owner, before_it: &mut Vec<u32>) {
     kill("USR2", current.0);
+    before_it.push(current.0);
     let begun = Instant::now();
     loop {
         let mut stream = connect(address);
         let (said, _) = ask(&mut stream, b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let id: u32 = said["200 ".len()..].parse().unwrap();
-        if id != current.0 {
+        if !before_it.contains(&id) {
             current.0 = id;
             return;
         }
@@ -128,12 +144,13 @@ fn a_restart_that_fails_changes_nothing() {
         .args(["process::server", "--exact", "--ignored"])
         .env("PLACE", format!("unix:{}", socket.display()))
         .env("HANDOVER", "1")
-        .env("LAME_DUCK", "0")
+        .env("LAME_DUCK", "10000")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let owner = Owner(child.id());
     let ask = || -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -170,11 +187,45 @@ fn a_restart_that_fails_changes_nothing() {
     std::fs::rename(&whole, &program).unwrap();
     kill("USR2", child.id());
     until("another serves", &|| ask().is_ok_and(|id| id != first));
-    let second = Owner(ask().unwrap().parse().unwrap());
+    // The first takes no more when it has ended; until then both do.
     assert!(child.wait().unwrap().success());
+    std::mem::forget(owner);
+    let second = Owner(ask().unwrap().parse().unwrap());
     // The first is gone, and has left the file.
-    assert_eq!(ask().unwrap(), second.0.to_string());
+    assert_ne!(second.0.to_string(), first);
     kill("TERM", second.0);
     until("the file is gone", &|| !socket.exists());
     let _ = std::fs::remove_dir_all(place);
+}
+
+/// systemd is told which process is the main one now, and not that the service stops.
+#[test]
+fn a_service_manager_hears_of_a_restart() {
+    let place = std::env::temp_dir().join(format!("vestibule-notices-{}", std::process::id()));
+    let _ = std::fs::remove_file(&place);
+    let notices = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+    notices.set_read_timeout(Some(PATIENCE)).unwrap();
+    let notice = || {
+        let mut heard = [0; 64];
+        let count = notices.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    let socket = place.to_str().unwrap();
+    let server = Process::start(&[
+        ("HANDOVER", "1"),
+        ("LAME_DUCK", "0"),
+        ("NOTIFY_SOCKET", socket),
+    ]);
+    assert_eq!(notice(), "READY=1");
+    assert!(ask(&mut server.connect(), GET).is_ok());
+    kill("USR2", server.id());
+    assert_eq!(notice(), "READY=1");
+    let said = notice();
+    let next = said.strip_prefix("MAINPID=").expect(&said);
+    let next = Owner(next.parse().unwrap());
+    assert!(server.wait_without_rest().0.success());
+    kill("TERM", next.0);
+    assert_eq!(notice(), "STOPPING=1");
+    std::mem::forget(next);
+    std::fs::remove_file(place).unwrap();
 }

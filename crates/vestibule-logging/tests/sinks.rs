@@ -352,6 +352,23 @@ fn the_end_waits_for_a_stalled_reader_for_five_seconds() {
     assert!((4..8).contains(&took.as_secs()), "{took:?}");
 }
 
+/// Case 142: a disk that fails (EIO), played by a terminal whose other end is gone.
+#[test]
+fn fault_142_a_disk_that_fails() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let other_end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&other_end).unwrap();
+    unlockpt(&other_end).unwrap();
+    let name = ptsname(&other_end, Vec::new()).unwrap();
+    let sink = Sink::file(LogFile::open(name.to_str().unwrap()).unwrap());
+    drop(other_end);
+    let load = Load::start(&sink);
+    until("lines are dropped", || sink.dropped() > 100);
+    let (counts, _) = load.stop();
+    assert!(sink.flush(Duration::from_secs(10)));
+    assert_eq!(sink.dropped(), counts.iter().sum::<u64>());
+}
+
 /// Case 142: whoever read our standard output is gone (EPIPE).
 #[test]
 fn fault_142_a_reader_that_is_gone() {

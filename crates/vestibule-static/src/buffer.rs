@@ -1,5 +1,6 @@
 //! Buffers that are used again: zeroing and faulting in fresh memory costs as much as reading into it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,7 +19,17 @@ impl Buffer {
             Some(class) => POOL[class].take().unwrap_or_else(|| vec![0; SIZES[class]]),
             None => vec![0; length],
         };
+        HELD.fetch_add(bytes.len(), Ordering::Relaxed);
         Self { bytes, length }
+    }
+
+    /// How much one should hold at most. Readers that do not read hold what was read for them, and there may be
+    /// thousands: when much is held, each gets little.
+    pub(crate) fn share() -> usize {
+        match HELD.load(Ordering::Relaxed) {
+            0..MUCH => usize::MAX,
+            _ => LITTLE,
+        }
     }
 
     pub(crate) fn as_mut(&mut self) -> &mut [u8] {
@@ -28,12 +39,7 @@ impl Buffer {
     /// The first `length` bytes, for good.
     pub(crate) fn freeze(mut self, length: usize) -> Bytes {
         self.length = length.min(self.length);
-        if class(self.bytes.len()).is_some() {
-            return Bytes::from_owner(self);
-        }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.truncate(self.length);
-        Bytes::from(bytes)
+        Bytes::from_owner(self)
     }
 }
 
@@ -45,6 +51,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        HELD.fetch_sub(self.bytes.len(), Ordering::Relaxed);
         if let Some(class) = SIZES.iter().position(|size| *size == self.bytes.len()) {
             POOL[class].give(std::mem::take(&mut self.bytes));
         }
@@ -88,7 +95,23 @@ fn class(length: usize) -> Option<usize> {
 
 const SMALL: usize = 512;
 
-const SIZES: [usize; 5] = [4 * 1024, 16 * 1024, 64 * 1024, 128 * 1024, 256 * 1024];
+/// The bytes of all buffers that are in use.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// So many bytes are much: sixty-four quick readers hold no more.
+const MUCH: usize = 16 * 1024 * 1024;
+
+/// A server takes several pieces of this size at a time.
+const LITTLE: usize = SIZES[1];
+
+const SIZES: [usize; 6] = [
+    4 * 1024,
+    8 * 1024,
+    16 * 1024,
+    64 * 1024,
+    128 * 1024,
+    256 * 1024,
+];
 
 /// How much each shelf keeps.
 const SHELF_BYTES: usize = 2 * 1024 * 1024;
@@ -99,6 +122,7 @@ static POOL: [Shelf; SIZES.len()] = [
     Shelf::new(SIZES[2]),
     Shelf::new(SIZES[3]),
     Shelf::new(SIZES[4]),
+    Shelf::new(SIZES[5]),
 ];
 
 #[cfg(test)]
@@ -114,8 +138,8 @@ mod tests {
             (SMALL + 1, SIZES[0]),
             (SIZES[0], SIZES[0]),
             (SIZES[0] + 1, SIZES[1]),
-            (SIZES[4], SIZES[4]),
-            (SIZES[4] + 1, SIZES[4] + 1),
+            (SIZES[5], SIZES[5]),
+            (SIZES[5] + 1, SIZES[5] + 1),
         ] {
             let mut buffer = Buffer::new(length);
             assert_eq!((buffer.as_mut().len(), buffer.bytes.len()), (length, held));

@@ -74,7 +74,7 @@ impl FileBody {
             Some(Segment::Bytes(bytes)) => return Poll::Ready(Some(Ok(bytes.clone()))),
             Some(Segment::File { start, length }) => (*start, *length),
         };
-        let chunk = self.pace.next(Instant::now());
+        let chunk = self.pace.next(Instant::now()).min(Buffer::share());
         let size = usize::try_from(length).map_or(chunk, |length| length.min(chunk));
         match read_now(&self.file, start, size) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

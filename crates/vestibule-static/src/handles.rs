@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use crate::file_body::{SMALL, read_whole};
 use crate::source::{Content, Stored, Wait};
 
@@ -92,7 +94,9 @@ impl Handles {
         }
         let bytes = match (&stored.content, usize::try_from(stored.length)) {
             (Content::File(file), Ok(size)) if stored.length <= SMALL => {
-                read_whole(file, 0, size, Wait::Never).ok()
+                let read = read_whole(file, 0, size, Wait::Never).ok();
+                // A buffer of the pool is larger, and counts as one that a reader holds.
+                read.map(|bytes| Bytes::copy_from_slice(&bytes))
             }
             _ => None,
         };

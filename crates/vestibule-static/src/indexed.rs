@@ -377,7 +377,9 @@ impl Index {
         let held = match is_small {
             true => usize::try_from(stored.length)
                 .ok()
-                .and_then(|size| stored.head(size, Wait::Allowed).ok()),
+                .and_then(|size| stored.head(size, Wait::Allowed).ok())
+                // What is read into has room to spare, which is not to be held.
+                .map(|bytes| Bytes::copy_from_slice(&bytes)),
             false => None,
         };
         if let Some(bytes) = &held {

@@ -159,6 +159,19 @@ async fn only_regular_files_are_opened() {
     }
     let follow = StaticFiles::new("/dev").symlinks(Symlinks::Follow);
     assert_eq!(status(&follow, "GET /null", &[]).await, 404);
+    // More than the blocking pool has threads, and no peer that waits for a writer outlives them.
+    let mut asked = Vec::new();
+    for number in 0..520 {
+        let app = app.clone();
+        let path = ["/fifo", "/socket"][number % 2];
+        asked.push(tokio::spawn(async move {
+            status(&app, &format!("GET {path}"), &[]).await
+        }));
+    }
+    for answer in asked {
+        assert_eq!(answer.await.unwrap(), 404);
+    }
+    assert_eq!(status(&app, "GET /a.txt", &[]).await, 200);
 }
 
 #[tokio::test]

@@ -21,15 +21,14 @@ fn what_config_prints_works() {
                     &[server, "--by", by, "--prefix", prefix, "--socket"],
                     &socket,
                 );
-                let mut program = start(&dir, options(&printed));
+                let program = start(&dir, options(&printed));
                 let front = match server {
                     "nginx" => nginx(&dir, &printed),
                     _ => WebServer::apache(&dir, &printed),
                 };
                 let name = format!("{server} by {by} at {prefix}");
                 check(&front, prefix.trim_end_matches('/'), &name);
-                let _ = program.kill();
-                let _ = program.wait();
+                program.end();
                 let log = fs::read_to_string(dir.join("access.log")).unwrap();
                 let is_known = |line: &str| line.starts_with("127.0.0.1 - - [");
                 assert!(
@@ -169,8 +168,27 @@ fn options(printed: &str) -> Vec<&str> {
     line.unwrap().split(' ').collect()
 }
 
+/// A running program; it is killed when a test fails before it has ended it.
+struct Program(Child);
+
+impl Program {
+    /// Ends it as a service manager does: its log is whole then.
+    fn end(mut self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts what the comment says, in the group of the web server, and waits until it listens.
-fn start(dir: &Path, options: Vec<&str>) -> Child {
+fn start(dir: &Path, options: Vec<&str>) -> Program {
     let mut command = vestibule(&["serve", SITE]);
     command
         .args(options)
@@ -185,12 +203,9 @@ fn start(dir: &Path, options: Vec<&str>) -> Child {
     if let (Some(group), true) = (group, is_root()) {
         command.gid(group);
     }
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut program = Program(command.spawn().unwrap());
+    let lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
     let mut told = Vec::new();
     // The pipe is read to its end by a thread, so that nobody waits for it.
     let mut lines = lines.map_while(Result::ok);
@@ -205,7 +220,7 @@ fn start(dir: &Path, options: Vec<&str>) -> Child {
         );
     }
     std::thread::spawn(move || lines.for_each(drop));
-    child
+    program
 }
 
 fn is_root() -> bool {
