@@ -187,6 +187,8 @@ impl AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.lingering.is_none() {
+            // From here on it ends, and does not rest: there is nothing more to wait for.
+            this.link.vitals.set_awake(false);
             let closed = ready!(Pin::new(&mut this.socket).poll_shutdown(cx));
             let is_ours = !this.link.vitals.has_tunnel();
             if closed.is_err() || this.has_ended || !is_ours {
