@@ -1,15 +1,17 @@
 //! Files that are known beforehand.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{App, Mount, Outline, PathView, Request, Response};
+use vestibule_fields::date::HttpDate;
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
@@ -29,7 +31,7 @@ use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 /// it is not in memory, and what is in memory is sent as it was until [`reload`](Self::reload).
 ///
 /// Files in memory have entity tags that are hashes of their content, so that they are the same on all servers and need
-/// no dates. Each file costs about half a kilobyte.
+/// no dates. Each file costs about 200 bytes and its path.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -52,41 +54,52 @@ pub struct IndexedFiles<S = Directory> {
 /// What stands at each path, which begins with a slash and is decoded.
 #[derive(Debug, Default)]
 struct Index {
-    places: HashMap<Box<[u8]>, Target>,
-    files: usize,
+    files: Vec<Indexed>,
+    /// Where in `files` a file is, by the hash of its path.
+    by_path: HashTable<u32>,
+    hasher: RandomState,
+    /// The paths that are no file's own: of folders, and clean names.
+    others: HashMap<Box<[u8]>, Target>,
+    /// How many files there are, sidecars among them.
+    count: usize,
     /// Bytes of files that are held.
     held: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Target {
-    File(Arc<Prepared>),
+    File(u32),
     /// The path with a slash at its end.
     Slash,
 }
 
 /// A file with all that is sent with it.
 #[derive(Debug)]
-struct Prepared {
+struct Indexed {
+    itself: Variant,
+    sidecars: Box<[(Coding, Variant)]>,
+    kind: Arc<Kind>,
+}
+
+/// What files of a kind have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
     content_type: HeaderValue,
     cache_control: Option<HeaderValue>,
     extra: Vec<(HeaderName, HeaderValue)>,
     varies: bool,
-    itself: Variant,
-    sidecars: Vec<(Coding, Variant)>,
 }
 
-/// The bytes of a file or of its sidecar.
+/// The bytes of a file or of its sidecar, with what is said of them, in one piece of memory.
 #[derive(Debug)]
 struct Variant {
-    name: Box<[u8]>,
-    /// The bytes if they are held, and none if they are to be opened.
-    held: Option<Bytes>,
+    /// The content if it is held, the entity tag, the date, the length, and the path.
+    block: Bytes,
+    /// Where in the block all but the last end.
+    ends: [u32; 4],
+    is_held: bool,
     length: u64,
-    modified: Option<vestibule_fields::date::HttpDate>,
-    tag: Option<HeaderValue>,
-    coding: Option<Coding>,
-    made: Option<Arc<Made>>,
+    modified: Option<HttpDate>,
 }
 
 impl<S: Source> StaticFiles<S> {
@@ -122,7 +135,7 @@ impl<S: Source> IndexedFiles<S> {
     /// How many files are known, sidecars among them.
     #[must_use]
     pub fn files(&self) -> usize {
-        self.index().files
+        self.index().count
     }
 
     /// How many bytes of files are held in memory.
@@ -144,16 +157,18 @@ impl<S: Source> IndexedFiles<S> {
         let index = self.index();
         let found = match rest.contains('%') {
             // What the index has cannot be unsound.
-            false => index.places.get(rest.as_bytes()),
-            true => decoded(rest).and_then(|path| index.places.get(&*path)),
+            false => index.get(rest.as_bytes()),
+            true => decoded(rest).and_then(|path| index.get(&path)),
         };
-        let Some(target) = found else {
-            return Ok(None);
-        };
-        let file = match target {
-            Target::Slash => return Ok(redirect::with_slash(request.uri()).map(respond::redirect)),
-            Target::File(_) if self.files.files.options.hand_over.is_some() => return Ok(None),
-            Target::File(file) => file,
+        let file = match found {
+            None => return Ok(None),
+            Some(Target::Slash) => {
+                return Ok(redirect::with_slash(request.uri()).map(respond::redirect));
+            }
+            Some(Target::File(_)) if self.files.files.options.hand_over.is_some() => {
+                return Ok(None);
+            }
+            Some(Target::File(number)) => &index.files[number as usize],
         };
         let asked = Asked {
             method: request.method(),
@@ -163,18 +178,19 @@ impl<S: Source> IndexedFiles<S> {
             wait: Wait::Never,
         };
         let (coding, variant) = file.choose(&asked);
-        let Some(stored) = variant.open(&self.files.files.source)? else {
+        let Some(stored) = variant.open(&self.files.files.source, coding) else {
             return Ok(None);
         };
         let representation = Representation {
             stored,
+            made: Some(variant.made()),
             status: StatusCode::OK,
-            content_type: file.content_type.clone(),
+            content_type: file.kind.content_type.clone(),
             encoding: coding.map(Coding::token),
-            varies_by_coding: file.varies,
+            varies_by_coding: file.kind.varies,
             varies_by_type: false,
-            cache_control: file.cache_control.clone(),
-            extra: file.extra.clone(),
+            cache_control: file.kind.cache_control.clone(),
+            extra: file.kind.extra.clone(),
         };
         respond(&asked, representation).map(Some)
     }
@@ -198,12 +214,12 @@ impl<S: Source> App for IndexedFiles<S> {
         self.files.describe(outline);
         let index = self.index();
         outline
-            .option("files", index.files)
+            .option("files", index.count)
             .option("held_bytes", index.held);
     }
 }
 
-impl Prepared {
+impl Indexed {
     /// The best variant for a client.
     fn choose(&self, asked: &Asked<'_>) -> (Option<Coding>, &Variant) {
         if !self.sidecars.is_empty() {
@@ -219,39 +235,120 @@ impl Prepared {
 }
 
 impl Variant {
+    /// Reads the file if it is to be held, and makes the headers.
+    fn new(mut stored: Stored, name: &[u8], coding: Option<Coding>, is_held: bool) -> Self {
+        let content = match usize::try_from(stored.length) {
+            Ok(size) if is_held => stored.head(size, Wait::Allowed).ok(),
+            _ => None,
+        };
+        if let Some(content) = &content {
+            stored = stored.tag(&hash(content));
+        }
+        if let Some(coding) = coding {
+            stored.tag_coding(coding.token());
+        }
+        let date = stored.modified.map(HttpDate::to_bytes);
+        let length = stored.length.to_string();
+        let parts = [
+            content.as_deref().unwrap_or_default(),
+            stored.tag.as_ref().map_or(b"", HeaderValue::as_bytes),
+            date.as_ref().map_or(b"", |date| date),
+            length.as_bytes(),
+            b"/",
+            name,
+        ];
+        // One that is as large as what it holds is all that is kept.
+        let mut block = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut ends = [0; 4];
+        for (number, part) in parts.iter().enumerate() {
+            block.extend_from_slice(part);
+            if let (Some(end), Ok(length)) = (ends.get_mut(number), block.len().try_into()) {
+                *end = length;
+            }
+        }
+        Self {
+            block: block.into(),
+            ends,
+            is_held: content.is_some(),
+            length: stored.length,
+            modified: stored.modified,
+        }
+    }
+
+    /// The path, which begins with a slash.
+    fn path(&self) -> &[u8] {
+        &self.block[self.ends[3] as usize..]
+    }
+
+    /// A part of the block as a field's value; `None` if it is empty.
+    fn value(&self, part: Part) -> Option<HeaderValue> {
+        let [start, end] = [part as usize - 1, part as usize].map(|at| self.ends[at] as usize);
+        let bytes = self.block.slice(start..end);
+        HeaderValue::from_maybe_shared(bytes)
+            .ok()
+            .filter(|value| !value.is_empty())
+    }
+
+    fn made(&self) -> Made {
+        Made {
+            modified: self.value(Part::Date),
+            length: self
+                .value(Part::Length)
+                .unwrap_or_else(|| self.length.into()),
+            bytes: None,
+        }
+    }
+
     /// The bytes, if they are what they were.
-    fn open<S: Source>(&self, source: &S) -> io::Result<Option<Stored>> {
-        if let Some(bytes) = &self.held {
-            return Ok(Some(Stored {
-                content: Content::Memory(bytes.clone()),
+    fn open<S: Source>(&self, source: &S, coding: Option<Coding>) -> Option<Stored> {
+        let tag = self.value(Part::Tag);
+        if self.is_held {
+            return Some(Stored {
+                content: Content::Memory(self.block.slice(..self.ends[0] as usize)),
                 length: self.length,
                 modified: self.modified,
-                tag: self.tag.clone(),
-                made: self.made.clone(),
-            }));
+                tag,
+                made: None,
+            });
         }
         // Whatever is wrong with it, the slower way will say.
-        let Ok(Entry::File(stored)) = source.open(&self.name, Wait::Never) else {
-            return Ok(None);
+        let Ok(Entry::File(mut stored)) = source.open(&self.path()[1..], Wait::Never) else {
+            return None;
         };
-        let mut stored = stored;
-        if let Some(coding) = self.coding {
+        if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
-        stored.made = stored.made.or_else(|| self.made.clone());
-        Ok((is_same && stored.tag == self.tag).then_some(stored))
+        (is_same && stored.tag == tag).then_some(stored)
     }
 }
 
+/// The parts of a block that are values of fields, by their place in it.
+#[derive(Clone, Copy)]
+enum Part {
+    Tag = 1,
+    Date = 2,
+    Length = 3,
+}
+
 impl Index {
+    /// What stands at `path`.
+    fn get(&self, path: &[u8]) -> Option<Target> {
+        let is_it = |number: &u32| self.files[*number as usize].itself.path() == path;
+        match self.by_path.find(self.hasher.hash_one(path), is_it) {
+            Some(number) => Some(Target::File(*number)),
+            None => self.others.get(path).copied(),
+        }
+    }
+
     fn scan<S: Source>(files: &StaticFiles<S>, memory: u64) -> io::Result<Self> {
         let (source, options) = (&files.files.source, &files.files.options);
         let mut index = Self::default();
         // With each folder goes whether a link leads to it: below one, no further link is followed, since one that leads
         // upwards would have no end.
         let mut folders = vec![(Vec::new(), false)];
-        let mut known = Vec::new();
+        // The length of each file, and where its name is among all names: one for each would be as large again.
+        let (mut known, mut names) = (Vec::new(), Vec::new());
         while let Some((folder, is_linked)) = folders.pop() {
             let entries = match source.list(&folder) {
                 Ok(entries) => entries,
@@ -263,81 +360,66 @@ impl Index {
                 if !is_well_known && !Name::allows(&entry.name, options.dotfiles) {
                     continue;
                 }
-                let name = match &*folder {
-                    b"" => entry.name,
-                    _ => [&*folder, &*entry.name].join(&b'/'),
-                };
+                let start = names.len();
+                names.extend_from_slice(&folder);
+                names.extend_from_slice(if folder.is_empty() { b"" } else { b"/" });
+                names.extend_from_slice(&entry.name);
                 match entry.is_directory {
-                    true if is_linked && entry.is_link => {}
-                    true => folders.push((name, is_linked || entry.is_link)),
-                    false => known.push((entry.length, name)),
+                    true => {
+                        let name = names.split_off(start);
+                        if !(is_linked && entry.is_link) {
+                            folders.push((name, is_linked || entry.is_link));
+                        }
+                    }
+                    false => known.push((entry.length, start..names.len())),
                 }
             }
             if options.listing {
-                index
-                    .places
-                    .insert([b"/", &*folder].concat().into(), Target::Slash);
+                let path = [b"/", &*folder].concat();
+                index.others.insert(path.into(), Target::Slash);
             }
         }
         // The root is there with its slash.
-        index.places.remove(&b"/"[..]);
-        index.files = known.len();
-        known.sort_unstable();
-        for (_, name) in &known {
-            if let Some(file) = index.prepare(files, name, memory) {
-                index.place(files, name, &Arc::new(file));
-            }
+        index.others.remove(&b"/"[..]);
+        index.count = known.len();
+        index.files.reserve_exact(known.len());
+        // Small files are held first, and of equal ones those that come first by name.
+        known.sort_unstable_by(|(a, a_name), (b, b_name)| {
+            let (a_name, b_name) = (&names[a_name.clone()], &names[b_name.clone()]);
+            a.cmp(b).then_with(|| a_name.cmp(b_name))
+        });
+        let mut kinds = HashSet::new();
+        for (_, name) in known {
+            index.add(files, &names[name], memory, &mut kinds);
         }
+        index.look_up_by_path();
         Ok(index)
     }
 
-    /// Puts a file where it is found: under its name, and where it stands for its directory or its clean name.
-    fn place<S: Source>(&mut self, files: &StaticFiles<S>, name: &[u8], file: &Arc<Prepared>) {
-        let options = &files.files.options;
-        let (folder, own) = match name.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => name.split_at(slash + 1),
-            None => (&b""[..], name),
-        };
-        let root = [b"/", folder].concat();
-        let rank = options
-            .index
-            .iter()
-            .position(|index| index.as_bytes() == own);
-        let is_better = match self.places.get(&*root) {
-            Some(Target::File(now)) => {
-                let now = now.itself.name.rsplit(|&byte| byte == b'/').next();
-                let now = options
-                    .index
-                    .iter()
-                    .position(|index| Some(index.as_bytes()) == now);
-                rank.is_some() && (now.is_none() || rank < now)
-            }
-            _ => rank.is_some(),
-        };
-        if is_better {
-            self.places
-                .insert(root[..root.len() - 1].into(), Target::Slash);
-            self.places.insert(root.into(), Target::File(file.clone()));
-        }
-        self.places
-            .insert([b"/", name].concat().into(), Target::File(file.clone()));
-        if let Some(clean) = name.strip_suffix(b".html").filter(|_| options.clean_urls) {
-            if let Place::Vacant(place) = self.places.entry([b"/", clean].concat().into()) {
-                place.insert(Target::File(file.clone()));
-            }
+    /// Makes the table of the paths of all files.
+    fn look_up_by_path(&mut self) {
+        let path_of = |number: &u32| self.files[*number as usize].itself.path();
+        let hash = |number: &u32| self.hasher.hash_one(path_of(number));
+        self.by_path.reserve(self.files.len(), hash);
+        for (number, _) in (0..).zip(&self.files) {
+            self.by_path.insert_unique(hash(&number), number, hash);
         }
     }
 
-    /// Opens a file and its sidecars, and makes what is sent with them.
-    fn prepare<S: Source>(
+    /// Opens a file and its sidecars, makes what is sent with them, and puts it where it is found.
+    fn add<S: Source>(
         &mut self,
         files: &StaticFiles<S>,
         name: &[u8],
         memory: u64,
-    ) -> Option<Prepared> {
+        kinds: &mut HashSet<Arc<Kind>>,
+    ) {
         let (source, options) = (&files.files.source, &files.files.options);
-        let Ok(Entry::File(stored)) = source.open(name, Wait::Allowed) else {
-            return None;
+        let (Ok(Entry::File(stored)), Ok(number)) = (
+            source.open(name, Wait::Allowed),
+            u32::try_from(self.files.len()),
+        ) else {
+            return;
         };
         let content_type = options.content_type(name);
         let varies = options.precompressed && content_type.to_str().is_ok_and(is_compressible);
@@ -355,57 +437,75 @@ impl Index {
                 sidecars.push((coding, self.hold(sidecar, &name, Some(coding), memory)));
             }
         }
-        Some(Prepared {
+        let kind = Kind {
             content_type,
             cache_control: options.cache_control(name),
             extra: options.headers(name),
             varies,
-            itself: self.hold(stored, name, None, memory),
-            sidecars,
-        })
+        };
+        let kind = match kinds.get(&kind) {
+            Some(kind) => kind.clone(),
+            None => {
+                let kind = Arc::new(kind);
+                kinds.insert(kind.clone());
+                kind
+            }
+        };
+        let itself = self.hold(stored, name, None, memory);
+        self.files.push(Indexed {
+            itself,
+            sidecars: sidecars.into(),
+            kind,
+        });
+        self.place(files, name, Target::File(number));
+    }
+
+    /// Puts a file where it stands for its directory or its clean name.
+    fn place<S: Source>(&mut self, files: &StaticFiles<S>, name: &[u8], file: Target) {
+        let options = &files.files.options;
+        let (folder, own) = match name.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => name.split_at(slash + 1),
+            None => (&b""[..], name),
+        };
+        let rank = |own: &[u8]| {
+            let mut names = options.index.iter();
+            names.position(|index| index.as_bytes() == own)
+        };
+        if let Some(rank_of_this) = rank(own) {
+            let root = [b"/", folder].concat();
+            let rank_of_other = match self.others.get(&*root) {
+                Some(Target::File(number)) => {
+                    let path = self.files[*number as usize].itself.path();
+                    path.rsplit(|&byte| byte == b'/').next().and_then(rank)
+                }
+                _ => None,
+            };
+            if rank_of_other.is_none_or(|other| rank_of_this < other) {
+                let without_slash = root[..root.len() - 1].into();
+                self.others.insert(without_slash, Target::Slash);
+                self.others.insert(root.into(), file);
+            }
+        }
+        if let Some(clean) = name.strip_suffix(b".html").filter(|_| options.clean_urls) {
+            let clean = [b"/", clean].concat();
+            self.others.entry(clean.into()).or_insert(file);
+        }
     }
 
     /// Makes the headers of a file, and reads it if there is room.
     fn hold(
         &mut self,
-        mut stored: Stored,
+        stored: Stored,
         name: &[u8],
         coding: Option<Coding>,
         memory: u64,
     ) -> Variant {
-        let is_small = stored.length <= SMALL && self.held.saturating_add(stored.length) <= memory;
-        let held = match is_small {
-            true => usize::try_from(stored.length)
-                .ok()
-                .and_then(|size| stored.head(size, Wait::Allowed).ok())
-                // What is read into has room to spare, which is not to be held.
-                .map(|bytes| Bytes::copy_from_slice(&bytes)),
-            false => None,
-        };
-        if let Some(bytes) = &held {
-            self.held += stored.length;
-            stored = stored.tag(&hash(bytes));
+        let is_held = stored.length <= SMALL && self.held.saturating_add(stored.length) <= memory;
+        let variant = Variant::new(stored, name, coding, is_held);
+        if variant.is_held {
+            self.held += variant.length;
         }
-        if let Some(coding) = coding {
-            stored.tag_coding(coding.token());
-        }
-        stored.make(None);
-        let Stored {
-            length,
-            modified,
-            tag,
-            made,
-            ..
-        } = stored;
-        Variant {
-            name: name.into(),
-            held,
-            length,
-            modified,
-            made,
-            tag,
-            coding,
-        }
+        variant
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Asked<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
+    /// What was made beforehand, if not with the file.
+    pub(crate) made: Option<Made>,
     /// 200, or the status whose page this is; only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
@@ -54,6 +56,7 @@ pub(crate) struct Representation {
 pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
         mut stored,
+        made,
         status,
         content_type,
         encoding,
@@ -69,8 +72,8 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         true => weigh(asked, &stored, modified),
         false => (Verdict::Proceed, Outcome::Whole),
     };
-    let made = stored.made.take();
-    let made = made.as_deref();
+    let kept = stored.made.take();
+    let made = kept.as_deref().or(made.as_ref());
     let modified_value = match (modified, made.and_then(|made| made.modified.as_ref())) {
         (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value.clone()),
         // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).

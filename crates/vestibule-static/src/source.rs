@@ -120,7 +120,7 @@ pub struct Stored {
 }
 
 /// What is made once for a file that is sent often.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) modified: Option<HeaderValue>,
     pub(crate) length: HeaderValue,

@@ -625,6 +625,7 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Response> {
         let mut file = Representation {
             stored,
+            made: None,
             status: match page {
                 Page::Itself | Page::App => StatusCode::OK,
                 Page::NotFound => StatusCode::NOT_FOUND,
