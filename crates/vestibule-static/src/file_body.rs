@@ -12,6 +12,8 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 
 use crate::buffer::Buffer;
+#[cfg(target_os = "linux")]
+use crate::kept::Kept;
 use crate::open_file::OpenFile;
 use crate::source::Wait;
 
@@ -164,9 +166,15 @@ pub(crate) fn read_whole(
     wait: Wait,
 ) -> io::Result<Bytes> {
     let mut buffer = Buffer::new(size);
+    fill(file, start, buffer.as_mut(), wait)?;
+    finish(file, buffer, size)
+}
+
+/// As [`read_whole`], into bytes of the caller's; whether the file is still what it was is not asked.
+fn fill(file: &OpenFile, start: u64, buffer: &mut [u8], wait: Wait) -> io::Result<()> {
     let mut filled = 0;
-    while filled < size {
-        let rest = &mut buffer.as_mut()[filled..];
+    while filled < buffer.len() {
+        let rest = &mut buffer[filled..];
         let at = start + filled as u64;
         let read = match wait {
             Wait::Never => file.read_now(rest, at)?,
@@ -177,7 +185,16 @@ pub(crate) fn read_whole(
             count => filled += count,
         }
     }
-    finish(file, buffer, filled)
+    Ok(())
+}
+
+/// The whole file, to be kept; `None` when it is not in memory, or when there is no room for more.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_to_keep(file: &OpenFile) -> Option<Bytes> {
+    let mut kept = Kept::new(usize::try_from(file.length()).ok()?)?;
+    fill(file, 0, kept.as_mut(), Wait::Never).ok()?;
+    file.check().ok()?;
+    Some(kept.freeze())
 }
 
 /// Files up to this size are read whole before the answer, so that outer layers can look at them. It is as much as may be

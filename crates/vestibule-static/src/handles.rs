@@ -4,18 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
-use crate::file_body::{SMALL, read_whole};
-use crate::source::{Content, Stored, Wait};
+use crate::file_body::read_to_keep;
+use crate::source::{Content, Stored};
 
 /// Files that were opened less than [`MILLIS`] ago, at most [`SLOTS`] of them, open and with their bytes and headers.
 ///
 /// To open, read and close is most of what a small file costs. A file comes in when it is asked for twice in that time, so
 /// that a walk through a large tree leaves nothing here. Whoever takes one out asks the system once (`fstat`): one that
 /// was written to, renamed, replaced or removed since is opened anew. What is not seen for so long is a folder above it
-/// that was put in the place of another. At most 8 MB are held, and while there are requests, what is too old goes within
-/// a second.
+/// that was put in the place of another. At most 8 MB are held, by this and by those who are sent them, and while there are
+/// requests, what is too old goes within a second.
 #[derive(Debug)]
 pub(crate) struct Handles {
     slots: [Mutex<Slot>; SLOTS],
@@ -92,13 +90,9 @@ impl Handles {
         if stored.length > MAX_LENGTH {
             return;
         }
-        let bytes = match (&stored.content, usize::try_from(stored.length)) {
-            (Content::File(file), Ok(size)) if stored.length <= SMALL => {
-                let read = read_whole(file, 0, size, Wait::Never).ok();
-                // A buffer of the pool is larger, and counts as one that a reader holds.
-                read.map(|bytes| Bytes::copy_from_slice(&bytes))
-            }
-            _ => None,
+        let bytes = match &stored.content {
+            Content::File(file) => read_to_keep(file),
+            Content::Memory(_) => None,
         };
         stored.make(bytes);
         let (_, mut slot) = self.slot(name);

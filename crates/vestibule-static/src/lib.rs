@@ -15,6 +15,8 @@ mod handles;
 mod hash;
 mod hashed;
 mod indexed;
+#[cfg(target_os = "linux")]
+mod kept;
 mod listing;
 mod memory;
 mod mime;
