@@ -23,6 +23,7 @@ use crate::hand_over::HandOver;
 use crate::listing::{self, Listing};
 use crate::mime::is_compressible;
 use crate::name::Name;
+use crate::open_file::FileChanged;
 use crate::options::{self, Options, wants_page};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond, status_page};
@@ -553,7 +554,20 @@ impl<S: Source> App for StaticFiles<S> {
 
 impl<S: Source> Files<S> {
     /// The answer for a name; `None` when there is no such file and another app to ask.
+    ///
+    /// A file that was renamed or written to while it was read is looked for again: none of it has been sent yet.
     fn answer(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
+        let mut answer = self.answer_once(asked, wanted);
+        for _ in 1..TRIES {
+            match &answer {
+                Err(error) if has_changed(error) => answer = self.answer_once(asked, wanted),
+                _ => break,
+            }
+        }
+        answer
+    }
+
+    fn answer_once(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
         let found = match &wanted.name {
             Some(name) => self.find(asked, name.as_bytes(), wanted.has_slash)?,
             None => Found::Nothing,
@@ -796,6 +810,13 @@ pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     is_later && sidecar.length > 0
 }
 
+/// Whether an error says that a file is not what it was when it was opened.
+fn has_changed(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|cause| cause.is::<FileChanged>())
+}
+
 /// Whether an error of opening says that there is no such file, or none that may be served.
 fn is_missing(error: &io::Error) -> bool {
     use io::ErrorKind::*;
@@ -862,6 +883,9 @@ impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
             .finish()
     }
 }
+
+/// How often a file is opened that is another one each time when it has been read.
+const TRIES: usize = 8;
 
 /// What rules by name must not set, since it is told from the file and the request.
 const OURS: [HeaderName; 10] = [

@@ -64,6 +64,7 @@ const CASES: &str = r#"
 13.1.1 if-match garbage           | GET /ten.txt          | if-match: garbage | 412 |
 13.1.1 if-match and no tag        | GET /zero.txt         | if-match: "a" | 412 |
 13.1.1 if-match any and no tag    | GET /zero.txt         | if-match: * | 200 |
+13.1.1 put                        | PUT /ten.txt          | if-match: "a" | 405 | allow: GET, HEAD, OPTIONS
 13.1.2 if-none-match              | GET /ten.txt          | if-none-match: {tag} | 304 | etag: {tag} & !content-type & !content-length
 13.1.2 if-none-match is weak      | GET /ten.txt          | if-none-match: W/{tag} | 304 |
 13.1.2 if-none-match list         | GET /ten.txt          | if-none-match: "a", W/"b", {tag} | 304 |
@@ -82,6 +83,7 @@ const CASES: &str = r#"
 13.1.3 31 February                | GET /ten.txt          | if-modified-since: Tue, 31 Feb 2050 08:49:37 GMT | 200 |
 13.1.3 year 99999                 | GET /ten.txt          | if-modified-since: Sun, 06 Nov 99999 08:49:37 GMT | 200 |
 13.1.3 garbage                    | GET /ten.txt          | if-modified-since: yesterday | 200 |
+13.1.3 before 1970                | GET /old.txt          | if-modified-since: Wed, 31 Dec 1969 23:59:55 GMT | 304 |
 13.1.3 silenced by a tag          | GET /ten.txt          | if-none-match: "a" & if-modified-since: Sun, 06 Nov 2050 08:49:37 GMT | 200 |
 13.1.4 if-unmodified-since        | GET /ten.txt          | if-unmodified-since: Sun, 06 Nov 1994 08:49:37 GMT | 200 |
 13.1.4 earlier                    | GET /ten.txt          | if-unmodified-since: Sun, 06 Nov 1994 08:49:36 GMT | 412 |
@@ -326,6 +328,37 @@ async fn in_process() {
     for case in cases(&app).await {
         case.check(&ask(&app, &case.request, &case.fields()).await);
     }
+}
+
+/// What RFC 9110 says of conditions (section 13) and ranges (section 14, and of their abuse section 17.15), each row for
+/// HEAD too: the same, but that HEAD has no ranges (section 14.2).
+#[tokio::test]
+async fn rfc9110_conditions_and_ranges() {
+    let (_folder, app) = site();
+    let mut passed = 0;
+    for case in cases(&app).await {
+        let section = case.name.split_once('.').map(|(section, _)| section);
+        if !matches!(section, Some("13" | "14" | "17")) {
+            continue;
+        }
+        let answer = ask(&app, &case.request, &case.fields()).await;
+        case.check(&answer);
+        if let Some(path) = case.request.strip_prefix("GET ") {
+            let head = ask(&app, &format!("HEAD {path}"), &case.fields()).await;
+            let status = match answer.status {
+                206 | 416 => 200,
+                other => other,
+            };
+            let found = (head.status, head.header("content-range"));
+            assert_eq!(found, (status, ""), "{} by HEAD", case.name);
+            if answer.status == status {
+                assert_eq!(head.headers, answer.headers, "{} by HEAD", case.name);
+            }
+        }
+        passed += 1;
+    }
+    assert!(passed >= 60, "{passed} rows");
+    println!("{passed} of {passed} rows of RFC 9110 on conditions and ranges pass");
 }
 
 #[tokio::test]
