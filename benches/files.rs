@@ -3,10 +3,14 @@
 //! `cargo bench --bench files` starts each server as one process with one worker on one core, and lets wrk ask it from
 //! another over 32 kept connections: for one file of each size, and for 10,000 small ones in turn. The servers take
 //! turns, and the best turn of each counts, for requests a second and for CPU time a request. Where the machine has
-//! other work, the second is the one to look at. `cargo bench --bench files -- 1k many` tries these alone.
+//! other work, the second is the one to look at. `cargo bench --bench files -- 1k many` tries these alone; each size takes
+//! a minute and a quarter.
 //!
 //! `cargo bench --bench files -- cold` holds the time in which a small file comes against the same while 64 clients read
 //! large files slowly, which the page cache does not have.
+//!
+//! `cargo bench --bench files -- race` swaps links within the root for links out of it, as fast as it can for a minute, and
+//! asks for what they lead to.
 //!
 //! nginx and wrk are Debian packages.
 
@@ -14,7 +18,7 @@ mod load;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +30,13 @@ use vestibule::files::StaticFiles;
 
 /// nginx as it comes, which looks at each file anew as `live` does, and nginx that keeps files open and does not look at
 /// them for a minute (`open_file_cache`), as `indexed` does.
-const CASES: [&str; 5] = ["nginx", "live", "indexed", "ServeDir", CACHED];
+const CASES: [&str; 6] = ["nginx", "live", "indexed", "ServeDir", CACHED, SOCKETS];
 
 const CACHED: &str = "nginx, cached";
+
+/// Nothing but a read and a write for each request, of an answer made beforehand, by a thread for each connection: how much
+/// there is to be had of wrk from a server that copies its bytes.
+const SOCKETS: &str = "sockets";
 
 /// Each path, and the bytes of what is there.
 const SIZES: [(&str, u64); 6] = [
@@ -64,12 +72,13 @@ fn main() -> ExitCode {
         // As when `cargo test` runs the benchmarks: our servers start and answer.
         _ if !arguments.iter().any(|argument| argument == "--bench") => {
             make_files(&["1k"]);
-            CASES[1..4]
+            ["live", "indexed", "ServeDir", SOCKETS]
                 .iter()
                 .for_each(|case| drop(Server::start(case)));
-            println!("3 servers answer; `cargo bench` measures them");
+            println!("4 servers answer; `cargo bench` measures them");
         }
         _ if arguments.iter().any(|argument| argument == "cold") => cold(),
+        _ if arguments.iter().any(|argument| argument == "race") => race(),
         _ => {
             let is_asked = |path: &str| arguments.iter().any(|argument| argument == path);
             let is_any = SIZES.iter().any(|(path, _)| is_asked(path));
@@ -96,6 +105,9 @@ fn compare(sizes: &[(&str, u64)]) -> ExitCode {
         }; CASES.len()];
         for _ in 0..TURNS {
             for (case, best) in CASES.iter().zip(&mut best) {
+                if (*case, path) == (SOCKETS, MANY) {
+                    continue;
+                }
                 let server = match *case {
                     "nginx" => nginx(""),
                     CACHED => nginx("open_file_cache max=20000; open_file_cache_valid 60s;"),
@@ -107,13 +119,23 @@ fn compare(sizes: &[(&str, u64)]) -> ExitCode {
             }
         }
         for (case, figure) in CASES.iter().zip(&best) {
-            println!(
-                "{path:<6} {case:<13} {:>12.0} {:>8.2}x {:>12.2} {:>8.2}x",
+            if figure.requests_per_second == 0.0 {
+                continue;
+            }
+            print!(
+                "{path:<6} {case:<13} {:>12.0} {:>8.2}x",
                 figure.requests_per_second,
                 figure.requests_per_second / best[0].requests_per_second,
-                figure.cpu_per_request * 1e6,
-                figure.cpu_per_request / best[0].cpu_per_request,
             );
+            match *case {
+                // The time of a thread is gone with its connection.
+                SOCKETS => println!(),
+                _ => println!(
+                    " {:>12.2} {:>8.2}x",
+                    figure.cpu_per_request * 1e6,
+                    figure.cpu_per_request / best[0].cpu_per_request,
+                ),
+            }
         }
         let ratio = |a: usize, b: usize| best[a].requests_per_second / best[b].requests_per_second;
         for (case, bar, _) in BARS.iter().filter(|(_, _, paths)| paths.contains(&path)) {
@@ -300,10 +322,78 @@ fn forget(path: &Path) {
     fadvise(&file, 0, None, Advice::DontNeed).expect("the system takes advice");
 }
 
+/// Asks for what links lead to while they are swapped for such as lead out.
+fn race() {
+    let root = folder().join("files").join("race");
+    let _ = fs::remove_dir_all(&root);
+    let is_writable = "the folder for temporary files is writable";
+    fs::create_dir_all(root.join("sub")).expect(is_writable);
+    for (path, text) in [
+        ("a", "inside"),
+        ("sub/secret", "inside"),
+        ("real", "inside"),
+        ("../../secret", SECRET),
+    ] {
+        fs::write(root.join(path), text).expect(is_writable);
+    }
+    // A link to a file, one to a folder, and a file; each with the link that takes its place.
+    for (path, target) in [
+        ("swap", "a"),
+        ("swap.other", "../../secret"),
+        ("swapped", "sub"),
+        ("swapped.other", "../.."),
+        ("real.other", "../../secret"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join(path)).expect(is_writable);
+    }
+    let server = Server::start("live");
+    let is_over = AtomicBool::new(false);
+    let begun = Instant::now();
+    let mut answers = [0_u64; 3];
+    let swaps = thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            let mut swaps = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                for name in ["swap", "swapped", "real"] {
+                    exchange(&root.join(name));
+                    swaps += 1;
+                }
+            }
+            swaps
+        });
+        let mut connection = server.connect();
+        while begun.elapsed() < RACE {
+            for path in ["/race/swap", "/race/swapped/secret", "/race/real"] {
+                let answer = load::ask(&mut connection, path);
+                let which = match answer.contains(SECRET) {
+                    true => 2,
+                    false => usize::from(!answer.starts_with("HTTP/1.1 200 ")),
+                };
+                answers[which] += 1;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        swapping.join().expect("swapping does not fail")
+    });
+    let [sent, refused, leaked] = answers;
+    println!(
+        "{RACE:?}, {swaps} swaps ({:.0} a second): {sent} sent, {refused} refused, {leaked} leaked",
+        swaps as f64 / begun.elapsed().as_secs_f64()
+    );
+    assert_eq!(leaked, 0);
+}
+
+/// Swaps `path` for what is beside it.
+fn exchange(path: &Path) {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let other = path.with_extension("other");
+    renameat_with(CWD, path, CWD, &other, RenameFlags::EXCHANGE).expect("both are there");
+}
+
 /// nginx as one process, with the options that its guide to serving files names, and `more` of them.
 fn nginx(more: &str) -> Server {
     let folder = folder();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
+    let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
         .port();
@@ -336,6 +426,9 @@ fn nginx(more: &str) -> Server {
 }
 
 fn serve(case: &str) {
+    if case == SOCKETS {
+        return serve_sockets();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -370,6 +463,46 @@ fn serve(case: &str) {
     });
 }
 
+fn serve_sockets() {
+    let answer = |(path, _)| {
+        let content = fs::read(folder().join("files").join(path)).ok()?;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
+            content.len()
+        );
+        Some((
+            format!("GET /{path} "),
+            [head.as_bytes(), &*content].concat(),
+        ))
+    };
+    let answers: Vec<_> = SIZES.into_iter().filter_map(answer).collect();
+    let answers = &answers;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+    thread::scope(|scope| {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client connects");
+            scope.spawn(move || {
+                stream.set_nodelay(true).expect("a socket takes options");
+                let mut request = [0; 4096];
+                // wrk sends each request whole and one at a time.
+                while let Ok(1..) = stream.read(&mut request) {
+                    let is_it = |(start, _): &&(String, _)| request.starts_with(start.as_bytes());
+                    let Some((_, answer)) = answers.iter().find(is_it) else {
+                        break;
+                    };
+                    if stream.write_all(answer).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("files-bench")
 }
@@ -398,6 +531,10 @@ fn make_files(paths: &[&str]) {
         fs::write(self::folder().join("many.lua"), script).expect(is_writable);
     }
 }
+
+const RACE: Duration = Duration::from_secs(60);
+
+const SECRET: &str = "outside";
 
 const TURNS: usize = 3;
 

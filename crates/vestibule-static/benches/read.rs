@@ -1,18 +1,24 @@
 //! What a request costs in this crate alone: CPU time, without sockets, for files in the page cache.
 //!
 //! The third column is what the system calls cost that cannot be done without: open, fstat, read, close. Then what an index
-//! of 100,000 files costs to make and to hold.
+//! of 100,000 files costs to make and to hold, and what they cost without one.
 
 use std::fs;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use vestibule_core::{App, Request};
 use vestibule_static::StaticFiles;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [hold, folder, case] = &arguments[..] {
+        assert_eq!(hold, "--hold");
+        return self::hold(Path::new(folder), case);
+    }
     let folder = std::env::temp_dir().join(format!("vestibule-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder can be made");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -27,10 +33,10 @@ fn main() {
         fs::write(&path, vec![b'x'; size]).expect("a file can be written");
         let rounds = (1 << 30) / (size + 16_384);
         let app = StaticFiles::new(&folder);
-        let request = cpu(rounds, || runtime.block_on(ask(&app)));
+        let request = cpu(rounds, || runtime.block_on(ask(&app, "/file.bin")));
         let syscalls = cpu(rounds, || plain(&path));
         let app = app.indexed(16 << 20).expect("the folder can be read");
-        let indexed = cpu(rounds, || runtime.block_on(ask(&app)));
+        let indexed = cpu(rounds, || runtime.block_on(ask(&app, "/file.bin")));
         println!("{size:>10} {request:>10.2} {indexed:>10.2} {syscalls:>12.2}");
     }
     for group in 0..100 {
@@ -41,21 +47,45 @@ fn main() {
             fs::write(path, vec![b'x'; 1000]).expect("a file can be written");
         }
     }
-    for memory in [0, 32 << 20] {
-        let (start, before) = (Instant::now(), resident());
-        let app = StaticFiles::new(&folder)
-            .indexed(memory)
-            .expect("the folder can be read");
-        let (took, grown) = (start.elapsed(), (resident() - before) >> 20);
-        let (files, held) = (app.files(), app.held_bytes());
-        println!("index of {files} files, {held} of their bytes in memory: {took:.2?}, {grown} MB");
+    for case in ["0", "33554432", "live"] {
+        // What one has freed is the next one's: so each has a process of its own.
+        let program = std::env::current_exe().expect("a program has a path");
+        let mut holding = Command::new(program);
+        holding.arg("--hold").arg(&folder).arg(case);
+        assert!(holding.status().expect("it starts").success());
     }
     let _ = fs::remove_dir_all(folder);
 }
 
-async fn ask(app: &impl App) {
+/// Says what a tree costs that is served live, each file asked for once, or with an index that holds so many bytes.
+fn hold(folder: &Path, case: &str) {
+    let (start, before) = (Instant::now(), resident());
+    let app = StaticFiles::new(folder);
+    let Ok(memory) = case.parse() else {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime can be made");
+        for number in 0..100_000 {
+            let (group, file) = (number / 1000, number % 1000);
+            runtime.block_on(ask(&app, &format!("/group-{group}/page-{file}.html")));
+        }
+        let (took, grown) = (start.elapsed(), (resident() - before) >> 10);
+        println!("100,000 files live, each asked for once: {took:.2?}, {grown} KB");
+        return;
+    };
+    let app = app.indexed(memory).expect("the folder can be read");
+    let (took, grown) = (start.elapsed(), resident() - before);
+    let (files, held) = (app.files(), app.held_bytes());
+    let each = (grown as u64).saturating_sub(held) / files as u64;
+    println!(
+        "index of {files} files, {held} of their bytes in memory: {took:.2?}, {} MB, {each} bytes a file besides",
+        grown >> 20
+    );
+}
+
+async fn ask(app: &impl App, path: &str) {
     let mut request = Request::default();
-    *request.uri_mut() = http::Uri::from_static("/file.bin");
+    *request.uri_mut() = path.parse().expect("a path is a URI");
     let mut body = app.call(request).await.into_body();
     while let Some(frame) = body.frame().await {
         black_box(frame.expect("the file does not change"));
