@@ -291,7 +291,7 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
 }
 
 /// How many bytes are copied rather than gathered.
-const SMALL: usize = 1024;
+const SMALL: usize = 4096;
 
 /// How long a close waits for the other side.
 const LINGER: Duration = Duration::from_secs(1);
