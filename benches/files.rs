@@ -34,6 +34,9 @@ const CASES: [&str; 6] = ["nginx", "live", "indexed", "ServeDir", CACHED, SOCKET
 
 const CACHED: &str = "nginx, cached";
 
+/// `live`, with a worker for each core.
+const ALL_CORES: &str = "live, all cores";
+
 /// Nothing but a read and a write for each request, of an answer made beforehand, by a thread for each connection: how much
 /// there is to be had of wrk from a server that copies its bytes.
 const SOCKETS: &str = "sockets";
@@ -217,46 +220,63 @@ fn amount(text: &str) -> Option<f64> {
     Some(digits.parse::<f64>().ok()? * (1_u64 << unit) as f64)
 }
 
-/// The time in which a small file comes, alone and beside slow readers of files that are not in memory.
+/// The time in which a small file comes, alone and beside slow readers of files that are not in memory: of a server with one
+/// worker, and of one that has a worker for each core, as it is if nothing is said.
 fn cold() {
     make_files(&["1k"]);
     let large: Vec<_> = (0..COLD_READERS).map(make_cold_file).collect();
-    let server = Server::start("live");
-    let address = server
-        .url()
-        .trim_start_matches("http://")
-        .trim_end_matches('/')
-        .to_owned();
-    // Readers take time of the processor, wherever their bytes come from: what the disk adds is seen beside that.
-    let mut best = [(f64::INFINITY, f64::INFINITY); 3];
-    for _ in 0..TURNS {
-        large.iter().for_each(|path| drop(fs::read(path)));
-        let (alone, warm) = (probe(&address), beside_readers(&address, large.len()));
-        large.iter().for_each(|path| forget(path));
-        let cold = beside_readers(&address, large.len());
-        for (best, turn) in best.iter_mut().zip([alone, warm, cold]) {
-            *best = (best.0.min(turn.0), best.1.min(turn.1));
+    for case in ["live", ALL_CORES] {
+        let server = Server::start(case);
+        let address = server
+            .url()
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .to_owned();
+        // Readers take time of the processor, wherever their bytes come from: what the disk adds is seen beside that, and
+        // what the server does beside those that read the same files without it.
+        let mut best = [(f64::INFINITY, f64::INFINITY); 4];
+        for _ in 0..TURNS {
+            large.iter().for_each(|path| drop(fs::read(path)));
+            let (alone, warm) = (
+                probe(&address),
+                beside_readers(&address, &large, read_slowly),
+            );
+            large.iter().for_each(|path| forget(path));
+            let cold = beside_readers(&address, &large, read_slowly);
+            large.iter().for_each(|path| forget(path));
+            let without = beside_readers(&address, &large, |_, path, is_over| {
+                sip(File::open(path).expect("it was made"), is_over);
+            });
+            for (best, turn) in best.iter_mut().zip([alone, warm, cold, without]) {
+                *best = (best.0.min(turn.0), best.1.min(turn.1));
+            }
         }
-    }
-    let what = [
-        "alone",
-        "beside readers of memory",
-        "beside readers of the disk",
-    ];
-    for (what, (p50, p99)) in what.iter().zip(best) {
-        let times = p99 / best[0].1;
-        println!("a small file {what}: p50 {p50:.2} ms, p99 {p99:.2} ms, {times:.1} of that alone");
+        let what = [
+            "alone",
+            "beside readers of memory",
+            "beside readers of the disk",
+            "beside readers of the disk without the server",
+        ];
+        for (what, (p50, p99)) in what.iter().zip(best) {
+            let times = p99 / best[0].1;
+            println!(
+                "{case}: a small file {what}: p50 {p50:.2} ms, p99 {p99:.2} ms, {times:.1} of that alone"
+            );
+        }
     }
     large.iter().for_each(|path| drop(fs::remove_file(path)));
 }
 
-/// As [`probe`], while others read large files.
-fn beside_readers(address: &str, count: usize) -> (f64, f64) {
-    let is_over = AtomicBool::new(false);
+/// As [`probe`], while others read large files, each by `read`.
+fn beside_readers(
+    address: &str,
+    files: &[PathBuf],
+    read: impl Fn(&str, &Path, &AtomicBool) + Sync,
+) -> (f64, f64) {
+    let (is_over, read) = (&AtomicBool::new(false), &read);
     thread::scope(|scope| {
-        for index in 0..count {
-            let is_over = &is_over;
-            scope.spawn(move || read_slowly(address, index, is_over));
+        for file in files {
+            scope.spawn(move || read(address, file, is_over));
         }
         let beside = probe(address);
         is_over.store(true, Ordering::Relaxed);
@@ -287,16 +307,23 @@ fn probe(address: &str) -> (f64, f64) {
     (times[times.len() / 2], times[times.len() * 99 / 100])
 }
 
-/// Reads a large file at about 3 MB a second.
-fn read_slowly(address: &str, index: usize, is_over: &AtomicBool) {
+/// Reads a large file slowly, of the server.
+fn read_slowly(address: &str, file: &Path, is_over: &AtomicBool) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
-    let request = format!("GET /cold-{index} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.expect("it was made with a name");
+    let request = format!("GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n");
     stream
         .write_all(request.as_bytes())
         .expect("the server reads");
+    sip(stream, is_over);
+}
+
+/// Takes about 3 MB a second.
+fn sip(mut from: impl Read, is_over: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     while !is_over.load(Ordering::Relaxed) {
-        match stream.read(&mut buffer) {
+        match from.read(&mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
@@ -429,11 +456,11 @@ fn serve(case: &str) {
     if case == SOCKETS {
         return serve_sockets();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if case != ALL_CORES {
+        builder.worker_threads(1);
+    }
+    let runtime = builder.enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -445,7 +472,7 @@ fn serve(case: &str) {
         // Says where it is; whoever started it reads one line.
         writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
         match case {
-            "live" => vestibule::serve(listener, StaticFiles::new(files))
+            "live" | ALL_CORES => vestibule::serve(listener, StaticFiles::new(files))
                 .await
                 .expect("we serve"),
             "indexed" => {
