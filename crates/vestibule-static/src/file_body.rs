@@ -86,15 +86,12 @@ impl FileBody {
             return Poll::Ready(Some(read_whole(&self.file, start, size, Wait::Allowed)));
         };
         let file = self.file.clone();
-        let rest = length - size as u64;
+        let size = size.min(COLD);
         self.reading = Some(Box::pin(async move {
             // The semaphore is never closed, and without a permit one may read as well.
             let permit = READERS.acquire().await.ok();
             let reading = runtime.spawn_blocking(move || {
                 let read = read_whole(&file, start, size, Wait::Allowed);
-                if rest > 0 {
-                    file.read_ahead(start + size as u64, READ_AHEAD);
-                }
                 drop(permit);
                 read
             });
@@ -245,8 +242,9 @@ const SLOW: Duration = Duration::from_millis(200);
 /// How many bodies read from disks at a time, so that slow disks leave threads of the pool to those who look names up.
 static READERS: Semaphore = Semaphore::const_new(64);
 
-/// How much the system is asked to read on behind a piece that was not in memory.
-const READ_AHEAD: usize = 512 * 1024;
+/// How large a piece from the disk is. The system reads on ahead by itself; to ask it for more, or for much at once, keeps
+/// a core busy in the kernel while small files that are in memory wait for it.
+const COLD: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

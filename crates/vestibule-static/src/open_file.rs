@@ -177,19 +177,6 @@ impl OpenFile {
             path: self.path.clone(),
         })
     }
-
-    /// Asks the system to read on ahead of us, without waiting for it.
-    pub(crate) fn read_ahead(&self, offset: u64, length: usize) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{Advice, fadvise};
-            let length = std::num::NonZeroU64::new(length as u64);
-            // It is advice: a system that cannot take it reads as well without.
-            let _ = fadvise(&self.file, offset, length, Advice::WillNeed);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = (offset, length);
-    }
 }
 
 /// The body error of a file that was shortened, written to or replaced in place while it was sent.
