@@ -3,7 +3,7 @@
 //! `cargo bench --bench compression` counts instructions and allocations in process (callgrind), looks for
 //! the longest poll, and then starts each server as a process of its own with one thread, lets wrk ask it,
 //! and divides the CPU time that the server took by the requests that were answered. The servers take
-//! turns, and the best turn of each counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
+//! turns, and the median of a turn's ratios counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
 //!
 //! tower-http's layer is measured twice. One program has one flate2, so in this one it has zlib-rs, as ours; that
 //! compares the layers. By itself it has miniz_oxide: so it is built in `peers/tower-http`, a program of its own on
@@ -280,54 +280,71 @@ fn thread_time() -> Duration {
 }
 
 /// CPU time a request of each server, for each page.
+///
+/// A turn is all servers one after the other, each a process of its own, so that what else the machine does
+/// falls on all of them. The ratios are those of a turn, and their median counts: a turn may be a lucky one.
 fn servers() -> Vec<count::Bar> {
     let mut bars = Vec::new();
     let peer = build_peer();
     println!(
-        "\n{:<36} {:>10} {:>14} {:>10}",
-        "a request on", "CPU, us", "slowest turn", "bytes"
+        "\n{:<36} {:>12} {:>8} {:>8} {:>10}",
+        "CPU time a request, us", "median turn", "best", "worst", "bytes"
     );
     for page in ["json", "html"] {
         let place = Place::with(page);
-        const WHO: [&str; 5] = [
-            "none",
-            "vestibule",
-            "tower-http as it comes",
-            "tower-http with our zlib",
-            "nginx",
-        ];
-        let (mut best, mut worst) = ([f64::INFINITY; WHO.len()], [0.0_f64; WHO.len()]);
         let mut bytes = [0; WHO.len()];
-        for _ in 0..TURNS {
-            for (index, who) in WHO.into_iter().enumerate() {
-                let running = match who {
-                    "nginx" => Running::nginx(&place),
-                    "tower-http as it comes" => Running::peer(&peer, &place),
-                    "tower-http with our zlib" => Running::own("tower-http", page),
-                    _ => Running::own(who, page),
-                };
-                bytes[index] = running.size();
-                let cost = running.cpu_per_request() * 1e6;
-                best[index] = best[index].min(cost);
-                worst[index] = worst[index].max(cost);
-            }
-        }
+        let turns: Vec<[f64; WHO.len()]> = (0..TURNS)
+            .map(|_| {
+                std::array::from_fn(|index| {
+                    let running = match WHO[index] {
+                        "nginx" => Running::nginx(&place),
+                        "tower-http as it comes" => Running::peer(&peer, &place),
+                        "tower-http with our zlib" => Running::own("tower-http", page),
+                        who => Running::own(who, page),
+                    };
+                    bytes[index] = running.size();
+                    running.cpu_per_request() * 1e6
+                })
+            })
+            .collect();
         for (index, who) in WHO.into_iter().enumerate() {
             let what = format!("{who}, {page}");
-            let (best, worst, bytes) = (best[index], worst[index], bytes[index]);
-            println!("{what:<36} {best:>10.1} {worst:>14.1} {bytes:>10}");
+            let costs = sorted(turns.iter().map(|turn| turn[index]));
+            let (median, best, worst) = (costs[TURNS / 2], costs[0], costs[TURNS - 1]);
+            let bytes = bytes[index];
+            println!("{what:<36} {median:>12.1} {best:>8.1} {worst:>8.1} {bytes:>10}");
         }
-        let [_, own, tower, layer, nginx] = best;
-        let to = |whose: &str, theirs: f64, bar| {
-            count::at_most(format!("{page}: CPU time to {whose}"), own / theirs, bar)
-        };
-        bars.push(to("nginx's", nginx, 0.95));
-        bars.push(to("tower-http's as it comes", tower, 0.4));
-        let same = own / layer;
-        println!("{page}: CPU time to tower-http's with our zlib: {same:.2}");
+        let to = |whose: usize| sorted(turns.iter().map(|turn| turn[OWN] / turn[whose]))[TURNS / 2];
+        for (whose, bar) in [(NGINX, 0.95), (TOWER, 0.4)] {
+            let what = format!("{page}: CPU time to that of {}", WHO[whose]);
+            bars.push(count::at_most(what, to(whose), bar));
+        }
+        println!(
+            "{page}: CPU time to that of {}: {:.2}",
+            WHO[LAYER],
+            to(LAYER)
+        );
     }
     bars
 }
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+const WHO: [&str; 5] = [
+    "none",
+    "vestibule",
+    "tower-http as it comes",
+    "tower-http with our zlib",
+    "nginx",
+];
+const OWN: usize = 1;
+const TOWER: usize = 2;
+const LAYER: usize = 3;
+const NGINX: usize = 4;
 
 /// Builds tower-http's server, and says where it is.
 fn build_peer() -> PathBuf {
@@ -462,7 +479,7 @@ impl Running {
     fn cpu_per_request(self) -> f64 {
         self.load("1s");
         let before = self.cpu();
-        let requests = self.load("3s");
+        let requests = self.load("2s");
         (self.cpu() - before) / requests
     }
 
@@ -524,7 +541,7 @@ fn serve(app: BoxApp) {
     });
 }
 
-const TURNS: usize = 4;
+const TURNS: usize = 9;
 
 /// What Linux says on every machine that it is built for here.
 const TICKS_PER_SECOND: f64 = 100.0;
