@@ -3,7 +3,7 @@
 //! `cargo bench --bench compression` counts instructions and allocations in process (callgrind), looks for
 //! the longest poll, and then starts each server as a process of its own with one thread, lets wrk ask it,
 //! and divides the CPU time that the server took by the requests that were answered. The servers take
-//! turns, and the median of a turn's ratios counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
+//! turns, and the mean of the turns counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
 //!
 //! tower-http's layer is measured twice. One program has one flate2, so in this one it has zlib-rs, as ours; that
 //! compares the layers. By itself it has miniz_oxide: so it is built in `peers/tower-http`, a program of its own on
@@ -279,59 +279,58 @@ fn thread_time() -> Duration {
     )
 }
 
-/// CPU time a request of each server, for each page.
+/// CPU time a request of each server, for each page and load.
 ///
 /// A turn is all servers one after the other, each a process of its own, so that what else the machine does
-/// falls on all of them. The ratios are those of a turn, and their median counts: a turn may be a lucky one.
+/// falls on all of them. The mean of the turns counts, not the best: in about half of its starts glibc gives
+/// the memory of tower-http's encoders back after each request, with some 48 page faults each, and its users
+/// have both.
 fn servers() -> Vec<count::Bar> {
     let mut bars = Vec::new();
     let peer = build_peer();
     println!(
-        "\n{:<36} {:>12} {:>8} {:>8} {:>10}",
-        "CPU time a request, us", "median turn", "best", "worst", "bytes"
+        "\n{:<52} {:>8} {:>8} {:>8} {:>8}",
+        "CPU time a request, us", "mean", "best", "worst", "bytes"
     );
-    for page in ["json", "html"] {
+    for (page, loads) in [("json", &[16, 64][..]), ("html", &[16][..])] {
         let place = Place::with(page);
-        let mut bytes = [0; WHO.len()];
-        let turns: Vec<[f64; WHO.len()]> = (0..TURNS)
-            .map(|_| {
-                std::array::from_fn(|index| {
-                    let running = match WHO[index] {
-                        "nginx" => Running::nginx(&place),
-                        "tower-http as it comes" => Running::peer(&peer, &place),
-                        "tower-http with our zlib" => Running::own("tower-http", page),
-                        who => Running::own(who, page),
-                    };
-                    bytes[index] = running.size();
-                    running.cpu_per_request() * 1e6
+        let mut mean = [0.0; WHO.len()];
+        for &connections in loads {
+            let turns: Vec<[(f64, usize); WHO.len()]> = (0..TURNS)
+                .map(|_| {
+                    WHO.map(|who| {
+                        let running = match who {
+                            "nginx" => Running::nginx(&place),
+                            "tower-http as it comes" => Running::peer(&peer, &place),
+                            "tower-http with our zlib" => Running::own("tower-http", page),
+                            who => Running::own(who, page),
+                        };
+                        let bytes = running.size();
+                        (running.cpu_per_request(connections) * 1e6, bytes)
+                    })
                 })
-            })
-            .collect();
-        for (index, who) in WHO.into_iter().enumerate() {
-            let what = format!("{who}, {page}");
-            let costs = sorted(turns.iter().map(|turn| turn[index]));
-            let (median, best, worst) = (costs[TURNS / 2], costs[0], costs[TURNS - 1]);
-            let bytes = bytes[index];
-            println!("{what:<36} {median:>12.1} {best:>8.1} {worst:>8.1} {bytes:>10}");
+                .collect();
+            for (index, who) in WHO.into_iter().enumerate() {
+                let (_, bytes) = turns[0][index];
+                let costs = || turns.iter().map(|turn| turn[index].0);
+                let cost = costs().sum::<f64>() / TURNS as f64;
+                let best = costs().fold(f64::INFINITY, f64::min);
+                let worst = costs().fold(0.0, f64::max);
+                mean[index] += cost / loads.len() as f64;
+                let what = format!("{who}, {page}, {connections} connections");
+                println!("{what:<52} {cost:>8.1} {best:>8.1} {worst:>8.1} {bytes:>8}");
+            }
         }
-        let to = |whose: usize| sorted(turns.iter().map(|turn| turn[OWN] / turn[whose]))[TURNS / 2];
-        for (whose, bar) in [(NGINX, 0.95), (TOWER, 0.4)] {
-            let what = format!("{page}: CPU time to that of {}", WHO[whose]);
-            bars.push(count::at_most(what, to(whose), bar));
-        }
-        println!(
-            "{page}: CPU time to that of {}: {:.2}",
-            WHO[LAYER],
-            to(LAYER)
-        );
+        let [_, own, tower, layer, nginx] = mean;
+        let to = |whose: &str, theirs: f64, bar| {
+            count::at_most(format!("{page}: CPU time to {whose}"), own / theirs, bar)
+        };
+        bars.push(to("nginx's", nginx, 0.95));
+        bars.push(to("tower-http's as it comes", tower, 0.4));
+        let same = own / layer;
+        println!("{page}: CPU time to tower-http's with our zlib: {same:.2}");
     }
     bars
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 const WHO: [&str; 5] = [
@@ -341,10 +340,6 @@ const WHO: [&str; 5] = [
     "tower-http with our zlib",
     "nginx",
 ];
-const OWN: usize = 1;
-const TOWER: usize = 2;
-const LAYER: usize = 3;
-const NGINX: usize = 4;
 
 /// Builds tower-http's server, and says where it is.
 fn build_peer() -> PathBuf {
@@ -476,20 +471,20 @@ impl Running {
     }
 
     /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
-    fn cpu_per_request(self) -> f64 {
-        self.load("1s");
+    fn cpu_per_request(self, connections: usize) -> f64 {
+        self.load(connections, "1s");
         let before = self.cpu();
-        let requests = self.load("2s");
+        let requests = self.load(connections, "1s");
         (self.cpu() - before) / requests
     }
 
-    fn load(&self, time: &str) -> f64 {
+    fn load(&self, connections: usize, time: &str) -> f64 {
         let output = Command::new("wrk")
             .args([
                 "--threads",
                 "1",
                 "--connections",
-                "16",
+                &connections.to_string(),
                 "--duration",
                 time,
                 "--timeout",
@@ -529,7 +524,8 @@ impl Drop for Running {
 }
 
 fn serve(app: BoxApp) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
@@ -541,7 +537,7 @@ fn serve(app: BoxApp) {
     });
 }
 
-const TURNS: usize = 9;
+const TURNS: usize = 8;
 
 /// What Linux says on every machine that it is built for here.
 const TICKS_PER_SECOND: f64 = 100.0;
