@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
@@ -23,7 +23,7 @@ use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
-use crate::incoming::{RequestBodyError, receive};
+use crate::incoming::{Left, RequestBodyError, receive};
 use crate::io::Io;
 use crate::link::{Link, Linked};
 use crate::listen::Accepted;
@@ -182,11 +182,16 @@ impl<A: App> Service<A> {
                 receive(body, is_http2, expects_continue, link, &self.limits)
             }
             Err(refused) => {
-                tracing::info!(
-                    target: "vestibule", peer = %link.peer.address(), method = %asked.method,
-                    uri = %asked.uri, "refused a request: {refused}"
-                );
+                if let Some(silent) = self.log.line() {
+                    tracing::info!(
+                        target: "vestibule", peer = %link.peer.address(), method = %asked.method,
+                        uri = %asked.uri, silent, "refused a request: {refused}"
+                    );
+                }
                 head.extensions.insert(refused);
+                if !body.is_end_stream() {
+                    link.vitals.leave_body();
+                }
                 (vestibule_core::Body::empty(), None)
             }
         };
@@ -225,7 +230,11 @@ impl<A: App> Service<A> {
                 if rest.timed_out() {
                     response = as_timeout(response);
                 }
-                closes = !rest.drain().await;
+                let left = rest.drain().await;
+                closes = left != Left::Nothing;
+                if left == Left::More {
+                    in_flight.link().vitals.leave_body();
+                }
             }
             Ok(prepare(response, asked, closes, in_flight))
         }))

@@ -46,6 +46,8 @@ pub(crate) struct Vitals {
     requests: AtomicUsize,
     /// The next answer is the connection's last.
     is_last: AtomicBool,
+    /// The client is still sending a body that nobody reads.
+    has_left_body: AtomicBool,
     /// A stream of the connection is another protocol's now.
     has_tunnel: AtomicBool,
     /// The connection is to end with a reset: a plain close would look like the end of a whole body.
@@ -81,6 +83,7 @@ impl Vitals {
             asked: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
             is_last: AtomicBool::new(false),
+            has_left_body: AtomicBool::new(false),
             has_tunnel: AtomicBool::new(false),
             resets: AtomicBool::new(false),
         }
@@ -174,6 +177,15 @@ impl Vitals {
 
     pub(crate) fn is_last(&self) -> bool {
         self.is_last.load(Relaxed)
+    }
+
+    /// The connection ends with an answer that came before the end of the request's body.
+    pub(crate) fn leave_body(&self) {
+        self.has_left_body.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_left_body(&self) -> bool {
+        self.has_left_body.load(Relaxed)
     }
 
     pub(crate) fn tunnel(&self) {
