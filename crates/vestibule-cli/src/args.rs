@@ -313,7 +313,7 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) drain_delay: Option<Duration>,
 
-    /// How long the end may take, from the signal to the last answer [default: 30s]
+    /// How long the end may take in all, from the signal; what is still at work is cut a second before [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_timeout: Option<Duration>,
 }

@@ -310,7 +310,7 @@ fn faults_145_a_drain_ends_whatever_is_open() {
         said.contains("cut at the end of the drain aborted=3"),
         "{said}"
     );
-    assert!(begun.elapsed() >= Duration::from_millis(500));
+    assert!(begun.elapsed() >= Duration::from_millis(450));
     assert!(begun.elapsed() < PATIENCE);
     // The client sees that its body is not whole.
     let mut rest = Vec::new();
