@@ -29,6 +29,7 @@ use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::proxy;
+use crate::rarely::Rarely;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
@@ -38,6 +39,8 @@ pub(crate) struct Service<A> {
     /// Answers what the guard refuses.
     refused: CatchPanic<BoxApp>,
     limits: Limits,
+    /// Clients that were refused.
+    log: Rarely,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -49,6 +52,7 @@ impl<A: App> Service<A> {
             refused: CatchPanic::new(refused),
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
+            log: Rarely::default(),
             limits,
         }
     }
@@ -68,10 +72,14 @@ impl<A: App> Service<A> {
         match self.converse(accepted, place, watch).await {
             Ok(()) => {}
             // The parser has answered, if there was something to answer; no app and no log saw it.
-            Err(error) if is_breach(&*error) => tracing::info!(
-                target: "vestibule", peer = %address, error = &*error,
-                "refused a client that does not speak HTTP"
-            ),
+            Err(error) if is_breach(&*error) => {
+                if let Some(silent) = self.log.line() {
+                    tracing::info!(
+                        target: "vestibule", peer = %address, error = &*error, silent,
+                        "refused a client that does not speak HTTP"
+                    );
+                }
+            }
             Err(error) => tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             ),
@@ -110,7 +118,7 @@ impl<A: App> Service<A> {
     }
 
     async fn converse(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         accepted: Accepted,
         place: Option<OwnedSemaphorePermit>,
         mut watch: Watch,

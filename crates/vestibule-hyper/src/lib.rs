@@ -19,6 +19,7 @@ mod notify;
 mod outgoing;
 mod per_address;
 mod proxy;
+mod rarely;
 mod ready;
 mod server;
 #[cfg(feature = "tls")]
