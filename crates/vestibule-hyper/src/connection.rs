@@ -156,8 +156,13 @@ impl<A: App> Service<A> {
                 self.drive(connection, &link.vitals, watch).await
             }
             Protocol::Http2 => {
+                io.read_frames(self.limits.max_streams);
                 let connection = self.http2.serve_connection(TokioIo::new(io), service);
-                self.drive(Box::pin(connection), &link.vitals, watch).await
+                let connection = Http2 {
+                    connection: Box::pin(connection),
+                    vitals: &link.vitals,
+                };
+                self.drive(connection, &link.vitals, watch).await
             }
         }
     }
@@ -278,6 +283,9 @@ impl<A: App> Service<A> {
                     if vitals.is_last() && !vitals.is_http1() {
                         return Poll::Ready(First::Left(None));
                     }
+                    if vitals.is_flooded() {
+                        return Poll::Ready(First::Right(First::Left(Overdue::Resets)));
+                    }
                     let bell = bell.get_or_insert_with(|| Bell::new(cx.waker()));
                     if !bell.has_rung(cx) && !watchdog.has_to_look() && !has_rested {
                         return Poll::Pending;
@@ -309,6 +317,9 @@ impl<A: App> Service<A> {
             First::Right(First::Left(Overdue::Write)) => {
                 vitals.reset();
                 return Err("the client does not read its response".into());
+            }
+            First::Right(First::Left(Overdue::Resets)) => {
+                return Err("the client ends its requests before they are answered".into());
             }
             // It has had its last request, or none for long, or the server drains.
             First::Left(None) | First::Right(First::Left(_) | First::Right(())) => {}
@@ -358,16 +369,35 @@ trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
     fn rest(&mut self);
 }
 
-impl<S> Conversation for Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>
+/// A connection of HTTP/2, which is read turn by turn.
+struct Http2<'a, S: HttpService<Incoming>> {
+    connection: Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>,
+    vitals: &'a Vitals,
+}
+
+impl<S> Conversation for Http2<'_, S>
 where
     S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
     S::Future: Send + 'static,
 {
     fn finish(&mut self) {
-        self.as_mut().graceful_shutdown();
+        self.connection.as_mut().graceful_shutdown();
     }
 
     fn rest(&mut self) {}
+}
+
+impl<S> Future for Http2<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.vitals.begin_turn();
+        self.connection.as_mut().poll(cx)
+    }
 }
 
 /// A connection of HTTP/1. hyper keeps 8 KiB to read into, and more, however long nothing comes:

@@ -1,8 +1,9 @@
 //! The connection's bytes: a socket of any kind, the bytes that were read ahead, and a close that loses nothing.
 
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::link::Link;
+use crate::turn::Turn;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -51,7 +53,9 @@ pub(crate) struct Io {
     ahead: Vec<u8>,
     link: Arc<Link>,
     has_ended: bool,
-    lingering: Option<Lingering>,
+    /// HTTP/2 is read turn by turn.
+    turn: Option<Box<Turn>>,
+    lingering: Option<Box<Lingering>>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -85,9 +89,16 @@ impl Io {
             ahead: Vec::new(),
             link,
             has_ended: false,
+            turn: None,
             lingering: None,
             place: None,
         }
+    }
+
+    /// From its preface on it is HTTP/2, with so many requests at a time.
+    pub(crate) fn read_frames(&mut self, max_streams: u32) {
+        let max_streams = max_streams.try_into().unwrap_or(usize::MAX);
+        self.turn = Some(Box::new(Turn::first(max_streams)));
     }
 
     /// Keeps a place among the server's connections until the socket is closed.
@@ -125,6 +136,55 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Reads HTTP/2: no more than there is in a turn.
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            socket,
+            ahead,
+            link,
+            has_ended,
+            turn: Some(turn),
+            ..
+        } = self
+        else {
+            return Poll::Pending;
+        };
+        if link.vitals.takes_turn() {
+            turn.begin();
+        }
+        if turn.is_over(link.vitals.tasks()) {
+            return yield_now(cx);
+        }
+        let before = buffer.filled().len();
+        match ahead.is_empty() {
+            false => read_ahead(ahead, buffer),
+            true => {
+                ready!(Pin::new(socket).poll_read(cx, buffer))?;
+                *has_ended = buffer.filled().len() == before;
+            }
+        }
+        let end = before + turn.take(&buffer.filled()[before..]);
+        ahead.splice(..0, buffer.filled()[end..].iter().copied());
+        buffer.set_filled(end);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What was read too early is read first.
+fn read_ahead(ahead: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
+    let count = ahead.len().min(buffer.remaining());
+    buffer.put_slice(&ahead[..count]);
+    ahead.drain(..count);
+    if ahead.is_empty() {
+        *ahead = Vec::new();
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -132,15 +192,11 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buffer.filled().len();
-        if !this.ahead.is_empty() {
-            let count = this.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&this.ahead[..count]);
-            this.ahead.drain(..count);
-            if this.ahead.is_empty() {
-                this.ahead = Vec::new();
-            }
+        if this.turn.is_some() {
+            return this.poll_frames(cx, buffer);
         }
+        let before = buffer.filled().len();
+        read_ahead(&mut this.ahead, buffer);
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -160,6 +216,13 @@ impl AsyncRead for Io {
             }
         }
     }
+}
+
+/// Goes on when all others, new connections among them, have had a turn.
+fn yield_now<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // It is woken when the runtime has looked at its sockets; what it says then is nobody's business.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 impl AsyncWrite for Io {
@@ -208,10 +271,10 @@ impl AsyncWrite for Io {
             }
         }
         let lingering = this.lingering.get_or_insert_with(|| {
-            Lingering::new(match this.link.vitals.has_left_body() {
+            Box::new(Lingering::new(match this.link.vitals.has_left_body() {
                 true => LONG,
                 false => SHORT,
-            })
+            }))
         });
         loop {
             let mut scratch = [MaybeUninit::uninit(); 16 * 1024];

@@ -24,6 +24,7 @@ mod ready;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
+mod turn;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]
