@@ -39,8 +39,10 @@ pub(crate) struct Service<A> {
     /// Answers what the guard refuses.
     refused: CatchPanic<BoxApp>,
     limits: Limits,
-    /// Clients that were refused.
-    log: Rarely,
+    /// What the guard refused, for the log.
+    refusals: Rarely,
+    /// What the parser did.
+    breaches: Rarely,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -52,7 +54,8 @@ impl<A: App> Service<A> {
             refused: CatchPanic::new(refused),
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
-            log: Rarely::default(),
+            refusals: Rarely::default(),
+            breaches: Rarely::default(),
             limits,
         }
     }
@@ -73,7 +76,7 @@ impl<A: App> Service<A> {
             Ok(()) => {}
             // The parser has answered, if there was something to answer; no app and no log saw it.
             Err(error) if is_breach(&*error) => {
-                if let Some(silent) = self.log.line() {
+                if let Some(silent) = self.breaches.line() {
                     tracing::info!(
                         target: "vestibule", peer = %address, error = &*error, silent,
                         "refused a client that does not speak HTTP"
@@ -195,14 +198,14 @@ impl<A: App> Service<A> {
                 receive(body, is_http2, expects_continue, link, &self.limits)
             }
             Err(refused) => {
-                if let Some(silent) = self.log.line() {
+                if let Some(silent) = self.refusals.line() {
                     tracing::info!(
                         target: "vestibule", peer = %link.peer.address(), method = %asked.method,
                         uri = %asked.uri, silent, "refused a request: {refused}"
                     );
                 }
                 head.extensions.insert(refused);
-                if !body.is_end_stream() {
+                if !is_http2 && !body.is_end_stream() {
                     link.vitals.leave_body();
                 }
                 (vestibule_core::Body::empty(), None)

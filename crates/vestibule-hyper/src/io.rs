@@ -152,6 +152,7 @@ impl Io {
             ..
         } = self
         else {
+            // It is called with one.
             return Poll::Pending;
         };
         if link.vitals.takes_turn() {
