@@ -3,18 +3,27 @@
 //! `cargo bench --bench hostile` starts our server and nginx, each with one worker, lets slowhttptest (a
 //! Debian package) open 2,000 connections in each of its four modes, and asks both meanwhile as an honest
 //! client does. Then it opens one connection of each of eight slow kinds and waits until the server
-//! lets go of it; and at last it leaves the server no descriptor. It takes five minutes; `-- slowhttptest`, `-- kept`
-//! and `-- descriptors` are its parts.
+//! lets go of it; it leaves the server no descriptor; it floods it with frames of HTTP/2, beside
+//! `axum::serve` as well, which it builds in `benches/peers/axum`; and it restarts it under load. It takes
+//! eight minutes; `-- slowhttptest`, `-- kept`, `-- descriptors`, `-- floods` and `-- restarts` are its
+//! parts.
 //!
 //! Without `--bench`, as when `cargo test` runs it: 50 connections, for seconds, and our server alone.
 
+mod floods;
+
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use floods::FLOODS;
 use vestibule::files::StaticFiles;
 use vestibule::hyper::Server;
 use vestibule::prelude::*;
@@ -38,10 +47,12 @@ fn main() -> ExitCode {
         }
         _ => {
             let folder = Folder::new();
-            let parts: [Part; 3] = [
+            let parts: [Part; 5] = [
                 ("slowhttptest", slowhttptest),
                 ("kept", kept),
                 ("descriptors", descriptors),
+                ("floods", floods),
+                ("restarts", restarts),
             ];
             let is_named = |part: &str| arguments.iter().any(|argument| argument == part);
             let are_all = !parts.iter().any(|(name, _)| is_named(name));
@@ -90,13 +101,14 @@ fn slowhttptest(folder: &Path) {
                 honest.at(0.50),
                 honest.at(0.99),
                 honest.at(1.0),
-                server.most_memory() as f64 / 1024.0
+                server.memory("VmHWM:") as f64 / 1024.0
             );
         }
     }
 }
 
 /// How an honest client was served.
+#[derive(Default)]
 struct Honest {
     answers: usize,
     failures: usize,
@@ -105,6 +117,24 @@ struct Honest {
 }
 
 impl Honest {
+    /// Asks every 5 ms by a new connection, until it is over.
+    fn beside(server: &Process, mut is_over: impl FnMut() -> bool) -> Self {
+        let mut honest = Self::default();
+        while !is_over() {
+            let begun = Instant::now();
+            match ask(server.address) {
+                Ok(()) => {
+                    honest.answers += 1;
+                    honest.times.push(begun.elapsed());
+                }
+                Err(_) => honest.failures += 1,
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        honest.times.sort();
+        honest
+    }
+
     /// In milliseconds.
     fn at(&self, quantile: f64) -> f64 {
         let last = self.times.len().saturating_sub(1);
@@ -134,24 +164,9 @@ fn attack(server: &Process, (_, options, path): Mode, connections: usize, second
         .stderr(Stdio::null())
         .spawn()
         .expect("it is the attacker: install the Debian package `slowhttptest`");
-    let mut honest = Honest {
-        answers: 0,
-        failures: 0,
-        times: Vec::new(),
-    };
-    while attacker.try_wait().expect("it is ours").is_none() {
-        let begun = Instant::now();
-        match ask(server.address) {
-            Ok(()) => {
-                honest.answers += 1;
-                honest.times.push(begun.elapsed());
-            }
-            Err(_) => honest.failures += 1,
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    honest.times.sort();
-    honest
+    Honest::beside(server, || {
+        attacker.try_wait().expect("it is ours").is_some()
+    })
 }
 
 /// One request by a connection of its own.
@@ -321,7 +336,199 @@ fn descriptors(folder: &Path) {
     }
 }
 
-/// A page, and a file of 64 MiB; it goes with the benchmark.
+/// Two seconds of each flood, and an honest client beside it.
+fn floods(folder: &Path) {
+    println!("\ntwo seconds of frames of HTTP/2, and an honest client beside them\n");
+    println!(
+        "{:<42} {:<6} {:>7} {:>7} {:>8} {:>8} {:>9} {:>7} {:>10} {:>7}",
+        "flood",
+        "server",
+        "asked",
+        "failed",
+        "p99, ms",
+        "max, ms",
+        "more, KiB",
+        "ended",
+        "first, ms",
+        "MB"
+    );
+    let axum = axum();
+    for flood in FLOODS {
+        for name in ["ours", "axum", "nginx"] {
+            let server = match name {
+                "ours" => Process::ours(folder, "limited", ""),
+                "axum" => Process::axum(folder, &axum),
+                _ => Process::nginx(folder, ""),
+            };
+            // What the first connections cost is no flood's fault.
+            for _ in 0..20 {
+                ask(server.address).expect("it answers");
+            }
+            let before = server.memory("VmRSS:");
+            let address = server.http2;
+            let attacker = std::thread::spawn(move || flood.run(address, Duration::from_secs(2)));
+            let honest = Honest::beside(&server, || attacker.is_finished());
+            let flooded = attacker.join().expect("it does not panic");
+            println!(
+                "{:<42} {name:<6} {:>7} {:>7} {:>8.1} {:>8.1} {:>9} {:>7} {:>10} {:>7.1}",
+                flood.name,
+                honest.answers + honest.failures,
+                honest.failures,
+                honest.at(0.99),
+                honest.at(1.0),
+                server.memory("VmHWM:").saturating_sub(before),
+                flooded.ended,
+                flooded.first.map_or("-".to_owned(), |it| format!(
+                    "{:.1}",
+                    it.as_secs_f64() * 1e3
+                )),
+                flooded.megabytes,
+            );
+        }
+    }
+}
+
+/// Twenty restarts, one a second, at 1,000 requests a second: half by new connections, half by kept
+/// ones. Ours hands its sockets over at SIGUSR2, nginx loads its configuration again at SIGHUP.
+fn restarts(folder: &Path) {
+    println!("\n20 restarts at 1,000 requests a second\n");
+    println!(
+        "{:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "server", "asked", "refused", "reset", "p50, ms", "p99, ms", "max, ms"
+    );
+    for name in ["ours", "nginx"] {
+        let server = match name {
+            "ours" => Process::ours(folder, "handover", ""),
+            _ => Process::nginx_with(folder, "", "on"),
+        };
+        let begun = Instant::now();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let address = server.address;
+                std::thread::spawn(move || Steady::ask(address, number, begun))
+            })
+            .collect();
+        let mut current = server.child.id();
+        for number in 1..=20 {
+            std::thread::sleep((begun + Duration::from_secs(number)) - Instant::now());
+            match name {
+                "ours" => {
+                    signal("USR2", current);
+                    let before = current;
+                    while current == before {
+                        current = who(server.address).expect("one of both answers");
+                    }
+                }
+                _ => signal("HUP", current),
+            }
+        }
+        let mut all = Steady::default();
+        for client in clients {
+            let one = client.join().expect("it does not panic");
+            all.refused += one.refused;
+            all.reset += one.reset;
+            all.honest.answers += one.honest.answers;
+            all.honest.times.extend(one.honest.times);
+        }
+        if name == "ours" {
+            signal("TERM", current);
+        }
+        all.honest.times.sort();
+        println!(
+            "{name:<8} {:>9} {:>9} {:>9} {:>9.1} {:>9.1} {:>9.1}",
+            all.honest.answers + all.refused + all.reset,
+            all.refused,
+            all.reset,
+            all.honest.at(0.5),
+            all.honest.at(0.99),
+            all.honest.at(1.0)
+        );
+    }
+}
+
+/// Which process answers.
+fn who(address: SocketAddr) -> std::io::Result<u32> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /pid HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let id = text.rsplit('\n').next().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+}
+
+fn signal(name: &str, process: u32) {
+    let command = format!("kill -{name} {process}");
+    let sent = Command::new("sh").args(["-c", &command]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{command}");
+}
+
+/// A client that asks when it is time to, however long the last answer took.
+#[derive(Default)]
+struct Steady {
+    honest: Honest,
+    refused: usize,
+    reset: usize,
+}
+
+impl Steady {
+    /// Asks its share of 1,000 requests a second, for a while longer than twenty restarts take.
+    fn ask(address: SocketAddr, number: u32, begun: Instant) -> Self {
+        let is_kept = number % 2 == 0;
+        let interval = Duration::from_millis(u64::from(CLIENTS));
+        let mut steady = Self::default();
+        let mut kept = None;
+        let mut due = begun + Duration::from_millis(u64::from(number));
+        while due < begun + Duration::from_secs(22) {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            match kept.take().map_or_else(|| TcpStream::connect(address), Ok) {
+                Err(_) => steady.refused += 1,
+                Ok(mut stream) => match ask_once(&mut stream) {
+                    Ok(closes) => {
+                        steady.honest.answers += 1;
+                        // From when it was to be asked.
+                        steady.honest.times.push(due.elapsed());
+                        kept = Some(stream).filter(|_| is_kept && !closes);
+                    }
+                    Err(_) => steady.reset += 1,
+                },
+            }
+            due += interval;
+        }
+        steady
+    }
+}
+
+/// One request on a connection that may be used again: whether the server closes it.
+fn ask_once(stream: &mut TcpStream) -> std::io::Result<bool> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+    let mut text = Vec::new();
+    let mut some = [0; 1024];
+    while !text.ends_with(b"\r\n\r\nhello") {
+        match stream.read(&mut some)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => text.extend(&some[..count]),
+        }
+    }
+    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    Ok(text.contains("\r\nconnection: close\r\n"))
+}
+
+/// Builds the peer, which is no part of our workspace.
+fn axum() -> PathBuf {
+    let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/peers/axum");
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    let built = cargo
+        .args(["build", "--release", "--quiet", "--locked"])
+        .current_dir(peer)
+        .env_remove("CARGO_TARGET_DIR")
+        .status();
+    assert!(built.expect("cargo runs").success(), "axum is built");
+    Path::new(peer).join("target/release/vestibule-peer-axum")
+}
+
+/// A page, and two files of 64 MiB; it goes with the benchmark.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -329,8 +536,10 @@ impl Folder {
         let folder = std::env::temp_dir().join(format!("vestibule-hostile-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("files")).expect("there is room for temporary files");
         std::fs::write(folder.join("files/index.html"), "hello").expect("so there is");
-        let file = File::create(folder.join("files/file")).expect("and here");
-        file.set_len(64 << 20).expect("a file has a length");
+        for name in ["file", "endless"] {
+            let file = File::create(folder.join("files").join(name)).expect("and here");
+            file.set_len(64 << 20).expect("a file has a length");
+        }
         Self(folder)
     }
 }
@@ -345,6 +554,8 @@ impl Drop for Folder {
 struct Process {
     child: Child,
     address: SocketAddr,
+    /// Where it speaks HTTP/2.
+    http2: SocketAddr,
     /// Where its standard error goes.
     errors: PathBuf,
 }
@@ -353,17 +564,27 @@ impl Process {
     /// Starts this program once more, from a shell that does something before.
     fn ours(folder: &Path, limit: &str, before: &str) -> Self {
         let program = std::env::current_exe().expect("a program has a path");
-        let errors = folder.join("ours.err");
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")])
             .arg(program)
             .arg("--serve")
             .arg(folder.join("files"))
-            .arg(limit)
+            .arg(limit);
+        Self::of(&mut command, folder.join("ours.err"))
+    }
+
+    fn axum(folder: &Path, program: &Path) -> Self {
+        Self::of(&mut Command::new(program), folder.join("axum.err"))
+    }
+
+    /// One that says where it is.
+    fn of(command: &mut Command, errors: PathBuf) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(File::create(&errors).expect("the folder is ours"))
             .spawn()
-            .expect("this program starts once more");
+            .expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it was asked for"))
             .read_line(&mut line)
@@ -372,20 +593,31 @@ impl Process {
         Self {
             child,
             address,
+            http2: address,
             errors,
         }
     }
 
     fn nginx(folder: &Path, before: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port");
+        Self::nginx_with(folder, before, "off")
+    }
+
+    /// `master`: a process that starts the one that serves, and can start another.
+    fn nginx_with(folder: &Path, before: &str, master: &str) -> Self {
+        // It takes HTTP/2 in the clear at a place of its own.
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [address, http2] = listeners
+            .each_ref()
+            .map(|listener| listener.local_addr().expect("it is bound"));
+        drop(listeners);
         let errors = folder.join("nginx.err");
         let config = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
+            "daemon off; master_process {master}; pid nginx.pid; error_log stderr crit;
              events {{ worker_connections 4096; }}
              http {{ access_log off; sendfile on;
-               server {{ listen {address}; root {}; }} }}",
+               root {};
+               server {{ listen {address}; }}
+               server {{ listen {http2} http2; }} }}",
             folder.join("files").display()
         );
         std::fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
@@ -410,15 +642,16 @@ impl Process {
         Self {
             child,
             address,
+            http2,
             errors,
         }
     }
 
-    /// In KiB.
-    fn most_memory(&self) -> u64 {
+    /// In KiB: `VmRSS:` is now, `VmHWM:` the most that it ever was.
+    fn memory(&self, which: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(which));
         let number = line.and_then(|line| line.split_whitespace().next());
         number
             .and_then(|it| it.parse().ok())
@@ -449,8 +682,31 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A master ends its workers when it is asked to, and not when it is killed.
+        signal("TERM", self.child.id());
+        let begun = Instant::now();
+        while !matches!(self.child.try_wait(), Ok(Some(_))) {
+            if begun.elapsed() > Duration::from_secs(2) {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A body that costs nothing to make, and has no end.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let piece = Bytes::from_static(&[0; 16 * 1024]);
+        Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
     }
 }
 
@@ -468,17 +724,28 @@ fn serve(files: &Path, limit: &str) {
         .at("/read", |request: Request| async move {
             request.into_body().collect(1 << 20).await.map(|_| ())
         })
+        .at("/endless", |_: Request| async { Body::new(Endless) })
+        .at("/pid", |_: Request| async {
+            std::process::id().to_string()
+        })
         .or(StaticFiles::new(files));
     runtime.block_on(async {
         let mut server = Server::new(app);
         if limit == "unlimited" {
             server = server.max_connections(None);
         }
+        if limit == "handover" {
+            server = server.handover();
+        }
         let server = server.bind("127.0.0.1:0").await.expect("a free port");
-        writeln!(std::io::stdout(), "{}", server.address()).expect("somebody reads");
+        // After a restart nobody reads it any more.
+        let _ = writeln!(std::io::stdout(), "{}", server.address());
         server.run().await.expect("it serves");
     });
 }
+
+/// How many clients there are: each asks once in so many milliseconds.
+const CLIENTS: u32 = 16;
 
 /// When no more is waited for.
 const LONGEST: Duration = Duration::from_secs(90);

@@ -21,6 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("curl", "a client that is not ours asks the server"),
     ("g++", "libFuzzer, for the fuzz targets, is in C++"),
+    ("gcc", "a library that lets accept fail, in a test"),
     ("goaccess", "reads the access log as an analyser does"),
     (
         "libapache2-mod-wsgi-py3",

@@ -270,11 +270,11 @@ pub struct Connections {
     pub strict: bool,
 
     /// How many connections at a time; more wait
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     pub max_connections: Option<usize>,
 
     /// How many connections one address may have at a time; more are closed [default: no limit]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     pub(crate) max_per_address: Option<usize>,
 
     /// How long the head of a request may take [default: 10s]
@@ -289,7 +289,7 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub write_timeout: Option<Duration>,
 
-    /// How long a pause in an upload may be [default: 30s]
+    /// How long a pause in an upload may be that an app reads; files read none [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) body_timeout: Option<Duration>,
 
@@ -298,11 +298,11 @@ pub struct Connections {
     pub max_requests: Option<usize>,
 
     /// How large the head of a request may be [default: 32768]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = count)]
     pub(crate) max_header_bytes: Option<usize>,
 
     /// Serve on so many threads that each have their connections for themselves [default: as many as cores, which share them]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     pub workers: Option<usize>,
 
     /// Read the PROXY protocol from balancers of this network, as in 10.0.0.0/8; may be repeated
@@ -313,7 +313,7 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) drain_delay: Option<Duration>,
 
-    /// How long the end may take, from the signal to the last answer [default: 30s]
+    /// How long the end may take in all, from the signal; what is still at work is cut a second before [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_timeout: Option<Duration>,
 }
@@ -471,6 +471,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     {
         Ok(Some(total)) if milliseconds > 0 => Ok(Duration::from_millis(total)),
         _ => Err("a time, as in 500ms, 10s or 2m".to_owned()),
+    }
+}
+
+/// A number of things of which there has to be one.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a whole number above zero".to_owned()),
     }
 }
 

@@ -6,6 +6,8 @@
 mod behind;
 mod clients;
 #[cfg(unix)]
+mod limits;
+#[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
 mod web_server;
 

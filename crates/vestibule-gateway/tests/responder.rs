@@ -314,6 +314,21 @@ async fn fault_153_broken_responders() {
             [out(b"Status: 1000\r\n\r\n"), end(0, 0)].concat(),
             "502",
         ),
+        (
+            "43 CR in a value",
+            [out(b"Status: 200 OK\r\nX-A: b\rX-B: c\r\n\r\n"), end(0, 0)].concat(),
+            "502",
+        ),
+        (
+            "43 NUL in a value",
+            [out(b"Status: 200 OK\r\nX-A: b\0c\r\n\r\n"), end(0, 0)].concat(),
+            "502",
+        ),
+        (
+            "43 a name that is none",
+            [out(b"Status: 200 OK\r\nX A: b\r\n\r\n"), end(0, 0)].concat(),
+            "502",
+        ),
         ("an exit status", end(1, 0), "502"),
         (
             "an exit status after the head",

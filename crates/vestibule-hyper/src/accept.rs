@@ -8,7 +8,6 @@ use std::thread;
 
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
 use vestibule_core::App;
 
 use crate::connection::Service;
@@ -163,7 +162,7 @@ async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
                 start(accepted, place);
                 continue;
             }
-            First::Left((Err(error), _)) => backoff.after(&error, Instant::now()),
+            First::Left((Err(error), _)) => backoff.after(&error),
             First::Right(()) => break,
         };
         if let First::Right(()) = race(tokio::time::sleep(wait), watch.draining()).await {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
@@ -23,12 +23,13 @@ use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
-use crate::incoming::{RequestBodyError, receive};
+use crate::incoming::{Left, RequestBodyError, receive};
 use crate::io::Io;
 use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::proxy;
+use crate::rarely::Rarely;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
@@ -38,6 +39,10 @@ pub(crate) struct Service<A> {
     /// Answers what the guard refuses.
     refused: CatchPanic<BoxApp>,
     limits: Limits,
+    /// What the guard refused, for the log.
+    refusals: Rarely,
+    /// What the parser did.
+    breaches: Rarely,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -49,6 +54,8 @@ impl<A: App> Service<A> {
             refused: CatchPanic::new(refused),
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
+            refusals: Rarely::default(),
+            breaches: Rarely::default(),
             limits,
         }
     }
@@ -68,10 +75,14 @@ impl<A: App> Service<A> {
         match self.converse(accepted, place, watch).await {
             Ok(()) => {}
             // The parser has answered, if there was something to answer; no app and no log saw it.
-            Err(error) if is_breach(&*error) => tracing::info!(
-                target: "vestibule", peer = %address, error = &*error,
-                "refused a client that does not speak HTTP"
-            ),
+            Err(error) if is_breach(&*error) => {
+                if let Some(silent) = self.breaches.line() {
+                    tracing::info!(
+                        target: "vestibule", peer = %address, error = &*error, silent,
+                        "refused a client that does not speak HTTP"
+                    );
+                }
+            }
             Err(error) => tracing::debug!(
                 target: "vestibule", peer = %address, error = &*error, "a connection ended early"
             ),
@@ -110,7 +121,7 @@ impl<A: App> Service<A> {
     }
 
     async fn converse(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         accepted: Accepted,
         place: Option<OwnedSemaphorePermit>,
         mut watch: Watch,
@@ -148,8 +159,13 @@ impl<A: App> Service<A> {
                 self.drive(connection, &link.vitals, watch).await
             }
             Protocol::Http2 => {
+                io.read_frames(self.limits.max_streams);
                 let connection = self.http2.serve_connection(TokioIo::new(io), service);
-                self.drive(Box::pin(connection), &link.vitals, watch).await
+                let connection = Http2 {
+                    connection: Box::pin(connection),
+                    vitals: &link.vitals,
+                };
+                self.drive(connection, &link.vitals, watch).await
             }
         }
     }
@@ -182,11 +198,16 @@ impl<A: App> Service<A> {
                 receive(body, is_http2, expects_continue, link, &self.limits)
             }
             Err(refused) => {
-                tracing::info!(
-                    target: "vestibule", peer = %link.peer.address(), method = %asked.method,
-                    uri = %asked.uri, "refused a request: {refused}"
-                );
+                if let Some(silent) = self.refusals.line() {
+                    tracing::info!(
+                        target: "vestibule", peer = %link.peer.address(), method = %asked.method,
+                        uri = %asked.uri, silent, "refused a request: {refused}"
+                    );
+                }
                 head.extensions.insert(refused);
+                if !is_http2 && !body.is_end_stream() {
+                    link.vitals.leave_body();
+                }
                 (vestibule_core::Body::empty(), None)
             }
         };
@@ -225,7 +246,11 @@ impl<A: App> Service<A> {
                 if rest.timed_out() {
                     response = as_timeout(response);
                 }
-                closes = !rest.drain().await;
+                let left = rest.drain().await;
+                closes = left != Left::Nothing;
+                if left == Left::More {
+                    in_flight.link().vitals.leave_body();
+                }
             }
             Ok(prepare(response, asked, closes, in_flight))
         }))
@@ -261,6 +286,9 @@ impl<A: App> Service<A> {
                     if vitals.is_last() && !vitals.is_http1() {
                         return Poll::Ready(First::Left(None));
                     }
+                    if vitals.is_flooded() {
+                        return Poll::Ready(First::Right(First::Left(Overdue::Resets)));
+                    }
                     let bell = bell.get_or_insert_with(|| Bell::new(cx.waker()));
                     if !bell.has_rung(cx) && !watchdog.has_to_look() && !has_rested {
                         return Poll::Pending;
@@ -292,6 +320,9 @@ impl<A: App> Service<A> {
             First::Right(First::Left(Overdue::Write)) => {
                 vitals.reset();
                 return Err("the client does not read its response".into());
+            }
+            First::Right(First::Left(Overdue::Resets)) => {
+                return Err("the client ends its requests before they are answered".into());
             }
             // It has had its last request, or none for long, or the server drains.
             First::Left(None) | First::Right(First::Left(_) | First::Right(())) => {}
@@ -341,16 +372,35 @@ trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
     fn rest(&mut self);
 }
 
-impl<S> Conversation for Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>
+/// A connection of HTTP/2, which is read turn by turn.
+struct Http2<'a, S: HttpService<Incoming>> {
+    connection: Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>,
+    vitals: &'a Vitals,
+}
+
+impl<S> Conversation for Http2<'_, S>
 where
     S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
     S::Future: Send + 'static,
 {
     fn finish(&mut self) {
-        self.as_mut().graceful_shutdown();
+        self.connection.as_mut().graceful_shutdown();
     }
 
     fn rest(&mut self) {}
+}
+
+impl<S> Future for Http2<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.vitals.begin_turn();
+        self.connection.as_mut().poll(cx)
+    }
 }
 
 /// A connection of HTTP/1. hyper keeps 8 KiB to read into, and more, however long nothing comes:

@@ -100,9 +100,9 @@ pub(crate) fn receive(
     if body.is_end_stream() {
         return (Body::empty(), None);
     }
-    let rest = Rest(Arc::new(Left {
+    let rest = Rest(Arc::new(Place {
         expects_continue,
-        ..Left::default()
+        ..Place::default()
     }));
     let body = Unread {
         body: Some(body),
@@ -124,15 +124,15 @@ pub(crate) fn receive(
 
 /// The place where a body that was dropped unfinished is left.
 #[derive(Clone, Debug)]
-pub(crate) struct Rest(Arc<Left>);
+pub(crate) struct Rest(Arc<Place>);
 
 #[derive(Debug, Default)]
-struct Left {
+struct Place {
     body: Mutex<Option<Incoming>>,
     /// The client waits for a `100 Continue` before it sends the body.
     expects_continue: bool,
     was_read: AtomicBool,
-    /// It ended in an error: where the next request begins is anyone's guess.
+    /// It ended in an error.
     broke: AtomicBool,
     /// That error was that the client took too long.
     timed_out: AtomicBool,
@@ -144,10 +144,8 @@ impl Rest {
         self.0.timed_out.load(Ordering::Relaxed)
     }
 
-    /// Reads and drops what the app left, so that the connection can be used again. False when
-    /// there is too much of it, when it does not come, or when the body has broken off; then the
-    /// connection has to be closed.
-    pub(crate) async fn drain(self) -> bool {
+    /// Reads and drops what the app left, so that the connection can be used again.
+    pub(crate) async fn drain(self) -> Left {
         let left = self
             .0
             .body
@@ -155,33 +153,50 @@ impl Rest {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(mut body) = left else {
-            return !self.0.broke.load(Ordering::Relaxed);
+            return match self.0.broke.load(Ordering::Relaxed) {
+                true => Left::Broken,
+                false => Left::Nothing,
+            };
         };
         // Reading would ask the client to send what nobody wants.
-        let asks = self.0.expects_continue && !self.0.was_read.load(Ordering::Relaxed);
-        if asks || body.size_hint().lower() > MAX_DRAIN {
-            return false;
+        if self.0.expects_continue && !self.0.was_read.load(Ordering::Relaxed) {
+            return Left::Unasked;
+        }
+        if body.size_hint().lower() > MAX_DRAIN {
+            return Left::More;
         }
         let read_all = async {
             let mut count = 0;
             loop {
                 let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
                 match frame {
-                    None => return true,
-                    Some(Err(_)) => return false,
+                    None => return Left::Nothing,
+                    Some(Err(_)) => return Left::Broken,
                     Some(Ok(frame)) => {
                         count += frame.data_ref().map_or(0, |data| data.len() as u64)
                     }
                 }
                 if count > MAX_DRAIN {
-                    return false;
+                    return Left::More;
                 }
             }
         };
         tokio::time::timeout(MAX_DRAIN_TIME, read_all)
             .await
-            .unwrap_or(false)
+            .unwrap_or(Left::More)
     }
+}
+
+/// What is left of a body that was answered. Only after nothing can the connection be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// More than is read for nothing, or it does not come.
+    More,
+    /// All of it, and the client waits to be told to send it.
+    Unasked,
+    /// It has broken off: where the next request begins is anyone's guess.
+    Broken,
 }
 
 /// A request's body while it is read.

@@ -1,8 +1,9 @@
 //! The connection's bytes: a socket of any kind, the bytes that were read ahead, and a close that loses nothing.
 
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -11,9 +12,10 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Duration, Sleep};
+use tokio::time::{Duration, Instant, Sleep};
 
 use crate::link::Link;
+use crate::turn::Turn;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -42,9 +44,8 @@ impl Socket {
 /// A socket as hyper reads and writes it.
 ///
 /// A close *lingers*: after the last byte has been written, what the client is still sending is
-/// read and dropped, up to a second and 64 KiB. A socket that is closed with bytes unread answers
-/// with a reset, which can destroy the response before the client has read it
-/// (RFC 9112, section 9.6).
+/// read and dropped, within bounds. A socket that is closed with bytes unread answers with a reset,
+/// which can destroy the response before the client has read it (RFC 9112, section 9.6).
 #[derive(Debug)]
 pub(crate) struct Io {
     socket: Socket,
@@ -52,15 +53,30 @@ pub(crate) struct Io {
     ahead: Vec<u8>,
     link: Arc<Link>,
     has_ended: bool,
-    lingering: Option<Lingering>,
+    /// HTTP/2 is read turn by turn.
+    turn: Option<Box<Turn>>,
+    lingering: Option<Box<Lingering>>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
 }
 
+/// A close that waits for the other side.
 #[derive(Debug)]
 struct Lingering {
-    until: Pin<Box<Sleep>>,
-    bytes_left: usize,
+    patience: Patience,
+    begun: Instant,
+    timer: Pin<Box<Sleep>>,
+    bytes: u64,
+}
+
+/// How much of the other side is waited for, and how long.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// In all.
+    time: Duration,
+    /// Between two reads.
+    silence: Duration,
+    bytes: u64,
 }
 
 impl Io {
@@ -73,9 +89,16 @@ impl Io {
             ahead: Vec::new(),
             link,
             has_ended: false,
+            turn: None,
             lingering: None,
             place: None,
         }
+    }
+
+    /// From its preface on it is HTTP/2, with so many requests at a time.
+    pub(crate) fn read_frames(&mut self, max_streams: u32) {
+        let max_streams = max_streams.try_into().unwrap_or(usize::MAX);
+        self.turn = Some(Box::new(Turn::first(max_streams)));
     }
 
     /// Keeps a place among the server's connections until the socket is closed.
@@ -113,6 +136,56 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Reads HTTP/2: no more than there is in a turn.
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            socket,
+            ahead,
+            link,
+            has_ended,
+            turn: Some(turn),
+            ..
+        } = self
+        else {
+            // It is called with one.
+            return Poll::Pending;
+        };
+        if link.vitals.takes_turn() {
+            turn.begin();
+        }
+        if turn.is_over(link.vitals.tasks()) {
+            return yield_now(cx);
+        }
+        let before = buffer.filled().len();
+        match ahead.is_empty() {
+            false => read_ahead(ahead, buffer),
+            true => {
+                ready!(Pin::new(socket).poll_read(cx, buffer))?;
+                *has_ended = buffer.filled().len() == before;
+            }
+        }
+        let end = before + turn.take(&buffer.filled()[before..]);
+        ahead.splice(..0, buffer.filled()[end..].iter().copied());
+        buffer.set_filled(end);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What was read too early is read first.
+fn read_ahead(ahead: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
+    let count = ahead.len().min(buffer.remaining());
+    buffer.put_slice(&ahead[..count]);
+    ahead.drain(..count);
+    if ahead.is_empty() {
+        *ahead = Vec::new();
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -120,15 +193,11 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buffer.filled().len();
-        if !this.ahead.is_empty() {
-            let count = this.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&this.ahead[..count]);
-            this.ahead.drain(..count);
-            if this.ahead.is_empty() {
-                this.ahead = Vec::new();
-            }
+        if this.turn.is_some() {
+            return this.poll_frames(cx, buffer);
         }
+        let before = buffer.filled().len();
+        read_ahead(&mut this.ahead, buffer);
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -148,6 +217,13 @@ impl AsyncRead for Io {
             }
         }
     }
+}
+
+/// Goes on when all others, new connections among them, have had a turn.
+fn yield_now<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // It is woken when the runtime has looked at its sockets; what it says then is nobody's business.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 impl AsyncWrite for Io {
@@ -195,26 +271,51 @@ impl AsyncWrite for Io {
                 return Poll::Ready(closed);
             }
         }
-        let lingering = this.lingering.get_or_insert_with(|| Lingering {
-            until: Box::pin(tokio::time::sleep(LINGER)),
-            bytes_left: LINGER_BYTES,
+        let lingering = this.lingering.get_or_insert_with(|| {
+            Box::new(Lingering::new(match this.link.vitals.has_left_body() {
+                true => LONG,
+                false => SHORT,
+            }))
         });
         loop {
-            let mut scratch = [MaybeUninit::uninit(); 4096];
+            let mut scratch = [MaybeUninit::uninit(); 16 * 1024];
             let mut buffer = ReadBuf::uninit(&mut scratch);
             match Pin::new(&mut this.socket).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    let count = buffer.filled().len();
-                    match lingering.bytes_left.checked_sub(count) {
-                        Some(left) => lingering.bytes_left = left,
-                        None => return Poll::Ready(Ok(())),
+                    if !lingering.goes_on(buffer.filled().len()) {
+                        return Poll::Ready(Ok(()));
                     }
                 }
                 // The other side has closed too, or is gone: the response is no longer in danger.
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return lingering.until.as_mut().poll(cx).map(Ok),
+                Poll::Pending => return lingering.timer.as_mut().poll(cx).map(Ok),
             }
         }
+    }
+}
+
+impl Lingering {
+    fn new(patience: Patience) -> Self {
+        Self {
+            begun: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(patience.silence)),
+            bytes: 0,
+            patience,
+        }
+    }
+
+    /// Whether more is waited for after so many bytes.
+    fn goes_on(&mut self, count: usize) -> bool {
+        let Patience {
+            time,
+            silence,
+            bytes,
+        } = self.patience;
+        self.bytes = self.bytes.saturating_add(count as u64);
+        let now = Instant::now();
+        let end = self.begun + time;
+        self.timer.as_mut().reset(end.min(now + silence));
+        now < end && self.bytes <= bytes
     }
 }
 
@@ -293,8 +394,65 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
 /// How many bytes are copied rather than gathered.
 const SMALL: usize = 4096;
 
-/// How long a close waits for the other side.
-const LINGER: Duration = Duration::from_secs(1);
+/// The last request is whole: what may still come is one that was sent too early.
+const SHORT: Patience = Patience {
+    time: Duration::from_secs(1),
+    silence: Duration::from_secs(1),
+    bytes: 64 * 1024,
+};
 
-/// How many bytes a close reads and drops.
-const LINGER_BYTES: usize = 64 * 1024;
+/// The answer came before the body's end, and the client, or a proxy that reads the answer only then,
+/// goes on sending. The times are those of nginx (`lingering_time`, `lingering_timeout`), the bytes
+/// are what Apache takes at most (`LimitRequestBody`).
+const LONG: Patience = Patience {
+    time: Duration::from_secs(30),
+    silence: Duration::from_secs(5),
+    bytes: 1 << 30,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that come, and the milliseconds between them, until no more are waited for: how often, and
+    /// after how long.
+    #[tokio::test(start_paused = true)]
+    async fn a_close_waits_within_bounds() {
+        let cases = [
+            (SHORT, 1024, 100, 10, 1000),
+            (SHORT, 20_000, 0, 4, 0),
+            (SHORT, 65_536, 100, 2, 200),
+            (LONG, 1, 1000, 30, 30_000),
+            (LONG, 16_384, 4999, 7, 34_993),
+            (LONG, 64 << 20, 100, 17, 1700),
+        ];
+        for (patience, count, millis, times, end) in cases {
+            let mut lingering = Lingering::new(patience);
+            let mut reads = 0;
+            loop {
+                tokio::time::advance(Duration::from_millis(millis)).await;
+                reads += 1;
+                if !lingering.goes_on(count) {
+                    break;
+                }
+            }
+            let took = lingering.begun.elapsed().as_millis();
+            assert_eq!((reads, took), (times, end), "{patience:?}, {count} bytes");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_waits_for_no_silence() {
+        for (patience, end) in [(SHORT, SHORT.time), (LONG, LONG.silence)] {
+            let mut lingering = Lingering::new(patience);
+            let begun = Instant::now();
+            lingering.timer.as_mut().await;
+            assert_eq!(begun.elapsed(), end);
+            // Each byte gives it as much again, and no more than there is in all.
+            lingering.goes_on(1);
+            let left = patience.time.saturating_sub(begun.elapsed());
+            lingering.timer.as_mut().await;
+            assert_eq!(begun.elapsed(), end + left.min(patience.silence));
+        }
+    }
+}

@@ -19,10 +19,12 @@ mod notify;
 mod outgoing;
 mod per_address;
 mod proxy;
+mod rarely;
 mod ready;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
+mod turn;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]

@@ -100,13 +100,17 @@ pub(crate) fn prepare(
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
     let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));
+    let mut in_flight = in_flight;
+    if is_http2 && body.is_end_stream() {
+        in_flight.finish();
+    }
     let sending =
         (is_http2 && !body.is_end_stream()).then(|| Sending::new(in_flight.link().clone()));
     let body = Outgoing {
         body,
         watched,
         sending,
-        _in_flight: in_flight,
+        in_flight,
     };
     http::Response::from_parts(head, body)
 }
@@ -230,7 +234,7 @@ pub(crate) struct Outgoing {
     /// `None` for a body that cannot break.
     watched: Option<Box<Watched>>,
     sending: Option<Sending>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 struct Watched {
@@ -290,6 +294,9 @@ impl http_body::Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = self.poll(cx);
+        if self.sending.is_some() && (matches!(polled, Poll::Ready(None)) || self.is_end_stream()) {
+            self.in_flight.finish();
+        }
         if let Some(sending) = &mut self.sending {
             sending.asked(polled.is_pending());
         }

@@ -2,29 +2,30 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vestibule_core::Address;
+
+use crate::rarely::Rarely;
 
 /// Counts the connections of each address, so that none has more than `most`.
 #[derive(Clone, Debug)]
 pub(crate) struct PerAddress {
     most: usize,
-    counts: Arc<Mutex<HashMap<IpAddr, Count>>>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
-struct Count {
-    connections: usize,
-    /// Whether it was told already that the address has too many.
-    is_told: bool,
+struct Counts {
+    connections: Mutex<HashMap<IpAddr, usize>>,
+    log: Rarely,
 }
 
 /// One connection of an address; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
     key: IpAddr,
-    counts: Arc<Mutex<HashMap<IpAddr, Count>>>,
+    counts: Arc<Counts>,
 }
 
 impl PerAddress {
@@ -41,18 +42,22 @@ impl PerAddress {
             return Some(None);
         };
         let key = network(ip);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key).or_default();
-        if count.connections >= self.most.max(1) {
-            if !std::mem::replace(&mut count.is_told, true) {
+        let has_place = {
+            let mut connections = self.counts.lock();
+            let count = connections.entry(key).or_default();
+            let has_place = *count < self.most.max(1);
+            *count += usize::from(has_place);
+            has_place
+        };
+        if !has_place {
+            if let Some(silent) = self.counts.log.line() {
                 tracing::info!(
-                    target: "vestibule", %peer,
-                    "this address has its share of connections; more are closed"
+                    target: "vestibule", %peer, silent,
+                    "closed a connection: its address has its share of them"
                 );
             }
             return None;
         }
-        count.connections += 1;
         Some(Some(Counted {
             key,
             counts: self.counts.clone(),
@@ -60,13 +65,21 @@ impl PerAddress {
     }
 }
 
+impl Counts {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.key) {
-            count.connections -= 1;
-            if count.connections == 0 {
-                counts.remove(&self.key);
+        let mut connections = self.counts.lock();
+        if let Some(count) = connections.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.key);
             }
         }
     }
@@ -110,7 +123,7 @@ mod tests {
             let ip = IpAddr::V4(n.into()).to_string();
             drop(per_address.count(&from(&ip)));
         }
-        assert!(per_address.counts.lock().unwrap().is_empty());
+        assert!(per_address.counts.lock().is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use vestibule_core::{Address, App, BoxApp};
 
 use crate::accept::{Accept, Workers};
@@ -276,15 +277,17 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long the end may take, from the signal to the last answer: 30 s. Connections that are
-    /// still at work then are cut.
+    /// How long the end may take in all, from the signal: 30 s. Connections that are still at work a
+    /// second before (or a tenth of it, if that is less) are cut. [`drain_delay`](Self::drain_delay)
+    /// is a part of it.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
         self
     }
 
     /// How long, after the signal, connections are still accepted, while [`ready`](crate::ready)
-    /// answers 503: not at all. For load balancers that need a while to hear of it.
+    /// answers 503: not at all. For load balancers that need a while to hear of it. It leaves so much
+    /// less of [`drain_timeout`](Self::drain_timeout) to what is in flight.
     pub const fn drain_delay(mut self, time: Duration) -> Self {
         self.limits.drain_delay = time;
         self
@@ -512,7 +515,7 @@ impl<A: App> Bound<A> {
     ) -> Drained {
         let drain = Drain::new();
         let limit = self.service.limits().drain_timeout;
-        let delay = self.service.limits().drain_delay;
+        let delay = self.service.limits().drain_delay.min(limit);
         let workers = self.service.limits().workers;
         let mut now = pin!(now);
         // A listener that waits for a connection holds a place for it: all but one get an extra.
@@ -540,6 +543,7 @@ impl<A: App> Bound<A> {
         if let First::Right(()) = race(stop, now.as_mut()).await {
             return Drained::default();
         }
+        let asked = Instant::now();
         drain.announce();
         let delay = tokio::time::sleep(delay);
         if let First::Right(()) = race(delay, now.as_mut()).await {
@@ -548,7 +552,8 @@ impl<A: App> Bound<A> {
         drain.begin();
         // What it holds keeps their runtimes until the last connection has ended.
         let _workers = workers.accepted().await;
-        let drained = drain.finish(limit, now).await;
+        let left = limit.saturating_sub(asked.elapsed());
+        let drained = drain.finish(left, now).await;
         if drained.aborted > 0 {
             tracing::warn!(
                 target: "vestibule", aborted = drained.aborted,

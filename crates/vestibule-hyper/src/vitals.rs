@@ -27,8 +27,12 @@ pub(crate) struct Vitals {
     /// An HTTP/1 request is answered. There is one at a time, and its beginning and end are the
     /// connection's own: no other thread writes here.
     is_answering: AtomicBool,
-    /// Requests of HTTP/2, and bodies that are not done.
-    in_flight: AtomicUsize,
+    /// Tasks that answer HTTP/2 requests. Of a stream that was reset it is there until it has heard of that.
+    tasks: AtomicUsize,
+    /// How many more of these ended without a whole answer than with one.
+    cut: AtomicUsize,
+    /// Bodies of requests that are not done.
+    bodies: AtomicUsize,
     /// When the head of a request began, [`JUST_NOW`], or [`NEVER`] between heads; HTTP/1 only.
     head: AtomicU64,
     /// When the last thing in flight ended.
@@ -43,9 +47,12 @@ pub(crate) struct Vitals {
     sending: AtomicUsize,
     /// When one of these was last asked, or written.
     asked: AtomicU64,
+    has_turn: AtomicBool,
     requests: AtomicUsize,
     /// The next answer is the connection's last.
     is_last: AtomicBool,
+    /// The client is still sending a body that nobody reads.
+    has_left_body: AtomicBool,
     /// A stream of the connection is another protocol's now.
     has_tunnel: AtomicBool,
     /// The connection is to end with a reset: a plain close would look like the end of a whole body.
@@ -63,6 +70,8 @@ pub(crate) enum Overdue {
     Head,
     /// It does not read what it asked for.
     Write,
+    /// It ends what it asks for, over and over.
+    Resets,
 }
 
 impl Vitals {
@@ -71,7 +80,9 @@ impl Vitals {
             started: Instant::now(),
             is_http1: AtomicBool::new(false),
             is_answering: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
+            tasks: AtomicUsize::new(0),
+            cut: AtomicUsize::new(0),
+            bodies: AtomicUsize::new(0),
             head: AtomicU64::new(NEVER),
             since: AtomicU64::new(0),
             is_awake: AtomicBool::new(false),
@@ -79,8 +90,10 @@ impl Vitals {
             has_waiting: AtomicBool::new(false),
             sending: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
+            has_turn: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             is_last: AtomicBool::new(false),
+            has_left_body: AtomicBool::new(false),
             has_tunnel: AtomicBool::new(false),
             resets: AtomicBool::new(false),
         }
@@ -102,7 +115,31 @@ impl Vitals {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.is_answering.load(Relaxed) && self.in_flight.load(Relaxed) == 0 && !self.has_tunnel()
+        let works = self.is_answering.load(Relaxed)
+            || self.tasks() > 0
+            || self.bodies.load(Relaxed) > 0
+            || self.has_tunnel();
+        !works
+    }
+
+    /// The connection's task is polled; HTTP/2 only.
+    pub(crate) fn begin_turn(&self) {
+        self.has_turn.store(true, Relaxed);
+    }
+
+    /// Whether it was polled anew since this was last asked.
+    pub(crate) fn takes_turn(&self) -> bool {
+        self.has_turn.swap(false, Relaxed)
+    }
+
+    /// Whether the client of HTTP/2 makes work and wants no answers.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.cut.load(Relaxed) > MAX_CUT
+    }
+
+    /// How many tasks answer requests of HTTP/2.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.load(Relaxed)
     }
 
     /// Whether it has something that will not last: the half of a head, a socket that is full, a
@@ -176,6 +213,15 @@ impl Vitals {
         self.is_last.load(Relaxed)
     }
 
+    /// The connection ends with an answer that came before the end of the request's body.
+    pub(crate) fn leave_body(&self) {
+        self.has_left_body.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_left_body(&self) -> bool {
+        self.has_left_body.load(Relaxed)
+    }
+
     pub(crate) fn tunnel(&self) {
         self.has_tunnel.store(true, Relaxed);
     }
@@ -238,29 +284,49 @@ impl Vitals {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     link: Arc<Link>,
-    /// It is the one HTTP/1 request that is answered.
-    is_alone: bool,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// The one HTTP/1 request that is answered.
+    Request,
+    /// One of HTTP/2, by a task of its own.
+    Task {
+        is_whole: bool,
+    },
+    Body,
 }
 
 impl InFlight {
     /// A request.
     pub(crate) fn request(link: Arc<Link>) -> Self {
-        if !link.vitals.is_http1() {
-            return Self::body(link);
-        }
-        link.vitals.is_answering.store(true, Relaxed);
-        Self {
-            link,
-            is_alone: true,
-        }
+        let what = match link.vitals.is_http1() {
+            true => {
+                link.vitals.is_answering.store(true, Relaxed);
+                What::Request
+            }
+            false => {
+                link.vitals.tasks.fetch_add(1, Relaxed);
+                What::Task { is_whole: false }
+            }
+        };
+        Self { link, what }
     }
 
     /// The body of a request, which an app may read anywhere.
     pub(crate) fn body(link: Arc<Link>) -> Self {
-        link.vitals.in_flight.fetch_add(1, Relaxed);
+        link.vitals.bodies.fetch_add(1, Relaxed);
         Self {
             link,
-            is_alone: false,
+            what: What::Body,
+        }
+    }
+
+    /// The response is whole.
+    pub(crate) fn finish(&mut self) {
+        if let What::Task { is_whole } = &mut self.what {
+            *is_whole = true;
         }
     }
 
@@ -274,9 +340,20 @@ impl Drop for InFlight {
         let vitals = &self.link.vitals;
         // The time first: whoever sees nothing in flight sees since when.
         vitals.since.store(vitals.now(), Relaxed);
-        match self.is_alone {
-            true => vitals.is_answering.store(false, Relaxed),
-            false => drop(vitals.in_flight.fetch_sub(1, Relaxed)),
+        match self.what {
+            What::Request => vitals.is_answering.store(false, Relaxed),
+            What::Task { is_whole } => {
+                vitals.tasks.fetch_sub(1, Relaxed);
+                match is_whole {
+                    true => {
+                        let less = |cut: usize| cut.checked_sub(1);
+                        // There is nothing less than none.
+                        let _ = vitals.cut.fetch_update(Relaxed, Relaxed, less);
+                    }
+                    false => drop(vitals.cut.fetch_add(1, Relaxed)),
+                }
+            }
+            What::Body => drop(vitals.bodies.fetch_sub(1, Relaxed)),
         }
     }
 }
@@ -390,6 +467,10 @@ impl Future for Watchdog<'_> {
 /// How long a connection that is idle keeps its buffers. One that is used more often than that has
 /// them all the time; to take them anew costs about a tenth of a small request.
 const REST: Duration = Duration::from_secs(1);
+
+/// How many requests of an HTTP/2 connection may end too early. hyper allows as many resets that the client
+/// brings about by breaking the protocol, and knows no end of some others.
+const MAX_CUT: usize = 1024;
 
 /// How many bytes written at once are taken for a part of a body.
 const LEAST_BODY: usize = 64;

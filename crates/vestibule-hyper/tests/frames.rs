@@ -129,7 +129,7 @@ impl Wire {
         let mut has_asked = false;
         loop {
             if !has_asked && (!expects || !said.is_empty()) {
-                let _ = self.0.write_all(&frame(PING, 0, 0, b"the last"));
+                let _ = self.0.write_all(&frame(PING, 0, 0, LAST));
                 has_asked = true;
             }
             match self.next() {
@@ -138,7 +138,7 @@ impl Wire {
                 Some((GOAWAY, _, _, payload)) => {
                     said.push(format!("goaway {}", code(&payload[4..])))
                 }
-                Some((PING, ACK, _, payload)) if payload == *b"the last" => {
+                Some((PING, ACK, _, payload)) if payload == LAST => {
                     said.push("alive".to_owned());
                     return said;
                 }
@@ -168,6 +168,9 @@ fn status(block: &[u8]) -> String {
     }
     .to_owned()
 }
+
+/// What the last PING carries.
+const LAST: &[u8] = b"the last";
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -749,12 +752,22 @@ fn flood(
         });
         let mut wire = Wire::connect(server.address, settings);
         let mut reader = wire.0.try_clone().unwrap();
-        if reads {
+        // Until the connection ends, or the last question is answered.
+        let reader = reads.then(|| {
             scope.spawn(move || {
-                let mut some = [0; 65_536];
-                while reader.read(&mut some).is_ok_and(|count| count > 0) {}
-            });
-        }
+                let (mut some, mut end) = ([0; 65_536], Vec::new());
+                loop {
+                    match reader.read(&mut some) {
+                        Ok(count) if count > 0 => end.extend(&some[..count]),
+                        _ => return true,
+                    }
+                    if end.windows(LAST.len()).any(|bytes: &[u8]| bytes == LAST) {
+                        return false;
+                    }
+                    end.drain(..end.len().saturating_sub(LAST.len()));
+                }
+            })
+        });
         let mut written = wire.0.write_all(first);
         let mut batch = Vec::new();
         for n in 0..times {
@@ -765,8 +778,11 @@ fn flood(
             }
         }
         // All is written: does the connection go on?
-        let is_closed =
-            written.is_err() || wire.0.write_all(&frame(PING, 0, 0, b"the last")).is_err();
+        let written = written.and_then(|()| wire.0.write_all(&frame(PING, 0, 0, LAST)));
+        let is_closed = match reader {
+            Some(reader) => reader.join().unwrap(),
+            None => written.is_err(),
+        };
         let _ = wire.0.shutdown(std::net::Shutdown::Both);
         is_over.store(true, Ordering::SeqCst);
         Flooded {

@@ -259,6 +259,35 @@ async fn rfc9112_9_6_a_close_waits_for_the_client() {
     }
 }
 
+/// So it does one that reads no answer before all is sent, as some proxies do.
+#[tokio::test]
+async fn rfc9112_9_6_an_early_answer_survives_a_large_body() {
+    let server = Running::start(echo).await;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let chunked = chunk.repeat(100) + "0\r\n\r\n";
+    let bodies = [
+        ("/ignore", "Content-Length: 6553600", "x".repeat(6_553_600)),
+        ("/ignore", "Transfer-Encoding: chunked", chunked),
+        // What the guard refuses has a body as well.
+        (
+            "/ignore",
+            "Host: b\r\nContent-Length: 6553600",
+            "x".repeat(6_553_600),
+        ),
+    ];
+    for (path, fields, body) in bodies {
+        let mut client = server.connect().await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        client.write(head).await;
+        soon(client.write(body)).await;
+        let (text, is_reset) = client.rest_and_reset().await;
+        assert!(
+            !is_reset && text.contains("connection: close\r\n"),
+            "{fields}: {text}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_upgrade_reaches_hyper() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -310,7 +310,7 @@ fn faults_145_a_drain_ends_whatever_is_open() {
         said.contains("cut at the end of the drain aborted=3"),
         "{said}"
     );
-    assert!(begun.elapsed() >= Duration::from_millis(500));
+    assert!(begun.elapsed() >= Duration::from_millis(450));
     assert!(begun.elapsed() < PATIENCE);
     // The client sees that its body is not whole.
     let mut rest = Vec::new();
@@ -376,6 +376,56 @@ fn faults_66_and_67_without_descriptors() {
     assert!(lines >= 1, "{said}");
     assert!(lines as u64 <= served.as_secs() + 3, "{said}");
 }
+
+/// Three of four calls of accept4(2) fail, each time in another way: a library in front of the C library's
+/// sees to that. Everybody is served all the same.
+#[test]
+fn faults_67_errors_of_accept_cost_no_connection() {
+    let place = std::env::temp_dir().join(format!("vestibule-accept-{}", std::process::id()));
+    let (source, library) = (place.with_extension("c"), place.with_extension("so"));
+    std::fs::write(&source, FAILING_ACCEPT).unwrap();
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .expect("cc builds the library: install the Debian package `gcc`");
+    assert!(built.success());
+    let begun = Instant::now();
+    let server = Process::start(&[("LD_PRELOAD", library.to_str().unwrap())]);
+    for _ in 0..60 {
+        assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    }
+    server.signal("TERM");
+    let (status, said) = server.wait();
+    assert!(status.success());
+    let lines = said.matches("cannot accept connections").count();
+    assert!(lines >= 1, "the library is there: {said}");
+    assert!(lines as u64 <= begun.elapsed().as_secs() + 2, "{said}");
+    let _ = std::fs::remove_file(source);
+    let _ = std::fs::remove_file(library);
+}
+
+const FAILING_ACCEPT: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+static const int errors[] = {
+    ECONNABORTED, EPROTO, EMFILE, ENETDOWN, ENFILE, EINTR, ENOBUFS, EPERM, ENOMEM, EHOSTUNREACH, EOPNOTSUPP,
+};
+
+int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags) {
+    static unsigned calls;
+    unsigned call = __atomic_fetch_add(&calls, 1, __ATOMIC_SEQ_CST);
+    if (call % 4 != 3) {
+        errno = errors[(call - call / 4) % (sizeof errors / sizeof *errors)];
+        return -1;
+    }
+    int (*real)(int, struct sockaddr *, socklen_t *, int) = dlsym(RTLD_NEXT, "accept4");
+    return real(socket, address, length, flags);
+}
+"#;
 
 /// 4,000 clients that connect, ask, and reset: nothing of them stays.
 #[tokio::test]

@@ -301,6 +301,36 @@ async fn faults_40_to_42_framing() {
     }
 }
 
+/// A value that would break out of its line cannot be made, so an app that tries has a 500, and nothing
+/// of the value is sent. What programs behind the FastCGI client and Python apps send goes the same way, and is tested
+/// there.
+#[tokio::test]
+async fn faults_43_values_that_break_out_of_their_line() {
+    const VALUES: [&str; 6] = [
+        "a\r\nset-cookie: evil",
+        "a\nset-cookie: evil",
+        "a\rset-cookie: evil",
+        "a\0evil",
+        "evil\r\n",
+        "\x7fevil",
+    ];
+    let server = Running::brief(|request: Request| async move {
+        let number: usize = request.uri().path()[1..].parse().unwrap();
+        ([("x-a", VALUES[number])], "hello")
+    })
+    .await;
+    for (number, value) in VALUES.iter().enumerate() {
+        assert!(header::HeaderValue::from_str(value).is_err());
+        let text = server.send(get("GET", &format!("/{number}"))).await;
+        assert!(text.starts_with("HTTP/1.1 500 "), "{number}: {text}");
+        assert!(!text.contains("evil"), "{number}: {text}");
+    }
+    // Nor can a name.
+    for name in ["a b", "a\r\nb", "a:", ""] {
+        assert!(name.parse::<header::HeaderName>().is_err(), "{name:?}");
+    }
+}
+
 #[tokio::test]
 async fn faults_110_to_113_what_breaks_is_cut() {
     // the path, what the client reads after the head, what `on_end` hears

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -314,6 +314,59 @@ async fn faults_64_what_does_not_shake_hands_is_closed() {
     let mut rest = Vec::new();
     let _ = soon(stream.read_to_end(&mut rest)).await;
     assert!(rest.is_empty());
+}
+
+/// A thousand clients that shake hands, all of them from the beginning, 32 at a time; one that is there
+/// already asks all the while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_64_a_thousand_handshakes() {
+    let scratch = Scratch::new("many");
+    let made = scratch.make("a", "a.test");
+    let server = Server::new(seen).idle_timeout(Duration::from_secs(60));
+    let bound = server
+        .bind(Bind::from("127.0.0.1:0").tls(Tls::pem(&made.chain, &made.key).unwrap()))
+        .await
+        .unwrap();
+    let Address::Tcp(address) = *bound.address() else {
+        panic!("not a TCP address")
+    };
+    tokio::spawn(bound.run_until(std::future::pending()));
+    let mut fresh = Arc::unwrap_or_clone(config(&[&made.der], "http/1.1", None));
+    fresh.resumption = rustls::client::Resumption::disabled();
+    let fresh = Arc::new(fresh);
+    let mut kept = connect(address, &fresh, "a.test").await.unwrap();
+    let begun = Instant::now();
+    let crowd: Vec<_> = (0..32)
+        .map(|_| {
+            let fresh = fresh.clone();
+            tokio::spawn(async move {
+                for _ in 0..32 {
+                    let mut stream = connect(address, &fresh, "a.test").await.unwrap();
+                    let handshake = stream.get_ref().1.handshake_kind();
+                    assert_ne!(handshake, Some(HandshakeKind::Resumed));
+                    assert!(get(&mut stream).await.unwrap().starts_with("HTTP/1.1 200"));
+                }
+            })
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    while !crowd.iter().all(tokio::task::JoinHandle::is_finished) {
+        let asked = Instant::now();
+        kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = [0; 1024];
+        let count = soon(kept.read(&mut answer)).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
+        slowest = slowest.max(asked.elapsed());
+    }
+    for one in crowd {
+        one.await.unwrap();
+    }
+    println!(
+        "1,024 handshakes in {:?}; another waited {slowest:?} at most",
+        begun.elapsed()
+    );
 }
 
 /// A ClientHello in records of one byte (RUSTSEC-2024-0399 was a panic).

@@ -1,6 +1,6 @@
 //! Buffers that are used again: zeroing and faulting in fresh memory costs as much as reading into it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -19,7 +19,9 @@ impl Buffer {
             Some(class) => POOL[class].take().unwrap_or_else(|| vec![0; SIZES[class]]),
             None => vec![0; length],
         };
-        HELD.fetch_add(bytes.len(), Ordering::Relaxed);
+        if HELD.fetch_add(bytes.len(), Ordering::Relaxed) >= MUCH {
+            IS_SWOLLEN.store(true, Ordering::Relaxed);
+        }
         Self { bytes, length }
     }
 
@@ -51,7 +53,11 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        HELD.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        let held = HELD.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        if held == self.bytes.len() && IS_SWOLLEN.swap(false, Ordering::Relaxed) {
+            POOL.iter().for_each(Shelf::clear);
+            return;
+        }
         if let Some(class) = SIZES.iter().position(|size| *size == self.bytes.len()) {
             POOL[class].give(std::mem::take(&mut self.bytes));
         }
@@ -77,6 +83,11 @@ impl Shelf {
         buffers.pop()
     }
 
+    fn clear(&self) {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        *buffers = Vec::new();
+    }
+
     fn give(&self, buffer: Vec<u8>) {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         if buffers.len() < self.most {
@@ -97,6 +108,10 @@ const SMALL: usize = 512;
 
 /// The bytes of all buffers that are in use.
 static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether much was held since the pool was last emptied. What is on the shelves after that lies anywhere in
+/// memory, and an allocator that gives memory back from its end only would keep all that is below.
+static IS_SWOLLEN: AtomicBool = AtomicBool::new(false);
 
 /// So many bytes are much: sixty-four quick readers hold no more.
 const MUCH: usize = 16 * 1024 * 1024;

@@ -1,0 +1,171 @@
+//! The program's flags for connections, seen at work.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::{Running, SITE, text, vestibule};
+
+const GET: &str = "GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n";
+
+impl Running {
+    fn connect(&self) -> TcpStream {
+        let address = self.address.trim_start_matches("http://");
+        let stream = TcpStream::connect(address.trim_end_matches('/')).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What comes until the server closes.
+fn rest(mut stream: TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut all);
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// The status of one answer; nothing when the connection is closed without one.
+fn ask(stream: &mut TcpStream) -> String {
+    let _ = stream.write_all(GET.as_bytes());
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+        head.extend(byte);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+#[test]
+fn max_requests_end_a_connection() {
+    let site = Running::serve(&["--max-requests", "3", SITE]);
+    let mut stream = site.connect();
+    stream.write_all(GET.repeat(5).as_bytes()).unwrap();
+    let told = rest(stream);
+    assert_eq!(told.matches("HTTP/1.1 200 OK\r\n").count(), 3, "{told}");
+    assert_eq!(told.matches("connection: close\r\n").count(), 1, "{told}");
+    site.interrupt();
+}
+
+#[test]
+fn max_header_bytes_are_a_431() {
+    let site = Running::serve(&["--max-header-bytes", "2000", SITE]);
+    for (length, status) in [
+        (1500, "200 OK"),
+        (2500, "431 Request Header Fields Too Large"),
+    ] {
+        let mut stream = site.connect();
+        let value = "x".repeat(length);
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-A: {value}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let told = rest(stream);
+        assert!(
+            told.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{told}"
+        );
+    }
+    site.interrupt();
+}
+
+#[test]
+fn max_per_address_is_a_share() {
+    let site = Running::serve(&["--max-per-address", "2", SITE]);
+    let mut held = [(); 2].map(|()| site.connect());
+    for stream in &mut held {
+        assert_eq!(ask(stream), "HTTP/1.1 200 OK\r\n");
+    }
+    for _ in 0..50 {
+        assert_eq!(ask(&mut site.connect()), "");
+    }
+    drop(held);
+    let begun = Instant::now();
+    while ask(&mut site.connect()).is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "the places stay taken");
+    }
+    let (_, said) = site.interrupt();
+    let lines = said.matches("its address has its share").count();
+    // One at once, and at most one a second.
+    assert!(
+        lines >= 1 && lines as u64 <= begun.elapsed().as_secs() + 5,
+        "{said}"
+    );
+}
+
+#[test]
+fn drain_delay_is_a_time_in_which_all_are_served() {
+    let site = Running::serve(&[
+        "--ready",
+        "--drain-delay",
+        "60s",
+        "--drain-timeout",
+        "2m",
+        SITE,
+    ]);
+    assert!(site.curl(&[], "-/ready").starts_with("HTTP/1.1 200 "));
+    site.signal("-TERM");
+    let begun = Instant::now();
+    while !site.curl(&[], "-/ready").starts_with("HTTP/1.1 503 ") {
+        assert!(begun.elapsed() < PATIENCE, "it stays ready");
+    }
+    assert!(site.curl(&[], "style.css").starts_with("HTTP/1.1 200 "));
+    // The second signal ends it at once.
+    site.interrupt();
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn drain_timeout_is_an_end() {
+    let site = Running::serve(&["--drain-timeout", "1s", SITE]);
+    let mut half = site.connect();
+    half.write_all(GET.trim_end().as_bytes()).unwrap();
+    assert!(site.curl(&[], "style.css").starts_with("HTTP/1.1 200 "));
+    let begun = Instant::now();
+    site.interrupt();
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn header_and_idle_timeouts_close() {
+    let site = Running::serve(&["--header-timeout", "300ms", "--idle-timeout", "400ms", SITE]);
+    for begin in ["", "GET / HT"] {
+        let mut stream = site.connect();
+        stream.write_all(begin.as_bytes()).unwrap();
+        assert_eq!(rest(stream), "", "{begin}");
+    }
+    let mut stream = site.connect();
+    stream.write_all(GET.as_bytes()).unwrap();
+    assert!(rest(stream).starts_with("HTTP/1.1 200 "));
+    site.interrupt();
+}
+
+#[test]
+fn a_wrong_value_says_what_is_right() {
+    let cases = [
+        ("--max-requests", "x", "invalid digit found in string"),
+        ("--max-connections", "0", "a whole number above zero"),
+        ("--max-connections", "-1", "a whole number above zero"),
+        ("--max-per-address", "1.5", "a whole number above zero"),
+        ("--max-header-bytes", "32k", "a whole number above zero"),
+        ("--workers", "", "a whole number above zero"),
+        ("--body-timeout", "1h", "a time, as in 500ms, 10s or 2m"),
+        ("--drain-delay", "soon", "a time, as in 500ms, 10s or 2m"),
+    ];
+    for (flag, value, right) in cases {
+        let output = vestibule(&["serve", SITE, &format!("{flag}={value}")])
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{flag} {value}: {said}");
+        assert!(said.contains(right) && said.contains(flag), "{said}");
+    }
+}
