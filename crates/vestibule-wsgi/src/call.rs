@@ -26,7 +26,7 @@ use crate::start_response::{Flow, Reply, piece};
 /// A request that waits for a thread.
 pub(crate) struct Job {
     environ: Environ,
-    about: Arc<About>,
+    pub(crate) about: Arc<About>,
     pub(crate) progress: Arc<Progress>,
     to: oneshot::Sender<Response>,
     runtime: Option<Handle>,
@@ -41,10 +41,6 @@ impl Job {
             to,
             runtime: Handle::try_current().ok(),
         })
-    }
-
-    pub(crate) const fn about(&self) -> &Arc<About> {
-        &self.about
     }
 }
 

@@ -28,6 +28,8 @@ mod outbox;
 mod pool;
 #[cfg(feature = "python")]
 mod progress;
+#[cfg(feature = "python")]
+mod queue;
 #[cfg(feature = "wheel")]
 mod server;
 #[cfg(feature = "python")]
