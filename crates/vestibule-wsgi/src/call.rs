@@ -124,7 +124,7 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
         environ.set_item(intern!(py, "vestibule.queue_time"), waited.as_secs_f64())?;
-        let reply = Reply::new(to, about.clone(), progress.clone(), shared.outbox.clone());
+        let reply = Reply::new(to, about.clone(), progress.clone(), shared.clone());
         let reply = Bound::new(py, reply)?;
         Ok(Call {
             environ,

@@ -13,6 +13,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use vestibule_core::Response;
 
 use crate::call::{self, About, Job};
 use crate::environ::Base;
@@ -119,6 +121,14 @@ impl Shared {
                 });
             }
         });
+    }
+
+    /// Hands a response to the server; false when nobody waits for it.
+    pub(crate) fn deliver(&self, to: oneshot::Sender<Response>, response: Response) -> bool {
+        match &self.outbox {
+            Some(outbox) => outbox.send(to, response, self.queue.is_looked_after()),
+            None => to.send(response).is_ok(),
+        }
     }
 
     /// How many threads have been at the same thing for longer than `limit`.

@@ -98,9 +98,10 @@ impl<T> Queue<T> {
             true => waiting,
             false => waiting.min(1_usize.saturating_sub(state.awake())),
         };
-        let may_need_help = waiting > count && state.asleep.len() > count;
-        let is_news = may_need_help && !std::mem::replace(&mut state.is_watched, may_need_help);
+        // What is left to threads that are at work may need help.
+        let is_news = waiting > count && !state.is_watched;
         if is_news {
+            state.is_watched = true;
             state.taken_before = state.taken;
         }
         self.wake(state, count);
@@ -113,10 +114,16 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         let stands_still = state.taken == state.taken_before;
         state.taken_before = state.taken;
-        state.is_watched = !state.tasks.is_empty() && !state.asleep.is_empty();
+        state.is_watched = !state.tasks.is_empty();
         let goes_on = state.is_watched;
         self.wake(state, usize::from(goes_on && stands_still));
         goes_on
+    }
+
+    /// Whether there is more to do, and somebody will look at that soon.
+    pub(crate) fn is_looked_after(&self) -> bool {
+        let state = self.lock();
+        state.is_watched && !state.tasks.is_empty()
     }
 
     /// Wakes so many threads, or as many as there are.
