@@ -15,6 +15,8 @@ mod error;
 #[cfg(feature = "python")]
 mod errors;
 #[cfg(feature = "python")]
+mod feed;
+#[cfg(feature = "python")]
 mod file_wrapper;
 #[cfg(feature = "python")]
 mod input;

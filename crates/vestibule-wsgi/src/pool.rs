@@ -239,7 +239,11 @@ impl<'py> Switches<'py> {
     fn count(&self) -> Option<u64> {
         let (usage, whose) = self.0.as_ref()?;
         let usage = usage.call1((whose,)).ok()?;
-        usage.getattr(intern!(usage.py(), "ru_nvcsw")).ok()?.extract().ok()
+        usage
+            .getattr(intern!(usage.py(), "ru_nvcsw"))
+            .ok()?
+            .extract()
+            .ok()
     }
 }
 
