@@ -39,7 +39,7 @@ struct State<T> {
 
 impl<T> State<T> {
     /// Threads that are at work, or on their way to it.
-    const fn awake(&self) -> usize {
+    fn awake(&self) -> usize {
         self.alive - self.asleep.len()
     }
 }
