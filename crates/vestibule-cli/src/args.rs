@@ -176,13 +176,20 @@ pub(crate) struct Gateway {
 
 /// A proxy in front.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Proxy {
+pub enum Proxy {
+    /// Whoever comes by a unix socket.
     Unix,
+    /// Whoever comes from there.
     Network(Network),
 }
 
 impl Proxy {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// `unix`, an address, or a network.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "unix" => Ok(Self::Unix),
             text => text.parse().map(Self::Network).map_err(|_| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use vestibule_cli::common::{Certificate, Connections, Https, Watching, duration, pair};
+use vestibule_cli::common::{Certificate, Connections, Https, Proxy, Watching, duration, pair};
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
 ///
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
     /// Believe the forwarding headers and the x-request-id of a web server in this network, as in 127.0.0.1, or of one that
     /// comes by a unix socket: unix; may be repeated
-    #[arg(long, value_name = "NETWORK", value_parser = proxy)]
+    #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse)]
     pub(crate) trust_proxy: Vec<Proxy>,
 
     #[command(flatten)]
@@ -125,20 +125,6 @@ pub(crate) struct Workers {
     /// Started by the supervisor, as this worker.
     #[arg(long, hide = true)]
     pub(crate) as_worker: Option<usize>,
-}
-
-/// Whose forwarding headers are believed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Proxy {
-    Network(vestibule::Network),
-    Unix,
-}
-
-fn proxy(text: &str) -> Result<Proxy, vestibule::InvalidNetwork> {
-    match text {
-        "unix" => Ok(Proxy::Unix),
-        network => network.parse().map(Proxy::Network),
-    }
 }
 
 impl Args {

@@ -7,11 +7,10 @@ use vestibule::auth::Htpasswd;
 use vestibule::compression::Compression;
 use vestibule::files::StaticFiles;
 use vestibule::logging::{RequestId, Sink};
-use vestibule::security::ProxyHeaders;
 use vestibule::{App, BoxApp, Mounts, Stack};
-use vestibule_cli::common::{users, watched};
+use vestibule_cli::common::{Proxy, behind_proxies, users, watched};
 
-use super::args::{Args, Proxy};
+use super::args::Args;
 use super::places::https_port;
 
 /// The app in its stack, with the directories beside it.
@@ -39,14 +38,7 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
 /// The app with the client that a proxy tells of, and the id that it gave the request. Both are taken
 /// from whoever has opened the connection, so nothing comes before.
 fn behind(proxies: &[Proxy], app: BoxApp) -> BoxApp {
-    let mut headers = ProxyHeaders::new(app);
-    for proxy in proxies {
-        headers = match proxy {
-            Proxy::Network(network) => headers.trust(*network),
-            Proxy::Unix => headers.trust_unix(true),
-        };
-    }
-    let mut id = RequestId::new(headers);
+    let mut id = RequestId::new(behind_proxies(app, proxies));
     for proxy in proxies {
         id = match proxy {
             Proxy::Network(network) => id.trust(*network),

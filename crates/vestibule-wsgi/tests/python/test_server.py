@@ -214,7 +214,8 @@ def test_one_process_without_a_supervisor(site):
         assert server.stop() == 0
 
 
-def test_ten_thousand_requests_leave_nothing(site):
+def test_many_requests_leave_nothing(site):
+    """A thousand of them may keep a KiB. `REQUESTS=10000` takes longer, and says the same."""
     (site / "memory.py").write_text(
         "import gc, json, tracemalloc\n"
         "tracemalloc.start()\n"
@@ -230,7 +231,10 @@ def test_ten_thousand_requests_leave_nothing(site):
         for _ in range(300):
             client.ask("/", "X-A: 1", method="POST", body=b"abc")
         before = json.loads(client.ask("/count").body)
-        for _ in range(2000):
+        count = int(os.environ.get("REQUESTS", "2000"))
+        for _ in range(count):
             client.ask("/", "X-A: 1", method="POST", body=b"abc")
         after = json.loads(client.ask("/count").body)
-        assert after[0] - before[0] < 50 and after[1] - before[1] < 2 * 1024 + 4096, (before, after)
+        objects, size = after[0] - before[0], after[1] - before[1]
+        print(f"{count} requests: {objects} objects and {size} bytes more")
+        assert objects < 50 and size < count * 1024 / 1000 + 4096
