@@ -40,7 +40,7 @@ impl Error for Closed {}
 impl BodySender {
     /// Lets as many bytes wait before a write does, in place of 64 KiB. It is worth it where writer and
     /// reader are threads, each of which costs something to be woken: a writer that waits is woken when
-    /// three quarters of the room are free.
+    /// half of the room is free.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
         lock(&self.shared).room = bytes.max(1);
@@ -144,7 +144,7 @@ impl http_body::Body for Receiver {
         let mut shared = lock(&self.shared);
         if let Some(frame) = shared.frames.pop_front() {
             shared.waiting -= frame.data_ref().map_or(0, Bytes::len);
-            if shared.waiting <= shared.room / 4 {
+            if shared.waiting <= shared.room / 2 {
                 wake(shared.writer.take(), shared);
             }
             return Poll::Ready(Some(Ok(frame)));
