@@ -523,7 +523,7 @@ fn latin1(text: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
 }
 
 /// How many bytes the app may be ahead of the client.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 512 * 1024;
 
 /// Pieces shorter than this are copied: it costs less than to come back for Python's object.
 const MAX_COPIED: usize = 16 * 1024;
