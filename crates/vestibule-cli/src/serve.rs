@@ -9,7 +9,7 @@ use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
 use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
-use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
+use vestibule::hyper::{Bind, Server, Tls, TlsError, ready, refusal};
 use vestibule::inspect::Inspect;
 use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
 use vestibule::security::{ProxyHeaders, RedirectHttps};
@@ -119,7 +119,7 @@ fn places(
 }
 
 /// The certificates, when HTTPS is asked for.
-fn tls(options: &Https) -> Result<Option<Tls>, Box<dyn Error>> {
+pub fn tls(options: &Https) -> Result<Option<Tls>, TlsError> {
     let nameless = |it: &&Certificate| !matches!(it, Certificate::Files { name: Some(_), .. });
     let default = match options.tls.iter().find(nameless).or(options.tls.first()) {
         None => return Ok(None),
@@ -151,18 +151,19 @@ fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
         Some(prefix) if !prefix.is_empty() => Mounts::new().at(prefix, app).boxed(),
         _ => app,
     };
-    if options.trust_proxy.is_empty() {
-        return app;
+    match options.trust_proxy.is_empty() {
+        true => app,
+        false => behind_proxies(app, &options.trust_proxy).boxed(),
     }
-    let outer = ProxyHeaders::new(app);
-    let outer = options
-        .trust_proxy
-        .iter()
-        .fold(outer, |outer, proxy| match proxy {
-            Proxy::Unix => outer.trust_unix(true),
-            Proxy::Network(network) => outer.trust(*network),
-        });
-    outer.boxed()
+}
+
+/// The app with the client that one of these proxies tells of.
+pub fn behind_proxies<A: App>(app: A, proxies: &[Proxy]) -> ProxyHeaders<A> {
+    let trust = |outer: ProxyHeaders<A>, proxy: &Proxy| match proxy {
+        Proxy::Unix => outer.trust_unix(true),
+        Proxy::Network(network) => outer.trust(*network),
+    };
+    proxies.iter().fold(ProxyHeaders::new(app), trust)
 }
 
 /// What the program serves a directory with.

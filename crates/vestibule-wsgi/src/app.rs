@@ -8,13 +8,15 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
-use vestibule_core::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response};
+use vestibule_core::{
+    App, Failure, FailureKind, IntoResponse, Outline, QueueTime, Request, Response,
+};
 
 use crate::call::Job;
 use crate::error::LoadError;
 use crate::load::load;
 use crate::outbox::Outbox;
-use crate::pool::{Settings, Shared};
+use crate::pool::{Settings, Shared, Task};
 use crate::progress::Progress;
 
 /// A WSGI app, as [`App`]: Flask, Django, or any callable of an environ and `start_response`.
@@ -93,7 +95,12 @@ impl WsgiApp {
             match tokio::time::timeout(left.max(TICK), &mut answer).await {
                 Ok(answered) => return answered.unwrap_or_else(|_| gone()),
                 Err(_) if progress.silence() < limit => {}
-                Err(_) if progress.is_queued() => return busy("no thread was free in time"),
+                Err(_) if progress.is_queued() => {
+                    let mut response = busy("no thread was free in time");
+                    let queued = QueueTime(progress.age());
+                    response.extensions_mut().insert(queued);
+                    return response;
+                }
                 Err(_) => {
                     let text = format!("the app has not answered within {limit:?}");
                     let failure = Failure::new(text).kind(FailureKind::Timeout);
@@ -109,11 +116,11 @@ impl App for WsgiApp {
         let (to, answer) = oneshot::channel();
         let job = Job::new(request, to);
         let progress = job.progress.clone();
-        match self.owner.0.queue.push(job) {
+        match self.owner.0.queue.push(Task::Run(job)) {
             Ok(true) => self.owner.0.ring(),
             Ok(false) => {}
-            Err(job) => {
-                job.about().refused();
+            Err(task) => {
+                task.refused();
                 return busy("the queue for Python's threads is full");
             }
         }

@@ -19,10 +19,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
 use tokio::sync::oneshot;
-use vestibule_core::{Body, BodySender, BoxError};
+use vestibule_core::{Body, BodySender, BoxError, QueueTime};
 
 use crate::call::About;
-use crate::outbox::Outbox;
+use crate::pool::Shared;
 use crate::progress::Progress;
 use crate::wait::wait;
 
@@ -32,7 +32,8 @@ pub(crate) struct Reply {
     state: Mutex<State>,
     about: Arc<About>,
     progress: Arc<Progress>,
-    outbox: Option<Arc<Outbox>>,
+    shared: Arc<Shared>,
+    queued: QueueTime,
 }
 
 struct State {
@@ -128,7 +129,8 @@ impl Reply {
         to: oneshot::Sender<vestibule_core::Response>,
         about: Arc<About>,
         progress: Arc<Progress>,
-        outbox: Option<Arc<Outbox>>,
+        shared: Arc<Shared>,
+        queued: QueueTime,
     ) -> Self {
         let state = State {
             stage: Stage::Fresh,
@@ -139,7 +141,8 @@ impl Reply {
             state: Mutex::new(state),
             about,
             progress,
-            outbox,
+            shared,
+            queued,
         }
     }
 
@@ -318,14 +321,12 @@ impl Reply {
     }
 
     /// Hands the response to the server; false when nobody waits for it any more.
-    fn deliver(&self, state: &mut State, response: vestibule_core::Response) -> bool {
+    fn deliver(&self, state: &mut State, mut response: vestibule_core::Response) -> bool {
         let Some(to) = state.to.take() else {
             return false;
         };
-        match &self.outbox {
-            Some(outbox) => outbox.send(to, response),
-            None => to.send(response).is_ok(),
-        }
+        response.extensions_mut().insert(self.queued);
+        self.shared.deliver(to, response)
     }
 
     /// The app has failed. A response whose head was not sent is replaced by `instead`; one that was
@@ -522,7 +523,7 @@ fn latin1(text: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
 }
 
 /// How many bytes the app may be ahead of the client.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 512 * 1024;
 
 /// Pieces shorter than this are copied: it costs less than to come back for Python's object.
 const MAX_COPIED: usize = 16 * 1024;
