@@ -41,9 +41,11 @@ impl Bell {
         self.rope.has_rung.load(Ordering::Acquire)
     }
 
-    /// The context in which to poll what rings the bell. Whatever rings from here on is heard.
+    /// The context in which to poll what rings the bell. Whatever rings from here on is heard, and the
+    /// poll sees why it rang before.
     pub(crate) fn silence(&self) -> Context<'_> {
-        self.rope.has_rung.store(false, Ordering::Release);
+        // A store would not do: of a ring between the last look and this it would hide the reason.
+        self.rope.has_rung.swap(false, Ordering::Acquire);
         Context::from_waker(&self.waker)
     }
 }

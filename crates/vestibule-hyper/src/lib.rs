@@ -21,6 +21,7 @@ mod per_address;
 mod proxy;
 mod ready;
 mod server;
+mod tally;
 #[cfg(feature = "tls")]
 mod tls;
 mod vitals;
