@@ -42,13 +42,7 @@ fn serve() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
-        writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+        let listener = load::listen().await;
         let stored = PasswordHash::parse(&PasswordHash::argon2(b"right")).expect("a hash of ours");
         let users = (0..AT_ONCE).fold(Htpasswd::new(), |users, n| {
             users.with_hash(name(n), stored.clone())

@@ -3,18 +3,18 @@
 //! `cargo bench --bench compression` counts instructions and allocations in process (callgrind), looks for
 //! the longest poll, and then starts each server as a process of its own with one thread, lets wrk ask it,
 //! and divides the CPU time that the server took by the requests that were answered. The servers take
-//! turns, and the median of a turn's ratios counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
+//! turns, and the mean of the turns counts. `valgrind`, `wrk` and `nginx-light` are Debian packages.
 //!
 //! tower-http's layer is measured twice. One program has one flate2, so in this one it has zlib-rs, as ours; that
 //! compares the layers. By itself it has miniz_oxide: so it is built in `peers/tower-http`, a program of its own on
 //! an axum router, which is what its users have.
 
 mod count;
+mod load;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,10 @@ use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use vestibule::compression::{Coding, Compression};
-use vestibule::hyper::Server;
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
+
+use load::Server;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -279,59 +280,61 @@ fn thread_time() -> Duration {
     )
 }
 
-/// CPU time a request of each server, for each page.
+/// CPU time a request of each server, for each page and load.
 ///
 /// A turn is all servers one after the other, each a process of its own, so that what else the machine does
-/// falls on all of them. The ratios are those of a turn, and their median counts: a turn may be a lucky one.
+/// falls on all of them. The mean of the turns counts, not the best: in about half of its starts glibc gives
+/// the memory of tower-http's encoders back after each request, with some 48 page faults each, and its users
+/// have both.
 fn servers() -> Vec<count::Bar> {
     let mut bars = Vec::new();
     let peer = build_peer();
     println!(
-        "\n{:<36} {:>12} {:>8} {:>8} {:>10}",
-        "CPU time a request, us", "median turn", "best", "worst", "bytes"
+        "\n{:<52} {:>8} {:>8} {:>8} {:>8}",
+        "CPU time a request, us", "mean", "best", "worst", "bytes"
     );
-    for page in ["json", "html"] {
+    for (page, loads) in [("json", &[16, 64][..]), ("html", &[16][..])] {
         let place = Place::with(page);
-        let mut bytes = [0; WHO.len()];
-        let turns: Vec<[f64; WHO.len()]> = (0..TURNS)
-            .map(|_| {
-                std::array::from_fn(|index| {
-                    let running = match WHO[index] {
-                        "nginx" => Running::nginx(&place),
-                        "tower-http as it comes" => Running::peer(&peer, &place),
-                        "tower-http with our zlib" => Running::own("tower-http", page),
-                        who => Running::own(who, page),
-                    };
-                    bytes[index] = running.size();
-                    running.cpu_per_request() * 1e6
+        let mut mean = [0.0; WHO.len()];
+        for &connections in loads {
+            let turns: Vec<[(f64, usize); WHO.len()]> = (0..TURNS)
+                .map(|_| {
+                    WHO.map(|who| {
+                        let running = match who {
+                            "nginx" => nginx(&place),
+                            "tower-http as it comes" => {
+                                Server::spawn(Command::new(&peer).arg(place.file()).arg(place.kind))
+                            }
+                            "tower-http with our zlib" => start("tower-http", page),
+                            who => start(who, page),
+                        };
+                        let bytes = size(&running);
+                        let cost = running.cpu_per_request_of("", connections, &[GZIP]);
+                        (cost * 1e6, bytes)
+                    })
                 })
-            })
-            .collect();
-        for (index, who) in WHO.into_iter().enumerate() {
-            let what = format!("{who}, {page}");
-            let costs = sorted(turns.iter().map(|turn| turn[index]));
-            let (median, best, worst) = (costs[TURNS / 2], costs[0], costs[TURNS - 1]);
-            let bytes = bytes[index];
-            println!("{what:<36} {median:>12.1} {best:>8.1} {worst:>8.1} {bytes:>10}");
+                .collect();
+            for (index, who) in WHO.into_iter().enumerate() {
+                let (_, bytes) = turns[0][index];
+                let costs = || turns.iter().map(|turn| turn[index].0);
+                let cost = costs().sum::<f64>() / TURNS as f64;
+                let best = costs().fold(f64::INFINITY, f64::min);
+                let worst = costs().fold(0.0, f64::max);
+                mean[index] += cost / loads.len() as f64;
+                let what = format!("{who}, {page}, {connections} connections");
+                println!("{what:<52} {cost:>8.1} {best:>8.1} {worst:>8.1} {bytes:>8}");
+            }
         }
-        let to = |whose: usize| sorted(turns.iter().map(|turn| turn[OWN] / turn[whose]))[TURNS / 2];
-        for (whose, bar) in [(NGINX, 0.95), (TOWER, 0.4)] {
-            let what = format!("{page}: CPU time to that of {}", WHO[whose]);
-            bars.push(count::at_most(what, to(whose), bar));
-        }
-        println!(
-            "{page}: CPU time to that of {}: {:.2}",
-            WHO[LAYER],
-            to(LAYER)
-        );
+        let [_, own, tower, layer, nginx] = mean;
+        let to = |whose: &str, theirs: f64, bar| {
+            count::at_most(format!("{page}: CPU time to {whose}"), own / theirs, bar)
+        };
+        bars.push(to("nginx's", nginx, 0.95));
+        bars.push(to("tower-http's as it comes", tower, 0.4));
+        let same = own / layer;
+        println!("{page}: CPU time to tower-http's with our zlib: {same:.2}");
     }
     bars
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 const WHO: [&str; 5] = [
@@ -341,10 +344,12 @@ const WHO: [&str; 5] = [
     "tower-http with our zlib",
     "nginx",
 ];
-const OWN: usize = 1;
-const TOWER: usize = 2;
-const LAYER: usize = 3;
-const NGINX: usize = 4;
+
+/// Starts this program once more, with one of its apps.
+fn start(who: &str, page: &str) -> Server {
+    let program = std::env::current_exe().expect("a program has a path");
+    Server::spawn(Command::new(program).args(["--serve", who, page]))
+}
 
 /// Builds tower-http's server, and says where it is.
 fn build_peer() -> PathBuf {
@@ -394,154 +399,59 @@ impl Drop for Place {
     }
 }
 
-/// A server in a process of its own.
-struct Running {
-    process: Child,
-    url: String,
+/// nginx as one process, with its access log off.
+fn nginx(place: &Place) -> Server {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    drop(listener);
+    let conf = place.directory.join("nginx.conf");
+    let text = format!(
+        "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/error.log;\n\
+         events {{ worker_connections 512; }}\n\
+         http {{ access_log off; keepalive_requests 100000000; open_file_cache max=10;\n\
+         gzip on; gzip_comp_level 6; gzip_types application/json;\n\
+         types {{ application/json json; text/html html; }}\n\
+         server {{ listen {address}; root {0}/root; }} }}\n",
+        place.directory.display(),
+    );
+    std::fs::write(&conf, text).expect("a configuration");
+    let process = Command::new("nginx")
+        .arg("-c")
+        .arg(&conf)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nginx is the peer: install the Debian package `nginx-light`");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nginx does not listen");
+        std::thread::yield_now();
+    }
+    Server::of(process, format!("http://{address}/page.{}", place.page))
 }
 
-impl Running {
-    fn own(who: &str, page: &str) -> Self {
-        let program = std::env::current_exe().expect("a program has a path");
-        Self::started(Command::new(program).args(["--serve", who, page]))
-    }
-
-    fn peer(program: &Path, place: &Place) -> Self {
-        Self::started(Command::new(program).arg(place.file()).arg(place.kind))
-    }
-
-    /// A server whose first line is its address.
-    fn started(command: &mut Command) -> Self {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let stdout = process.stdout.take().expect("it was asked for");
-        let mut url = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut url)
-            .expect("the server says where it is");
-        let url = url.trim_end().to_owned();
-        assert!(url.starts_with("http://"), "{command:?}: {url:?}");
-        Self { process, url }
-    }
-
-    /// nginx as one process, with its access log off.
-    fn nginx(place: &Place) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        drop(listener);
-        let conf = place.directory.join("nginx.conf");
-        let text = format!(
-            "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/error.log;\n\
-             events {{ worker_connections 512; }}\n\
-             http {{ access_log off; keepalive_requests 100000000; open_file_cache max=10;\n\
-             gzip on; gzip_comp_level 6; gzip_types application/json;\n\
-             types {{ application/json json; text/html html; }}\n\
-             server {{ listen {address}; root {0}/root; }} }}\n",
-            place.directory.display()
-        );
-        std::fs::write(&conf, text).expect("a configuration");
-        let process = Command::new("nginx")
-            .arg("-c")
-            .arg(&conf)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx is the peer: install the Debian package `nginx-light`");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "nginx does not listen");
-            std::thread::yield_now();
-        }
-        let url = format!("http://{address}/page.{}", place.page);
-        Self { process, url }
-    }
-
-    /// Bytes of the body as it comes over the wire, decoded by gzip to the page.
-    fn size(&self) -> usize {
-        let output = Command::new("curl")
-            .args([
-                "-sS",
-                "--raw",
-                "-H",
-                "accept-encoding: gzip",
-                "-o",
-                "/dev/null",
-            ])
-            .args(["-w", "%{size_download}", &self.url])
-            .output()
-            .expect("curl asks once: install the Debian package `curl`");
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().expect("a size is a number")
-    }
-
-    /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
-    fn cpu_per_request(self) -> f64 {
-        self.load("1s");
-        let before = self.cpu();
-        let requests = self.load("2s");
-        (self.cpu() - before) / requests
-    }
-
-    fn load(&self, time: &str) -> f64 {
-        let output = Command::new("wrk")
-            .args([
-                "--threads",
-                "1",
-                "--connections",
-                "16",
-                "--duration",
-                time,
-                "--timeout",
-                "60s",
-            ])
-            .args(["--header", "accept-encoding: gzip", &self.url])
-            .output()
-            .expect("wrk asks the server: install the Debian package `wrk`");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let is_well = !text.contains("Non-2xx") && !text.contains("Socket errors");
-        assert!(is_well, "{text}");
-        let line = text
-            .lines()
-            .find_map(|line| line.split_once(" requests in "));
-        let (count, _) = line.unwrap_or_else(|| panic!("wrk says no count:\n{text}"));
-        count.trim().parse().expect("a count is a number")
-    }
-
-    /// User and system time so far, in seconds (proc(5), fields 14 and 15 of `stat`).
-    fn cpu(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(Path::new(&path)).expect("the server runs");
-        let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
-        let ticks = |index: usize| {
-            let field = fields.split(' ').nth(index).expect("stat has 52 fields");
-            field.parse::<f64>().expect("ticks are a number")
-        };
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Bytes of the body as it comes over the wire.
+fn size(server: &Server) -> usize {
+    let output = Command::new("curl")
+        .args(["-sS", "--raw", "-H", GZIP, "-o", "/dev/null"])
+        .args(["-w", "%{size_download}", server.url()])
+        .output()
+        .expect("curl asks once: install the Debian package `curl`");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().expect("a size is a number")
 }
 
 fn serve(app: BoxApp) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let bound = Server::new(app).bind("127.0.0.1:0").await;
-        let bound = bound.expect("a free port");
-        println!("http://{}", bound.address());
-        bound.run_until(std::future::pending()).await;
+        let listener = load::listen().await;
+        vestibule::serve(listener, app).await.expect("we serve");
     });
 }
 
-const TURNS: usize = 9;
+const TURNS: usize = 8;
 
-/// What Linux says on every machine that it is built for here.
-const TICKS_PER_SECOND: f64 = 100.0;
+const GZIP: &str = "accept-encoding: gzip";

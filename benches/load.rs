@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+
 /// A server in a process of its own.
 pub(crate) struct Server {
     process: Child,
@@ -62,9 +64,19 @@ impl Server {
 
     /// Seconds of CPU time of the server, divided by the requests that wrk got answered.
     pub(crate) fn cpu_per_request(&self, path: &str) -> f64 {
-        self.load(path, "1s");
+        self.cpu_per_request_of(path, 32, &[])
+    }
+
+    /// The same for so many connections, and requests with these fields.
+    pub(crate) fn cpu_per_request_of(
+        &self,
+        path: &str,
+        connections: usize,
+        fields: &[&str],
+    ) -> f64 {
+        self.load(path, connections, fields, "1s");
         let before = self.cpu();
-        let requests = self.load(path, "2s");
+        let requests = self.load(path, connections, fields, "2s");
         (self.cpu() - before) / requests
     }
 
@@ -145,15 +157,17 @@ impl Server {
 
     /// How many requests the server answers in a second, and its CPU time for each, in seconds.
     pub(crate) fn throughput(&self) -> (f64, f64) {
-        self.load("", "1s");
+        self.load("", 32, &[], "1s");
         let before = self.cpu();
-        let requests = self.load("", "3s");
+        let requests = self.load("", 32, &[], "3s");
         (requests / 3.0, (self.cpu() - before) / requests)
     }
 
-    fn load(&self, path: &str, time: &str) -> f64 {
+    fn load(&self, path: &str, connections: usize, fields: &[&str], time: &str) -> f64 {
         let output = Command::new("wrk")
-            .args(["--threads", "1", "--connections", "32", "--duration", time])
+            .args(["--threads", "1", "--timeout", "60s", "--duration", time])
+            .args(["--connections", &connections.to_string()])
+            .args(fields.iter().flat_map(|field| ["--header", field]))
             .arg(format!("{}{path}", self.url))
             .output()
             .expect("wrk asks the server: install the Debian package `wrk`");
@@ -188,6 +202,16 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A listener on a free port; the program's first line says where it is.
+pub(crate) async fn listen() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let address = listener.local_addr();
+    let address = address.expect("a bound socket has an address");
+    writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+    listener
 }
 
 /// Asks on a kept connection, and reads the head of the answer and what came with it.

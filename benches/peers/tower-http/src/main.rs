@@ -19,7 +19,9 @@ fn main() {
     let answer = move || async move { ([(CONTENT_TYPE, kind)], page) };
     let layer = CompressionLayer::new().quality(CompressionLevel::Precise(6));
     let app = Router::new().route("/", get(answer)).layer(layer);
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // As `#[tokio::main]` makes it, but with one worker.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
