@@ -14,7 +14,7 @@ use crate::call::Job;
 use crate::error::LoadError;
 use crate::load::load;
 use crate::outbox::Outbox;
-use crate::pool::{Settings, Shared};
+use crate::pool::{Settings, Shared, Task};
 use crate::progress::Progress;
 
 /// A WSGI app, as [`App`]: Flask, Django, or any callable of an environ and `start_response`.
@@ -109,11 +109,11 @@ impl App for WsgiApp {
         let (to, answer) = oneshot::channel();
         let job = Job::new(request, to);
         let progress = job.progress.clone();
-        match self.owner.0.queue.push(job) {
+        match self.owner.0.queue.push(Task::Run(job)) {
             Ok(true) => self.owner.0.ring(),
             Ok(false) => {}
-            Err(job) => {
-                job.about().refused();
+            Err(task) => {
+                task.refused();
                 return busy("the queue for Python's threads is full");
             }
         }

@@ -26,7 +26,7 @@ use crate::start_response::{Flow, Reply, piece};
 /// A request that waits for a thread.
 pub(crate) struct Job {
     environ: Environ,
-    about: Arc<About>,
+    pub(crate) about: Arc<About>,
     pub(crate) progress: Arc<Progress>,
     to: oneshot::Sender<Response>,
     runtime: Option<Handle>,
@@ -41,10 +41,6 @@ impl Job {
             to,
             runtime: Handle::try_current().ok(),
         })
-    }
-
-    pub(crate) const fn about(&self) -> &Arc<About> {
-        &self.about
     }
 }
 
@@ -128,7 +124,7 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
         environ.set_item(intern!(py, "vestibule.queue_time"), waited.as_secs_f64())?;
-        let reply = Reply::new(to, about.clone(), progress.clone(), shared.outbox.clone());
+        let reply = Reply::new(to, about.clone(), progress.clone(), shared.clone());
         let reply = Bound::new(py, reply)?;
         Ok(Call {
             environ,

@@ -3,15 +3,19 @@
 //! It ends where the body ends, and says `b""` from there on (`wsgi.input_terminated`). A body that
 //! breaks off raises `OSError`, at every read from there on: it never looks like the end.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use http_body::Body as _;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tokio::runtime::Handle;
 use vestibule_core::Body;
 
+use crate::feed::{Feed, Taken};
 use crate::progress::Progress;
 use crate::wait::wait;
 
@@ -24,28 +28,36 @@ pub(crate) struct Input {
 }
 
 struct Source {
-    body: Body,
-    /// What was received and not read yet.
+    inlet: Inlet,
+    /// What was taken from the feed and not read yet.
     buffer: Bytes,
-    state: State,
     progress: Arc<Progress>,
-    /// The server's body may need its timers.
+    /// What the server runs on.
     runtime: Option<Handle>,
 }
 
-enum State {
-    Open,
+/// Where the bytes come from.
+enum Inlet {
+    /// Nobody has read yet.
+    Unread(Body),
+    Feed {
+        feed: Arc<Feed>,
+        /// What fills it, when there is no runtime that does.
+        filling: Option<Filling>,
+    },
     Ended,
-    Broken(String),
 }
 
 impl Input {
     pub(crate) fn new(body: Body, progress: Arc<Progress>, runtime: Option<Handle>) -> Self {
+        let inlet = match body.is_end_stream() {
+            true => Inlet::Ended,
+            false => Inlet::Unread(body),
+        };
         Self {
             source: Mutex::new(Some(Box::new(Source {
-                body,
+                inlet,
                 buffer: Bytes::new(),
-                state: State::Open,
                 progress,
                 runtime,
             }))),
@@ -56,8 +68,10 @@ impl Input {
     pub(crate) fn end(&self) {
         let mut slot = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = slot.as_mut() {
-            source.body = Body::empty();
-            source.state = State::Ended;
+            let inlet = std::mem::replace(&mut source.inlet, Inlet::Ended);
+            if let Inlet::Feed { feed, .. } = inlet {
+                feed.close();
+            }
             source.buffer = Bytes::new();
         }
     }
@@ -124,7 +138,7 @@ impl Input {
 impl Source {
     fn read<'py>(&mut self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
         let mut pieces = Pieces::default();
-        while pieces.length < size && self.fill(py)? {
+        while pieces.length < size && self.fill(py, size - pieces.length)? {
             let count = self.buffer.len().min(size - pieces.length);
             pieces.push(self.buffer.split_to(count));
         }
@@ -133,7 +147,7 @@ impl Source {
 
     fn line<'py>(&mut self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
         let mut pieces = Pieces::default();
-        while pieces.length < size && self.fill(py)? {
+        while pieces.length < size && self.fill(py, 1)? {
             let window = &self.buffer[..self.buffer.len().min(size - pieces.length)];
             let end = window.iter().position(|byte| *byte == b'\n');
             let count = end.map_or(window.len(), |end| end + 1);
@@ -145,36 +159,55 @@ impl Source {
         pieces.join(py)
     }
 
-    /// Whether there is something in the buffer, which is filled if need be.
-    fn fill(&mut self, py: Python<'_>) -> PyResult<bool> {
+    /// Whether there is something in the buffer, which is filled if need be. `wanted`: how many bytes it
+    /// is worth to wait for.
+    fn fill(&mut self, py: Python<'_>, wanted: usize) -> PyResult<bool> {
         while self.buffer.is_empty() {
-            match &self.state {
-                State::Open => {}
-                State::Ended => return Ok(false),
-                State::Broken(error) => return Err(PyOSError::new_err(error.clone())),
-            }
-            // A client that has not sent it yet is what is waited for.
-            self.progress.waits();
-            let (body, runtime) = (&mut self.body, &self.runtime);
-            let frame = wait(py, async move {
-                let mut next = std::pin::pin!(body.frame());
-                std::future::poll_fn(|cx| {
-                    let _runtime = runtime.as_ref().map(Handle::enter);
-                    next.as_mut().poll(cx)
-                })
-                .await
-            });
-            self.progress.mark();
-            match frame {
-                // Trailers have no place in PEP 3333.
-                Some(Ok(frame)) => self.buffer = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => self.state = State::Broken(error.to_string()),
-                None => self.state = State::Ended,
+            let Some((feed, filling)) = self.inlet.open(self.runtime.as_ref()) else {
+                return Ok(false);
+            };
+            match feed.take() {
+                Taken::Piece(piece) => self.buffer = piece,
+                Taken::Later => {
+                    // A client that has not sent it yet is what is waited for.
+                    self.progress.waits();
+                    match filling {
+                        None => py.detach(|| feed.wait(wanted)),
+                        Some(filling) => wait(py, poll_fn(|cx| feed.poll(cx, filling, wanted))),
+                    }
+                    self.progress.mark();
+                }
+                Taken::End => return Ok(false),
+                Taken::Broken(why) => return Err(PyOSError::new_err(why)),
             }
         }
         Ok(true)
     }
 }
+
+impl Inlet {
+    /// The feed; it begins to be filled.
+    fn open(&mut self, runtime: Option<&Handle>) -> Option<(&Feed, Option<&mut Filling>)> {
+        if let Self::Unread(body) = self {
+            let feed = Arc::new(Feed::default());
+            let filling = feed.clone().fill(std::mem::take(body));
+            let filling = match runtime {
+                Some(runtime) => {
+                    runtime.spawn(filling);
+                    None
+                }
+                None => Some(Box::pin(filling) as Filling),
+            };
+            *self = Self::Feed { feed, filling };
+        }
+        match self {
+            Self::Feed { feed, filling } => Some((feed, filling.as_mut())),
+            Self::Unread(_) | Self::Ended => None,
+        }
+    }
+}
+
+type Filling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Parts of what is returned, copied once.
 #[derive(Default)]

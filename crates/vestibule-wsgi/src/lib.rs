@@ -15,6 +15,8 @@ mod error;
 #[cfg(feature = "python")]
 mod errors;
 #[cfg(feature = "python")]
+mod feed;
+#[cfg(feature = "python")]
 mod file_wrapper;
 #[cfg(feature = "python")]
 mod input;
@@ -28,6 +30,8 @@ mod outbox;
 mod pool;
 #[cfg(feature = "python")]
 mod progress;
+#[cfg(feature = "python")]
+mod queue;
 #[cfg(feature = "wheel")]
 mod server;
 #[cfg(feature = "python")]

@@ -1,8 +1,9 @@
 //! Responses on their way from Python's threads to the server's.
 //!
-//! To wake the server costs a call into the kernel. So a response is laid down here, and the server,
-//! which runs on one thread, collects what there is whenever it has nothing else to do; it is woken
-//! only when it sleeps, or when much waits.
+//! To wake the server costs a call into the kernel, and Python's thread its core where there are few. So
+//! a response is laid down here, and the server, which runs on one thread, collects what there is
+//! whenever it has nothing else to do. It is woken only when it sleeps, and then not for each of those
+//! that come one after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +21,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Lays a response down; false when nobody waits for it.
-    pub(crate) fn send(&self, to: oneshot::Sender<Response>, response: Response) -> bool {
+    /// Lays a response down; false when nobody waits for it. `can_wait`: another will follow, and the
+    /// server is awake from time to time anyway.
+    pub(crate) fn send(
+        &self,
+        to: oneshot::Sender<Response>,
+        response: Response,
+        can_wait: bool,
+    ) -> bool {
         if to.is_closed() {
             return false;
         }
@@ -29,7 +36,7 @@ impl Outbox {
         list.push((to, response));
         let is_much = list.len() == MUCH;
         drop(list);
-        if self.sleeps.swap(false, SeqCst) || is_much {
+        if is_much || (!can_wait && self.sleeps.swap(false, SeqCst)) {
             self.bell.notify_one();
         }
         true

@@ -1,33 +1,42 @@
-//! The threads that run Python, and the queue in front of them.
+//! The threads that run Python.
 //!
 //! Each thread is one of Python's own (`threading.Thread`), so it is attached to the interpreter for
 //! its life and the app finds it under its name. It takes job after job while it holds the
 //! interpreter, and lets go of it when there is none, or after [`BATCH`] of them.
-//!
-//! To wake a thread costs more than a small app does. So threads are woken when the server has seen
-//! to all connections that were ready, not for each job; and where calls are brief, one thread that is
-//! awake is left to do them all, with a look after a millisecond whether it really does.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use vestibule_core::Response;
 
 use crate::call::{self, About, Job};
 use crate::environ::Base;
 use crate::outbox::Outbox;
 use crate::progress::Progress;
+use crate::queue::Queue;
 
 /// What the threads are for.
 pub(crate) enum Task {
     Run(Box<Job>),
     /// `close()` of a file that the server has sent.
     Close(Py<PyAny>, Arc<About>),
+}
+
+impl Task {
+    /// The queue is full.
+    pub(crate) fn refused(&self) {
+        match self {
+            Self::Run(job) => job.about.refused(),
+            Self::Close(_, about) => about.refused(),
+        }
+    }
 }
 
 /// Options of a [`WsgiApp`](crate::WsgiApp), once it has been made.
@@ -45,7 +54,7 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     pub(crate) app: Py<PyAny>,
     pub(crate) settings: Settings,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Queue<Task>,
     /// How responses come back, where the server collects them.
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Which process this is: an app may fork it.
@@ -65,7 +74,7 @@ impl Shared {
     ) -> PyResult<Arc<Self>> {
         let shared = Arc::new(Self {
             app,
-            queue: Queue::new(settings.queue),
+            queue: Queue::new(settings.threads, settings.queue),
             outbox,
             process: std::process::id(),
             work: (0..settings.threads).map(|_| Mutex::new(None)).collect(),
@@ -74,7 +83,6 @@ impl Shared {
         });
         let thread = py.import("threading")?.getattr("Thread")?;
         for number in 0..shared.settings.threads {
-            shared.queue.lock().alive += 1;
             let runner = Runner {
                 shared: shared.clone(),
                 number,
@@ -85,7 +93,7 @@ impl Shared {
             options.set_item("daemon", true)?;
             let started = thread.call((), Some(&options))?.call_method0("start");
             if let Err(error) = started {
-                shared.queue.lock().alive -= 1;
+                (number..shared.settings.threads).for_each(|_| shared.queue.leave());
                 shared.queue.close();
                 return Err(error);
             }
@@ -113,6 +121,14 @@ impl Shared {
                 });
             }
         });
+    }
+
+    /// Hands a response to the server; false when nobody waits for it.
+    pub(crate) fn deliver(&self, to: oneshot::Sender<Response>, response: Response) -> bool {
+        match &self.outbox {
+            Some(outbox) => outbox.send(to, response, self.queue.is_looked_after()),
+            None => to.send(response).is_ok(),
+        }
     }
 
     /// How many threads have been at the same thing for longer than `limit`.
@@ -150,19 +166,26 @@ impl Runner {
             &settings.environ,
         )?;
         let queue = &self.shared.queue;
+        let switches = Switches::counter(py);
+        let mut count = 0_u32;
         loop {
             for _ in 0..BATCH {
                 let Some(task) = queue.try_take() else {
                     break;
                 };
+                let measured = (count % SAMPLE == 0).then(|| switches.count());
+                count = count.wrapping_add(1);
                 // A mistake of ours must not cost the thread.
                 let ran = catch_unwind(AssertUnwindSafe(|| self.run(py, &mut base, task)));
                 if ran.is_err() {
                     tracing::error!(target: "vestibule::wsgi", "a call has panicked");
                 }
+                if let Some(Some(before)) = measured {
+                    queue.learn(switches.count().is_some_and(|after| after > before));
+                }
             }
             // Others get their turn, and what Rust has dropped of Python's is let go of.
-            if !py.detach(|| queue.wait()) {
+            if !py.detach(|| queue.wait(self.number)) {
                 return Ok(());
             }
         }
@@ -176,9 +199,7 @@ impl Runner {
             Task::Run(job) => {
                 self.set(Some(job.progress.clone()));
                 self.shared.served.fetch_add(1, Relaxed);
-                let start = Instant::now();
                 call::run(py, &self.shared, base, *job);
-                self.shared.queue.learn(start.elapsed());
                 self.set(None);
             }
         }
@@ -193,186 +214,44 @@ impl Runner {
 }
 
 /// Says that a thread has ended.
-struct Ended<'a>(&'a Queue);
+struct Ended<'a>(&'a Queue<Task>);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.0.lock().alive -= 1;
-        self.0.ended.notify_all();
+        self.0.leave();
     }
 }
 
-/// Jobs, as many as `capacity`.
-pub(crate) struct Queue {
-    state: Mutex<State>,
-    filled: Condvar,
-    ended: Condvar,
-    capacity: usize,
-    /// How long calls take, in microseconds.
-    usual: AtomicU32,
-}
+/// How often a thread has given up its core by itself, as the kernel counts it: to wait for something.
+struct Switches<'py>(Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
 
-#[derive(Default)]
-struct State {
-    tasks: VecDeque<Task>,
-    /// Threads that wait.
-    idle: usize,
-    /// Of these, how many were woken for a task and have not come for it yet.
-    called: usize,
-    /// Threads at all.
-    alive: usize,
-    /// Somebody will ring for what was pushed.
-    is_to_be_rung: bool,
-    /// Somebody will look whether the threads that are awake are enough.
-    is_watched: bool,
-    is_closed: bool,
-}
-
-impl State {
-    /// How many threads wait that were not woken for another task.
-    const fn callable(&self) -> usize {
-        self.idle.saturating_sub(self.called)
-    }
-}
-
-impl Queue {
-    fn new(capacity: usize) -> Self {
-        Self {
-            state: Mutex::default(),
-            filled: Condvar::new(),
-            ended: Condvar::new(),
-            capacity,
-            // Not brief, until it is seen.
-            usual: AtomicU32::new(BRIEF),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a job behind the others, unless there are too many that no thread is free for: it is given
-    /// back then. True when somebody has to [`ring`](Self::ring) for it, soon.
-    pub(crate) fn push(&self, job: Box<Job>) -> Result<bool, Box<Job>> {
-        let mut state = self.lock();
-        let is_full = state.tasks.len() >= self.capacity + state.idle;
-        if is_full || state.is_closed {
-            return Err(job);
-        }
-        state.tasks.push_back(Task::Run(job));
-        Ok(!std::mem::replace(&mut state.is_to_be_rung, true))
-    }
-
-    /// Adds what has to be done whatever else waits.
-    pub(crate) fn push_first(&self, task: Task) {
-        let mut state = self.lock();
-        state.tasks.push_front(task);
-        let count = state.callable().min(1);
-        self.call(state, count);
-    }
-
-    /// Wakes threads for what was pushed: as many as there are jobs, or, where calls are brief, one if
-    /// none is awake. True when somebody has to [`look_after`](Self::look_after) them.
-    pub(crate) fn ring(&self) -> bool {
-        let mut state = self.lock();
-        state.is_to_be_rung = false;
-        let is_brief = self.usual.load(Relaxed) < BRIEF;
-        let awake = state.alive - state.idle + state.called;
-        let most = match is_brief {
-            true => 1_usize.saturating_sub(awake),
-            false => state.tasks.len(),
+impl<'py> Switches<'py> {
+    /// For the thread that asks; where the kernel does not tell there is no count.
+    fn counter(py: Python<'py>) -> Self {
+        let find = || -> PyResult<_> {
+            let resource = py.import("resource")?;
+            let whose = resource.getattr("RUSAGE_THREAD")?;
+            Ok((resource.getattr("getrusage")?, whose))
         };
-        let count = state.callable().min(most);
-        // The others were left to sleep, and may be needed after all.
-        let is_unsure = is_brief && state.callable() > count && !state.is_watched;
-        state.is_watched |= is_unsure;
-        self.call(state, count);
-        is_unsure
+        Self(find().ok())
     }
 
-    /// Wakes threads for whatever waits still. False when there is nothing.
-    pub(crate) fn look_after(&self) -> bool {
-        let mut state = self.lock();
-        let count = state.callable().min(state.tasks.len());
-        state.is_watched = count > 0;
-        let goes_on = state.is_watched;
-        self.call(state, count);
-        goes_on
-    }
-
-    fn call(&self, mut state: MutexGuard<'_, State>, count: usize) {
-        state.called += count;
-        drop(state);
-        for _ in 0..count {
-            self.filled.notify_one();
-        }
-    }
-
-    /// Learns how long calls take, in microseconds: the mean of about the last eight.
-    fn learn(&self, took: Duration) {
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX) / 8;
-        let usual = self.usual.load(Relaxed);
-        self.usual
-            .store((usual - usual / 8).saturating_add(took), Relaxed);
-    }
-
-    fn try_take(&self) -> Option<Task> {
-        self.lock().tasks.pop_front()
-    }
-
-    /// Waits until there is something to do; false when there will not be. It takes nothing: whoever
-    /// has the interpreter first does that.
-    fn wait(&self) -> bool {
-        let mut state = self.lock();
-        while state.tasks.is_empty() {
-            if state.is_closed {
-                return false;
-            }
-            state.idle += 1;
-            state = self
-                .filled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
-            state.called = state.called.saturating_sub(1);
-        }
-        true
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lock().tasks.len()
-    }
-
-    /// Takes no more jobs; threads end when the queue is empty.
-    pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
-        self.filled.notify_all();
-    }
-
-    /// Waits until all threads have ended; false when they have not in time.
-    pub(crate) fn join(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        let mut state = self.lock();
-        while state.alive > 0 {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self
-                .ended
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        true
+    fn count(&self) -> Option<u64> {
+        let (usage, whose) = self.0.as_ref()?;
+        let usage = usage.call1((whose,)).ok()?;
+        usage
+            .getattr(intern!(usage.py(), "ru_nvcsw"))
+            .ok()?
+            .extract()
+            .ok()
     }
 }
 
-/// Calls that take fewer microseconds than this are brief.
-const BRIEF: u32 = 100;
-
-/// How long one thread is given to show that calls are brief.
+/// How long the threads that are awake are given to show that they get on.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How many jobs a thread does before it lets go of the interpreter.
 const BATCH: usize = 16;
+
+/// One of so many calls is measured.
+const SAMPLE: u32 = 16;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use vestibule_core::{Body, BodySender, BoxError};
 
 use crate::call::About;
-use crate::outbox::Outbox;
+use crate::pool::Shared;
 use crate::progress::Progress;
 use crate::wait::wait;
 
@@ -32,7 +32,7 @@ pub(crate) struct Reply {
     state: Mutex<State>,
     about: Arc<About>,
     progress: Arc<Progress>,
-    outbox: Option<Arc<Outbox>>,
+    shared: Arc<Shared>,
 }
 
 struct State {
@@ -128,7 +128,7 @@ impl Reply {
         to: oneshot::Sender<vestibule_core::Response>,
         about: Arc<About>,
         progress: Arc<Progress>,
-        outbox: Option<Arc<Outbox>>,
+        shared: Arc<Shared>,
     ) -> Self {
         let state = State {
             stage: Stage::Fresh,
@@ -139,7 +139,7 @@ impl Reply {
             state: Mutex::new(state),
             about,
             progress,
-            outbox,
+            shared,
         }
     }
 
@@ -322,10 +322,7 @@ impl Reply {
         let Some(to) = state.to.take() else {
             return false;
         };
-        match &self.outbox {
-            Some(outbox) => outbox.send(to, response),
-            None => to.send(response).is_ok(),
-        }
+        self.shared.deliver(to, response)
     }
 
     /// The app has failed. A response whose head was not sent is replaced by `instead`; one that was

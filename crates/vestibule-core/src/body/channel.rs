@@ -40,7 +40,7 @@ impl Error for Closed {}
 impl BodySender {
     /// Lets as many bytes wait before a write does, in place of 64 KiB. It is worth it where writer and
     /// reader are threads, each of which costs something to be woken: a writer that waits is woken when
-    /// half of the room is free.
+    /// three quarters of the room are free.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
         lock(&self.shared).room = bytes.max(1);
@@ -77,7 +77,7 @@ impl BodySender {
 
     /// Ends the body.
     pub fn finish(self) {
-        lock(&self.shared).end(None);
+        end(lock(&self.shared), None);
     }
 
     /// Ends the body with trailers.
@@ -89,7 +89,7 @@ impl BodySender {
 
     /// Ends the body in an error: the reader can tell that it is not whole.
     pub fn abort(&mut self, error: impl Into<BoxError>) {
-        lock(&self.shared).end(Some(error.into()));
+        end(lock(&self.shared), Some(error.into()));
     }
 
     fn push(&mut self, frame: Frame<Bytes>) -> Result<(), Closed> {
@@ -99,14 +99,14 @@ impl BodySender {
         }
         shared.waiting += frame.data_ref().map_or(0, Bytes::len);
         shared.frames.push_back(frame);
-        shared.wake_reader();
+        wake(shared.reader.take(), shared);
         Ok(())
     }
 }
 
 impl Drop for BodySender {
     fn drop(&mut self) {
-        lock(&self.shared).end(Some(Abort.into()));
+        end(lock(&self.shared), Some(Abort.into()));
     }
 }
 
@@ -144,8 +144,8 @@ impl http_body::Body for Receiver {
         let mut shared = lock(&self.shared);
         if let Some(frame) = shared.frames.pop_front() {
             shared.waiting -= frame.data_ref().map_or(0, Bytes::len);
-            if shared.waiting <= shared.room / 2 {
-                shared.wake_writer();
+            if shared.waiting <= shared.room / 4 {
+                wake(shared.writer.take(), shared);
             }
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -169,7 +169,7 @@ impl Drop for Receiver {
         let mut shared = lock(&self.shared);
         shared.is_closed = true;
         shared.frames.clear();
-        shared.wake_writer();
+        wake(shared.writer.take(), shared);
     }
 }
 
@@ -220,24 +220,21 @@ impl Shared {
         self.writer = Some(cx.waker().clone());
         Poll::Pending
     }
+}
 
-    fn end(&mut self, error: Option<BoxError>) {
-        if self.end.is_none() {
-            self.end = Some(error);
-            self.wake_reader();
-        }
+/// Ends the body, if it has not ended.
+fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BoxError>) {
+    if shared.end.is_none() {
+        shared.end = Some(error);
+        wake(shared.reader.take(), shared);
     }
+}
 
-    fn wake_reader(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
+/// Wakes the other side once it can have the lock: a thread that is woken before waits for it at once.
+fn wake(waker: Option<Waker>, shared: MutexGuard<'_, Shared>) {
+    drop(shared);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

@@ -1,0 +1,201 @@
+//! A request's body on its way from the server to the thread of Python's that reads it.
+//!
+//! Each time that one wakes the other costs more than the bytes of a piece. So the server reads ahead of
+//! the app, up to [`ROOM`], and the app is woken when all that it asked for is there, and the server
+//! has nothing more at hand. Nothing is read before the app reads for the first time, since to read is
+//! what tells a client to send (RFC 9110, section 10.1.1).
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use vestibule_core::Body;
+
+/// What was received and not read yet.
+#[derive(Debug, Default)]
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    /// By which the thread that reads is woken.
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: VecDeque<Bytes>,
+    /// How many bytes they have.
+    bytes: usize,
+    /// The body has ended, or why it has broken off.
+    end: Option<Result<(), String>>,
+    /// What a thread sleeps for: so many bytes. 0 when none does.
+    wanted: usize,
+    /// By which the server is woken.
+    server: Option<Waker>,
+    /// The server waits for room.
+    is_full: bool,
+    is_closed: bool,
+}
+
+impl State {
+    const fn has(&self, bytes: usize) -> bool {
+        self.bytes >= bytes || self.end.is_some() || self.is_closed
+    }
+}
+
+/// What there is for whoever reads.
+pub(crate) enum Taken {
+    Piece(Bytes),
+    /// Nothing yet.
+    Later,
+    End,
+    /// The body has broken off, and why.
+    Broken(String),
+}
+
+impl Feed {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the feed from a body, until that ends or nobody reads any more.
+    pub(crate) fn fill(self: Arc<Self>, mut body: Body) -> impl Future<Output = ()> + Send {
+        let mut has_asked_again = false;
+        poll_fn(move |cx| {
+            while ready!(self.poll_room(cx)) {
+                match Pin::new(&mut body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        has_asked_again = false;
+                        // Trailers have no place in PEP 3333.
+                        self.push(frame.into_data().unwrap_or_default());
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        self.end(Err(error.to_string()));
+                        break;
+                    }
+                    Poll::Ready(None) => {
+                        self.end(Ok(()));
+                        break;
+                    }
+                    // The connection gets its turn, and may have the next piece then.
+                    Poll::Pending if !std::mem::replace(&mut has_asked_again, true) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => {
+                        self.tell();
+                        return Poll::Pending;
+                    }
+                }
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// Ready when there is room: with false when nobody reads any more.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Poll::Ready(false);
+        }
+        state.server = Some(cx.waker().clone());
+        state.is_full = state.bytes >= ROOM;
+        if !state.is_full {
+            return Poll::Ready(true);
+        }
+        drop(state);
+        self.tell();
+        Poll::Pending
+    }
+
+    fn push(&self, piece: Bytes) {
+        let mut state = self.lock();
+        state.bytes += piece.len();
+        if !piece.is_empty() {
+            state.pieces.push_back(piece);
+        }
+    }
+
+    fn end(&self, end: Result<(), String>) {
+        self.lock().end = Some(end);
+        self.tell();
+    }
+
+    /// Wakes the thread that reads, if what it wants is there.
+    fn tell(&self) {
+        let mut state = self.lock();
+        if state.wanted > 0 && state.has(state.wanted) {
+            state.wanted = 0;
+            drop(state);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes the next piece.
+    pub(crate) fn take(&self) -> Taken {
+        let mut state = self.lock();
+        let Some(piece) = state.pieces.pop_front() else {
+            return match &state.end {
+                Some(Ok(())) => Taken::End,
+                Some(Err(why)) => Taken::Broken(why.clone()),
+                None if state.is_closed => Taken::End,
+                None => Taken::Later,
+            };
+        };
+        state.bytes -= piece.len();
+        // The server has a good piece of work then.
+        let is_roomy = state.is_full && state.bytes <= ROOM / 2;
+        let waker = match is_roomy {
+            true => state.server.take(),
+            false => None,
+        };
+        state.is_full &= !is_roomy;
+        drop(state);
+        waker.inspect(Waker::wake_by_ref);
+        Taken::Piece(piece)
+    }
+
+    /// Fills the feed on the thread that reads, where there is no server to do it, until there are so
+    /// many bytes.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        filling: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+        bytes: usize,
+    ) -> Poll<()> {
+        match filling.as_mut().poll(cx) {
+            Poll::Pending if !self.lock().has(bytes.min(ROOM)) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Waits until there are so many bytes, or the feed is full, or at its end.
+    pub(crate) fn wait(&self, bytes: usize) {
+        let bytes = bytes.min(ROOM);
+        let mut state = self.lock();
+        while !state.has(bytes) {
+            state.wanted = bytes;
+            state = self
+                .bell
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.wanted = 0;
+    }
+
+    /// Nobody reads any more: the server gets the body back.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.pieces.clear();
+        state.bytes = 0;
+        let waker = state.server.take();
+        drop(state);
+        waker.inspect(Waker::wake_by_ref);
+    }
+}
+
+/// How many bytes the server reads ahead of the app.
+const ROOM: usize = 256 * 1024;
