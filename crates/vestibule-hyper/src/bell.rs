@@ -56,7 +56,8 @@ impl Wake for Rope {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.has_rung.store(true, Ordering::Release);
+        // A store would not do here either: it would hide the reason of a ring before it.
+        self.has_rung.swap(true, Ordering::Release);
         self.task.wake_by_ref();
     }
 }
