@@ -1,5 +1,5 @@
 //! The models of `models/`: pieces of the crates that are synchronised by hand, run by loom in every order of
-//! their threads.
+//! their threads. Its README has which they are.
 
 use std::path::Path;
 use std::process::Command;
