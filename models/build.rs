@@ -8,17 +8,23 @@ use std::{env, fs};
 const PIECES: &[(&str, &str)] = &[
     ("bell", "vestibule-hyper/src/bell.rs"),
     ("channel", "vestibule-core/src/body/channel.rs"),
+    ("feed", "vestibule-wsgi/src/feed.rs"),
     ("line", "vestibule-tower/src/line.rs"),
     ("lockout", "vestibule-auth/src/lockout.rs"),
     ("on_demand", "vestibule-logging/src/on_demand.rs"),
+    ("outbox", "vestibule-wsgi/src/outbox.rs"),
     ("pending", "vestibule-logging/src/sink/pending.rs"),
     ("per_address", "vestibule-hyper/src/per_address.rs"),
+    ("queue", "vestibule-wsgi/src/queue.rs"),
     ("slot", "vestibule-environ/src/slot.rs"),
     ("tally", "vestibule-hyper/src/tally.rs"),
     ("waiting", "vestibule-auth/src/waiting.rs"),
 ];
 
 fn main() {
+    // The outbox is for the server, which is a feature there.
+    println!("cargo::rustc-cfg=feature=\"wheel\"");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"wheel\"))");
     let room = env::var("OUT_DIR").expect("cargo says where");
     // A mistake in one piece, to see that its model finds it.
     let [piece, from, to] = ["MISTAKE_IN", "MISTAKE_FROM", "MISTAKE_TO"].map(|variable| {

@@ -33,16 +33,16 @@ pub(crate) const MODELS: &[Model] = &[
                 "drop(shared);\n lock(&self.shared).reader = Some(cx.waker().clone());",
             ),
             (
-                "if shared.waiting <= shared.room / 2 {",
-                "if shared.waiting > shared.room / 2 {",
+                "if shared.waiting <= shared.room / 4 {",
+                "if shared.waiting > shared.room / 4 {",
             ),
             (
-                "shared.frames.push_back(frame);\n        shared.wake_reader();",
-                "shared.wake_reader();\n drop(shared);\n lock(&self.shared).frames.push_back(frame);",
+                "shared.frames.push_back(frame);\n        wake(shared.reader.take(), shared);",
+                "wake(shared.reader.take(), shared);\n lock(&self.shared).frames.push_back(frame);",
             ),
             (
-                "self.end = Some(error);\n            self.wake_reader();",
-                "self.end = Some(error);",
+                "shared.end = Some(error);\n        wake(shared.reader.take(), shared);",
+                "shared.end = Some(error);",
             ),
         ],
     },
@@ -52,12 +52,12 @@ pub(crate) const MODELS: &[Model] = &[
         run: a_dropped_body_is_heard,
         mistakes: &[
             (
-                "shared.is_closed = true;\n        shared.frames.clear();\n        shared.wake_writer();",
-                "shared.is_closed = true;\n        shared.frames.clear();",
+                "shared.frames.clear();\n        wake(shared.writer.take(), shared);",
+                "shared.frames.clear();",
             ),
             (
-                "shared.is_closed = true;\n        shared.frames.clear();\n        shared.wake_writer();",
-                "shared.wake_writer();\n drop(shared);\n lock(&self.shared).is_closed = true;",
+                "shared.is_closed = true;\n        shared.frames.clear();\n        wake(shared.writer.take(), shared);",
+                "wake(shared.writer.take(), shared);\n lock(&self.shared).is_closed = true;",
             ),
         ],
     },
@@ -66,7 +66,7 @@ pub(crate) const MODELS: &[Model] = &[
         shows: "a body whose writer is dropped ends in an error, after what was written",
         run: a_dropped_writer_is_heard,
         mistakes: &[
-            ("lock(&self.shared).end(Some(Abort.into()));", ""),
+            ("end(lock(&self.shared), Some(Abort.into()));", ""),
             (
                 "if let Some(frame) = shared.frames.pop_front() {",
                 "if let Some(frame) = shared.frames.pop_front().filter(|_| shared.end.is_none()) {",

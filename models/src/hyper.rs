@@ -33,8 +33,8 @@ pub(crate) const MODELS: &[Model] = &[
         mistakes: &[
             // The waker goes first, and the note is not there yet.
             (
-                "self.has_rung.store(true, Ordering::Release);\n        self.task.wake_by_ref();",
-                "self.task.wake_by_ref();\n        self.has_rung.store(true, Ordering::Release);",
+                "self.has_rung.swap(true, Ordering::Release);\n        self.task.wake_by_ref();",
+                "self.task.wake_by_ref();\n        self.has_rung.swap(true, Ordering::Release);",
             ),
             (
                 "self.rope.has_rung.swap(false, Ordering::Acquire);",
@@ -45,8 +45,12 @@ pub(crate) const MODELS: &[Model] = &[
                 "self.rope.has_rung.swap(false, Ordering::Relaxed);",
             ),
             (
+                "self.has_rung.swap(true, Ordering::Release);",
+                "self.has_rung.swap(true, Ordering::Relaxed);",
+            ),
+            (
+                "self.has_rung.swap(true, Ordering::Release);",
                 "self.has_rung.store(true, Ordering::Release);",
-                "self.has_rung.store(true, Ordering::Relaxed);",
             ),
             ("AtomicBool::new(true)", "AtomicBool::new(false)"),
         ],

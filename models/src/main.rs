@@ -11,6 +11,7 @@ mod logging;
 mod sync;
 mod task;
 mod tower;
+mod wsgi;
 
 use std::panic::catch_unwind;
 use std::process::{Command, ExitCode};
@@ -39,6 +40,7 @@ const MODELS: &[&[Model]] = &[
     hyper::MODELS,
     logging::MODELS,
     tower::MODELS,
+    wsgi::MODELS,
 ];
 
 fn main() -> ExitCode {
@@ -119,6 +121,7 @@ fn finds(model: &Model, from: &str, to: &str) -> bool {
         .expect("it runs")
         .with_file_name("mistakes");
     cargo.arg("--target-dir").arg(&room);
+    cargo.env("RUSTFLAGS", "--allow warnings");
     cargo.envs([
         ("MISTAKE_IN", model.piece),
         ("MISTAKE_FROM", from),

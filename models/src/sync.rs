@@ -33,6 +33,19 @@ impl Condvar {
         self.0.notify_all();
     }
 
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        self.0.wait(guard)
+    }
+
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, Waited)> {
+        let mut has_waited = false;
+        self.wait_timeout_while(guard, limit, |_| !std::mem::replace(&mut has_waited, true))
+    }
+
     pub(crate) fn wait_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,

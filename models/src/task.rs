@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::Notify;
 
-struct Sleeper(Notify);
+struct Sleeper(Arc<Notify>);
 
 impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
@@ -19,15 +19,19 @@ impl Wake for Sleeper {
     }
 }
 
-/// As loom's own, but that its waker knows itself again (`will_wake`).
+/// Wakes who waits for `bell`. loom has wakers too; these know themselves again (`will_wake`).
+pub(crate) fn waker_of(bell: &Arc<Notify>) -> Waker {
+    Waker::from(Arc::new(Sleeper(bell.clone())))
+}
+
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let sleeper = Arc::new(Sleeper(Notify::new()));
-    let waker = Waker::from(sleeper.clone());
+    let bell = Arc::new(Notify::new());
+    let waker = waker_of(&bell);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        sleeper.0.wait();
+        bell.wait();
     }
 }
