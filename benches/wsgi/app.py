@@ -1,5 +1,9 @@
 """What the hosts of Python apps are measured with."""
 
+import ctypes
+import os
+import time
+
 import flask
 
 PLAIN = [("Content-Type", "text/plain"), ("Content-Length", "13")]
@@ -33,3 +37,22 @@ def upload(environ, start_response):
         length += len(block)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d" % length]
+
+
+def faulty(environ, start_response):
+    """Does what its path says, which no app should."""
+    match environ["PATH_INFO"]:
+        case "/loop":
+            while True:
+                pass
+        case "/hold":
+            # The C library, by a handle that does not let go of the interpreter.
+            ctypes.PyDLL(None).sleep(30)
+        case "/sleep":
+            time.sleep(3600)
+        case "/segfault":
+            ctypes.string_at(0)
+        case "/exit":
+            os._exit(7)
+    start_response("200 OK", PLAIN)
+    return [b"Hello, world!"]

@@ -108,14 +108,14 @@ pub(crate) struct Serve {
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "HTTPS")]
 #[group(multiple = true)]
-pub(crate) struct Https {
+pub struct Https {
     /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name
-    #[arg(long, value_name = "CHAIN,KEY", value_parser = certificate, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
-    pub(crate) tls: Vec<Certificate>,
+    #[arg(long, value_name = "CHAIN,KEY", value_parser = certificate)]
+    pub tls: Vec<Certificate>,
 
     /// Listen here, too, without TLS, and send visitors on to https
     #[arg(long, value_name = "ADDR", requires = "tls")]
-    pub(crate) redirect_https: Option<String>,
+    pub redirect_https: Option<String>,
 
     /// Take only clients with a certificate that one of this PEM file has signed
     #[arg(long, value_name = "FILE", requires = "tls")]
@@ -124,12 +124,16 @@ pub(crate) struct Https {
 
 /// One `--tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Certificate {
+pub enum Certificate {
+    /// Made on the spot.
     Development,
+    /// Read from files.
     Files {
         /// For visitors of this name; for all others the one without a name.
         name: Option<String>,
+        /// The chain, the server's own certificate first.
         chain: PathBuf,
+        /// Its private key.
         key: PathBuf,
     },
 }
@@ -141,19 +145,19 @@ pub(crate) enum Certificate {
 pub(crate) struct Gateway {
     /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi
     /// has opened the socket; see `vestibule config`
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen", "tls"])]
     pub(crate) fastcgi: Option<String>,
 
     /// Listen for SCGI instead
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen", "tls"])]
     pub(crate) scgi: Option<String>,
 
     /// Listen for the uwsgi protocol instead
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["cgi", "listen"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["cgi", "listen", "tls"])]
     pub(crate) uwsgi: Option<String>,
 
     /// Answer one request as a CGI program, and end
-    #[arg(long, conflicts_with = "listen")]
+    #[arg(long, conflicts_with_all = ["listen", "tls"])]
     pub(crate) cgi: bool,
 
     /// Where the files are in the web server's site, as in /app [default: at its root]

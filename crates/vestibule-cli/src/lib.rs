@@ -22,8 +22,10 @@ use clap::Parser;
 /// For the house's other programs; nothing here is kept stable.
 #[doc(hidden)]
 pub mod common {
-    pub use crate::args::{Connections, Watching, duration, pair};
-    pub use crate::serve::{Ink, limited, reopen_on_hangup, sink, users, watched, web_address};
+    pub use crate::args::{Certificate, Connections, Https, Watching, duration, pair};
+    pub use crate::serve::{
+        Ink, limited, reopen_on_hangup, sink, tls, users, watched, web_address,
+    };
     pub use crate::{events_to_stderr, wants_colour};
 }
 

@@ -9,7 +9,7 @@ use vestibule::auth::{Authenticate, Basic, Htpasswd};
 use vestibule::compression::Compression;
 use vestibule::files::{HandOver, IndexedFiles, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
-use vestibule::hyper::{Bind, Server, Tls, ready, refusal};
+use vestibule::hyper::{Bind, Server, Tls, TlsError, ready, refusal};
 use vestibule::inspect::Inspect;
 use vestibule::logging::{AccessLog, Format, LogFile, Metrics, Registry, Sink};
 use vestibule::security::{ProxyHeaders, RedirectHttps};
@@ -119,7 +119,7 @@ fn places(
 }
 
 /// The certificates, when HTTPS is asked for.
-fn tls(options: &Https) -> Result<Option<Tls>, Box<dyn Error>> {
+pub fn tls(options: &Https) -> Result<Option<Tls>, TlsError> {
     let nameless = |it: &&Certificate| !matches!(it, Certificate::Files { name: Some(_), .. });
     let default = match options.tls.iter().find(nameless).or(options.tls.first()) {
         None => return Ok(None),

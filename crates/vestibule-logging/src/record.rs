@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use vestibule_core::{Address, Failure, Outcome, Peer, RemoteUser, Request, Response};
+use vestibule_core::{Address, Failure, Outcome, Peer, QueueTime, RemoteUser, Request, Response};
 use vestibule_fields::trace_context::TraceParent;
 
 use crate::{Format, Id};
@@ -53,6 +53,8 @@ pub struct Record {
     pub first_byte: Option<Duration>,
     /// From the request to the end of the body.
     pub total: Duration,
+    /// How much of it the request waited for its turn, when it had to ([`QueueTime`]).
+    pub queued: Option<Duration>,
     /// How it ended.
     pub outcome: RecordOutcome,
     /// Why the response was an error, when it carries the cause.
@@ -119,6 +121,7 @@ impl Record {
             bytes: 0,
             first_byte: None,
             total: Duration::ZERO,
+            queued: None,
             outcome: RecordOutcome::ClientGone,
             failure: None,
             layer: None,
@@ -132,6 +135,7 @@ impl Record {
     pub(crate) fn answered(&mut self, response: &Response, after: Duration) {
         self.first_byte = Some(after);
         self.status = response.status();
+        self.queued = QueueTime::of(response);
         self.user = RemoteUser::of(response.extensions()).cloned();
         if let Some(id) = response.extensions().get::<Id>() {
             // It stands inside of the log.
@@ -225,6 +229,7 @@ pub(crate) mod tests {
         record.bytes = 2326;
         record.first_byte = Some(Duration::from_millis(3));
         record.total = Duration::from_millis(12);
+        record.queued = Some(Duration::from_millis(2));
         record.outcome = RecordOutcome::Complete;
         record
     }

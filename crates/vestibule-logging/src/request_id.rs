@@ -39,7 +39,10 @@ pub struct RequestId<A> {
 #[derive(Clone, Debug)]
 enum Trusted {
     Everyone,
-    These(Arc<[Network]>),
+    These {
+        networks: Arc<[Network]>,
+        unix: bool,
+    },
 }
 
 impl<A: App> RequestId<A> {
@@ -48,7 +51,10 @@ impl<A: App> RequestId<A> {
         Self {
             app,
             header: X_REQUEST_ID,
-            trusted: Trusted::These(Arc::new([])),
+            trusted: Trusted::These {
+                networks: Arc::new([]),
+                unix: false,
+            },
         }
     }
 
@@ -65,11 +71,20 @@ impl<A: App> RequestId<A> {
     pub fn trust(mut self, network: Network) -> Self {
         self.trusted = match self.trusted {
             Trusted::Everyone => Trusted::Everyone,
-            Trusted::These(known) => {
-                let all = known.iter().copied().chain([network]);
-                Trusted::These(all.collect())
-            }
+            Trusted::These { networks, .. } => Trusted::These {
+                networks: networks.iter().copied().chain([network]).collect(),
+                unix: true,
+            },
         };
+        self
+    }
+
+    /// Takes ids from whoever comes by a unix socket, and from nobody else.
+    #[must_use]
+    pub fn trust_unix(mut self) -> Self {
+        if let Trusted::These { unix, .. } = &mut self.trusted {
+            *unix = true;
+        }
         self
     }
 
@@ -108,9 +123,12 @@ impl<A: App> App for RequestId<A> {
             .option("header", &self.header);
         match &self.trusted {
             Trusted::Everyone => drop(outline.option("trusts", "everyone")),
-            Trusted::These(networks) => {
+            Trusted::These { networks, unix } => {
                 for network in networks.iter() {
                     outline.option("trusts", network);
+                }
+                if *unix && networks.is_empty() {
+                    outline.option("trusts", "unix");
                 }
             }
         }
@@ -122,11 +140,11 @@ impl Trusted {
     fn trusts(&self, request: &Request) -> bool {
         match (self, Peer::of(request).map(Peer::address)) {
             (Self::Everyone, _) => true,
-            (Self::These(networks), Some(Address::Tcp(address))) => networks
+            (Self::These { networks, .. }, Some(Address::Tcp(address))) => networks
                 .iter()
                 .any(|network| network.contains(address.ip())),
-            (Self::These(networks), Some(_)) => !networks.is_empty(),
-            (Self::These(_), None) => false,
+            (Self::These { unix, .. }, Some(_)) => *unix,
+            (Self::These { .. }, None) => false,
         }
     }
 }

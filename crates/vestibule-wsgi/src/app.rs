@@ -8,7 +8,9 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
-use vestibule_core::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response};
+use vestibule_core::{
+    App, Failure, FailureKind, IntoResponse, Outline, QueueTime, Request, Response,
+};
 
 use crate::call::Job;
 use crate::error::LoadError;
@@ -93,7 +95,12 @@ impl WsgiApp {
             match tokio::time::timeout(left.max(TICK), &mut answer).await {
                 Ok(answered) => return answered.unwrap_or_else(|_| gone()),
                 Err(_) if progress.silence() < limit => {}
-                Err(_) if progress.is_queued() => return busy("no thread was free in time"),
+                Err(_) if progress.is_queued() => {
+                    let mut response = busy("no thread was free in time");
+                    let queued = QueueTime(progress.age());
+                    response.extensions_mut().insert(queued);
+                    return response;
+                }
                 Err(_) => {
                     let text = format!("the app has not answered within {limit:?}");
                     let failure = Failure::new(text).kind(FailureKind::Timeout);

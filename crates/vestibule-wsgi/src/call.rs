@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use vestibule_core::{Body, Failure, IntoResponse, Peer, Request, Response};
+use vestibule_core::{Body, Failure, IntoResponse, Peer, QueueTime, Request, Response};
 use vestibule_environ::Environ;
 
 use crate::environ::Base;
@@ -124,7 +124,8 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
         environ.set_item(intern!(py, "vestibule.queue_time"), waited.as_secs_f64())?;
-        let reply = Reply::new(to, about.clone(), progress.clone(), shared.clone());
+        let queued = QueueTime(waited);
+        let reply = Reply::new(to, about.clone(), progress.clone(), shared.clone(), queued);
         let reply = Bound::new(py, reply)?;
         Ok(Call {
             environ,

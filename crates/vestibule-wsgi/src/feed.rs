@@ -199,3 +199,99 @@ impl Feed {
 
 /// How many bytes the server reads ahead of the app.
 const ROOM: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// A feed, what fills it, and whoever sends.
+    fn feed() -> (Arc<Feed>, impl FnMut() -> bool, vestibule_core::BodySender) {
+        let (sender, body) = Body::channel();
+        let feed = Arc::new(Feed::default());
+        let mut filling = Box::pin(feed.clone().fill(body));
+        let poll = move || {
+            let mut cx = Context::from_waker(Waker::noop());
+            filling.as_mut().poll(&mut cx).is_ready()
+        };
+        (feed, poll, sender.with_room(10 * ROOM))
+    }
+
+    fn send(sender: &mut vestibule_core::BodySender, bytes: usize) {
+        let mut sending = std::pin::pin!(sender.send(vec![b'x'; bytes]));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sending.as_mut().poll(&mut cx).is_ready());
+    }
+
+    fn taken(feed: &Feed) -> Result<usize, &'static str> {
+        match feed.take() {
+            Taken::Piece(piece) => Ok(piece.len()),
+            Taken::Later => Err("later"),
+            Taken::End => Err("end"),
+            Taken::Broken(_) => Err("broken"),
+        }
+    }
+
+    #[test]
+    fn it_is_full_at_some_point_and_has_room_at_half() {
+        let (feed, mut fill, mut sender) = feed();
+        for _ in 0..6 {
+            send(&mut sender, ROOM / 4);
+        }
+        assert!(!fill());
+        assert!(feed.lock().is_full && feed.lock().bytes == ROOM);
+        assert_eq!(taken(&feed), Ok(ROOM / 4));
+        assert!(feed.lock().is_full, "not worth it yet");
+        assert_eq!(taken(&feed), Ok(ROOM / 4));
+        assert!(!feed.lock().is_full);
+        assert!(!fill());
+        sender.finish();
+        (0..4).for_each(|_| assert_eq!(taken(&feed), Ok(ROOM / 4)));
+        assert_eq!(taken(&feed), Err("later"));
+        assert!(fill());
+        assert_eq!([taken(&feed), taken(&feed)], [Err("end"); 2]);
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_never_looks_like_the_end() {
+        let (feed, mut fill, mut sender) = feed();
+        send(&mut sender, 3);
+        drop(sender);
+        assert!(fill());
+        assert_eq!(taken(&feed), Ok(3));
+        assert_eq!([taken(&feed), taken(&feed)], [Err("broken"); 2]);
+    }
+
+    #[test]
+    fn a_thread_is_woken_for_what_it_asked_for() {
+        let (feed, mut fill, mut sender) = feed();
+        let waiting = thread::spawn({
+            let feed = feed.clone();
+            move || feed.wait(5)
+        });
+        while feed.lock().wanted == 0 {
+            thread::yield_now();
+        }
+        send(&mut sender, 4);
+        assert!(
+            !fill() && !fill(),
+            "the second time nothing more is at hand"
+        );
+        assert_eq!(feed.lock().wanted, 5);
+        send(&mut sender, 4);
+        assert!(!fill() && !fill());
+        waiting.join().unwrap();
+        assert_eq!(feed.lock().bytes, 8);
+    }
+
+    #[test]
+    fn the_body_is_let_go_of_when_nobody_reads() {
+        let (feed, mut fill, mut sender) = feed();
+        send(&mut sender, 3);
+        assert!(!fill());
+        feed.close();
+        assert!(fill());
+        assert_eq!(taken(&feed), Err("end"));
+    }
+}

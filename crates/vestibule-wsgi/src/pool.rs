@@ -74,7 +74,7 @@ impl Shared {
     ) -> PyResult<Arc<Self>> {
         let shared = Arc::new(Self {
             app,
-            queue: Queue::new(settings.threads, settings.queue),
+            queue: Queue::new(settings.threads, settings.queue, is_free_threaded(py)),
             outbox,
             process: std::process::id(),
             work: (0..settings.threads).map(|_| Mutex::new(None)).collect(),
@@ -144,6 +144,12 @@ impl Shared {
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Relaxed)
     }
+}
+
+/// Whether Python runs without its lock, as a free-threaded build does unless a module wants it.
+fn is_free_threaded(py: Python<'_>) -> bool {
+    let ask = || py.import("sys")?.call_method0("_is_gil_enabled")?.extract();
+    !ask().unwrap_or(true)
 }
 
 /// What a thread of Python runs.

@@ -39,13 +39,15 @@ struct State<T> {
 
 impl<T> State<T> {
     /// Threads that are at work, or on their way to it.
-    const fn awake(&self) -> usize {
+    fn awake(&self) -> usize {
         self.alive - self.asleep.len()
     }
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new(threads: usize, capacity: usize) -> Self {
+    /// A queue for so many threads. `is_free`: they do not share an interpreter's lock, so that nothing
+    /// is gained by waiting for one of them.
+    pub(crate) fn new(threads: usize, capacity: usize, is_free: bool) -> Self {
         let state = State {
             tasks: VecDeque::new(),
             asleep: Vec::with_capacity(threads),
@@ -55,7 +57,10 @@ impl<T> Queue<T> {
             is_to_be_rung: false,
             is_watched: false,
             is_closed: false,
-            habit: Habit::default(),
+            habit: Habit {
+                is_fixed: is_free,
+                ..Habit::default()
+            },
         };
         Self {
             state: Mutex::new(state),
@@ -218,6 +223,8 @@ impl<T> Queue<T> {
 /// time. Those that only compute take longer when they are.
 #[derive(Debug, Default)]
 struct Habit {
+    /// It is so, always.
+    is_fixed: bool,
     score: u8,
     /// Calls count as such that wait until then; it is measured only while they do not.
     until: Option<Instant>,
@@ -228,7 +235,7 @@ impl Habit {
         if self.until.is_some_and(|until| until <= Instant::now()) {
             self.until = None;
         }
-        self.until.is_some()
+        self.is_fixed || self.until.is_some()
     }
 
     fn learn(&mut self, has_waited: bool) {
@@ -245,3 +252,112 @@ impl Habit {
 
 /// How long it is remembered that calls wait.
 const MEMORY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    /// Threads that sleep, in the order in which they have begun to.
+    fn asleep(queue: &Arc<Queue<u32>>, numbers: &[usize]) -> Vec<thread::JoinHandle<bool>> {
+        let begin = |(at, number): (usize, &usize)| {
+            let (queue, number) = (queue.clone(), *number);
+            let sleeper = thread::spawn({
+                let queue = queue.clone();
+                move || queue.wait(number)
+            });
+            while queue.lock().asleep.len() <= at {
+                thread::yield_now();
+            }
+            sleeper
+        };
+        numbers.iter().enumerate().map(begin).collect()
+    }
+
+    fn still_asleep(queue: &Queue<u32>) -> Vec<usize> {
+        queue.lock().asleep.clone()
+    }
+
+    fn queue(is_free: bool) -> (Arc<Queue<u32>>, Vec<thread::JoinHandle<bool>>) {
+        let queue = Arc::new(Queue::new(3, 2, is_free));
+        let threads = asleep(&queue, &[2, 0, 1]);
+        (queue, threads)
+    }
+
+    fn end(queue: &Queue<u32>, threads: Vec<thread::JoinHandle<bool>>) {
+        while queue.try_take().is_some() {}
+        queue.close();
+        threads.into_iter().for_each(|it| drop(it.join()));
+    }
+
+    #[test]
+    fn the_last_to_sleep_is_woken_alone_and_gets_help_when_it_stands_still() {
+        let (queue, threads) = queue(false);
+        assert_eq!(queue.push(1), Ok(true));
+        assert_eq!(queue.push(2), Ok(false), "it is to be rung already");
+        assert!(queue.ring(), "two tasks for one thread are looked after");
+        assert_eq!(still_asleep(&queue), [2, 0]);
+        assert!(queue.is_looked_after());
+
+        queue.push(3).unwrap();
+        assert!(!queue.ring(), "somebody looks already");
+        assert_eq!(queue.try_take(), Some(1));
+        assert!(queue.look_after());
+        assert_eq!(still_asleep(&queue), [2, 0], "it gets on");
+        assert!(queue.look_after());
+        assert_eq!(still_asleep(&queue), [2], "it does not");
+
+        while queue.try_take().is_some() {}
+        assert!(!queue.look_after() && !queue.is_looked_after());
+        end(&queue, threads);
+    }
+
+    #[test]
+    fn one_task_is_not_looked_after() {
+        let (queue, threads) = queue(false);
+        queue.push(1).unwrap();
+        assert!(!queue.ring());
+        end(&queue, threads);
+    }
+
+    #[test]
+    fn threads_that_share_no_lock_come_all() {
+        let (queue, threads) = queue(true);
+        queue.push(1).unwrap();
+        queue.push(2).unwrap();
+        assert!(!queue.ring());
+        assert_eq!(still_asleep(&queue), [2]);
+        end(&queue, threads);
+    }
+
+    #[test]
+    fn more_than_the_capacity_is_given_back() {
+        let queue = Queue::new(1, 2, false);
+        queue.push(1).unwrap();
+        queue.push(2).unwrap();
+        assert_eq!(queue.push(3), Err(3));
+        queue.push_first(0);
+        assert_eq!((queue.try_take(), queue.len()), (Some(0), 2));
+        queue.close();
+        assert_eq!(queue.push(4), Err(4));
+    }
+
+    #[test]
+    fn habits() {
+        let mut habit = Habit::default();
+        for (has_waited, is_habit) in [
+            (false, false),
+            (true, false),
+            (false, false),
+            (true, false),
+            (true, true),
+        ] {
+            habit.learn(has_waited);
+            assert_eq!(habit.waits(), is_habit);
+        }
+        habit.until = Some(Instant::now());
+        assert!(!habit.waits(), "it is forgotten");
+    }
+}

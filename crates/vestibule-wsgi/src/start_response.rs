@@ -19,7 +19,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
 use tokio::sync::oneshot;
-use vestibule_core::{Body, BodySender, BoxError};
+use vestibule_core::{Body, BodySender, BoxError, QueueTime};
 
 use crate::call::About;
 use crate::pool::Shared;
@@ -33,6 +33,7 @@ pub(crate) struct Reply {
     about: Arc<About>,
     progress: Arc<Progress>,
     shared: Arc<Shared>,
+    queued: QueueTime,
 }
 
 struct State {
@@ -129,6 +130,7 @@ impl Reply {
         about: Arc<About>,
         progress: Arc<Progress>,
         shared: Arc<Shared>,
+        queued: QueueTime,
     ) -> Self {
         let state = State {
             stage: Stage::Fresh,
@@ -140,6 +142,7 @@ impl Reply {
             about,
             progress,
             shared,
+            queued,
         }
     }
 
@@ -318,10 +321,11 @@ impl Reply {
     }
 
     /// Hands the response to the server; false when nobody waits for it any more.
-    fn deliver(&self, state: &mut State, response: vestibule_core::Response) -> bool {
+    fn deliver(&self, state: &mut State, mut response: vestibule_core::Response) -> bool {
         let Some(to) = state.to.take() else {
             return false;
         };
+        response.extensions_mut().insert(self.queued);
         self.shared.deliver(to, response)
     }
 

@@ -28,7 +28,7 @@ until "$bin/python" -c "import socket; socket.create_connection(('127.0.0.1', $p
 echo "requests against httpbin on $host:"
 (cd requests-*/ && HTTPBIN_URL=http://127.0.0.1:$port PYTHONPATH=$tests "$bin/python" -m pytest -q -o addopts= -p no:httpbin -p hosted_httpbin tests) \
     > requests-$host.txt 2>&1 || true
-grep -E '^FAILED|^ERROR| passed' requests-$host.txt
+grep -E '^FAILED|^ERROR|^[0-9]+ (failed|passed)' requests-$host.txt
 
 case $host in gunicorn) live=django ;; *) live=vestibule ;; esac
 echo "Django's tests/servers and tests/wsgi on the server of $live:"

@@ -65,6 +65,7 @@ enum Field {
     RequestId,
     Time(TimeForm),
     Took(Unit),
+    Queued,
     Thread,
     RequestHeader(HeaderName),
     ResponseHeader(HeaderName),
@@ -225,6 +226,10 @@ impl Field {
                 },
                 line,
             ),
+            Self::Queued => match record.queued {
+                Some(time) => number(time.as_micros() as u64, line),
+                None => line.push(b'-'),
+            },
             Self::Thread => {
                 let id = format!("{:?}", std::thread::current().id());
                 line.extend(id.bytes().filter(u8::is_ascii_digit));
@@ -437,10 +442,10 @@ fn field(letter: char, argument: Option<(usize, &str)>, at: usize) -> Result<Fie
             let (column, name) = needed()?;
             Field::ResponseHeader(header(name, column)?)
         }
-        'n' => {
-            needed()?;
-            Field::Unknown
-        }
+        'n' => match needed()?.1 {
+            "queue_time" => Field::Queued,
+            _ => Field::Unknown,
+        },
         'k' | 'l' | 'R' | 'I' | 'O' | 'S' => Field::Unknown,
         'L' => Field::RequestId,
         'm' => Field::Method,
@@ -623,6 +628,7 @@ mod tests {
             ("%h %a %{c}a", "2001:db8::1 2001:db8::1 2001:db8::1"),
             ("%A %p %{remote}p %{local}p", "127.0.0.1 80 99 80"),
             ("%l %k %I %O %S %R %{x}n", "- - - - - - -"),
+            ("%{queue_time}n", "2000"),
             ("%u %t", "ann\\x20o [10/Oct/2000:13:55:36 +0000]"),
             ("\\\"%r\\\"", "\"GET /a%20b?c=\\x5Cd HTTP/1.1\""),
             ("%m %U%q %H %v", "GET /a%20b?c=\\x5Cd HTTP/1.1 example.org"),

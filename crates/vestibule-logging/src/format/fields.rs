@@ -56,6 +56,9 @@ pub(crate) fn visit(record: &Record, fields: &mut impl Fields) {
     if let Some(first_byte) = record.first_byte {
         fields.seconds("vestibule.time_to_first_byte", first_byte);
     }
+    if let Some(queued) = record.queued {
+        fields.seconds("vestibule.queue_time", queued);
+    }
     fields.text("vestibule.outcome", record.outcome.name().as_bytes());
     if let Some(kind) = error_type(record) {
         fields.text("error.type", kind.as_bytes());

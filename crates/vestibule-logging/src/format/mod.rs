@@ -92,7 +92,8 @@ impl Format {
     /// Apache's `LogFormat` string: `%h %l %u %t "%r" %>s %b`.
     ///
     /// Every directive of `mod_log_config` is known. Those of which this server knows nothing (`%l`, `%k`,
-    /// `%I`, `%O`, `%S`, `%n`, `%R`, `%L` without a request id, trailers) are `-`.
+    /// `%I`, `%O`, `%S`, `%R`, `%L` without a request id, trailers) are `-`. One note is known:
+    /// `%{queue_time}n`, the microseconds that the request waited for its turn.
     ///
     /// ```
     /// use vestibule_logging::Format;

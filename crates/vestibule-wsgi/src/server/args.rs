@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use vestibule_cli::common::{Connections, Watching, duration, pair};
+use vestibule_cli::common::{Certificate, Connections, Https, Watching, duration, pair};
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
 ///
@@ -23,6 +23,7 @@ Examples:
   vestibule wsgi app:app                               at http://127.0.0.1:8080/
   vestibule wsgi mysite.wsgi --static /static=./static  Django, its files from Rust
   vestibule wsgi app:app --reload --debug              while you write it
+  vestibule wsgi app:app --listen 0.0.0.0:443 --tls chain.pem,key.pem
   vestibule wsgi 'app:create_app()' --processes 4 --threads 8 --listen unix:/run/app.sock")]
 pub(crate) struct Args {
     /// The app
@@ -45,10 +46,13 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_compression: bool,
 
-    /// Believe the forwarding headers of a web server in this network, as in 127.0.0.1, or of one that
+    /// Believe the forwarding headers and the x-request-id of a web server in this network, as in 127.0.0.1, or of one that
     /// comes by a unix socket: unix; may be repeated
     #[arg(long, value_name = "NETWORK", value_parser = proxy)]
     pub(crate) trust_proxy: Vec<Proxy>,
+
+    #[command(flatten)]
+    pub(crate) https: Https,
 
     #[command(flatten)]
     pub(crate) python: Python,
@@ -92,7 +96,8 @@ pub(crate) struct Python {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Workers")]
 pub(crate) struct Workers {
-    /// How many processes; 0 runs the app in this one, without a supervisor [default: one a core]
+    /// How many processes; 0 runs the app in this one, without a supervisor [default: one a core; with
+    /// `--tls dev` there is one]
     #[arg(long, short, value_name = "COUNT")]
     pub(crate) processes: Option<usize>,
 
@@ -165,7 +170,16 @@ impl Args {
     /// How many processes there are beside this one.
     pub(crate) fn processes(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.workers.processes.unwrap_or_else(cores)
+        match self.has_own_certificate() {
+            // A browser that has taken one of them would refuse another process's.
+            true => self.workers.processes.unwrap_or(1).min(1),
+            false => self.workers.processes.unwrap_or_else(cores),
+        }
+    }
+
+    /// Whether the certificate is made on the spot: each process has another.
+    fn has_own_certificate(&self) -> bool {
+        self.https.tls.contains(&Certificate::Development)
     }
 
     /// Whether the app runs in this process.

@@ -7,6 +7,7 @@
 mod args;
 mod inside;
 mod line;
+mod places;
 mod reload;
 mod stack;
 mod supervisor;

@@ -12,6 +12,7 @@ use vestibule::{App, BoxApp, Mounts, Stack};
 use vestibule_cli::common::{users, watched};
 
 use super::args::{Args, Proxy};
+use super::places::https_port;
 
 /// The app in its stack, with the directories beside it.
 pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxApp> {
@@ -19,23 +20,40 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
         Some(file) => Some(passwords(file, args)?),
         None => None,
     };
+    let https = https_port(args);
+    let is_behind_proxy = !args.trust_proxy.is_empty();
     let inner = Stack::new()
-        .with(RequestId::new)
+        .when(!is_behind_proxy, RequestId::new)
         .when(!args.no_compression, Compression::new);
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = match args.files.is_empty() {
-        true => watched(inner, app, &args.watching, users, None, log),
-        false => watched(inner, beside(args, app)?, &args.watching, users, None, log),
+        true => watched(inner, app, &args.watching, users, https, log),
+        false => watched(inner, beside(args, app)?, &args.watching, users, https, log),
     };
-    if args.trust_proxy.is_empty() {
-        return Ok(app);
+    match is_behind_proxy {
+        true => Ok(behind(&args.trust_proxy, app)),
+        false => Ok(app),
     }
-    let trust = |headers: ProxyHeaders<BoxApp>, proxy: &Proxy| match proxy {
-        Proxy::Network(network) => headers.trust(*network),
-        Proxy::Unix => headers.trust_unix(true),
-    };
-    let headers = args.trust_proxy.iter().fold(ProxyHeaders::new(app), trust);
-    Ok(headers.boxed())
+}
+
+/// The app with the client that a proxy tells of, and the id that it gave the request. Both are taken
+/// from whoever has opened the connection, so nothing comes before.
+fn behind(proxies: &[Proxy], app: BoxApp) -> BoxApp {
+    let mut headers = ProxyHeaders::new(app);
+    for proxy in proxies {
+        headers = match proxy {
+            Proxy::Network(network) => headers.trust(*network),
+            Proxy::Unix => headers.trust_unix(true),
+        };
+    }
+    let mut id = RequestId::new(headers);
+    for proxy in proxies {
+        id = match proxy {
+            Proxy::Network(network) => id.trust(*network),
+            Proxy::Unix => id.trust_unix(),
+        };
+    }
+    id.boxed()
 }
 
 /// The directories, and the app for everything else.

@@ -15,11 +15,12 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use vestibule::hyper::Server;
 use vestibule::{App, Outline, Request};
-use vestibule_cli::common::{Ink, sink, web_address};
+use vestibule_cli::common::{Ink, sink, tls};
 use vestibule_hyper::{Bind, Sockets};
 
 use super::args::Args;
 use super::line::{Hearing, Word};
+use super::places::{places, shown};
 use super::reload::Files;
 use super::{CANNOT_START, Mistake, stack};
 
@@ -41,6 +42,8 @@ async fn supervise(
     command: Program,
 ) -> Result<u8, Mistake> {
     let mut signals = Asked::listen()?;
+    // What is wrong with the certificates is said before there are workers.
+    tls(&args.https)?;
     let sample = stack::around(Hosted(args.target.clone()), args, &sink(&args.watching)?)?;
     let outline = sample.outline().to_string();
     let (sockets, addresses) = bind(args, inherited, sample).await?;
@@ -110,20 +113,13 @@ async fn bind(
     inherited: Vec<(String, Bind)>,
     app: impl App,
 ) -> Result<(Sockets, Vec<String>), Mistake> {
-    let mut places: Vec<Bind> = inherited.into_iter().map(|(_, bind)| bind).collect();
-    if places.is_empty() {
-        places.extend(args.listen.iter().map(|place| Bind::from(&**place)));
-    }
-    let mut places = places.into_iter();
+    let mut places = places(args, inherited).into_iter();
     let first = places.next().ok_or("there is no place to listen at")?;
     let mut server = Server::new(app).bind(first).await?;
     for place in places {
         server = server.bind(place).await?;
     }
-    let addresses = server
-        .addresses()
-        .map(|it| web_address(it, false))
-        .collect();
+    let addresses = shown(args, server.addresses());
     Ok((server.into_sockets()?, addresses))
 }
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::hyper::Server;
-use vestibule_cli::common::{limited, reopen_on_hangup, sink, web_address};
+use vestibule_cli::common::{limited, reopen_on_hangup, sink, tls};
 use vestibule_hyper::Bind;
 
 use super::args::Args;
 use super::line::{self, Listener, Speaker, Word};
+use super::places::{encrypted, places, shown};
 use super::{CANNOT_START, Mistake, stack, supervisor};
 use crate::outbox::Outbox;
 use crate::{WsgiApp, WsgiOptions};
@@ -35,7 +36,7 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
             return Ok(CANNOT_START);
         }
     };
-    let binds = inherited.into_iter().map(|(_, bind)| bind).collect();
+    let binds = places(args, inherited);
     let served = py.detach(|| {
         let (before, after) = (outbox.clone(), outbox.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -87,19 +88,15 @@ fn options(args: &Args) -> WsgiOptions {
 async fn serve(
     args: &Args,
     app: WsgiApp,
-    inherited: Vec<Bind>,
+    places: Vec<Bind>,
     line: Option<UnixStream>,
 ) -> io::Result<()> {
     let log = sink(&args.watching)?;
     let stack = stack::around(app.clone(), args, &log)?;
     let outline = stack.outline();
     let server = limited(Server::new(stack), &args.connections);
-    let own = args.listen.iter().map(|place| Bind::from(&**place));
-    let binds: Vec<Bind> = match inherited.is_empty() {
-        true => own.collect(),
-        false => inherited,
-    };
-    let mut binds = binds.into_iter();
+    let tls = tls(&args.https).map_err(io::Error::other)?;
+    let mut binds = encrypted(args, places, tls).into_iter();
     let nowhere = || {
         io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -112,10 +109,7 @@ async fn serve(
     }
     reopen_on_hangup(log)?;
     let Some(line) = line else {
-        let addresses: Vec<_> = server
-            .addresses()
-            .map(|it| web_address(it, false))
-            .collect();
+        let addresses = shown(args, server.addresses());
         eprint!(
             "{}",
             supervisor::welcome(args, &addresses, &outline.to_string())

@@ -110,7 +110,9 @@ def test_rust_answers_beside_a_python_that_holds_everything(tmp_path):
 def test_all_threads_stuck_is_a_503_and_no_hang():
     with Server("hostile:app", "--processes", "0", "--threads", "1", "--timeout", "500ms", "--drain-timeout", "1s", "--queue", "2") as server:
         assert server.get("/loops").status == 504
+        begun = time.monotonic()
         answers = at_once(6, lambda _: server.get("/"))
+        assert time.monotonic() - begun < 10, "half a second, on a machine that does nothing else"
         assert {answer.status for answer in answers} == {503}
         assert all(answer.headers["retry-after"] == "1" for answer in answers)
 

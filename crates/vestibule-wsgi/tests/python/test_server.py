@@ -1,10 +1,13 @@
 """The supervisor and its workers, as an operator meets them."""
 
 import os
+import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -153,8 +156,8 @@ def test_a_debug_page_for_this_machine(site):
         assert "Traceback" not in server.get("/raises?value", "Host: example.test").text
 
 
-def test_the_queue_is_bounded():
-    with Server("probes:app", "--processes", "1", "--threads", "1", "--queue", "1") as server:
+def test_the_queue_is_bounded_and_its_time_logged():
+    with Server("probes:app", "--processes", "1", "--threads", "1", "--queue", "1", "--log-format", "%s %U %{queue_time}n") as server:
         with server.connect() as first, server.connect() as second:
             first.request("/sleeps")
             server.wait_for("sleeping")
@@ -162,6 +165,39 @@ def test_the_queue_is_bounded():
             statuses = [answer.status for answer in at_once(4, lambda _: server.get("/thread"))]
             assert 503 in statuses
             assert second.answer().status == 200
+            server.wait_for(r"200 /one \d+\n", where=server.access)
+            (waited,) = re.findall(r"200 /one (\d+)\n", server.access())
+            assert int(waited) > 10_000, "microseconds"
+
+
+def test_only_a_trusted_proxy_gives_ids():
+    for options, expected in [((), False), (("--trust-proxy", "127.0.0.1"), True), (("--trust-proxy", "192.0.2.1"), False)]:
+        with Server("probes:app", "--processes", "1", "--threads", "1", *options) as server:
+            answer = server.get("/one", "X-Request-Id: from-outside")
+            assert (answer.headers["x-request-id"] == "from-outside") == expected
+
+
+def test_tls(site):
+    certificate = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "chain.pem"]
+    subprocess.run(certificate, cwd=site, check=True, capture_output=True)
+    options = ["--processes", "2", "--tls", "chain.pem,key.pem", "--redirect-https", "127.0.0.1:0"]
+    with Server("site_app:app", *options, cwd=site, ready=False) as server:
+        server.wait_for("vestibule: listening")
+        (secure,) = re.findall(r"at https://127\.0\.0\.1:(\d+)/", server.log())
+        (server.port,) = re.findall(r"at http://127\.0\.0\.1:(\d+)/", server.log())
+        context = ssl.create_default_context(cafile=site / "chain.pem")
+        context.check_hostname = False
+        with urllib.request.urlopen(f"https://127.0.0.1:{secure}/", context=context) as answer:
+            assert answer.status == 200 and answer.read().startswith(b"first")
+        answer = server.get("/x", "Host: example.test")
+        assert (answer.status, answer.headers["location"]) == (308, "https://example.test/x")
+    with Server("no_such:app", "--tls", "chain.pem,absent.pem", cwd=site, ready=False) as server:
+        server.wait_for("absent.pem")
+
+
+def test_a_certificate_for_development_is_of_one_process(site):
+    with Server("site_app:app", "--tls", "dev", "--processes", "2", cwd=site, ready=False) as server:
+        server.wait_for("by 1 process, ")
 
 
 def test_the_id_of_a_request_is_in_the_log(raw):
