@@ -68,7 +68,6 @@ fn of<'a>(all: &[&'a Model], piece: &str) -> Vec<&'a Model> {
 /// Runs models, two at a time; how many failed.
 fn run(models: &[&Model]) -> usize {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -87,17 +86,13 @@ fn run(models: &[&Model]) -> usize {
         }
     });
     let failed = failed.into_inner();
-    let seconds = start.elapsed().as_secs();
-    println!(
-        "models, in {seconds} s: {} passed, {failed} failed",
-        models.len() - failed
-    );
+    println!("models: {} passed, {failed} failed", models.len() - failed);
     failed
 }
 
-/// Makes the mistakes; how many were not found.
+/// Makes the mistakes; how many were not found. Without one the models have to pass, or it would say nothing.
 fn make_mistakes(models: &[&Model]) -> usize {
-    let mut missed = 0;
+    let mut missed = run(models);
     for model in models {
         for (from, to) in model.mistakes {
             let is_found = finds(model, from, to);

@@ -173,7 +173,7 @@ struct Pool {
 
 impl Pool {
     fn new(threads: usize, capacity: usize) -> Self {
-        let queue = Arc::new(Queue::<usize>::new(threads, capacity));
+        let queue = Arc::new(Queue::<usize>::new(threads, capacity, false));
         let done: Arc<[AtomicUsize; 3]> = Arc::default();
         let news = Arc::new(Notify::new());
         let threads = (0..threads).map(|number| {
