@@ -43,20 +43,7 @@ pub(crate) const MODELS: &[Model] = &[
                 "while state.tasks.is_empty() {",
                 "drop(state);\n let is_empty = self.lock().tasks.is_empty();\n state = self.lock();\n if is_empty {",
             ),
-            (
-                "let is_news = waiting > count && !state.is_watched;",
-                "let is_news = false;",
-            ),
-            (
-                "state.is_watched = !state.tasks.is_empty();",
-                "state.is_watched = false;",
-            ),
-            ("1_usize.saturating_sub(state.awake())", "0"),
             ("state.is_to_be_rung = false;", ""),
-            (
-                "self.wake(state, usize::from(goes_on && stands_still));",
-                "",
-            ),
         ],
     },
     Model {
