@@ -48,6 +48,25 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "queue",
+        shows: "a thread that does not get on holds nobody up: another comes to help",
+        run: another_comes_to_help,
+        mistakes: &[
+            (
+                "let is_news = waiting > count && !state.is_watched;",
+                "let is_news = false;",
+            ),
+            (
+                "state.is_watched = !state.tasks.is_empty();",
+                "state.is_watched = false;",
+            ),
+            (
+                "self.wake(state, usize::from(goes_on && stands_still));",
+                "",
+            ),
+        ],
+    },
+    Model {
+        piece: "queue",
         shows: "a file's `close` is called once, though nobody rings for it",
         run: what_comes_first_is_done,
         mistakes: &[
@@ -95,10 +114,6 @@ pub(crate) const MODELS: &[Model] = &[
                 "// What was laid down before that would not have rung.\n        if self.collect() {\n            self.sleeps.swap(false, SeqCst);\n        }",
                 "",
             ),
-            (
-                "list.push((to, response));\n        let is_much = list.len() == MUCH;\n        drop(list);",
-                "let is_much = list.len() + 1 == MUCH;\n drop(list);\n let has_rung = self.sleeps.swap(false, SeqCst);\n if has_rung { self.bell.notify_one(); }\n self.list.lock().unwrap_or_else(PoisonError::into_inner).push((to, response));",
-            ),
         ],
     },
     Model {
@@ -106,10 +121,6 @@ pub(crate) const MODELS: &[Model] = &[
         shows: "who reads a body gets each piece once and in order, and the end, and sleeps only until there is something",
         run: all_of_a_body_is_read,
         mistakes: &[
-            (
-                "self.tell();\n                        return Poll::Pending;",
-                "return Poll::Pending;",
-            ),
             (
                 "self.lock().end = Some(end);\n        self.tell();",
                 "self.lock().end = Some(end);",
@@ -149,7 +160,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-/// Threads that count what they do, as those of Python do it.
+/// Threads that count what they do, as those of Python do it. The first task may be one that waits for the second.
 struct Pool {
     queue: Arc<Queue<usize>>,
     done: Arc<[AtomicUsize; 3]>,
@@ -159,17 +170,23 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(threads: usize, capacity: usize) -> Self {
+    fn new(threads: usize, capacity: usize, waits: bool) -> Self {
         let queue = Arc::new(Queue::<usize>::new(threads, capacity, false));
         let done: Arc<[AtomicUsize; 3]> = Arc::default();
-        let news = Arc::new(Notify::new());
+        let (news, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let threads = (0..threads).map(|number| {
-            let (queue, news) = (queue.clone(), news.clone());
+            let (queue, news, second) = (queue.clone(), news.clone(), second.clone());
             let done: Arc<[AtomicUsize; 3]> = done.clone();
             thread::spawn(move || {
                 while queue.wait(number) {
                     while let Some(task) = queue.try_take() {
+                        while waits && task == 0 && done[1].load(Ordering::Relaxed) == 0 {
+                            second.wait();
+                        }
                         done[task].fetch_add(1, Ordering::Relaxed);
+                        if task == 1 {
+                            second.notify();
+                        }
                         news.notify();
                     }
                 }
@@ -222,7 +239,7 @@ fn push_and_ring(queue: &Queue<usize>, tasks: &[usize]) {
 
 fn each_task_is_taken_once() {
     explore(2, || {
-        let pool = Pool::new(2, 3);
+        let pool = Pool::new(2, 3, false);
         push_and_ring(&pool.queue, &[0, 1]);
         push_and_ring(&pool.queue, &[2]);
         pool.wait_for([1, 1, 1]);
@@ -230,9 +247,18 @@ fn each_task_is_taken_once() {
     });
 }
 
+fn another_comes_to_help() {
+    explore(1, || {
+        let pool = Pool::new(2, 3, true);
+        push_and_ring(&pool.queue, &[0, 1]);
+        pool.wait_for([1, 1, 0]);
+        assert_eq!(pool.close(), [1, 1, 0]);
+    });
+}
+
 fn what_comes_first_is_done() {
     explore(2, || {
-        let pool = Pool::new(2, 3);
+        let pool = Pool::new(2, 3, false);
         pool.queue.push_first(0);
         pool.wait_for([1, 0, 0]);
         pool.queue.push_first(1);
@@ -243,7 +269,7 @@ fn what_comes_first_is_done() {
 
 fn what_was_taken_in_is_done() {
     explore(2, || {
-        let pool = Pool::new(1, 1);
+        let pool = Pool::new(1, 1, false);
         let taken = [0, 1, 2].map(|task| usize::from(pool.queue.push(task).is_ok()));
         // One may wait, and one more if the thread is free.
         assert!(taken.iter().sum::<usize>() >= 1);
