@@ -34,6 +34,10 @@ semver:
 fuzz target seconds="60":
     cargo xtask fuzz {{target}} {{seconds}}
 
+# What is synchronised by hand, in every order of its threads: `just models`, `just models mistakes bell`.
+models *which:
+    cargo xtask models {{which}}
+
 # The host of Python apps: clippy, tests, the wheel and its tests.
 wsgi:
     cargo xtask wsgi

@@ -4,6 +4,7 @@
 //! step alone.
 
 mod fuzz;
+mod models;
 mod msrv;
 mod packages;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::all("60"),
         ["fuzz", target] => fuzz::one(target, "60"),
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
+        ["models", ref which @ ..] => models::run(which),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -36,7 +38,9 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask install                 only install
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask fuzz                    the gateways' fuzz targets, for a minute
-       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds";
+       cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
+       cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
+       cargo xtask models mistakes         whether the models find the mistakes that are noted beside them";
 
 /// All crates but the host of Python apps, whose features want Python.
 const HOUSE: &str = "--workspace --exclude vestibule-wsgi";
@@ -63,6 +67,7 @@ fn test() -> Result<(), String> {
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     wsgi()?;
+    models::run(&[])?;
     fuzz::all("60")?;
     deny()?;
     println!(

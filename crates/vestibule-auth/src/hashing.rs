@@ -1,16 +1,16 @@
 //! Slow work, off the threads that serve, and not too much of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use crate::waiting::Waiting;
 
 /// How many slow checks run at once, and how many wait.
 #[derive(Debug)]
 pub(crate) struct Hashing {
     running: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    max_waiting: usize,
+    waiting: Waiting,
     lanes: Vec<Mutex<()>>,
 }
 
@@ -20,8 +20,7 @@ impl Hashing {
         let half = || std::thread::available_parallelism().map_or(1, |all| all.get() / 2);
         Self {
             running: Arc::new(Semaphore::new(max_running.unwrap_or_else(half).max(1))),
-            waiting: AtomicUsize::new(0),
-            max_waiting,
+            waiting: Waiting::new(max_waiting),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
         }
     }
@@ -31,7 +30,7 @@ impl Hashing {
     /// One number has one check at a time: the many requests of one page then need one check, and a
     /// guesser's are counted one after the other.
     pub(crate) async fn turn(&self, number: u64) -> Option<Turn<'_>> {
-        let _waiting = Waiting::begin(&self.waiting, self.max_waiting)?;
+        let _waits = self.waiting.begin()?;
         let lane = &self.lanes[(number % LANES as u64) as usize];
         let lane = lane.lock().await;
         let permit = self.running.clone().acquire_owned().await.ok()?;
@@ -71,29 +70,13 @@ impl Turn<'_> {
     }
 }
 
-/// One that waits; counted until it is dropped, wherever that is.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let waiting = Self(count);
-        (before < max).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Users share a lane by chance; then one waits for the other.
 const LANES: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Waker};
 
     use super::*;
@@ -110,7 +93,7 @@ mod tests {
             assert!(third.as_mut().poll(&mut cx).is_pending());
             assert!(hashing.turn(3).await.is_none());
         }
-        assert_eq!(hashing.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(hashing.waiting.count(), 0);
         assert_eq!(turn.run(|| 7).await, Some(7));
         assert!(hashing.turn(3).await.is_some());
     }

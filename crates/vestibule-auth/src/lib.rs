@@ -19,6 +19,7 @@ mod require;
 mod scheme;
 mod secret;
 mod signed_url;
+mod waiting;
 
 pub use api_key::ApiKey;
 pub use authenticate::Authenticate;

@@ -5,6 +5,7 @@ mod error;
 mod head;
 mod mapping;
 mod path;
+mod slot;
 mod wsgi;
 
 pub use environ::Environ;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use http_body::{Body as _, Frame};
 use vestibule_core::{App, Body, BoxError, Failure, IntoResponse, Outline, Request, Response};
 
 use crate::Environ;
+use crate::slot::Slot;
 
 /// Makes an app of a callable of two arguments, as PEP 3333 has it.
 ///
@@ -230,25 +231,11 @@ impl fmt::Debug for StartResponse {
 pub struct Write(Arc<Shared>);
 
 impl Write {
-    /// Sends bytes, before those of the body that is returned. It waits until the last ones were
-    /// taken.
+    /// Sends bytes, before those of the body that is returned. It waits until they were taken, or nobody
+    /// reads them any more.
     pub async fn write(&self, data: impl Into<Bytes>) {
         let mut data = Some(data.into()).filter(|data| !data.is_empty());
-        std::future::poll_fn(|cx| {
-            let mut state = self.0.lock();
-            if data.is_some() && state.written.is_none() {
-                state.written = data.take();
-                if let Some(reader) = state.reader.take() {
-                    reader.wake();
-                }
-            }
-            state.writer = Some(cx.waker().clone());
-            match (data.is_some(), state.written.is_some()) {
-                (false, false) => Poll::Ready(()),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
+        std::future::poll_fn(|cx| self.0.written.poll_put(&mut data, cx)).await;
     }
 }
 
@@ -260,35 +247,26 @@ impl fmt::Debug for Write {
 
 /// What the callable and the server have in common.
 #[derive(Default)]
-struct Shared(Mutex<State>);
+struct Shared {
+    state: Mutex<State>,
+    written: Slot,
+}
 
 #[derive(Default)]
 struct State {
     head: Option<(StatusCode, HeaderMap)>,
     is_committed: bool,
-    written: Option<Bytes>,
-    writer: Option<Waker>,
-    reader: Option<Waker>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn commit(&self) -> Option<(StatusCode, HeaderMap)> {
         let mut state = self.lock();
         state.is_committed = true;
         state.head.take()
-    }
-
-    fn take_written(&self) -> Option<Bytes> {
-        let mut state = self.lock();
-        let written = state.written.take()?;
-        if let Some(writer) = state.writer.take() {
-            writer.wake();
-        }
-        Some(written)
     }
 }
 
@@ -309,9 +287,9 @@ enum Stage {
 impl Running {
     /// The next bytes, never none of them.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        self.shared.lock().reader = Some(cx.waker().clone());
+        self.shared.written.listen(cx);
         loop {
-            if let Some(written) = self.shared.take_written() {
+            if let Some(written) = self.shared.written.take() {
                 return Poll::Ready(Some(Ok(written)));
             }
             let step = match &mut self.stage {
@@ -334,7 +312,7 @@ impl Running {
                 Stage::Done => return Poll::Ready(None),
             };
             if step.is_pending() {
-                if let Some(written) = self.shared.take_written() {
+                if let Some(written) = self.shared.written.take() {
                     return Poll::Ready(Some(Ok(written)));
                 }
             }
@@ -352,6 +330,12 @@ impl Running {
             Stage::Body(body) => body.is_end_stream() && self.first.is_none(),
             Stage::Call(_) => false,
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.written.close();
     }
 }
 
@@ -464,6 +448,35 @@ mod tests {
             "d"
         });
         assert_eq!(answer(&app).await.1, "abcd");
+    }
+
+    /// `start_response` gives a second one when it is called again.
+    #[tokio::test]
+    async fn written_by_two() {
+        let app = wsgi_style(|_, start: StartResponse| async move {
+            let first = start.start("200 OK", HeaderMap::new()).unwrap();
+            let second = start.start_again("200 OK", HeaderMap::new(), Failure::new("x"));
+            let writes = [first, second.unwrap()]
+                .map(|write| tokio::spawn(async move { write.write("a").await }));
+            for write in writes {
+                write.await.unwrap();
+            }
+            "b"
+        });
+        assert_eq!(answer(&app).await.1, "aab");
+    }
+
+    #[tokio::test]
+    async fn written_to_nobody() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let tell = Mutex::new(Some(tell));
+        let app = wsgi_style(move |_, start: StartResponse| {
+            let write = start.start("200 OK", HeaderMap::new()).unwrap();
+            tell.lock().unwrap().take().unwrap().send(write).unwrap();
+            async { "all" }
+        });
+        assert_eq!(answer(&app).await.1, "all");
+        told.await.unwrap().write("too late").await;
     }
 
     /// A generator calls `start_response` when it is first asked for bytes.

@@ -41,9 +41,11 @@ impl Bell {
         self.rope.has_rung.load(Ordering::Acquire)
     }
 
-    /// The context in which to poll what rings the bell. Whatever rings from here on is heard.
+    /// The context in which to poll what rings the bell. Whatever rings from here on is heard, and the
+    /// poll sees why it rang before.
     pub(crate) fn silence(&self) -> Context<'_> {
-        self.rope.has_rung.store(false, Ordering::Release);
+        // A store would not do: of a ring between the last look and this it would hide the reason.
+        self.rope.has_rung.swap(false, Ordering::Acquire);
         Context::from_waker(&self.waker)
     }
 }
@@ -54,7 +56,8 @@ impl Wake for Rope {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.has_rung.store(true, Ordering::Release);
+        // A store would not do here either: it would hide the reason of a ring before it.
+        self.has_rung.swap(true, Ordering::Release);
         self.task.wake_by_ref();
     }
 }

@@ -7,6 +7,7 @@ mod bell;
 mod connection;
 mod detect;
 mod drain;
+mod gate;
 mod guard;
 #[cfg(all(feature = "handover", unix))]
 mod handover;
@@ -22,6 +23,7 @@ mod proxy;
 mod rarely;
 mod ready;
 mod server;
+mod tally;
 #[cfg(feature = "tls")]
 mod tls;
 mod turn;

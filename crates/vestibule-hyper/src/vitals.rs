@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::link::Link;
 use crate::server::Limits;
+use crate::tally::Tally;
 
 /// The state of a connection, shared by its socket, its service and its bodies.
 #[derive(Debug)]
@@ -27,26 +28,23 @@ pub(crate) struct Vitals {
     /// An HTTP/1 request is answered. There is one at a time, and its beginning and end are the
     /// connection's own: no other thread writes here.
     is_answering: AtomicBool,
+    /// Requests of HTTP/2, and bodies of requests, that are not done; and when the last thing in flight ended.
+    in_flight: Tally,
     /// Tasks that answer HTTP/2 requests. Of a stream that was reset it is there until it has heard of that.
     tasks: AtomicUsize,
     /// How many more of these ended without a whole answer than with one.
     cut: AtomicUsize,
-    /// Bodies of requests that are not done.
-    bodies: AtomicUsize,
     /// When the head of a request began, [`JUST_NOW`], or [`NEVER`] between heads; HTTP/1 only.
     head: AtomicU64,
-    /// When the last thing in flight ended.
-    since: AtomicU64,
     /// It has buffers that it does not need while nothing is in flight; HTTP/1 only.
     is_awake: AtomicBool,
     /// When the socket took no more bytes, or [`NEVER`].
     blocked: AtomicU64,
     /// The body of an HTTP/1 response was not asked, since the socket was full.
     has_waiting: AtomicBool,
-    /// HTTP/2 bodies that wait for the client: they have given bytes and are not asked for more.
-    sending: AtomicUsize,
-    /// When one of these was last asked, or written.
-    asked: AtomicU64,
+    /// HTTP/2 bodies that wait for the client: they have given bytes and are not asked for more; and
+    /// when one of them was last asked, or written.
+    sending: Tally,
     has_turn: AtomicBool,
     requests: AtomicUsize,
     /// The next answer is the connection's last.
@@ -80,16 +78,14 @@ impl Vitals {
             started: Instant::now(),
             is_http1: AtomicBool::new(false),
             is_answering: AtomicBool::new(false),
+            in_flight: Tally::default(),
             tasks: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
-            bodies: AtomicUsize::new(0),
             head: AtomicU64::new(NEVER),
-            since: AtomicU64::new(0),
             is_awake: AtomicBool::new(false),
             blocked: AtomicU64::new(NEVER),
             has_waiting: AtomicBool::new(false),
-            sending: AtomicUsize::new(0),
-            asked: AtomicU64::new(0),
+            sending: Tally::default(),
             has_turn: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             is_last: AtomicBool::new(false),
@@ -105,7 +101,7 @@ impl Vitals {
         self.is_awake.store(is_http1, Relaxed);
         match is_http1 {
             true => self.head.store(JUST_NOW, Relaxed),
-            false => self.since.store(self.now(), Relaxed),
+            false => self.in_flight.mark(self.now()),
         }
     }
 
@@ -115,11 +111,7 @@ impl Vitals {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        let works = self.is_answering.load(Relaxed)
-            || self.tasks() > 0
-            || self.bodies.load(Relaxed) > 0
-            || self.has_tunnel();
-        !works
+        !self.is_answering.load(Relaxed) && self.in_flight.count() == 0 && !self.has_tunnel()
     }
 
     /// The connection's task is polled; HTTP/2 only.
@@ -147,7 +139,7 @@ impl Vitals {
     pub(crate) fn is_pressed(&self) -> bool {
         self.head.load(Relaxed) != NEVER
             || self.blocked.load(Relaxed) != NEVER
-            || self.sending.load(Relaxed) > 0
+            || self.sending.count() > 0
     }
 
     /// Bytes were read from the socket. When they came is not asked here: most heads are whole, and
@@ -177,8 +169,8 @@ impl Vitals {
         }
         // Of HTTP/2, it may be the answer to a ping; bodies that move are larger.
         let is_body = matches!(polled, Poll::Ready(Ok(count)) if *count >= LEAST_BODY);
-        if is_body && self.sending.load(Relaxed) > 0 {
-            self.asked.store(self.now(), Relaxed);
+        if is_body && self.sending.count() > 0 {
+            self.sending.mark(self.now());
         }
         goes_on
     }
@@ -241,7 +233,7 @@ impl Vitals {
     /// When which limit is passed, if nothing moves until then.
     fn deadline(&self, limits: &Limits) -> Option<(u64, Overdue)> {
         let blocked = self.blocked.load(Relaxed);
-        let is_sending = self.sending.load(Relaxed) > 0;
+        let is_sending = self.sending.count() > 0;
         let is_idle = self.is_idle();
         let mut head = self.head.load(Relaxed);
         if head == JUST_NOW {
@@ -250,8 +242,8 @@ impl Vitals {
         }
         let is_quiet = is_idle && head == NEVER;
         let rests = is_quiet && blocked == NEVER && self.is_awake.load(Relaxed);
-        let since = self.since.load(Relaxed);
-        let asked = self.asked.load(Relaxed);
+        let since = self.in_flight.marked();
+        let asked = self.sending.marked();
         let cases = [
             (
                 blocked != NEVER,
@@ -307,6 +299,7 @@ impl InFlight {
                 What::Request
             }
             false => {
+                link.vitals.in_flight.add();
                 link.vitals.tasks.fetch_add(1, Relaxed);
                 What::Task { is_whole: false }
             }
@@ -316,7 +309,7 @@ impl InFlight {
 
     /// The body of a request, which an app may read anywhere.
     pub(crate) fn body(link: Arc<Link>) -> Self {
-        link.vitals.bodies.fetch_add(1, Relaxed);
+        link.vitals.in_flight.add();
         Self {
             link,
             what: What::Body,
@@ -339,7 +332,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let vitals = &self.link.vitals;
         // The time first: whoever sees nothing in flight sees since when.
-        vitals.since.store(vitals.now(), Relaxed);
+        vitals.in_flight.mark(vitals.now());
         match self.what {
             What::Request => vitals.is_answering.store(false, Relaxed),
             What::Task { is_whole } => {
@@ -352,8 +345,9 @@ impl Drop for InFlight {
                     }
                     false => drop(vitals.cut.fetch_add(1, Relaxed)),
                 }
+                vitals.in_flight.remove();
             }
-            What::Body => drop(vitals.bodies.fetch_sub(1, Relaxed)),
+            What::Body => vitals.in_flight.remove(),
         }
     }
 }
@@ -368,8 +362,8 @@ pub(crate) struct Sending {
 
 impl Sending {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        link.vitals.asked.store(link.vitals.now(), Relaxed);
-        link.vitals.sending.fetch_add(1, Relaxed);
+        link.vitals.sending.mark(link.vitals.now());
+        link.vitals.sending.add();
         Self {
             link,
             waits_for_client: true,
@@ -379,18 +373,14 @@ impl Sending {
     /// It was asked, and had something, or waits for the app.
     pub(crate) fn asked(&mut self, waits_for_app: bool) {
         let vitals = &self.link.vitals;
-        vitals.asked.store(vitals.now(), Relaxed);
+        vitals.sending.mark(vitals.now());
         self.wait(!waits_for_app);
     }
 
     fn wait(&mut self, for_client: bool) {
         match (self.waits_for_client, for_client) {
-            (false, true) => {
-                self.link.vitals.sending.fetch_add(1, Relaxed);
-            }
-            (true, false) => {
-                self.link.vitals.sending.fetch_sub(1, Relaxed);
-            }
+            (false, true) => self.link.vitals.sending.add(),
+            (true, false) => self.link.vitals.sending.remove(),
             _ => {}
         }
         self.waits_for_client = for_client;

@@ -1,6 +1,6 @@
 //! Whether something that is pending can ever be polled again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -42,6 +42,8 @@ impl WakeCheck {
         };
         // The count is read first: a waker that is used up meanwhile has woken by then.
         let is_kept = Arc::strong_count(&self.0) > 1;
+        // By itself the count comes in no order with anything.
+        fence(Ordering::Acquire);
         let is_lost = polled.is_pending() && !is_kept && !self.0.was_woken.load(Ordering::SeqCst);
         (polled, is_lost)
     }

@@ -3,6 +3,7 @@
 mod access_log;
 mod format;
 mod metrics;
+mod on_demand;
 mod process;
 mod record;
 mod redact;

@@ -19,16 +19,16 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Request, Response};
 
+use crate::on_demand::OnDemand;
 use crate::record::client_gone;
 use crate::trace::known_method;
 use crate::{RecordOutcome, Sink, process};
@@ -198,7 +198,7 @@ pub struct Registry(Arc<Counted>);
 #[derive(Default)]
 struct Counted {
     active: AtomicI64,
-    series: RwLock<BTreeMap<Key, Series>>,
+    series: OnDemand<Key, Series>,
     routes: Mutex<Vec<Cow<'static, str>>>,
     sinks: Mutex<Vec<Sink>>,
 }
@@ -268,18 +268,7 @@ impl Registry {
         f: impl FnOnce(&Series),
     ) {
         let key = (self.bounded(route), method, class);
-        {
-            let series = self.0.series.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(series) = series.get(&key) {
-                return f(series);
-            }
-        }
-        let mut series = self
-            .0
-            .series
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        f(series.entry(key).or_default());
+        self.0.series.with(key, f);
     }
 
     /// The route, or `_other` when there are too many.
@@ -311,7 +300,7 @@ impl Registry {
             "histogram",
             "From the request to the end of the response's body.",
         );
-        let all = self.0.series.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.series.read();
         for (key, series) in all.iter() {
             let labels = labels(key);
             let mut count = 0;
@@ -520,7 +509,7 @@ mod tests {
         for index in 0..500 {
             registry.with_series("GET", 2, format!("/{index}").into(), |_| {});
         }
-        let series = registry.0.series.read().unwrap();
+        let series = registry.0.series.read();
         assert_eq!(series.len(), MAX_ROUTES + 1);
     }
 

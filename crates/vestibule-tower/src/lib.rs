@@ -5,6 +5,7 @@ mod from_layer;
 mod from_service;
 mod hyper;
 mod layer;
+mod line;
 mod service;
 mod shared;
 

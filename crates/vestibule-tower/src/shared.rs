@@ -1,15 +1,15 @@
 //! A service that is not `Clone`, or not `Sync`, as an app.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
 use crate::HttpService;
 use crate::errors::{self, OnError};
+use crate::line::{Line, Place};
 
 /// Makes an app of a tower service that is not `Clone` (or not `Sync`), such as tower's `RateLimit`.
 ///
@@ -117,85 +117,7 @@ impl<S> fmt::Debug for FromServiceShared<S> {
     }
 }
 
-/// Those who wait for the service, in the order in which they came.
-#[derive(Default)]
-struct Line {
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    line: VecDeque<(u64, Waker)>,
-    next_ticket: u64,
-}
-
-impl Line {
-    /// Wakes the first. The lock is free again before the waker runs, which may be anyone's code.
-    fn wake_first(&self) {
-        let first = lock(&self.waiting)
-            .line
-            .front()
-            .map(|(_, waker)| waker.clone());
-        if let Some(waker) = first {
-            waker.wake();
-        }
-    }
-}
-
-/// A place in the line. It is left on drop: a request that is given up holds nobody up.
-struct Place<'a> {
-    line: &'a Line,
-    ticket: Option<u64>,
-}
-
-impl<'a> Place<'a> {
-    const fn new(line: &'a Line) -> Self {
-        Self { line, ticket: None }
-    }
-
-    /// Ready for the first in line. It stays the first until it leaves.
-    fn poll_first(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut waiting = lock(&self.line.waiting);
-        let Some(ticket) = self.ticket else {
-            let ticket = waiting.next_ticket;
-            waiting.next_ticket += 1;
-            waiting.line.push_back((ticket, cx.waker().clone()));
-            self.ticket = Some(ticket);
-            return first(&waiting, ticket);
-        };
-        // Tickets are in order, and places before this one may have been left.
-        if let Ok(at) = waiting.line.binary_search_by_key(&ticket, |place| place.0) {
-            waiting.line[at].1.clone_from(cx.waker());
-        }
-        first(&waiting, ticket)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
-        let was_first = {
-            let mut waiting = lock(&self.line.waiting);
-            let was_first = first(&waiting, ticket).is_ready();
-            if let Ok(at) = waiting.line.binary_search_by_key(&ticket, |place| place.0) {
-                waiting.line.remove(at);
-            }
-            was_first
-        };
-        if was_first {
-            self.line.wake_first();
-        }
-    }
-}
-
-fn first(waiting: &Waiting, ticket: u64) -> Poll<()> {
-    match waiting.line.front() {
-        Some((first, _)) if *first == ticket => Poll::Ready(()),
-        _ => Poll::Pending,
-    }
-}
-
-/// A panic elsewhere leaves the line whole; a service that panicked is asked for readiness again.
+/// A service that panicked is asked for readiness again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,8 @@ use vestibule_core::Response;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     list: Mutex<Vec<(oneshot::Sender<Response>, Response)>>,
-    /// The server sleeps, or is about to.
+    /// The server sleeps, or is about to. Every change is a swap, so that they come one after the other
+    /// for everyone; an ordered store costs the same.
     sleeps: AtomicBool,
     bell: Notify,
 }
@@ -64,16 +65,16 @@ impl Outbox {
         if self.collect() {
             return;
         }
-        self.sleeps.store(true, SeqCst);
+        self.sleeps.swap(true, SeqCst);
         // What was laid down before that would not have rung.
         if self.collect() {
-            self.sleeps.store(false, SeqCst);
+            self.sleeps.swap(false, SeqCst);
         }
     }
 
     #[cfg(feature = "wheel")]
     pub(crate) fn after_sleep(&self) {
-        self.sleeps.store(false, SeqCst);
+        self.sleeps.swap(false, SeqCst);
     }
 
     /// Collects whenever the bell rings, for ever.

@@ -2,6 +2,7 @@
 
 mod file;
 mod file_watch;
+mod pending;
 mod queue;
 #[cfg(unix)]
 mod syslog;

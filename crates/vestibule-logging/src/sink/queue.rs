@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::file::LogFile;
-use super::lock;
+use super::pending::{Pending, count};
 #[cfg(unix)]
 use super::syslog::Syslog;
 use crate::{Format, Record};
@@ -20,44 +20,17 @@ pub(super) enum Out {
     Syslog(Syslog),
 }
 
-/// A bounded queue of lines.
+/// A bounded queue of lines, and the thread behind it.
 pub(super) struct Queue {
     name: Arc<str>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    /// The thread waits for lines.
-    wake: Condvar,
-    /// Others wait for the thread.
-    done: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    lines: Vec<u8>,
-    /// Lines that were dropped, ever.
-    dropped: u64,
-    /// Bytes that were queued, ever, and how many of them the thread is done with.
-    queued: u64,
-    finished: u64,
-    is_closed: bool,
-    /// The thread has ended, or there is none.
-    is_over: bool,
-    wants_reopen: bool,
-    /// The writer waits here until there is a first line: a sink that is never used costs no thread.
-    not_started: Option<Out>,
+    pending: Arc<Pending<Out>>,
 }
 
 impl Queue {
     pub(super) fn new(name: String, out: Out) -> Self {
-        let shared = Shared::default();
-        lock(&shared.waiting).not_started = Some(out);
         Self {
             name: name.into(),
-            shared: Arc::new(shared),
+            pending: Arc::new(Pending::new(ROOM, out)),
         }
     }
 
@@ -75,76 +48,38 @@ impl Queue {
             line.clear();
             format.write(record, line);
             line.push(b'\n');
-            self.push_line(line);
+            if let Some(out) = self.pending.push(line) {
+                self.start(out);
+            }
             line.shrink_to(USUAL_LINE);
         });
     }
 
-    fn push_line(&self, line: &[u8]) {
-        let mut waiting = lock(&self.shared.waiting);
-        if waiting.is_over || waiting.lines.len() + line.len() > ROOM {
-            waiting.dropped += 1;
-            return;
-        }
-        let before = waiting.lines.len();
-        waiting.lines.extend_from_slice(line);
-        waiting.queued += line.len() as u64;
-        let out = waiting.not_started.take();
-        let is_many = before < MANY && waiting.lines.len() >= MANY;
-        drop(waiting);
-        if let Some(out) = out {
-            self.start(out);
-        }
-        if before == 0 || is_many {
-            self.shared.wake.notify_one();
-        }
-    }
-
     fn start(&self, out: Out) {
-        let (shared, name) = (self.shared.clone(), self.name.clone());
+        let (pending, name) = (self.pending.clone(), self.name.clone());
         let builder = std::thread::Builder::new().name("access-log".into());
-        if let Err(error) = builder.spawn(move || Writer::new(shared, name, out).run()) {
+        if let Err(error) = builder.spawn(move || Writer::new(pending, name, out).run()) {
             tracing::error!(%error, "the access log has no thread to write on");
-            let mut waiting = lock(&self.shared.waiting);
-            waiting.dropped += count(&waiting.lines);
-            waiting.lines = Vec::new();
-            waiting.is_over = true;
+            self.pending.end(0);
         }
     }
 
     pub(super) fn reopen(&self) {
-        lock(&self.shared.waiting).wants_reopen = true;
-        self.shared.wake.notify_one();
+        self.pending.reopen();
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        lock(&self.shared.waiting).dropped
+        self.pending.dropped()
     }
 
     pub(super) fn flush(&self, limit: Duration) -> bool {
-        let waiting = lock(&self.shared.waiting);
-        let queued = waiting.queued;
-        self.shared.wake.notify_one();
-        let is_open = |waiting: &mut Waiting| waiting.finished < queued && !waiting.is_over;
-        let waited = self.shared.done.wait_timeout_while(waiting, limit, is_open);
-        let (_waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        !timeout.timed_out()
+        self.pending.flush(limit)
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let mut waiting = lock(&self.shared.waiting);
-        waiting.is_closed = true;
-        if waiting.not_started.is_some() {
-            return;
-        }
-        self.shared.wake.notify_one();
-        let runs = |waiting: &mut Waiting| !waiting.is_over;
-        let waited = self.shared.done.wait_timeout_while(waiting, LAST, runs);
-        let (waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() {
-            let bytes = waiting.queued - waiting.finished;
+        if let Some(bytes) = self.pending.close(LAST) {
             tracing::warn!(
                 log = &*self.name,
                 bytes,
@@ -156,9 +91,11 @@ impl Drop for Queue {
 
 /// The thread of a queue.
 struct Writer {
-    shared: Arc<Shared>,
+    pending: Arc<Pending<Out>>,
     name: Arc<str>,
     out: Out,
+    /// What is being written.
+    lines: Vec<u8>,
     /// The rest of a line that was written in part: it goes first, so that no line is torn.
     torn: Vec<u8>,
     /// How many drops have been said, and when it was last said that something is wrong.
@@ -168,11 +105,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(shared: Arc<Shared>, name: Arc<str>, out: Out) -> Self {
+    fn new(pending: Arc<Pending<Out>>, name: Arc<str>, out: Out) -> Self {
         Self {
-            shared,
+            pending,
             name,
             out,
+            lines: Vec::new(),
             torn: Vec::new(),
             said: 0,
             warned: None,
@@ -182,39 +120,23 @@ impl Writer {
 
     /// Writes what waits until the queue is closed and empty.
     fn run(mut self) {
-        // A writer that panics ends the log, and not the program.
-        let _over = Over(self.shared.clone());
-        let mut lines = Vec::new();
-        loop {
-            let shared = self.shared.clone();
-            let mut waiting = shared.wait();
-            let wants_reopen = mem::take(&mut waiting.wants_reopen);
-            if waiting.lines.is_empty() && waiting.is_closed {
-                return;
-            }
-            lines.clear();
-            mem::swap(&mut lines, &mut waiting.lines);
-            drop(waiting);
-            let lost = self.write(&lines, wants_reopen);
-            let mut waiting = lock(&shared.waiting);
-            waiting.finished += lines.len() as u64;
-            waiting.dropped += lost;
-            let dropped = waiting.dropped;
-            drop(waiting);
-            shared.done.notify_all();
+        while let Some(wants_reopen) = self.pending.take(&mut self.lines) {
+            let lost = self.write(wants_reopen);
+            let dropped = self.pending.finish(self.lines.len(), lost);
+            self.lines.clear();
             self.say(dropped);
         }
     }
 
-    /// Writes some lines; gives how many of them were lost.
-    fn write(&mut self, lines: &[u8], wants_reopen: bool) -> u64 {
+    /// Writes the lines; gives how many of them were lost.
+    fn write(&mut self, wants_reopen: bool) -> u64 {
         let mut all = mem::take(&mut self.torn);
         let mut at = 0;
         let written = self.out.prepare(wants_reopen).and_then(|()| {
             if all.is_empty() {
-                write_all(&mut self.out, lines, &mut at)
+                write_all(&mut self.out, &self.lines, &mut at)
             } else {
-                all.extend_from_slice(lines);
+                all.extend_from_slice(&self.lines);
                 write_all(&mut self.out, &all, &mut at)
             }
         });
@@ -226,10 +148,10 @@ impl Writer {
             return 0;
         };
         if all.is_empty() {
-            all.extend_from_slice(lines);
+            all.extend_from_slice(&self.lines);
         }
         let is_torn = at > 0 && all[at - 1] != b'\n';
-        let was_torn = at == 0 && all.len() > lines.len();
+        let was_torn = at == 0 && all.len() > self.lines.len();
         let rest = &all[at..];
         if is_torn || was_torn {
             let end = rest.iter().position(|&byte| byte == b'\n');
@@ -267,42 +189,15 @@ impl Writer {
     }
 }
 
+/// The thread has ended, however it did: a writer that panics ends the log, and not the program. What it
+/// was writing then counts as dropped.
 impl Drop for Writer {
     fn drop(&mut self) {
-        let dropped = lock(&self.shared.waiting).dropped;
+        let dropped = self.pending.end(count(&self.lines));
         if dropped > self.said {
             let lines = dropped - self.said;
             tracing::warn!(log = &*self.name, lines, "access log lines were dropped");
         }
-    }
-}
-
-/// Says that the thread has ended, however it ends.
-struct Over(Arc<Shared>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        let mut waiting = lock(&self.0.waiting);
-        waiting.dropped += count(&waiting.lines);
-        waiting.is_over = true;
-        drop(waiting);
-        self.0.done.notify_all();
-    }
-}
-
-impl Shared {
-    /// Waits for something to do, and then a moment longer, so that lines come in company.
-    fn wait(&self) -> MutexGuard<'_, Waiting> {
-        let idle = |waiting: &mut Waiting| {
-            waiting.lines.is_empty() && !waiting.is_closed && !waiting.wants_reopen
-        };
-        let waiting = self.wake.wait_while(lock(&self.waiting), idle);
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        let may_wait = |waiting: &mut Waiting| {
-            waiting.lines.len() < MANY && !waiting.is_closed && !waiting.wants_reopen
-        };
-        let waited = self.wake.wait_timeout_while(waiting, LINGER, may_wait);
-        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -345,16 +240,8 @@ impl Out {
     }
 }
 
-fn count(lines: &[u8]) -> u64 {
-    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
-}
-
 /// How many bytes of lines may wait for a writer.
 const ROOM: usize = 1024 * 1024;
-/// So many are worth a wake.
-const MANY: usize = ROOM / 4;
-/// How long the first line waits for others.
-const LINGER: Duration = Duration::from_millis(2);
 /// How long the last lines may take.
 const LAST: Duration = Duration::from_secs(5);
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
@@ -363,10 +250,11 @@ const USUAL_LINE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Mutex, mpsc};
 
     use vestibule_core::Request;
 
+    use super::super::lock;
     use super::*;
     use crate::Sink;
 
@@ -483,6 +371,6 @@ mod tests {
         sink.write(&record, &Format::combined());
         assert!(sink.flush(Duration::from_secs(10)));
         sink.write(&record, &Format::combined());
-        assert!(sink.dropped() >= 1);
+        assert_eq!(sink.dropped(), 2);
     }
 }
