@@ -8,6 +8,7 @@ mod core;
 mod environ;
 mod hyper;
 mod logging;
+mod rarely;
 mod sync;
 mod task;
 mod tower;

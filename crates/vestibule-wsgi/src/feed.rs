@@ -63,20 +63,22 @@ impl Feed {
     /// Fills the feed from a body, until that ends or nobody reads any more.
     pub(crate) fn fill(self: Arc<Self>, mut body: Body) -> impl Future<Output = ()> + Send {
         let mut has_asked_again = false;
+        let filler = Filler(self);
         poll_fn(move |cx| {
-            while ready!(self.poll_room(cx)) {
+            let feed = &filler.0;
+            while ready!(feed.poll_room(cx)) {
                 match Pin::new(&mut body).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
                         has_asked_again = false;
                         // Trailers have no place in PEP 3333.
-                        self.push(frame.into_data().unwrap_or_default());
+                        feed.push(frame.into_data().unwrap_or_default());
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        self.end(Err(error.to_string()));
+                        feed.end(Err(error.to_string()));
                         break;
                     }
                     Poll::Ready(None) => {
-                        self.end(Ok(()));
+                        feed.end(Ok(()));
                         break;
                     }
                     // The connection gets its turn, and may have the next piece then.
@@ -85,7 +87,7 @@ impl Feed {
                         return Poll::Pending;
                     }
                     Poll::Pending => {
-                        self.tell();
+                        feed.tell();
                         return Poll::Pending;
                     }
                 }
@@ -197,6 +199,17 @@ impl Feed {
     }
 }
 
+/// Who fills a feed. When the server ends before the body does, whoever reads hears of it.
+struct Filler(Arc<Feed>);
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if self.0.lock().end.is_none() {
+            self.0.end(Err("the server has ended".to_owned()));
+        }
+    }
+}
+
 /// How many bytes the server reads ahead of the app.
 const ROOM: usize = 256 * 1024;
 
@@ -251,6 +264,18 @@ mod tests {
         assert_eq!(taken(&feed), Err("later"));
         assert!(fill());
         assert_eq!([taken(&feed), taken(&feed)], [Err("end"); 2]);
+    }
+
+    #[test]
+    fn a_server_that_ends_leaves_nobody_asleep() {
+        let (feed, fill, _sender) = feed();
+        let reader = {
+            let feed = feed.clone();
+            thread::spawn(move || feed.wait(1))
+        };
+        drop(fill);
+        reader.join().unwrap();
+        assert_eq!(taken(&feed), Err("broken"));
     }
 
     #[test]
