@@ -143,13 +143,7 @@ fn serve(case: &str) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
-        writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+        let listener = load::listen().await;
         match case {
             AXUM => {
                 let router = axum::Router::new()

@@ -462,15 +462,8 @@ fn serve(case: &str) {
     }
     let runtime = builder.enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let listener = load::listen().await;
         let files = folder().join("files");
-        // Says where it is; whoever started it reads one line.
-        writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
         match case {
             "live" | ALL_CORES => vestibule::serve(listener, StaticFiles::new(files))
                 .await

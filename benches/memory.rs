@@ -127,13 +127,7 @@ fn serve(case: &str) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
-        writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+        let listener = load::listen().await;
         let folder = std::env::var_os(FOLDER).unwrap_or_default();
         match case {
             "hyper" => hand_written::serve(listener, HELLO).await,

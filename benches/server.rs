@@ -12,7 +12,6 @@
 mod hand_written;
 mod load;
 
-use std::io::Write;
 use std::process::{Command, ExitCode};
 
 use load::Server;
@@ -145,14 +144,7 @@ fn serve(case: &str) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let mut out = std::io::stdout();
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
-        writeln!(out, "http://{address}/").expect("somebody reads");
+        let listener = load::listen().await;
         match case {
             "hyper" => hand_written::serve(listener, HELLO).await,
             "axum" => {
