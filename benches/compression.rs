@@ -11,8 +11,9 @@
 
 mod count;
 mod load;
+mod peer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::process::{Command, ExitCode, Stdio};
 use std::task::{Context, Poll, Waker};
@@ -288,7 +289,7 @@ fn thread_time() -> Duration {
 /// have both.
 fn servers() -> Vec<count::Bar> {
     let mut bars = Vec::new();
-    let peer = build_peer();
+    let peer = peer::build("tower-http");
     println!(
         "\n{:<52} {:>8} {:>8} {:>8} {:>8}",
         "CPU time a request, us", "mean", "best", "worst", "bytes"
@@ -349,21 +350,6 @@ const WHO: [&str; 5] = [
 fn start(who: &str, page: &str) -> Server {
     let program = std::env::current_exe().expect("a program has a path");
     Server::spawn(Command::new(program).args(["--serve", who, page]))
-}
-
-/// Builds tower-http's server, and says where it is.
-fn build_peer() -> PathBuf {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let target = root.join("target/peers");
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--release", "--locked", "--quiet"])
-        .arg("--manifest-path")
-        .arg(root.join("benches/peers/tower-http/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target)
-        .status();
-    assert!(built.is_ok_and(|status| status.success()), "no peer");
-    target.join("release/vestibule-peer-tower-http")
 }
 
 /// A directory with a page, for those who serve files.

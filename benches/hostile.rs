@@ -11,6 +11,7 @@
 //! Without `--bench`, as when `cargo test` runs it: 50 connections, for seconds, and our server alone.
 
 mod floods;
+mod peer;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -352,7 +353,7 @@ fn floods(folder: &Path) {
         "first, ms",
         "MB"
     );
-    let axum = axum();
+    let axum = peer::build("axum");
     for flood in FLOODS {
         for name in ["ours", "axum", "nginx"] {
             let server = match name {
@@ -513,19 +514,6 @@ fn ask_once(stream: &mut TcpStream) -> std::io::Result<bool> {
     }
     let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
     Ok(text.contains("\r\nconnection: close\r\n"))
-}
-
-/// Builds the peer, which is no part of our workspace.
-fn axum() -> PathBuf {
-    let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/peers/axum");
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    let built = cargo
-        .args(["build", "--release", "--quiet", "--locked"])
-        .current_dir(peer)
-        .env_remove("CARGO_TARGET_DIR")
-        .status();
-    assert!(built.expect("cargo runs").success(), "axum is built");
-    Path::new(peer).join("target/release/vestibule-peer-axum")
 }
 
 /// A page, and two files of 64 MiB; it goes with the benchmark.

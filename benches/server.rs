@@ -11,6 +11,7 @@
 
 mod hand_written;
 mod load;
+mod peer;
 
 use std::process::{Command, ExitCode};
 
@@ -63,7 +64,7 @@ fn compare() -> ExitCode {
         );
     }
     let threads = threads();
-    let actix = actix();
+    let actix = peer::build("actix-web");
     let mut most = [(0.0_f64, f64::INFINITY); CROWDS.len()];
     for _ in 0..TURNS {
         for (case, most) in CROWDS.iter().zip(&mut most) {
@@ -114,19 +115,6 @@ fn judge(what: &str, ratio: f64, is_met: impl Fn(f64) -> bool, bar: f64) -> bool
     let verdict = if is_met(ratio) { "met" } else { "NOT MET" };
     println!("{what} {bar:.2}: {ratio:.3}: {verdict}");
     is_met(ratio)
-}
-
-/// Builds the peer, which is no part of our workspace.
-fn actix() -> String {
-    let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/peers/actix-web");
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    let built = cargo
-        .args(["build", "--release", "--quiet", "--locked"])
-        .current_dir(peer)
-        .env_remove("CARGO_TARGET_DIR")
-        .status();
-    assert!(built.expect("cargo runs").success(), "actix-web is built");
-    format!("{peer}/target/release/vestibule-peer-actix-web")
 }
 
 fn threads() -> usize {
