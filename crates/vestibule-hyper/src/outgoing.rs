@@ -34,7 +34,7 @@ pub(crate) fn prepare(
     mut response: Response,
     asked: Asked,
     closes: bool,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
 ) -> http::Response<Outgoing> {
     let vitals = &in_flight.link().vitals;
     let is_http2 = asked.version == Version::HTTP_2;
@@ -100,7 +100,6 @@ pub(crate) fn prepare(
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
     let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));
-    let mut in_flight = in_flight;
     if is_http2 && body.is_end_stream() {
         in_flight.finish();
     }

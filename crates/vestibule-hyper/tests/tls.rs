@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use vestibule_core::{Address, App, Request};
-use vestibule_hyper::{Bind, Server, Tls, TlsInfo};
+use vestibule_hyper::{Bind, Server, Tls, TlsError, TlsInfo};
 
 use crate::support::{Client, answers, soon};
 
@@ -133,27 +133,21 @@ async fn seen(request: Request) -> String {
 
 #[tokio::test]
 async fn serves_http1_and_resumes_sessions() {
-    let scratch = Scratch::new("http1");
-    let made = scratch.make("a", "a.test");
-    let address = start(Server::new(seen), Tls::pem(&made.chain, &made.key).unwrap()).await;
-    let config = config(&[&made.der], "http/1.1", None);
-    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
-        let mut stream = connect(address, &config, "a.test").await.unwrap();
-        let text = get(&mut stream).await.unwrap();
-        assert_eq!(answers(&text).0, ["200 HTTP/1.1 TLSv1.3 a.test -"]);
-        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
-    }
+    answers_twice("http1", Ok).await;
 }
 
 #[cfg(feature = "tls-aws-lc-rs")]
 #[tokio::test]
 async fn by_other_cryptography_it_is_the_same() {
-    use vestibule_hyper::Crypto;
+    answers_twice("aws", |tls| tls.crypto(vestibule_hyper::Crypto::AwsLcRs)).await;
+}
 
-    let scratch = Scratch::new("aws");
+/// By a whole handshake, and by a session that is resumed.
+async fn answers_twice(name: &str, with: impl Fn(Tls) -> Result<Tls, TlsError>) {
+    let scratch = Scratch::new(name);
     let made = scratch.make("a", "a.test");
-    let tls = Tls::pem(&made.chain, &made.key).unwrap();
-    let address = start(Server::new(seen), tls.crypto(Crypto::AwsLcRs).unwrap()).await;
+    let tls = Tls::pem(&made.chain, &made.key).and_then(with).unwrap();
+    let address = start(Server::new(seen), tls).await;
     let config = config(&[&made.der], "http/1.1", None);
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let mut stream = connect(address, &config, "a.test").await.unwrap();
