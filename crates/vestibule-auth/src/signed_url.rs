@@ -120,7 +120,8 @@ impl SignedUrl {
             return Err("the signature cannot be read");
         }
         let (kind, text, expires) = match text.rsplit_once("&prefix=") {
-            Some((before, prefix)) if before.starts_with("expires=") => {
+            // What stands last tells the kind: `sign` ends with the expiry, `sign_prefix` with the prefix.
+            Some((before, prefix)) if !prefix.contains('&') => {
                 check_prefix(prefix, uri.path())?;
                 (PREFIX, Cow::Borrowed(text), before)
             }
@@ -233,7 +234,14 @@ mod tests {
     #[test]
     fn every_changed_byte_is_another_link() {
         let links = links();
-        for target in ["/a", "/a?b=c", "/%61?x&y=1", "/a?prefix=x"] {
+        for target in [
+            "/a",
+            "/a?b=c",
+            "/%61?x&y=1",
+            "/a?prefix=x",
+            "/a?expires=1&prefix=x",
+            "/a?expires=1&signature=x",
+        ] {
             let link = links.sign(target, HOUR);
             assert_eq!(check(&links, &Method::GET, &link), Ok(()), "{link}");
             assert_eq!(check(&links, &Method::HEAD, &link), Ok(()));
