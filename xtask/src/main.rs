@@ -37,7 +37,7 @@ const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
        cargo xtask wsgi                    only the host of Python apps
-       cargo xtask fuzz                    the gateways' fuzz targets, for a minute
+       cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
        cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
        cargo xtask models mistakes         whether the models find the mistakes that are noted beside them";
