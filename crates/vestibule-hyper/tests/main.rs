@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod binding;
+mod corpus;
 #[cfg(target_os = "linux")]
 mod frames;
 mod framing;

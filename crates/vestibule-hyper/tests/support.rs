@@ -8,8 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use vestibule_core::{Address, App, Request};
+use vestibule_core::{Address, App};
 use vestibule_hyper::{Drained, Server};
+
+pub(crate) use crate::corpus::{answers, echo};
 
 /// A server on a free port; it ends with the test.
 pub(crate) struct Running {
@@ -152,49 +154,4 @@ pub(crate) async fn eventually(what: &str, is_true: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("never: {what}");
-}
-
-/// Says what it saw of the request; does not read the body below `/ignore`.
-pub(crate) async fn echo(request: Request) -> (http::StatusCode, String) {
-    let line = format!("{} {}", request.method(), request.uri());
-    let host = match request.headers().get("host") {
-        Some(host) => format!(" at {}", host.to_str().unwrap()),
-        None => String::new(),
-    };
-    if request.uri().path().starts_with("/ignore") {
-        return (http::StatusCode::OK, line + &host);
-    }
-    match request.into_body().collect(1 << 20).await {
-        Ok(body) if body.is_empty() => (http::StatusCode::OK, line + &host),
-        Ok(body) => {
-            let body = String::from_utf8_lossy(&body).into_owned();
-            (http::StatusCode::OK, format!("{line}{host} [{body}]"))
-        }
-        Err(error) => (http::StatusCode::BAD_REQUEST, error.to_string()),
-    }
-}
-
-/// Each response of a connection as `status body`, and whether the last one says that it closes.
-pub(crate) fn answers(mut text: &str) -> (Vec<String>, bool) {
-    let mut answers = Vec::new();
-    let mut closes = false;
-    while !text.is_empty() {
-        let (head, rest) = text.split_once("\r\n\r\n").expect("a whole head");
-        let status = head.split(' ').nth(1).expect("a status");
-        let field = |name: &str| {
-            let mut lines = head
-                .lines()
-                .skip(1)
-                .filter_map(|line| line.split_once(": "));
-            lines
-                .find(|(found, _)| *found == name)
-                .map(|(_, value)| value)
-        };
-        let length = field("content-length").map_or(0, |length| length.parse().unwrap());
-        closes = field("connection") == Some("close") || head.starts_with("HTTP/1.0");
-        let (body, rest) = rest.split_at(length);
-        answers.push(format!("{status} {body}").trim_end().to_owned());
-        text = rest;
-    }
-    (answers, closes)
 }
