@@ -155,6 +155,49 @@ impl Flood {
     }
 }
 
+/// Asks for `path` so many times on one connection, without a window for any answer (RFC 9113, section 6.9.2), and is
+/// otherwise as good a client as any: how long until the server ends it; `None` when it does not in time.
+pub(crate) fn without_window(
+    address: SocketAddr,
+    path: &str,
+    requests: u32,
+    limit: Duration,
+) -> std::io::Result<Option<Duration>> {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address)?;
+    let no_window = [&INITIAL_WINDOW_SIZE[..], &[0; 4]].concat();
+    let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &no_window)].concat();
+    for n in 0..requests {
+        let head = head_for("GET", path);
+        bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, id(n), &head));
+    }
+    stream.write_all(&bytes)?;
+    // Looks at the time when nothing comes.
+    stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let mut read = Vec::new();
+    let mut some = [0; 4096];
+    while begun.elapsed() < limit {
+        match stream.read(&mut some) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Ok(0) | Err(_) => return Ok(Some(begun.elapsed())),
+            Ok(count) => read.extend_from_slice(&some[..count]),
+        }
+        while let [a, b, c, kind, flags, _, _, _, _, rest @ ..] = &read[..] {
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            let Some(payload) = rest.get(..length) else {
+                break;
+            };
+            if matches!(*kind, PING | SETTINGS) && flags & ACK == 0 {
+                let payload = if *kind == PING { payload } else { &[] };
+                // When it fails the next read says so.
+                let _ = stream.write_all(&frame(*kind, ACK, 0, payload));
+            }
+            read.drain(..9 + length);
+        }
+    }
+    Ok(None)
+}
+
 /// Waits for a server that takes no more for now, until the end.
 fn write_all(stream: &mut TcpStream, mut bytes: &[u8], end: Instant) -> std::io::Result<()> {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
@@ -178,11 +221,15 @@ fn get(stream: u32) -> Vec<u8> {
 }
 
 fn head(method: &str) -> Vec<u8> {
+    head_for(method, "/endless")
+}
+
+fn head_for(method: &str, path: &str) -> Vec<u8> {
     [
         field(":method", method),
         field(":scheme", "http"),
         field(":authority", "a"),
-        field(":path", "/endless"),
+        field(":path", path),
     ]
     .concat()
 }
@@ -218,6 +265,10 @@ const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+const ACK: u8 = 0x1;
+
+/// RFC 9113, section 6.5.2.
+const INITIAL_WINDOW_SIZE: [u8; 2] = 4_u16.to_be_bytes();
 
 /// RFC 9113, section 7.
 const CANCEL: [u8; 4] = 8_u32.to_be_bytes();

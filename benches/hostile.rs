@@ -3,28 +3,37 @@
 //! `cargo bench --bench hostile` starts our server and nginx, each with one worker, lets slowhttptest (a
 //! Debian package) open 2,000 connections in each of its four modes, and asks both meanwhile as an honest
 //! client does. Then it opens one connection of each of eight slow kinds and waits until the server
-//! lets go of it; it leaves the server no descriptor; it floods it with frames of HTTP/2, beside
-//! `axum::serve` as well, which it builds in `benches/peers/axum`; and it restarts it under load. It takes
-//! eight minutes; `-- slowhttptest`, `-- kept`, `-- descriptors`, `-- floods` and `-- restarts` are its
-//! parts.
+//! lets go of it; it leaves the server no descriptor; it floods it with frames of HTTP/2; it restarts it
+//! under load; it sends it requests that two servers could read differently; it asks it for large files
+//! by HTTP/2 without a window for them; and it ends it under load. Beside the last four and the floods
+//! are axum and actix-web where they can be, which it builds in `benches/peers`, and gunicorn and granian,
+//! from the environment that `just wsgi-bench` makes. It takes thirteen minutes; `-- slowhttptest`,
+//! `-- kept`, `-- descriptors`, `-- floods`, `-- restarts`, `-- framing`, `-- windows` and `-- drain` are
+//! its parts.
 //!
 //! Without `--bench`, as when `cargo test` runs it: 50 connections, for seconds, and our server alone.
 
+mod drain;
 mod floods;
+mod framing;
+mod hand_written;
+mod load;
 mod peer;
+mod process;
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use floods::FLOODS;
+use process::{Process, ask, root, signal};
 use vestibule::files::StaticFiles;
 use vestibule::hyper::Server;
 use vestibule::prelude::*;
@@ -32,10 +41,8 @@ use vestibule::prelude::*;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", folder, limit] => {
-            serve(Path::new(folder), limit);
-            return ExitCode::SUCCESS;
-        }
+        ["--serve", folder, limit] => serve(Path::new(folder), limit),
+        ["--echo", server] => framing::serve(server),
         _ if !arguments.iter().any(|argument| argument == "--bench") => {
             let folder = Folder::new();
             let server = Process::ours(&folder.0, "limited", "");
@@ -48,12 +55,15 @@ fn main() -> ExitCode {
         }
         _ => {
             let folder = Folder::new();
-            let parts: [Part; 5] = [
+            let parts: [Part; 8] = [
                 ("slowhttptest", slowhttptest),
                 ("kept", kept),
                 ("descriptors", descriptors),
                 ("floods", floods),
                 ("restarts", restarts),
+                ("framing", framing::compare),
+                ("windows", windows),
+                ("drain", drain::compare),
             ];
             let is_named = |part: &str| arguments.iter().any(|argument| argument == part);
             let are_all = !parts.iter().any(|(name, _)| is_named(name));
@@ -170,19 +180,6 @@ fn attack(server: &Process, (_, options, path): Mode, connections: usize, second
     })
 }
 
-/// One request by a connection of its own.
-fn ask(address: SocketAddr) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    match text.starts_with("HTTP/1.1 200 ") {
-        true => Ok(()),
-        false => Err(std::io::ErrorKind::InvalidData.into()),
-    }
-}
-
 /// Ways to keep a connection: what is sent at first, and then every second.
 const SLOW: [(&str, &str, &str, f64); 8] = [
     ("no byte", "", "", 11.0),
@@ -251,10 +248,6 @@ fn kept(folder: &Path) {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let shown = |time: Option<Duration>| match time {
-        Some(time) => format!("{:.1}", time.as_secs_f64()),
-        None => format!("over {}", LONGEST.as_secs()),
-    };
     for ((name, _, _, bar), both) in SLOW.iter().zip(held.chunks(2)) {
         let (ours, nginx) = (both[0].time, both[1].time);
         let is_met = ours.is_some_and(|time| time.as_secs_f64() <= *bar);
@@ -389,6 +382,41 @@ fn floods(folder: &Path) {
     }
 }
 
+/// A hundred files of 64 MiB at once by HTTP/2, without a window for any of them.
+fn windows(folder: &Path) {
+    println!("\n100 streams of 64 MiB without a window\n");
+    println!("{:<8} {:>9} {:>12}", "server", "most, MB", "ends after, s");
+    let (axum, actix) = (peer::build("axum"), peer::build("actix-web"));
+    let servers = [
+        ("ours", Process::ours(folder, "limited", "")),
+        ("axum", Process::axum(folder, &axum)),
+        ("actix", Process::actix(folder, &actix)),
+        ("nginx", Process::nginx(folder, "")),
+    ];
+    // All at the same time, since most of it is waiting.
+    let ends = servers.each_ref().map(|(_, server)| {
+        let address = server.http2;
+        std::thread::spawn(move || floods::without_window(address, "/file", 100, LONGEST))
+    });
+    for ((name, server), end) in servers.iter().zip(ends) {
+        let end = end.join().expect("it does not panic").expect("it listens");
+        println!(
+            "{name:<8} {:>9.1} {:>12}",
+            server.memory("VmHWM:") as f64 / 1024.0,
+            shown(end)
+        );
+        ask(server.address).expect("it answers still");
+    }
+}
+
+/// In seconds, of at most [`LONGEST`].
+fn shown(time: Option<Duration>) -> String {
+    match time {
+        Some(time) => format!("{:.1}", time.as_secs_f64()),
+        None => format!("over {}", LONGEST.as_secs()),
+    }
+}
+
 /// Twenty restarts, one a second, at 1,000 requests a second: half by new connections, half by kept
 /// ones. Ours hands its sockets over at SIGUSR2, nginx loads its configuration again at SIGHUP.
 fn restarts(folder: &Path) {
@@ -400,7 +428,7 @@ fn restarts(folder: &Path) {
     for name in ["ours", "nginx"] {
         let server = match name {
             "ours" => Process::ours(folder, "handover", ""),
-            _ => Process::nginx_with(folder, "", "on"),
+            _ => Process::nginx_with(folder, "", "on", &root(folder)),
         };
         let begun = Instant::now();
         let clients: Vec<_> = (0..CLIENTS)
@@ -455,12 +483,6 @@ fn who(address: SocketAddr) -> std::io::Result<u32> {
     stream.read_to_string(&mut text)?;
     let id = text.rsplit('\n').next().and_then(|id| id.parse().ok());
     id.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
-}
-
-fn signal(name: &str, process: u32) {
-    let command = format!("kill -{name} {process}");
-    let sent = Command::new("sh").args(["-c", &command]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "{command}");
 }
 
 /// A client that asks when it is time to, however long the last answer took.
@@ -535,150 +557,6 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A server in a process of its own.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    /// Where it speaks HTTP/2.
-    http2: SocketAddr,
-    /// Where its standard error goes.
-    errors: PathBuf,
-}
-
-impl Process {
-    /// Starts this program once more, from a shell that does something before.
-    fn ours(folder: &Path, limit: &str, before: &str) -> Self {
-        let program = std::env::current_exe().expect("a program has a path");
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")])
-            .arg(program)
-            .arg("--serve")
-            .arg(folder.join("files"))
-            .arg(limit);
-        Self::of(&mut command, folder.join("ours.err"))
-    }
-
-    fn axum(folder: &Path, program: &Path) -> Self {
-        Self::of(&mut Command::new(program), folder.join("axum.err"))
-    }
-
-    /// One that says where it is.
-    fn of(command: &mut Command, errors: PathBuf) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(File::create(&errors).expect("the folder is ours"))
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it was asked for"))
-            .read_line(&mut line)
-            .expect("it says where it is");
-        let address = line.trim_end().parse().expect("an address");
-        Self {
-            child,
-            address,
-            http2: address,
-            errors,
-        }
-    }
-
-    fn nginx(folder: &Path, before: &str) -> Self {
-        Self::nginx_with(folder, before, "off")
-    }
-
-    /// `master`: a process that starts the one that serves, and can start another.
-    fn nginx_with(folder: &Path, before: &str, master: &str) -> Self {
-        // It takes HTTP/2 in the clear at a place of its own.
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let [address, http2] = listeners
-            .each_ref()
-            .map(|listener| listener.local_addr().expect("it is bound"));
-        drop(listeners);
-        let errors = folder.join("nginx.err");
-        let config = format!(
-            "daemon off; master_process {master}; pid nginx.pid; error_log stderr crit;
-             events {{ worker_connections 4096; }}
-             http {{ access_log off; sendfile on;
-               root {};
-               server {{ listen {address}; }}
-               server {{ listen {http2} http2; }} }}",
-            folder.join("files").display()
-        );
-        std::fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
-        let child = Command::new("sh")
-            .args(["-c", &format!("{before}\nexec \"$0\" \"$@\""), "nginx"])
-            .arg("-p")
-            .arg(folder)
-            .arg("-c")
-            .arg(folder.join("nginx.conf"))
-            .stderr(File::create(&errors).expect("the folder is ours"))
-            .spawn()
-            .expect("there is a shell");
-        let begun = Instant::now();
-        while ask(address).is_err() {
-            let is_late = begun.elapsed() > Duration::from_secs(10);
-            assert!(
-                !is_late,
-                "nginx is the peer: install the Debian package `nginx-light`"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self {
-            child,
-            address,
-            http2,
-            errors,
-        }
-    }
-
-    /// In KiB: `VmRSS:` is now, `VmHWM:` the most that it ever was.
-    fn memory(&self, which: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(which));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number
-            .and_then(|it| it.parse().ok())
-            .expect("Linux says it")
-    }
-
-    /// Seconds of CPU time.
-    fn cpu(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).expect("it runs");
-        // After the name, which may have spaces: the 12th and 13th, in hundredths of a second.
-        let fields: Vec<_> = stat
-            .rsplit(") ")
-            .next()
-            .expect("a name")
-            .split(' ')
-            .collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
-        (ticks(11) + ticks(12)) / 100.0
-    }
-
-    /// How many lines of errors it has written.
-    fn said(&self) -> usize {
-        let text = std::fs::read_to_string(&self.errors).expect("the folder is ours");
-        text.lines().filter(|line| line.contains("accept")).count()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // A master ends its workers when it is asked to, and not when it is killed.
-        signal("TERM", self.child.id());
-        let begun = Instant::now();
-        while !matches!(self.child.try_wait(), Ok(Some(_))) {
-            if begun.elapsed() > Duration::from_secs(2) {
-                let _ = self.child.kill();
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
     }
 }
 
