@@ -1,6 +1,6 @@
 //! What a server leaves unanswered when it is asked to end.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -142,6 +142,7 @@ fn ask(stream: &mut TcpStream) -> Told {
     let mut some = [0; 1024];
     loop {
         match stream.read(&mut some) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) if read.is_empty() => return Told::Nothing,
             Ok(0) | Err(_) => return Told::Part,
             Ok(count) => read.extend_from_slice(&some[..count]),

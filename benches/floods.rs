@@ -163,6 +163,7 @@ pub(crate) fn without_window(
     requests: u32,
     limit: Duration,
 ) -> std::io::Result<Option<Duration>> {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address)?;
     let no_window = [&INITIAL_WINDOW_SIZE[..], &[0; 4]].concat();
@@ -178,7 +179,7 @@ pub(crate) fn without_window(
     let mut some = [0; 4096];
     while begun.elapsed() < limit {
         match stream.read(&mut some) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => continue,
             Ok(0) | Err(_) => return Ok(Some(begun.elapsed())),
             Ok(count) => read.extend_from_slice(&some[..count]),
         }

@@ -119,6 +119,7 @@ fn send(address: SocketAddr, pieces: &[&str]) -> Vec<String> {
                     waits = true;
                     break;
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => break,
                 Ok(count) => read.extend_from_slice(&some[..count]),
             }
