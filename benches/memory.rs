@@ -5,14 +5,16 @@
 //! 10,000 connections with one request each, and looks how much more of its memory is resident (proc(5),
 //! `VmRSS`): at once, and after three seconds of rest. Then 2,000 clients ask for a file of 64 MiB and
 //! read nothing, on our `StaticFiles` and on tower-http's `ServeDir` in axum. All of it needs 20,000
-//! open files a process.
+//! open files a process. `-- back` looks what is left of such a crowd half a minute after it has gone:
+//! in our server, or in the program that is named behind, as `$PWD/target/release/vestibule`.
 
 mod hand_written;
 mod load;
 
 use std::io::Write;
-use std::net::TcpStream;
-use std::process::ExitCode;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,8 +41,37 @@ fn main() -> ExitCode {
             println!("{} servers answer; `cargo bench` measures them", IDLE.len());
             ExitCode::SUCCESS
         }
+        ["back", "--bench"] => {
+            let folder = Folder::new();
+            back(folder.serve(READERS[1]));
+            ExitCode::SUCCESS
+        }
+        ["back", program, "--bench"] => {
+            let folder = Folder::new();
+            back(folder.serve_by(program));
+            ExitCode::SUCCESS
+        }
         _ => measure(),
     }
+}
+
+/// A crowd that reads nothing, and what it leaves behind.
+fn back(server: Server) {
+    ask(&mut server.connect(), "/");
+    let start = server.memory();
+    let held: Vec<_> = (0..SLOW).map(|_| begin(&server)).collect();
+    sleep(FULL);
+    let most = server.memory();
+    drop(held);
+    sleep(Duration::from_secs(30));
+    let left = server.memory();
+    println!(
+        "{SLOW} readers: {:.1} MB before, {:.1} with them, {:.1} half a minute later: {:.2} of the start",
+        start / 1e6,
+        most / 1e6,
+        left / 1e6,
+        left / start
+    );
 }
 
 fn measure() -> ExitCode {
@@ -69,24 +100,17 @@ fn measure() -> ExitCode {
         "MB in all",
         "KiB a reader"
     );
-    let folder = std::env::temp_dir().join(format!("vestibule-memory-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder in the temporary one");
-    let file = std::fs::File::create(folder.join("large")).expect("a new file");
-    file.set_len(64 * 1024 * 1024).expect("a file of zeros");
+    let folder = Folder::new();
     let mut slow = 0.0;
     for case in READERS {
-        let program = std::env::current_exe().expect("a program has a path");
-        let mut command = std::process::Command::new(program);
-        let server = Server::spawn(command.args(["--serve", case]).env(FOLDER, &folder));
+        let server = folder.serve(case);
         let before = server.memory();
         let held: Vec<_> = (0..SLOW).map(|_| begin(&server)).collect();
-        // Until every socket is full, and nothing moves any more.
-        sleep(Duration::from_secs(5));
+        sleep(FULL);
         slow = server.memory();
         let share = (slow - before) / held.len() as f64 / 1024.0;
         println!("{case:<24} {:>14.1} {share:>14.1}", slow / 1e6);
     }
-    let _ = std::fs::remove_dir_all(&folder);
     println!();
     let bars = [
         ("KiB of our idle connection", idle, 12.0),
@@ -99,6 +123,54 @@ fn measure() -> ExitCode {
     match bars.iter().all(|(_, value, bar)| value <= bar) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
+    }
+}
+
+/// A large file; it goes with the benchmark.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("vestibule-memory-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder in the temporary one");
+        let file = std::fs::File::create(folder.join("large")).expect("a new file");
+        file.set_len(64 * 1024 * 1024).expect("a file of zeros");
+        Self(folder)
+    }
+
+    /// This program once more, as one of its servers.
+    fn serve(&self, case: &str) -> Server {
+        let program = std::env::current_exe().expect("a program has a path");
+        Server::spawn(
+            Command::new(program)
+                .args(["--serve", case])
+                .env(FOLDER, &self.0),
+        )
+    }
+
+    /// The program `vestibule`.
+    fn serve_by(&self, program: &str) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let process = Command::new(program)
+            .arg("serve")
+            .arg(&self.0)
+            .args(["--no-log", "--listen", &address.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        while TcpStream::connect(address).is_err() {
+            sleep(Duration::from_millis(10));
+        }
+        Server::of(process, format!("http://{address}/"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -157,3 +229,6 @@ const FOLDER: &str = "VESTIBULE_MEMORY_FOLDER";
 const CONNECTIONS: u32 = 10_000;
 const RATE: u32 = 1_000;
 const SLOW: u32 = 2_000;
+
+/// Until every socket is full, and nothing moves any more.
+const FULL: Duration = Duration::from_secs(5);

@@ -32,6 +32,7 @@ const DEBIAN: &[(&str, &str)] = &[
         "Apache sends the files that X-Sendfile names",
     ),
     ("logrotate", "rotates the access log while it is written"),
+    ("make", "builds the allocator of the program, which is in C"),
     ("nghttp2-client", "h2load asks the server by HTTP/2"),
     (
         "nginx-light",
