@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, Sleep};
 
+use crate::detect::Protocol;
 use crate::link::Link;
 use crate::turn::Turn;
 
@@ -28,6 +29,20 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// The protocol that ALPN chose; `None` without TLS, or when the client offered nothing.
+    fn agreed(&self) -> Option<Protocol> {
+        match self {
+            Self::Tcp(_) => None,
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => match stream.get_ref().1.alpn_protocol()? {
+                b"h2" => Some(Protocol::Http2),
+                _ => Some(Protocol::Http1),
+            },
+        }
+    }
+
     /// Makes the close that follows a reset, where there is such a thing.
     fn reset(&self) {
         match self {
@@ -104,6 +119,11 @@ impl Io {
     /// Keeps a place among the server's connections until the socket is closed.
     pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
         self.place = place;
+    }
+
+    /// The protocol, when it is not for the first bytes to tell.
+    pub(crate) fn agreed(&self) -> Option<Protocol> {
+        self.socket.agreed()
     }
 
     /// What has been read ahead so far.
