@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -16,7 +16,6 @@ use tokio::time::{Duration, Instant, Sleep};
 
 use crate::detect::Protocol;
 use crate::link::Link;
-use crate::turn::Turn;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -68,8 +67,6 @@ pub(crate) struct Io {
     ahead: Vec<u8>,
     link: Arc<Link>,
     has_ended: bool,
-    /// HTTP/2 is read turn by turn.
-    turn: Option<Box<Turn>>,
     lingering: Option<Box<Lingering>>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
@@ -104,16 +101,9 @@ impl Io {
             ahead: Vec::new(),
             link,
             has_ended: false,
-            turn: None,
             lingering: None,
             place: None,
         }
-    }
-
-    /// From its preface on it is HTTP/2, with so many requests at a time.
-    pub(crate) fn read_frames(&mut self, max_streams: u32) {
-        let max_streams = max_streams.try_into().unwrap_or(usize::MAX);
-        self.turn = Some(Box::new(Turn::first(max_streams)));
     }
 
     /// Keeps a place among the server's connections until the socket is closed.
@@ -156,46 +146,6 @@ impl Io {
     }
 }
 
-impl Io {
-    /// Reads HTTP/2: no more than there is in a turn.
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self {
-            socket,
-            ahead,
-            link,
-            has_ended,
-            turn: Some(turn),
-            ..
-        } = self
-        else {
-            // It is called with one.
-            return Poll::Pending;
-        };
-        if link.vitals.takes_turn() {
-            turn.begin();
-        }
-        if turn.is_over(link.vitals.tasks()) {
-            return yield_now(cx);
-        }
-        let before = buffer.filled().len();
-        match ahead.is_empty() {
-            false => read_ahead(ahead, buffer),
-            true => {
-                ready!(Pin::new(socket).poll_read(cx, buffer))?;
-                *has_ended = buffer.filled().len() == before;
-            }
-        }
-        let end = before + turn.take(&buffer.filled()[before..]);
-        ahead.splice(..0, buffer.filled()[end..].iter().copied());
-        buffer.set_filled(end);
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// What was read too early is read first.
 fn read_ahead(ahead: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
     let count = ahead.len().min(buffer.remaining());
@@ -213,9 +163,6 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.turn.is_some() {
-            return this.poll_frames(cx, buffer);
-        }
         let before = buffer.filled().len();
         read_ahead(&mut this.ahead, buffer);
         if buffer.remaining() == 0 {
@@ -237,13 +184,6 @@ impl AsyncRead for Io {
             }
         }
     }
-}
-
-/// Goes on when all others, new connections among them, have had a turn.
-fn yield_now<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // It is woken when the runtime has looked at its sockets; what it says then is nobody's business.
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
-    Poll::Pending
 }
 
 impl AsyncWrite for Io {

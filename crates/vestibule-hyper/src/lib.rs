@@ -11,6 +11,8 @@ mod gate;
 mod guard;
 #[cfg(all(feature = "handover", unix))]
 mod handover;
+mod http1;
+mod http2;
 mod incoming;
 mod io;
 mod link;
@@ -26,7 +28,6 @@ mod server;
 mod tally;
 #[cfg(feature = "tls")]
 mod tls;
-mod turn;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]
