@@ -185,12 +185,7 @@ fn python(name: &str) -> Command {
 
 /// Serves the app of the tests, by our adapter or by hyper alone.
 pub(crate) fn serve(server: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let listener = load::listen().await;
         match server {
             "hyper" => hand_written::serve_app(listener, echo).await,

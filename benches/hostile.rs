@@ -581,11 +581,6 @@ fn serve(files: &Path, limit: &str) {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
     let app = Mounts::new()
         .at("/read", |request: Request| async move {
             request.into_body().collect(1 << 20).await.map(|_| ())
@@ -595,7 +590,7 @@ fn serve(files: &Path, limit: &str) {
             std::process::id().to_string()
         })
         .or(StaticFiles::new(files));
-    runtime.block_on(async {
+    load::run(1, async {
         let mut server = Server::new(app);
         if limit == "unlimited" {
             server = server.max_connections(None);

@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use load::{Server, ask};
+use load::{Asked, Server, ask};
 use tower_http::services::ServeDir;
 use vestibule::files::StaticFiles;
 use vestibule::prelude::*;
@@ -27,31 +27,31 @@ const IDLE: [&str; 3] = ["hyper", "axum", "vestibule"];
 const READERS: [&str; 2] = ["axum, file", "vestibule, file"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => {
-            serve(case);
+    match load::asked() {
+        Asked::Serve(case) => {
+            serve(&case);
             ExitCode::SUCCESS
         }
-        // As when `cargo test` runs the benchmarks: the servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+        Asked::Try => {
             for case in IDLE {
                 assert!(ask(&mut Server::start(case).connect(), "/").contains(" 200 "));
             }
             println!("{} servers answer; `cargo bench` measures them", IDLE.len());
             ExitCode::SUCCESS
         }
-        ["back", "--bench"] => {
-            let folder = Folder::new();
-            back(folder.serve(READERS[1]));
-            ExitCode::SUCCESS
-        }
-        ["back", program, "--bench"] => {
-            let folder = Folder::new();
-            back(folder.serve_by(program));
-            ExitCode::SUCCESS
-        }
-        _ => measure(),
+        Asked::Measure(parts) => match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["back", "--bench"] => {
+                let folder = Folder::new();
+                back(folder.serve(READERS[1]));
+                ExitCode::SUCCESS
+            }
+            ["back", program, "--bench"] => {
+                let folder = Folder::new();
+                back(folder.serve_by(program));
+                ExitCode::SUCCESS
+            }
+            _ => measure(),
+        },
     }
 }
 
@@ -193,12 +193,7 @@ fn begin(server: &Server) -> TcpStream {
 }
 
 fn serve(case: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let listener = load::listen().await;
         let folder = std::env::var_os(FOLDER).unwrap_or_default();
         match case {
