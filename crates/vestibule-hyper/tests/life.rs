@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use vestibule_core::{Body, Peer, Request};
 use vestibule_hyper::Server;
 
-use crate::support::{Running, answers, echo, eventually, soon};
+use crate::support::{Running, answers, echo, eventually, port_closes, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -385,10 +385,7 @@ async fn a_drain_finishes_what_is_in_flight() {
     client.write(GET).await;
     guards.made(1).await;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     assert!(!ended.is_finished());
     go.notify_one();
     let (got, closes) = answers(&client.rest().await);
@@ -431,10 +428,7 @@ async fn a_server_that_is_dropped_ends_everything() {
     guards.made(1).await;
     running.abort();
     guards.dropped(1).await;
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
 }
 
 #[tokio::test]
@@ -469,10 +463,7 @@ async fn workers_have_threads_of_their_own() {
     guards.made(1).await;
     let address = server.address;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     assert!(!ended.is_finished());
     go.notify_one();
     let (got, closes) = answers(&client.rest().await);
@@ -506,10 +497,7 @@ async fn faults_145_signals() {
         guards.made(1).await;
 
         kill(name);
-        eventually("the port is closed", || {
-            std::net::TcpStream::connect(&address).is_err()
-        })
-        .await;
+        port_closes(address).await;
         assert_eq!(guards.dropped.load(Ordering::SeqCst), 0);
 
         kill(name);
