@@ -19,6 +19,7 @@ mod listen;
 mod notify;
 mod outgoing;
 mod per_address;
+mod pieces;
 mod proxy;
 mod rarely;
 mod ready;

@@ -156,7 +156,7 @@ async fn faults_40_to_42_framing() {
             "GET",
             "/stream",
             "HTTP/1.1 200 OK\ntransfer-encoding: chunked",
-            "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
             "complete 5",
         ),
         ("HEAD", "/stream", "HTTP/1.1 200 OK", "", "complete 0"),
