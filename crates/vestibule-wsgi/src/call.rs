@@ -18,6 +18,7 @@ use vestibule_environ::Environ;
 use crate::environ::Base;
 use crate::errors::Errors;
 use crate::file_wrapper::FileWrapper;
+use crate::forks;
 use crate::input::Input;
 use crate::pool::{Shared, Task};
 use crate::progress::Progress;
@@ -245,7 +246,7 @@ impl Call<'_> {
 
 /// Ends a child of this process that came back from the app: the response is its parent's to send.
 fn leave_if_forked(shared: &Shared, has_failed: bool) {
-    if std::process::id() != shared.process {
+    if forks::generation() != shared.generation {
         std::process::exit(i32::from(has_failed));
     }
 }

@@ -18,6 +18,7 @@ use vestibule_core::Response;
 
 use crate::call::{self, About, Job};
 use crate::environ::Base;
+use crate::forks;
 use crate::outbox::Outbox;
 use crate::progress::Progress;
 use crate::queue::Queue;
@@ -58,7 +59,7 @@ pub(crate) struct Shared {
     /// How responses come back, where the server collects them.
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Which process this is: an app may fork it.
-    pub(crate) process: u32,
+    pub(crate) generation: u64,
     /// What each thread is at.
     work: Vec<Mutex<Option<Arc<Progress>>>>,
     served: AtomicU64,
@@ -72,11 +73,12 @@ impl Shared {
         settings: Settings,
         outbox: Option<Arc<Outbox>>,
     ) -> PyResult<Arc<Self>> {
+        forks::count(py)?;
         let shared = Arc::new(Self {
             app,
             queue: Queue::new(settings.threads, settings.queue, is_free_threaded(py)),
             outbox,
-            process: std::process::id(),
+            generation: forks::generation(),
             work: (0..settings.threads).map(|_| Mutex::new(None)).collect(),
             served: AtomicU64::new(0),
             settings,
