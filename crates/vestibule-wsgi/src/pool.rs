@@ -149,7 +149,7 @@ impl Shared {
 }
 
 /// Whether Python runs without its lock, as a free-threaded build does unless a module wants it.
-fn is_free_threaded(py: Python<'_>) -> bool {
+pub(crate) fn is_free_threaded(py: Python<'_>) -> bool {
     let ask = || py.import("sys")?.call_method0("_is_gil_enabled")?.extract();
     !ask().unwrap_or(true)
 }

@@ -23,6 +23,7 @@ use super::line::{Hearing, Word};
 use super::places::{places, shown};
 use super::reload::Files;
 use super::{CANNOT_START, Mistake, stack};
+use crate::pool::is_free_threaded;
 
 /// Serves until a signal ends it; gives the status to exit with.
 pub(crate) fn run(py: Python<'_>, args: &Args, arguments: &[OsString]) -> Result<u8, Mistake> {
@@ -142,20 +143,28 @@ pub(crate) fn welcome(args: &Args, addresses: &[String], outline: &str) -> Strin
             .next()
             .unwrap_or_default();
         let prefix = |name: &str| Ok::<_, PyErr>(py.import("sys")?.getattr(name)?.to_string());
+        let kind = match is_free_threaded(py) {
+            true => ", free-threaded,",
+            false => "",
+        };
         match (prefix("prefix"), prefix("base_prefix")) {
-            (Ok(venv), Ok(base)) if venv != base => format!("Python {version} in {venv}"),
-            (_, base) => format!("Python {version} of {}", base.unwrap_or_default()),
+            (Ok(venv), Ok(base)) if venv != base => format!("Python {version}{kind} in {venv}"),
+            (_, base) => format!("Python {version}{kind} of {}", base.unwrap_or_default()),
         }
     });
     let threads = crate::WsgiOptions::new().thread_count();
     let threads = args.workers.threads.map_or(threads, usize::from);
+    let threads = match threads {
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
+    };
     let processes = match args.processes() {
-        0 => "in this process".to_owned(),
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
+        0 => format!("this process, with {threads}"),
+        1 => format!("1 process, with {threads}"),
+        count => format!("{count} processes, with {threads} each"),
     };
     format!(
-        "{bold}Serving {target}\n     at {at}{plain}\n   with {python}\n     by {processes}, {threads} threads each\n\n{dim}{outline}{plain}\n"
+        "{bold}Serving {target}\n     at {at}{plain}\n   with {python}\n     by {processes}\n\n{dim}{outline}{plain}\n"
     )
 }
 

@@ -40,8 +40,9 @@ def test_it_says_what_it_runs(site):
     with Server("site_app:app", "--processes", "2", "--threads", "3", cwd=site) as server:
         version = ".".join(str(part) for part in sys.version_info[:3])
         assert "Serving site_app:app" in server.log()
-        assert f"with Python {version} in {sys.prefix}" in server.log()
-        assert "by 2 processes, 3 threads each" in server.log()
+        kind = "" if getattr(sys, "_is_gil_enabled", lambda: True)() else ", free-threaded,"
+        assert f"with Python {version}{kind} in {os.path.realpath(sys.prefix)}" in server.log()
+        assert "by 2 processes, with 3 threads each\n" in server.log()
 
 
 def test_sigterm_lets_requests_end(site):
@@ -197,7 +198,7 @@ def test_tls(site):
 
 def test_a_certificate_for_development_is_of_one_process(site):
     with Server("site_app:app", "--tls", "dev", "--processes", "2", cwd=site, ready=False) as server:
-        server.wait_for("by 1 process, ")
+        server.wait_for("by 1 process, with ")
 
 
 def test_the_id_of_a_request_is_in_the_log(raw):
@@ -209,7 +210,8 @@ def test_the_id_of_a_request_is_in_the_log(raw):
 
 
 def test_one_process_without_a_supervisor(site):
-    with Server("site_app:app", "--processes", "0", cwd=site) as server:
+    with Server("site_app:app", "--processes", "0", "--threads", "1", cwd=site) as server:
+        assert "by this process, with 1 thread\n" in server.log()
         assert server.get("/").text.split()[1] == str(server.process.pid)
         assert server.stop() == 0
 
