@@ -104,6 +104,16 @@ def test_max_memory(site):
         server.wait_for(r"a worker is replaced: it has \d+ MiB")
 
 
+def test_a_body_that_breaks_off_is_a_408_or_a_400():
+    with Server("probes:app", "--processes", "1", "--body-timeout", "300ms") as server, server.connect() as client:
+        client.send(b"POST /echo HTTP/1.1\r\nHost: example.test\r\nContent-Length: 9\r\n\r\nabc")
+        assert client.answer().status == 408 and client.is_closed()
+        server.wait_for("OSError: the client stopped sending")
+        assert server.get("/echo", method="POST", body=b"abc").text == "abc"
+        answer = server.get("/echo", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nabc\r\nzz\r\n")
+        assert answer.status == 400, "a body that is badly framed is not the app's fault"
+
+
 def test_an_app_that_cannot_be_loaded(site):
     for target, text in [("no_such_module:app", "No module named 'no_such_module'"), ("site_app:nothing", "has no attribute 'nothing'"), ("site_app:STARTED", "cannot be called")]:
         server = Server(target, "--processes", "2", cwd=site, ready=False)
