@@ -57,6 +57,7 @@ async fn supervise(
         sockets: sockets.0,
         patience: args.patience(),
         waits_for_change: args.python.reload,
+        has_begun: watch::Sender::new(false),
         turn: Mutex::new(()),
     });
     let mut slots = JoinSet::new();
@@ -126,8 +127,7 @@ async fn bind(
 
 /// What is looked at for changes.
 fn roots(args: &Args) -> Vec<std::path::PathBuf> {
-    let here = args.python.chdir.clone().unwrap_or_else(|| ".".into());
-    let mut roots = vec![here];
+    let mut roots = vec![".".into()];
     roots.extend(args.python.pythonpath.iter().cloned());
     roots
 }
@@ -291,6 +291,8 @@ struct Keeper {
     patience: Duration,
     /// A worker that cannot begin waits for a file to change, in place of ending everything.
     waits_for_change: bool,
+    /// A worker serves: so the app can be loaded.
+    has_begun: watch::Sender<bool>,
     /// One worker is replaced at a time.
     turn: Mutex<()>,
 }
@@ -323,8 +325,15 @@ impl Keeper {
         let mut leaving = JoinSet::new();
         'place: loop {
             let mut stop = orders.clone();
+            // The first one comes alone: what is wrong with the app is said once.
+            let begin = async {
+                if number > 0 {
+                    let _ = self.has_begun.subscribe().wait_for(|it| *it).await;
+                }
+                self.begin(number).await
+            };
             let began = tokio::select! {
-                began = self.begin(number) => began,
+                began = begin => began,
                 () = stopped(&mut stop) => break 'place,
             };
             let mut worker = match began {
@@ -343,6 +352,7 @@ impl Keeper {
                 }
             };
             has_served = true;
+            self.has_begun.send_replace(true);
             loop {
                 match worker.next(&mut orders).await {
                     Event::Ended(status) => {
