@@ -209,11 +209,15 @@ struct Asked {
     hangup: Signals,
     terminate: Signals,
     interrupt: Signals,
+    /// What gunicorn is sent when its logs were renamed. It would end this process, and nothing has to be done: a log
+    /// is opened anew by itself.
+    _rotated: Signals,
 }
 
 impl Asked {
     fn listen() -> io::Result<Self> {
         Ok(Self {
+            _rotated: signal(SignalKind::user_defined1())?,
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
