@@ -214,7 +214,7 @@ impl Drop for Filler {
 }
 
 /// How many bytes the server reads ahead of the app.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests {
