@@ -117,8 +117,7 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
     if to.is_closed() {
         return;
     }
-    let waited = progress.age();
-    progress.mark();
+    let waited = progress.begin();
     if waited > LONG {
         tracing::warn!(
             target: "vestibule::wsgi", method = %about.method, uri = about.uri.path(),
@@ -190,7 +189,6 @@ impl Call<'_> {
     /// Sends what the app has returned.
     fn respond(&self, py: Python<'_>, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let reply = self.reply.get();
-        reply.progress().mark();
         if let Some(only) = only_item(result) {
             let data = piece(&only)?;
             if reply.is_started() {
@@ -200,6 +198,7 @@ impl Call<'_> {
             return reply.send(py, data).map(drop);
         }
         check_iterable(result)?;
+        reply.progress().mark();
         let mut is_only = result.len().is_ok_and(|length| length == 1);
         for item in result.try_iter()? {
             reply.progress().mark();
