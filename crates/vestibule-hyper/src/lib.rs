@@ -5,12 +5,14 @@ mod accept;
 mod activation;
 mod bell;
 mod connection;
+mod descriptors;
 mod detect;
 mod drain;
-mod gate;
 mod guard;
 #[cfg(all(feature = "handover", unix))]
 mod handover;
+mod http1;
+mod http2;
 mod incoming;
 mod io;
 mod link;
@@ -21,13 +23,11 @@ mod outgoing;
 mod per_address;
 mod pieces;
 mod proxy;
-mod rarely;
 mod ready;
 mod server;
 mod tally;
 #[cfg(feature = "tls")]
 mod tls;
-mod turn;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]
