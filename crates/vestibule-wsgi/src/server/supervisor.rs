@@ -334,6 +334,8 @@ impl Keeper {
                 if number > 0 {
                     let _ = self.has_begun.subscribe().wait_for(|it| *it).await;
                 }
+                // What was ordered before is done by that.
+                orders.mark_unchanged();
                 self.begin(number).await
             };
             let began = tokio::select! {
