@@ -156,7 +156,7 @@ async fn faults_40_to_42_framing() {
             "GET",
             "/stream",
             "HTTP/1.1 200 OK\ntransfer-encoding: chunked",
-            "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
             "complete 5",
         ),
         ("HEAD", "/stream", "HTTP/1.1 200 OK", "", "complete 0"),
@@ -329,6 +329,57 @@ async fn faults_43_values_that_break_out_of_their_line() {
     for name in ["a b", "a\r\nb", "a:", ""] {
         assert!(name.parse::<header::HeaderName>().is_err(), "{name:?}");
     }
+}
+
+/// More pieces, and more bytes, than go out in one write.
+#[tokio::test]
+async fn what_is_at_hand_goes_out_together_and_in_order() {
+    fn pieces() -> impl Iterator<Item = String> {
+        (0..120).map(|number| format!("{number:03}").repeat(3000))
+    }
+    let server = Running::brief(|request: Request| async move {
+        let (sender, body) = Body::channel();
+        let mut sender = sender.with_room(usize::MAX);
+        for piece in pieces() {
+            sender.send(piece).await.unwrap();
+        }
+        let whole = pieces().map(|piece| piece.len() as u64).sum();
+        match request.uri().path() {
+            "/chunked" => sender.finish(),
+            "/sized" => {
+                sender.finish();
+                return Response::new(body.with_length(whole));
+            }
+            "/breaks" => sender.abort(Abort),
+            // What is too much is found before any of the last write is sent.
+            _ => return Response::new(body.with_length(whole - 1)),
+        }
+        Response::new(body)
+    })
+    .await;
+    let read = async |path: &str| {
+        let text = server.send(get("GET", path)).await;
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        body.to_owned()
+    };
+    let whole: String = pieces().collect();
+    assert!(read("/sized").await == whole);
+    let chunked = read("/chunked").await;
+    let (mut rest, mut got, mut chunks) = (&*chunked, String::new(), 0);
+    while let Some((size, data)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        got.push_str(&data[..size]);
+        rest = data[size..].strip_prefix("\r\n").unwrap();
+        chunks += 1;
+    }
+    assert!(got == whole, "{} of {} bytes", got.len(), whole.len());
+    assert!(chunks < 10, "{chunks} chunks of 120 pieces");
+    assert!(
+        chunked.starts_with(&read("/breaks").await)
+            && !read("/breaks").await.ends_with("0\r\n\r\n")
+    );
+    let cut = read("/too-long").await;
+    assert!(whole.starts_with(&cut) && cut.len() < whole.len() - 1);
 }
 
 #[tokio::test]
