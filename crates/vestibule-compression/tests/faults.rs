@@ -95,7 +95,8 @@ async fn case_103_what_is_compressed_and_how() {
             assert_ne!(header(&response, "content-encoding"), "gzip", "{status}");
             assert_eq!(header(&response, "content-length"), "5000");
             assert_eq!(header(&response, "etag"), "\"v\"");
-            let is_varying = status == 304;
+            // What stands for a 200 that might be encoded says so (RFC 9110, sections 15.3.7 and 15.4.5).
+            let is_varying = matches!(status, 206 | 304);
             assert_eq!(vary.len() == 2, is_varying, "{status} {lines:?}");
         }
     }
@@ -106,6 +107,83 @@ async fn case_103_what_is_compressed_and_how() {
     ];
     let (response, _) = ask(&app, get(&lines)).await;
     assert_eq!(header(&response, "content-encoding"), "");
+}
+
+/// Parts are of plain bytes, and no client takes them for parts of encoded ones: it gets the whole.
+#[tokio::test]
+async fn case_94_parts_are_never_of_encoded_bytes() {
+    /// Has ranges, and trusts `If-Range` and `If-Match` when they say what it said.
+    async fn page(request: Request) -> Response {
+        let says = |name| {
+            let value = request.headers().get(name)?;
+            Some(value == "\"v\"" || value == DATE)
+        };
+        if says("if-match") == Some(false) {
+            return http::StatusCode::PRECONDITION_FAILED.into_response();
+        }
+        let lines = [
+            ("content-type", "text/html"),
+            ("etag", "\"v\""),
+            ("last-modified", DATE),
+            ("accept-ranges", "bytes"),
+        ];
+        if request.headers().contains_key("range") && says("if-range") != Some(false) {
+            let mut part = (http::StatusCode::PARTIAL_CONTENT, lines, words(10)).into_response();
+            let range = "bytes 0-9/5000".parse().unwrap();
+            part.headers_mut().insert("content-range", range);
+            return part;
+        }
+        (lines, words(5_000)).into_response()
+    }
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const PART: &str = "206  \"v\"";
+    const WHOLE: &str = "200 gzip \"v+gzip\"";
+    let range = ("range", "bytes=0-9");
+    let gzip = ("accept-encoding", "gzip");
+    let none = ("accept-encoding", "identity");
+    // fields of the request; status, coding and tag of the answer
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[gzip, range], PART),
+        (&[gzip, range, ("if-range", "\"v\"")], PART),
+        (&[gzip, range, ("if-range", "\"v+gzip\"")], WHOLE),
+        (&[gzip, range, ("if-range", DATE)], WHOLE),
+        (&[none, range, ("if-range", DATE)], PART),
+        (&[none, range, ("if-range", "\"v+gzip\"")], "200  \"v\""),
+        (&[gzip, range, ("if-match", "\"v\"")], PART),
+        (&[gzip, range, ("if-match", "\"v+gzip\"")], WHOLE),
+        (&[none, range, ("if-match", "\"v+gzip\"")], "200  \"v\""),
+        (&[gzip, ("if-match", "\"v+gzip\"")], WHOLE),
+    ];
+    for (fields, want) in cases {
+        let (response, bytes) = ask(&Compression::new(page), get(fields)).await;
+        let status = response.status().as_u16();
+        let (coding, tag) = (
+            header(&response, "content-encoding"),
+            header(&response, "etag"),
+        );
+        assert_eq!(format!("{status} {coding} {tag}"), *want, "{fields:?}");
+        assert_eq!(header(&response, "vary"), "accept-encoding", "{fields:?}");
+        if status == 206 {
+            assert_eq!(bytes, words(10), "{fields:?}");
+        } else if coding == "gzip" {
+            assert_eq!(header(&response, "accept-ranges"), "", "{fields:?}");
+            assert_eq!(decode(Coding::Gzip, &bytes), words(5_000));
+        }
+    }
+    // Several parts have their types within.
+    let app = Compression::new(answers(|| {
+        let kind = [("content-type", "multipart/byteranges; boundary=x")];
+        (http::StatusCode::PARTIAL_CONTENT, kind, "--x--").into_response()
+    }));
+    let (response, _) = ask(&app, get(&[gzip])).await;
+    assert_eq!(header(&response, "vary"), "accept-encoding");
+    // A picture has no other form.
+    let app = Compression::new(answers(|| {
+        let kind = [("content-type", "image/png")];
+        (http::StatusCode::PARTIAL_CONTENT, kind, "x").into_response()
+    }));
+    let (response, _) = ask(&app, get(&[gzip])).await;
+    assert_eq!(header(&response, "vary"), "");
 }
 
 #[tokio::test]
