@@ -164,6 +164,8 @@ fn status(block: &[u8]) -> String {
         Some(0x8c) => "400",
         Some(0x8d) => "404",
         Some(0x8e) => "500",
+        // `:status` by its index, and 431 in Huffman's code.
+        Some(0x48) if block.starts_with(&[0x48, 0x83, 0x69, 0x90, 0xff]) => "431",
         _ => "another status",
     }
     .to_owned()
@@ -474,6 +476,16 @@ fn faults_44_what_breaks_the_protocol() {
             ]
             .concat(),
             Answer("200"),
+        ),
+        (
+            "6.5.2 a list of fields of nearly 16 KiB",
+            request(&[head("GET", "/"), field("x", "y".repeat(100)).repeat(115)]),
+            Answer("200"),
+        ),
+        (
+            "6.5.2 a list of fields above 16 KiB",
+            request(&[head("GET", "/"), field("x", "y".repeat(100)).repeat(125)]),
+            Answer("431"),
         ),
         (
             "8.2.1 upper case",

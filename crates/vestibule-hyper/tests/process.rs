@@ -455,6 +455,46 @@ async fn faults_69_connections_that_are_reset_at_once() {
     assert!(status.success() && !said.contains("cut"), "{said}");
 }
 
+/// Of all the bad requests nothing is left behind: no descriptor, and no task that the end would wait for.
+#[tokio::test]
+async fn faults_1_to_36_leave_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Process::start(&[]);
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", server.id());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let before = descriptors();
+    let mut open = Vec::new();
+    for case in crate::requests::all() {
+        let stream = tokio::net::TcpStream::connect(server.address).await;
+        let mut stream = stream.unwrap();
+        // Half of them wait for what comes; the others have gone by then.
+        let _ = stream.write_all(case.request.as_bytes()).await;
+        if open.len() % 2 == 0 {
+            stream.shutdown().await.unwrap();
+            let read = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|it| it > 0) {} };
+            tokio::time::timeout(PATIENCE, read)
+                .await
+                .expect(&case.name);
+        }
+        open.push(stream);
+    }
+    assert!(open.len() > 100, "{}", open.len());
+    drop(open);
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let begun = Instant::now();
+    while descriptors() > before + 1 {
+        assert!(begun.elapsed() < PATIENCE, "{} of {before}", descriptors());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.signal("TERM");
+    let (status, said) = server.wait();
+    assert!(status.success() && !said.contains("cut"), "{said}");
+    assert!(!said.contains("panic"), "{said}");
+}
+
 /// By default the server takes no more connections than it has descriptors for, so that it never gets there.
 #[test]
 fn connections_are_bounded_by_descriptors() {
