@@ -407,7 +407,10 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
 
 /// `name: value`, in two, if it may be said of files.
 fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
-    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let Some((name, value)) = line.split_once(':') else {
+        let text = format!("--header: {line:?} is no header, as in 'referrer-policy: same-origin'");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    };
     if !StaticFiles::takes_header(name) {
         let text = format!("--header: {name:?} is no header that may be set on files");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));

@@ -5,6 +5,8 @@
 #[cfg(unix)]
 mod behind;
 mod clients;
+#[cfg(target_os = "linux")]
+mod disk;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
@@ -41,7 +43,12 @@ impl Running {
 
     /// Starts the program at these places.
     fn serve_at(places: &[&str], arguments: &[&str]) -> Self {
-        let mut child = vestibule(&[&["serve"], places, arguments].concat())
+        Self::start(&mut vestibule(&[&["serve"], places, arguments].concat()))
+    }
+
+    /// Starts what `vestibule` has made, and waits until it says where it is.
+    fn start(program: &mut Command) -> Self {
+        let mut child = program
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -403,7 +410,12 @@ struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
+        Self::below(std::env::temp_dir(), name)
+    }
+
+    fn below(place: impl Into<std::path::PathBuf>, name: &str) -> Self {
+        let name = format!("vestibule-{name}-{}", std::process::id());
+        let path = place.into().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -569,6 +581,8 @@ fn files_are_handed_over() {
         .unwrap();
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
+    let wrong = vestibule(&["serve", SITE, "--header", "*=etag"]).output();
+    assert!(text(&wrong.unwrap()).contains("--header: \"etag\" is no header, as in "));
 }
 
 /// `vestibule wsgi` is Python's: here only what it says where there is none that has the host. With it, the tests of
