@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse};
+use vestibule_socket::Rarely;
 
 use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
@@ -29,7 +30,6 @@ use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::proxy;
-use crate::rarely::Rarely;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
