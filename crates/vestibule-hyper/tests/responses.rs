@@ -100,7 +100,23 @@ async fn app(request: Request, heard: Heard) -> Response<Body> {
             &[],
             Body::new(Frames(Box::new(|| Some(bytes::Bytes::new())))),
         ),
+        "/stuck" => with(200, &[], Body::new(Stuck)),
         _ => with(404, &[], Body::empty()),
+    }
+}
+
+/// A body that waits for what nobody will tell it of.
+struct Stuck;
+
+impl http_body::Body for Stuck {
+    type Data = bytes::Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
+        std::task::Poll::Pending
     }
 }
 
@@ -473,6 +489,21 @@ async fn faults_114_empty_frames_hold_nobody_up() {
     client.write(get("GET", "/empty-frames")).await;
     client.until("\r\n\r\n").await;
     // One thread serves both: the second client is answered beside the first.
+    let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
+    assert_eq!(got, ["200 hello"]);
+    drop(client);
+    eventually("the body is dropped", || {
+        heard.lock().unwrap().contains(&"aborted 0".to_owned())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn faults_114_a_body_that_is_stuck_goes_with_its_client() {
+    let (server, heard) = start().await;
+    let mut client = server.connect().await;
+    client.write(get("GET", "/stuck")).await;
+    client.until("\r\n\r\n").await;
     let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
     assert_eq!(got, ["200 hello"]);
     drop(client);
