@@ -14,6 +14,18 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
+    for (flag, page) in [
+        ("--spa", &serve.files.spa),
+        ("--not-found", &serve.files.not_found),
+    ] {
+        // It may still come: what is built anew is gone for a while.
+        if let Some(page) = page.as_ref().filter(|page| !directory.join(page).is_file()) {
+            eprintln!(
+                "vestibule: {flag}: there is no `{page}` in `{}` yet",
+                directory.display()
+            );
+        }
+    }
     configured(files, &serve.files)
 }
 

@@ -1,8 +1,45 @@
-//! A disk that fails in the middle of a file.
+//! Files and disks that change or fail while they are sent.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use crate::{Running, Scratch, curl, vestibule};
+
+/// Cut where the file was cut, and not filled up.
+#[test]
+fn fault_84_a_file_that_is_made_shorter_cuts_the_answer() {
+    const SIZE: u64 = 64 << 20;
+    let site = Scratch::new("shorter");
+    let path = format!("{}/large.bin", site.path());
+    let file = std::fs::File::create(path).unwrap();
+    file.set_len(SIZE).unwrap();
+    let running = Running::serve(&[site.path()]);
+    let address = running.address.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address.trim_end_matches('/')).unwrap();
+    stream
+        .write_all(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut begin = vec![0; 100_000];
+    stream.read_exact(&mut begin).unwrap();
+    // What is on its way is much less than this.
+    file.set_len(SIZE / 2).unwrap();
+    let mut rest = Vec::new();
+    // The end may be a reset.
+    let _ = stream.read_to_end(&mut rest);
+    let come = begin.len() + rest.len();
+    assert!((come as u64) < SIZE, "{come} bytes");
+    assert!(
+        running
+            .curl(&["--head"], "large.bin")
+            .contains("content-length: 33554432\r\n")
+    );
+    let (_, said) = running.interrupt();
+    assert!(
+        said.contains("large.bin changed while it was sent"),
+        "{said}"
+    );
+}
 
 /// A file cannot be read beyond its first MiB: a library in front of the C library's sees to that. What was sent is
 /// cut, the log says why, and others are served.

@@ -317,6 +317,24 @@ fn options_reach_the_files() {
     site.interrupt();
 }
 
+/// A page that is not there is no mistake, since it may come; but nobody looks for long why it is not sent.
+#[test]
+fn pages_that_are_not_there_are_named() {
+    let site = Scratch::new("pages");
+    site.write("index.html", "<p>home");
+    let running = Running::serve(&[site.path(), "--spa", "--not-found", "lost.html"]);
+    let says = "vestibule: --not-found: there is no `lost.html` in ";
+    assert!(running.welcome.starts_with(says), "{}", running.welcome);
+    assert!(!running.welcome.contains("--spa"), "{}", running.welcome);
+    site.write("lost.html", "<p>lost");
+    let lost = running.curl(&[], "nothing");
+    assert!(
+        lost.starts_with("HTTP/1.1 404 ") && lost.ends_with("<p>lost"),
+        "{lost}"
+    );
+    running.interrupt();
+}
+
 #[test]
 fn mistakes_are_answered_with_what_to_do() {
     let wrong_flag = vestibule(&["serve", "--lisen", "127.0.0.1:0"])
