@@ -4,17 +4,16 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
+use hyper::server::conn;
+use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse};
@@ -24,6 +23,8 @@ use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Shutdown, Watch, race};
 use crate::guard;
+use crate::http1::{self, Http1};
+use crate::http2::{self, Http2};
 use crate::incoming::{Left, RequestBodyError, receive};
 use crate::io::Io;
 use crate::link::{Link, Linked};
@@ -43,8 +44,8 @@ pub(crate) struct Service<A> {
     refusals: Rarely,
     /// What the parser did.
     breaches: Rarely,
-    http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http1: conn::http1::Builder,
+    http2: conn::http2::Builder<TokioExecutor>,
 }
 
 impl<A: App> Service<A> {
@@ -52,8 +53,8 @@ impl<A: App> Service<A> {
         Self {
             app: CatchPanic::new(app),
             refused: CatchPanic::new(refused),
-            http1: http1_builder(&limits),
-            http2: http2_builder(&limits),
+            http1: http1::builder(&limits),
+            http2: http2::builder(&limits),
             refusals: Rarely::default(),
             breaches: Rarely::default(),
             limits,
@@ -151,20 +152,12 @@ impl<A: App> Service<A> {
         let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
         match protocol {
             Protocol::Http1 => {
-                let connection = Http1 {
-                    builder: &self.http1,
-                    vitals: &link.vitals,
-                    state: State::Resting(io, service),
-                };
+                let connection = Http1::new(&self.http1, io, &link.vitals, service);
                 self.drive(connection, &link.vitals, watch).await
             }
             Protocol::Http2 => {
-                io.read_frames(self.limits.max_streams);
-                let connection = self.http2.serve_connection(TokioIo::new(io), service);
-                let connection = Http2 {
-                    connection: Box::pin(connection),
-                    vitals: &link.vitals,
-                };
+                let max_streams = self.limits.max_streams;
+                let connection = Http2::new(&self.http2, max_streams, io, &link, service);
                 self.drive(connection, &link.vitals, watch).await
             }
         }
@@ -364,126 +357,12 @@ struct Greeted {
 }
 
 /// A connection that speaks HTTP, until one side ends it.
-trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
+pub(crate) trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
     /// Lets the request that is answered be the last.
     fn finish(&mut self);
 
     /// Gives back what is needed only while something is in flight.
     fn rest(&mut self);
-}
-
-/// A connection of HTTP/2, which is read turn by turn.
-struct Http2<'a, S: HttpService<Incoming>> {
-    connection: Pin<Box<http2::Connection<TokioIo<Io>, S, TokioExecutor>>>,
-    vitals: &'a Vitals,
-}
-
-impl<S> Conversation for Http2<'_, S>
-where
-    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    fn finish(&mut self) {
-        self.connection.as_mut().graceful_shutdown();
-    }
-
-    fn rest(&mut self) {}
-}
-
-impl<S> Future for Http2<'_, S>
-where
-    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Output = hyper::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.vitals.begin_turn();
-        self.connection.as_mut().poll(cx)
-    }
-}
-
-/// A connection of HTTP/1. hyper keeps 8 KiB to read into, and more, however long nothing comes:
-/// so while it rests there is no hyper, only the socket.
-struct Http1<'a, S: HttpService<Incoming>> {
-    builder: &'a http1::Builder,
-    vitals: &'a Vitals,
-    state: State<S>,
-}
-
-enum State<S: HttpService<Incoming>> {
-    Awake(Box<http1::UpgradeableConnection<TokioIo<Io>, S>>),
-    Resting(Io, S),
-    /// Another protocol has its socket, or a poll was interrupted by a panic.
-    Gone,
-}
-
-impl<S> Http1<'_, S>
-where
-    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
-{
-    fn wake(&mut self) {
-        self.state = match mem::replace(&mut self.state, State::Gone) {
-            State::Resting(io, service) => {
-                self.vitals.set_awake(true);
-                let connection = self.builder.serve_connection(TokioIo::new(io), service);
-                State::Awake(Box::new(connection.with_upgrades()))
-            }
-            other => other,
-        };
-    }
-}
-
-impl<S> Conversation for Http1<'_, S>
-where
-    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
-{
-    fn finish(&mut self) {
-        self.wake();
-        if let State::Awake(connection) = &mut self.state {
-            Pin::new(&mut **connection).graceful_shutdown();
-        }
-    }
-
-    fn rest(&mut self) {
-        self.state = match mem::replace(&mut self.state, State::Gone) {
-            State::Awake(connection) => match connection.into_parts() {
-                Some(parts) => {
-                    let mut io = parts.io.into_inner();
-                    if !parts.read_buf.is_empty() {
-                        io.give_back(&parts.read_buf);
-                        self.vitals.read();
-                    }
-                    State::Resting(io, parts.service)
-                }
-                None => State::Gone,
-            },
-            other => other,
-        };
-        self.vitals.set_awake(false);
-    }
-}
-
-impl<S> Future for Http1<'_, S>
-where
-    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
-{
-    type Output = hyper::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        if let State::Resting(io, _) = &mut self.state {
-            if io.ahead().is_empty() {
-                // An end, or an error, hyper finds again.
-                let _ = ready!(io.poll_ahead(cx));
-            }
-            self.vitals.read();
-            self.wake();
-        }
-        match &mut self.state {
-            State::Awake(connection) => Pin::new(&mut **connection).poll(cx),
-            State::Resting(..) | State::Gone => Poll::Ready(Ok(())),
-        }
-    }
 }
 
 /// What the service gives to hyper.
@@ -536,44 +415,6 @@ fn is_breach(error: &(dyn Error + 'static)) -> bool {
     let cause = error.source();
     error.is_parse() || (!error.is_user() && cause.is_some_and(|cause| !cause.is::<io::Error>()))
 }
-
-fn http1_builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        // The watchdog has the clock: it can tell a slow head from an idle connection.
-        .header_read_timeout(None)
-        .max_header_size(limits.max_header_bytes)
-        .max_buf_size(MIN_BUFFER.max(limits.max_header_bytes));
-    // hyper's default number is the one that needs no allocation.
-    if limits.max_headers != Limits::MAX_HEADERS {
-        builder.max_headers(limits.max_headers);
-    }
-    builder
-}
-
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.ping_interval)
-        .keep_alive_timeout(limits.ping_timeout)
-        .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .max_send_buf_size(MAX_BUFFER);
-    if limits.extended_connect {
-        builder.enable_connect_protocol();
-    }
-    builder
-}
-
-/// The smallest room that hyper takes for a head, and for what waits to be written.
-const MIN_BUFFER: usize = 8 * 1024;
-
-/// How much of an HTTP/2 response waits in memory for a client that reads slowly, in bytes.
-const MAX_BUFFER: usize = 64 * 1024;
-
-/// In bytes, counted as RFC 9113 section 6.5.2 does.
-const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

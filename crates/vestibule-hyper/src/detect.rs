@@ -1,7 +1,8 @@
-//! Tells HTTP/2 from HTTP/1 by the first bytes of a connection.
+//! Tells HTTP/2 from HTTP/1: by what TLS agreed on, or else by the first bytes of a connection.
 //!
 //! Source: RFC 9113, section 3.4: a client that knows that the server speaks HTTP/2 begins with 24
-//! fixed bytes. Everything else is HTTP/1, also what is neither: its parser answers with a 400.
+//! fixed bytes. Everything else is HTTP/1, also what is neither: its parser answers with a 400. Where
+//! ALPN (RFC 7301) chose HTTP/2, other bytes break that protocol, and are no HTTP/1.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,13 +19,15 @@ pub(crate) enum Protocol {
 /// Reads ahead as far as is needed to tell the protocol; `None` when the client closes without a
 /// byte. It waits as long as the client likes: the caller holds the clock.
 pub(crate) async fn detect(io: &mut Io) -> io::Result<Option<Protocol>> {
+    let agreed = io.agreed();
     loop {
         if let Some(protocol) = tell(io.ahead()) {
-            return Ok(Some(protocol));
+            return Ok(Some(agreed.unwrap_or(protocol)));
         }
         if poll_fn(|cx| io.poll_ahead(cx)).await? == 0 {
             // Half a preface and no more: what it says about itself is the parser's business.
-            return Ok((!io.ahead().is_empty()).then_some(Protocol::Http1));
+            let protocol = agreed.unwrap_or(Protocol::Http1);
+            return Ok((!io.ahead().is_empty()).then_some(protocol));
         }
     }
 }

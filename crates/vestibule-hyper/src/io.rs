@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, Sleep};
 
+use crate::detect::Protocol;
 use crate::link::Link;
-use crate::turn::Turn;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -38,6 +38,20 @@ impl From<vestibule_socket::Socket> for Socket {
 }
 
 impl Socket {
+    /// The protocol that ALPN chose; `None` without TLS, or when the client offered nothing.
+    fn agreed(&self) -> Option<Protocol> {
+        match self {
+            Self::Tcp(_) => None,
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => match stream.get_ref().1.alpn_protocol()? {
+                b"h2" => Some(Protocol::Http2),
+                _ => Some(Protocol::Http1),
+            },
+        }
+    }
+
     /// Makes the close that follows a reset, where there is such a thing.
     fn reset(&self) {
         match self {
@@ -63,8 +77,6 @@ pub(crate) struct Io {
     ahead: Vec<u8>,
     link: Arc<Link>,
     has_ended: bool,
-    /// HTTP/2 is read turn by turn.
-    turn: Option<Box<Turn>>,
     lingering: Option<Box<Lingering>>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
@@ -99,21 +111,19 @@ impl Io {
             ahead: Vec::new(),
             link,
             has_ended: false,
-            turn: None,
             lingering: None,
             place: None,
         }
     }
 
-    /// From its preface on it is HTTP/2, with so many requests at a time.
-    pub(crate) fn read_frames(&mut self, max_streams: u32) {
-        let max_streams = max_streams.try_into().unwrap_or(usize::MAX);
-        self.turn = Some(Box::new(Turn::first(max_streams)));
-    }
-
     /// Keeps a place among the server's connections until the socket is closed.
     pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
         self.place = place;
+    }
+
+    /// The protocol, when it is not for the first bytes to tell.
+    pub(crate) fn agreed(&self) -> Option<Protocol> {
+        self.socket.agreed()
     }
 
     /// What has been read ahead so far.
@@ -146,46 +156,6 @@ impl Io {
     }
 }
 
-impl Io {
-    /// Reads HTTP/2: no more than there is in a turn.
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self {
-            socket,
-            ahead,
-            link,
-            has_ended,
-            turn: Some(turn),
-            ..
-        } = self
-        else {
-            // It is called with one.
-            return Poll::Pending;
-        };
-        if link.vitals.takes_turn() {
-            turn.begin();
-        }
-        if turn.is_over(link.vitals.tasks()) {
-            return yield_now(cx);
-        }
-        let before = buffer.filled().len();
-        match ahead.is_empty() {
-            false => read_ahead(ahead, buffer),
-            true => {
-                ready!(Pin::new(socket).poll_read(cx, buffer))?;
-                *has_ended = buffer.filled().len() == before;
-            }
-        }
-        let end = before + turn.take(&buffer.filled()[before..]);
-        ahead.splice(..0, buffer.filled()[end..].iter().copied());
-        buffer.set_filled(end);
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// What was read too early is read first.
 fn read_ahead(ahead: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
     let count = ahead.len().min(buffer.remaining());
@@ -203,9 +173,6 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.turn.is_some() {
-            return this.poll_frames(cx, buffer);
-        }
         let before = buffer.filled().len();
         read_ahead(&mut this.ahead, buffer);
         if buffer.remaining() == 0 {
@@ -227,13 +194,6 @@ impl AsyncRead for Io {
             }
         }
     }
-}
-
-/// Goes on when all others, new connections among them, have had a turn.
-fn yield_now<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // It is woken when the runtime has looked at its sockets; what it says then is nobody's business.
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
-    Poll::Pending
 }
 
 impl AsyncWrite for Io {

@@ -11,6 +11,8 @@ mod drain;
 mod guard;
 #[cfg(all(feature = "handover", unix))]
 mod handover;
+mod http1;
+mod http2;
 mod incoming;
 mod io;
 mod link;
@@ -25,7 +27,6 @@ mod server;
 mod tally;
 #[cfg(feature = "tls")]
 mod tls;
-mod turn;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]

@@ -180,6 +180,38 @@ async fn serves_http2_by_alpn() {
 }
 
 #[tokio::test]
+async fn rfc9113_3_4_the_protocol_is_the_one_that_was_agreed_on() {
+    let scratch = Scratch::new("agreed");
+    let made = scratch.make("a", "a.test");
+    let address = start(Server::new(seen), Tls::pem(&made.chain, &made.key).unwrap()).await;
+    const PREFACE: usize = 24;
+    let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0][..];
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", settings].concat();
+    let cases = [
+        ("h2", &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..]),
+        ("h2", b"INVALID CONNECTION PREFACE\r\n\r\n"),
+        ("h2", b"PRI * HT"),
+        ("http/1.1", &preface),
+    ];
+    for (protocol, bytes) in cases {
+        let config = config(&[&made.der], protocol, None);
+        let mut stream = connect(address, &config, "a.test").await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        if bytes.len() < PREFACE {
+            // More of it may come.
+            stream.shutdown().await.unwrap();
+        }
+        let mut said = Vec::new();
+        // How it is closed is not the question.
+        let _ = soon(stream.read_to_end(&mut said)).await;
+        let said = String::from_utf8_lossy(&said);
+        // The line of a status, the length of a frame.
+        let others = if protocol == "h2" { "HTTP/1" } else { "\0" };
+        assert!(!said.contains(others), "{protocol}, {bytes:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_site_has_its_certificate() {
     let scratch = Scratch::new("sites");
     let (a, b) = (scratch.make("a", "a.test"), scratch.make("b", "www.b.test"));

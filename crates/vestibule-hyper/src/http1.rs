@@ -1,0 +1,133 @@
+//! A connection of HTTP/1, which is hyper's only while something is in flight.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
+use hyper_util::rt::TokioIo;
+
+use crate::connection::Conversation;
+use crate::io::Io;
+use crate::outgoing::Outgoing;
+use crate::server::Limits;
+use crate::vitals::Vitals;
+
+/// A connection of HTTP/1. hyper keeps 8 KiB to read into, and more, however long nothing comes:
+/// so while it rests there is no hyper, only the socket.
+pub(crate) struct Http1<'a, S: HttpService<Incoming>> {
+    builder: &'a http1::Builder,
+    vitals: &'a Vitals,
+    state: State<S>,
+}
+
+enum State<S: HttpService<Incoming>> {
+    Awake(Box<http1::UpgradeableConnection<TokioIo<Io>, S>>),
+    Resting(Io, S),
+    /// Another protocol has its socket, or a poll was interrupted by a panic.
+    Gone,
+}
+
+impl<'a, S> Http1<'a, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible>,
+{
+    /// Begins one; what was read ahead is read again.
+    pub(crate) const fn new(
+        builder: &'a http1::Builder,
+        io: Io,
+        vitals: &'a Vitals,
+        service: S,
+    ) -> Self {
+        Self {
+            builder,
+            vitals,
+            state: State::Resting(io, service),
+        }
+    }
+
+    fn wake(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Gone) {
+            State::Resting(io, service) => {
+                self.vitals.set_awake(true);
+                let connection = self.builder.serve_connection(TokioIo::new(io), service);
+                State::Awake(Box::new(connection.with_upgrades()))
+            }
+            other => other,
+        };
+    }
+}
+
+impl<S> Conversation for Http1<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
+{
+    fn finish(&mut self) {
+        self.wake();
+        if let State::Awake(connection) = &mut self.state {
+            Pin::new(&mut **connection).graceful_shutdown();
+        }
+    }
+
+    fn rest(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Gone) {
+            State::Awake(connection) => match connection.into_parts() {
+                Some(parts) => {
+                    let mut io = parts.io.into_inner();
+                    if !parts.read_buf.is_empty() {
+                        io.give_back(&parts.read_buf);
+                        self.vitals.read();
+                    }
+                    State::Resting(io, parts.service)
+                }
+                None => State::Gone,
+            },
+            other => other,
+        };
+        self.vitals.set_awake(false);
+    }
+}
+
+impl<S> Future for Http1<'_, S>
+where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible> + Unpin,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        if let State::Resting(io, _) = &mut self.state {
+            if io.ahead().is_empty() {
+                // An end, or an error, hyper finds again.
+                let _ = ready!(io.poll_ahead(cx));
+            }
+            self.vitals.read();
+            self.wake();
+        }
+        match &mut self.state {
+            State::Awake(connection) => Pin::new(&mut **connection).poll(cx),
+            State::Resting(..) | State::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Its settings.
+pub(crate) fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The watchdog has the clock: it can tell a slow head from an idle connection.
+        .header_read_timeout(None)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(MIN_BUFFER.max(limits.max_header_bytes));
+    // hyper's default number is the one that needs no allocation.
+    if limits.max_headers != Limits::MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    builder
+}
+
+/// The smallest room that hyper takes for a head, and for what waits to be written.
+const MIN_BUFFER: usize = 8 * 1024;
