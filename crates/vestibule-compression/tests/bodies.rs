@@ -320,13 +320,13 @@ fn costly_levels_run_on_other_threads() {
         (Coding::Zstd, 3, false),
     ];
     let streamed = answers(|| {
-        let steps = vec![Step::Data(words(100_000).into()), Step::Pause];
+        let steps = vec![Step::Data(words(40_000).into()), Step::Pause];
         let kind = [("content-type", "text/plain")];
         (kind, Response::new(script(steps))).into_response()
     });
     let apps = [
         ("stream", streamed.boxed()),
-        ("whole", text(100_000).boxed()),
+        ("whole", text(40_000).boxed()),
     ];
     for (coding, level, is_costly) in cases {
         for (what, app) in &apps {
