@@ -196,7 +196,7 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) precompressed: bool,
 
-    /// Send everything as it is, in place of zstd, brotli or gzip to those who take it
+    /// Send everything as it is, in place of zstd, brotli, gzip or deflate to those who take one
     #[arg(long)]
     pub(crate) no_compression: bool,
 
