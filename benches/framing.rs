@@ -11,25 +11,20 @@ use vestibule::hyper::Server;
 use crate::process::{Process, ask, free};
 use crate::{hand_written, load, peer};
 
-#[path = "../crates/vestibule-hyper/tests/corpus.rs"]
-mod corpus;
+#[path = "../crates/vestibule-hyper/tests/echo.rs"]
+mod echo;
+#[path = "../crates/vestibule-hyper/tests/requests.rs"]
+mod requests;
 
-use corpus::{Case, FRAMES, SMUGGLED, VALID, WAITS, answers, echo};
+use echo::{answers, echo};
+use requests::{Case, FRAMES, SMUGGLED, VALID, WAITS};
 
 /// Each server has an app that says what it saw of a request; nginx passes them on to ours.
 pub(crate) fn compare(folder: &Path) {
-    let cases: Vec<Case> = [
-        corpus::transfer_encoding(),
-        corpus::content_length(),
-        corpus::chunks(),
-        corpus::lines(),
-        corpus::target_and_host(),
-        corpus::unread_bodies(),
-        corpus::many_and_large(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let cases: Vec<Case> = [requests::all(), requests::many_and_large()]
+        .into_iter()
+        .flatten()
+        .collect();
     println!("\n{} cases of HTTP/1\n", cases.len());
     println!(
         "{:<10} {:>6} {:>5} {:>6} {:>24}",

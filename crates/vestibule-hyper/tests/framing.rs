@@ -1,6 +1,8 @@
 //! HTTP/1 framing, and requests that two servers could read differently.
+//!
+//! The requests are in `requests.rs`, since others are asked the same; what follows a bad one must never be answered.
 
-use crate::corpus::{self, Case, SMUGGLED, VALID};
+use crate::requests::{self, Case, SMUGGLED, VALID};
 use crate::support::{Running, answers, echo};
 
 /// Sends each case, and another request behind it, to one server, all at the same time.
@@ -41,37 +43,37 @@ async fn check(cases: Vec<Case>) {
 
 #[tokio::test]
 async fn faults_1_to_8_transfer_encoding() {
-    check(corpus::transfer_encoding()).await;
+    check(requests::transfer_encoding()).await;
 }
 
 #[tokio::test]
 async fn faults_9_to_11_content_length() {
-    check(corpus::content_length()).await;
+    check(requests::content_length()).await;
 }
 
 #[tokio::test]
 async fn faults_12_to_19_chunks() {
-    check(corpus::chunks()).await;
+    check(requests::chunks()).await;
 }
 
 #[tokio::test]
 async fn faults_20_to_28_lines() {
-    check(corpus::lines()).await;
+    check(requests::lines()).await;
 }
 
 #[tokio::test]
 async fn faults_29_to_32_target_and_host() {
-    check(corpus::target_and_host()).await;
+    check(requests::target_and_host()).await;
 }
 
 #[tokio::test]
 async fn faults_33_and_large_heads() {
-    check(corpus::many_and_large()).await;
+    check(requests::many_and_large()).await;
 }
 
 #[tokio::test]
 async fn faults_34_to_36_bodies_that_nobody_reads() {
-    check(corpus::unread_bodies()).await;
+    check(requests::unread_bodies()).await;
 }
 
 /// Every valid request, cut in two at every byte, and sent byte by byte.

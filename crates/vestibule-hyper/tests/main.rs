@@ -4,7 +4,8 @@
 
 #[cfg(unix)]
 mod binding;
-mod corpus;
+mod defaults;
+mod echo;
 #[cfg(target_os = "linux")]
 mod frames;
 mod framing;
@@ -13,6 +14,7 @@ mod life;
 mod limits;
 #[cfg(target_os = "linux")]
 mod process;
+mod requests;
 mod responses;
 #[cfg(all(feature = "handover", target_os = "linux"))]
 mod restart;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use vestibule_core::{Address, App};
 use vestibule_hyper::{Drained, Server};
 
-pub(crate) use crate::corpus::{answers, echo};
+pub(crate) use crate::echo::{answers, echo};
 
 /// A server on a free port; it ends with the test.
 pub(crate) struct Running {
@@ -154,4 +154,10 @@ pub(crate) async fn eventually(what: &str, is_true: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("never: {what}");
+}
+
+/// Waits until nobody listens there.
+pub(crate) async fn port_closes(address: impl std::net::ToSocketAddrs) {
+    let is_closed = || std::net::TcpStream::connect(&address).is_err();
+    eventually("the port is closed", is_closed).await;
 }

@@ -1,11 +1,9 @@
-//! Requests of HTTP/1 as bytes, and what is right to answer: for the tests here, and for the benchmark that asks other
+//! Requests of HTTP/1 as bytes, most of them such that two servers could read them differently, and what is right to
+//! answer: for the tests here, for those behind web servers (`vestibule-gateway`), and for the benchmark that asks other
 //! servers the same (`benches/framing.rs`).
 //!
 //! Each case says what the client reads on that connection, request by request, until it ends, when [`SMUGGLED`] comes
 //! behind it. What follows a request that cannot be told apart from it must never be answered.
-
-use http::StatusCode;
-use vestibule_core::Request;
 
 /// The request behind each case. It asks for the end of the connection.
 pub(crate) const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -385,6 +383,8 @@ pub(crate) fn unread_bodies() -> Vec<Case> {
     let inner = SMUGGLED.repeat(3);
     let length = format!("Content-Length: {}", inner.len());
     let chunked = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    let nearly = SMUGGLED.repeat(1100);
+    let nearly_length = format!("Content-Length: {}", nearly.len());
     let large = SMUGGLED.repeat(4000);
     let large_length = format!("Content-Length: {}", large.len());
     let and_on: &[&str] = &["200 POST /ignore at a", AFTER];
@@ -394,6 +394,12 @@ pub(crate) fn unread_bodies() -> Vec<Case> {
         case(
             "34 chunked",
             post("/ignore", "Transfer-Encoding: chunked", &chunked),
+            and_on,
+        )
+        .or(and_end),
+        case(
+            "34 nearly 64 KiB",
+            post("/ignore", &nearly_length, &nearly),
             and_on,
         )
         .or(and_end),
@@ -426,6 +432,21 @@ pub(crate) fn unread_bodies() -> Vec<Case> {
         .or(REFUSED)
         .or(REFUSED_AND_ON),
     ]
+}
+
+/// All that are sent to be read in two ways: without the [`many_and_large`].
+pub(crate) fn all() -> Vec<Case> {
+    [
+        transfer_encoding(),
+        content_length(),
+        chunks(),
+        lines(),
+        target_and_host(),
+        unread_bodies(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Fault 33, and heads that are too large for some.
@@ -494,68 +515,3 @@ pub(crate) const VALID: [&str; 7] = [
      3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 1\r\n\r\n",
     "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 ];
-
-/// The app: says what it saw of the request; does not read the body below `/ignore`.
-pub(crate) async fn echo(request: Request) -> (StatusCode, String) {
-    let line = format!("{} {}", request.method(), request.uri());
-    let host = match request.headers().get("host") {
-        Some(host) => format!(" at {}", String::from_utf8_lossy(host.as_bytes())),
-        None => String::new(),
-    };
-    if request.uri().path().starts_with("/ignore") {
-        return (StatusCode::OK, line + &host);
-    }
-    match request.into_body().collect(1 << 20).await {
-        Ok(body) if body.is_empty() => (StatusCode::OK, line + &host),
-        Ok(body) => {
-            let body = String::from_utf8_lossy(&body).into_owned();
-            (StatusCode::OK, format!("{line}{host} [{body}]"))
-        }
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-    }
-}
-
-/// Each response of a connection as `status body`, and whether the last one says that it closes. What is not a whole
-/// response stands there as it is.
-pub(crate) fn answers(mut text: &str) -> (Vec<String>, bool) {
-    let mut answers = Vec::new();
-    let mut closes = false;
-    while !text.is_empty() {
-        let Some(answer) = first(text) else {
-            answers.push(text.to_owned());
-            break;
-        };
-        answers.push(
-            format!("{} {}", answer.status, answer.body)
-                .trim_end()
-                .to_owned(),
-        );
-        closes = answer.closes;
-        text = answer.rest;
-    }
-    (answers, closes)
-}
-
-struct Answer<'a> {
-    status: &'a str,
-    body: &'a str,
-    closes: bool,
-    rest: &'a str,
-}
-
-fn first(text: &str) -> Option<Answer<'_>> {
-    let (head, rest) = text.split_once("\r\n\r\n")?;
-    let field = |name: &str| {
-        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-        let found = fields.find(|(found, _)| found.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value)
-    };
-    let length = field("content-length").map_or(Some(0), |length| length.parse().ok());
-    let (body, rest) = rest.split_at_checked(length?)?;
-    Some(Answer {
-        status: head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?,
-        body,
-        closes: field("connection") == Some("close") || head.starts_with("HTTP/1.0"),
-        rest,
-    })
-}
