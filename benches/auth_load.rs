@@ -14,34 +14,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use load::Server;
+use load::{Asked, Server};
 use vestibule::auth::{Authenticate, Basic, Htpasswd, PasswordHash, Require};
 use vestibule::prelude::*;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", _] => {
+    match load::asked() {
+        Asked::Serve(_) => {
             serve();
             ExitCode::SUCCESS
         }
-        // As when `cargo test` runs the benchmarks: the server starts and answers.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+        Asked::Try => {
             let server = Server::start("argon2");
             assert_eq!(Connection::to(&server).ask("/", ""), 200);
             println!("the server answers; `cargo bench` measures it");
             ExitCode::SUCCESS
         }
-        _ => measure(),
+        Asked::Measure(_) => measure(),
     }
 }
 
 fn serve() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(load::cores(), async {
         let listener = load::listen().await;
         let stored = PasswordHash::parse(&PasswordHash::argon2(b"right")).expect("a hash of ours");
         let users = (0..AT_ONCE).fold(Htpasswd::new(), |users, n| {

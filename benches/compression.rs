@@ -427,12 +427,7 @@ fn size(server: &Server) -> usize {
 }
 
 fn serve(app: BoxApp) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let listener = load::listen().await;
         vestibule::serve(listener, app).await.expect("we serve");
     });

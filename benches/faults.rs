@@ -15,24 +15,22 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use load::{Server, ask};
+use load::{Asked, Server, ask};
 use vestibule::prelude::*;
 
 const OURS: &str = "vestibule";
 const AXUM: &str = "axum";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => serve(case),
-        // As when `cargo test` runs the benchmarks: the servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+    match load::asked() {
+        Asked::Serve(case) => serve(&case),
+        Asked::Try => {
             for case in [OURS, AXUM] {
                 assert!(ask(&mut Server::start(case).connect(), "/").contains(" 200 "));
             }
             println!("the servers answer; `cargo bench` measures them");
         }
-        _ => {
+        Asked::Measure(_) => {
             end();
             panics();
         }
@@ -137,12 +135,7 @@ fn try_ask(server: &Server, path: &str) -> String {
 fn serve(case: &str) {
     // A line for each of thirty thousand panics tells nobody anything.
     std::panic::set_hook(Box::new(|_| ()));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let listener = load::listen().await;
         match case {
             AXUM => {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use load::Server;
+use load::{Asked, Server};
 use vestibule::files::StaticFiles;
 
 /// nginx as it comes, which looks at each file anew as `live` does, and nginx that keeps files open and does not look at
@@ -69,21 +69,19 @@ struct Figure {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => serve(case),
-        // As when `cargo test` runs the benchmarks: our servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+    match load::asked() {
+        Asked::Serve(case) => serve(&case),
+        Asked::Try => {
             make_files(&["1k"]);
             ["live", "indexed", "ServeDir", SOCKETS]
                 .iter()
                 .for_each(|case| drop(Server::start(case)));
             println!("4 servers answer; `cargo bench` measures them");
         }
-        _ if arguments.iter().any(|argument| argument == "cold") => cold(),
-        _ if arguments.iter().any(|argument| argument == "race") => race(),
-        _ => {
-            let is_asked = |path: &str| arguments.iter().any(|argument| argument == path);
+        Asked::Measure(parts) if parts.iter().any(|part| part == "cold") => cold(),
+        Asked::Measure(parts) if parts.iter().any(|part| part == "race") => race(),
+        Asked::Measure(parts) => {
+            let is_asked = |path: &str| parts.iter().any(|part| part == path);
             let is_any = SIZES.iter().any(|(path, _)| is_asked(path));
             let sizes = SIZES
                 .into_iter()
@@ -456,12 +454,8 @@ fn serve(case: &str) {
     if case == SOCKETS {
         return serve_sockets();
     }
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if case != ALL_CORES {
-        builder.worker_threads(1);
-    }
-    let runtime = builder.enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    let threads = if case == ALL_CORES { load::cores() } else { 1 };
+    load::run(threads, async {
         let listener = load::listen().await;
         let files = folder().join("files");
         match case {

@@ -15,20 +15,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use load::Server;
+use load::{Asked, Server};
 use vestibule::prelude::*;
 
 const CASES: [&str; 4] = ["http", "fastcgi", "scgi", "uwsgi"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => {
-            serve(case);
+    match load::asked() {
+        Asked::Serve(case) => {
+            serve(&case);
             ExitCode::SUCCESS
         }
-        // As when `cargo test` runs the benchmarks: the servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+        Asked::Try => {
             let nginx = Nginx::start();
             for case in CASES {
                 drop(nginx.app(case));
@@ -36,7 +34,7 @@ fn main() -> ExitCode {
             println!("{} apps start; `cargo bench` measures them", CASES.len());
             ExitCode::SUCCESS
         }
-        _ => compare(),
+        Asked::Measure(_) => compare(),
     }
 }
 
@@ -67,12 +65,7 @@ fn serve(case: &str) {
     let mut words = case.split(' ');
     let mut word = || words.next().expect("a case has three words").to_owned();
     let (protocol, directory, url) = (word(), word(), word());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let place = format!("unix:{directory}/{protocol}.sock");
         // nginx may be somebody else.
         let tell = || writeln!(std::io::stdout(), "{url}{protocol}").expect("somebody reads");

@@ -249,6 +249,41 @@ impl Drop for Server {
     }
 }
 
+/// What a benchmark of servers is started for.
+pub(crate) enum Asked {
+    /// To be one of its servers.
+    Serve(String),
+    /// To see that all start and answer, as `cargo test` does.
+    Try,
+    /// To measure: what is named, or everything.
+    Measure(Vec<String>),
+}
+
+/// What this one is started for.
+pub(crate) fn asked() -> Asked {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [serve, case] if serve == "--serve" => Asked::Serve(case.clone()),
+        all if !all.iter().any(|argument| argument == "--bench") => Asked::Try,
+        _ => Asked::Measure(arguments),
+    }
+}
+
+/// Runs a server on so many threads.
+pub(crate) fn run(threads: usize, server: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(server);
+}
+
+/// As many as the machine has.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A listener on a free port; the program's first line says where it is.
 pub(crate) async fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").await;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use load::{Server, ask};
+use load::{Asked, Server, ask};
 use tower_http::services::ServeDir;
 use vestibule::files::StaticFiles;
 use vestibule::prelude::*;
@@ -25,21 +25,19 @@ const IDLE: [&str; 3] = ["hyper", "axum", "vestibule"];
 const READERS: [&str; 2] = ["axum, file", "vestibule, file"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => {
-            serve(case);
+    match load::asked() {
+        Asked::Serve(case) => {
+            serve(&case);
             ExitCode::SUCCESS
         }
-        // As when `cargo test` runs the benchmarks: the servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+        Asked::Try => {
             for case in IDLE {
                 assert!(ask(&mut Server::start(case).connect(), "/").contains(" 200 "));
             }
             println!("{} servers answer; `cargo bench` measures them", IDLE.len());
             ExitCode::SUCCESS
         }
-        _ => measure(),
+        Asked::Measure(_) => measure(),
     }
 }
 
@@ -121,12 +119,7 @@ fn begin(server: &Server) -> TcpStream {
 }
 
 fn serve(case: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    load::run(1, async {
         let listener = load::listen().await;
         let folder = std::env::var_os(FOLDER).unwrap_or_default();
         match case {

@@ -18,7 +18,7 @@ mod peer;
 
 use std::process::{Command, ExitCode};
 
-use load::Server;
+use load::{Asked, Server};
 use vestibule::prelude::*;
 
 const CASES: [&str; 4] = ["hyper", "vestibule", "vestibule, six layers", "axum"];
@@ -27,14 +27,12 @@ const CASES: [&str; 4] = ["hyper", "vestibule", "vestibule, six layers", "axum"]
 const CROWDS: [&str; 3] = ["actix-web", "our workers", "our multi-thread"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", case] => {
-            serve(case);
+    match load::asked() {
+        Asked::Serve(case) => {
+            serve(&case);
             ExitCode::SUCCESS
         }
-        // As when `cargo test` runs the benchmarks: the servers start and answer.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+        Asked::Try => {
             CASES.iter().for_each(|case| drop(Server::start(case)));
             println!(
                 "{} servers answer; `cargo bench` measures them",
@@ -42,19 +40,17 @@ fn main() -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        ["h2spec", program, ..] => verdict(http2::conform(program)),
-        _ if arguments.iter().any(|argument| argument == "http2") => {
-            let worst = http2::compare();
-            println!();
-            let is_met = |ratio| ratio <= HTTP2_BAR;
-            verdict(judge(
-                "our HTTP/2 to hyper's, CPU, at most",
-                worst,
-                is_met,
-                HTTP2_BAR,
-            ))
-        }
-        _ => compare(),
+        Asked::Measure(what) => match what.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["h2spec", program, ..] => verdict(http2::conform(program)),
+            ["http2", ..] => {
+                let worst = http2::compare();
+                println!();
+                let is_met = |ratio| ratio <= HTTP2_BAR;
+                let what = "our HTTP/2 to hyper's, CPU, at most";
+                verdict(judge(what, worst, is_met, HTTP2_BAR))
+            }
+            _ => compare(),
+        },
     }
 }
 
@@ -85,7 +81,7 @@ fn compare() -> ExitCode {
             count / counts[0]
         );
     }
-    let threads = threads();
+    let threads = load::cores();
     let actix = peer::build("actix-web");
     let mut most = [(0.0_f64, f64::INFINITY); CROWDS.len()];
     for _ in 0..TURNS {
@@ -136,21 +132,9 @@ fn judge(what: &str, ratio: f64, is_met: impl Fn(f64) -> bool, bar: f64) -> bool
     is_met(ratio)
 }
 
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn serve(case: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(if case == "our multi-thread" {
-            threads()
-        } else {
-            1
-        })
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    let is_crowd = case == "our multi-thread";
+    load::run(if is_crowd { load::cores() } else { 1 }, async {
         let listener = load::listen().await;
         match case {
             "hyper" => hand_written::serve(listener, HELLO).await,
@@ -170,7 +154,7 @@ fn serve(case: &str) {
                 vestibule::serve(listener, hello).await.expect("we serve");
             }
             "our workers" => {
-                let server = vestibule::hyper::Server::new(hello).workers(threads());
+                let server = vestibule::hyper::Server::new(hello).workers(load::cores());
                 let bound = server.bind(listener).await.expect("it listens already");
                 bound.run().await.expect("we serve");
             }

@@ -9,7 +9,7 @@ const PIECES: &[(&str, &str)] = &[
     ("bell", "vestibule-hyper/src/bell.rs"),
     ("channel", "vestibule-core/src/body/channel.rs"),
     ("feed", "vestibule-wsgi/src/feed.rs"),
-    ("gate", "vestibule-hyper/src/gate.rs"),
+    ("gate", "vestibule-socket/src/gate.rs"),
     ("line", "vestibule-tower/src/line.rs"),
     ("lockout", "vestibule-auth/src/lockout.rs"),
     ("on_demand", "vestibule-logging/src/on_demand.rs"),
@@ -52,5 +52,6 @@ fn modelled(text: &str) -> String {
     let lines = text[..end].lines().filter(|line| !line.starts_with("//!"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     text.replace("std::sync::", "crate::sync::")
+        .replace("vestibule_socket::", "crate::rarely::")
         .replace("std::thread::", "crate::thread::")
 }

@@ -16,7 +16,9 @@ static SCHEME: LazyLock<Jwt<IgnoredAny>> = LazyLock::new(|| Jwt::new(KEYS.clone(
 // signature is reached as well; and the text as a key and as a set of them.
 fuzz_target!(|text: &str| {
     check(text);
-    let (header, claims) = text.split_once('\n').unwrap_or((r#"{"alg":"HS256"}"#, text));
+    let (header, claims) = text
+        .split_once('\n')
+        .unwrap_or((r#"{"alg":"HS256"}"#, text));
     check(&signed(header, claims));
     let _ = (Key::from_jwk(text), Keys::from_jwks(text.as_bytes()));
 });
@@ -36,8 +38,13 @@ fn signed(header: &str, claims: &str) -> String {
     use base64ct::{Base64UrlUnpadded, Encoding};
     use hmac::{Hmac, KeyInit, Mac};
 
-    let text = [header, claims].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes())).join(".");
+    let text = [header, claims]
+        .map(|part| Base64UrlUnpadded::encode_string(part.as_bytes()))
+        .join(".");
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&[7; 32]).unwrap();
     mac.update(text.as_bytes());
-    format!("{text}.{}", Base64UrlUnpadded::encode_string(&mac.finalize().into_bytes()))
+    format!(
+        "{text}.{}",
+        Base64UrlUnpadded::encode_string(&mac.finalize().into_bytes())
+    )
 }

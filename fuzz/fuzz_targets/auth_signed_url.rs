@@ -17,7 +17,10 @@ fn is_known(target: &str) -> Option<bool> {
     *request.uri_mut() = target.parse::<Uri>().ok()?;
     let verdict = {
         let mut identify = pin!(LINKS.identify(&request));
-        match identify.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match identify
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Ready(verdict) => verdict,
             Poll::Pending => panic!("nothing to wait for"),
         }
@@ -30,6 +33,9 @@ fn is_known(target: &str) -> Option<bool> {
 fuzz_target!(|target: &str| {
     assert_ne!(is_known(target), Some(true));
     if target.starts_with('/') && !target.contains('#') {
-        assert_ne!(is_known(&LINKS.sign(target, Duration::from_secs(60))), Some(false));
+        assert_ne!(
+            is_known(&LINKS.sign(target, Duration::from_secs(60))),
+            Some(false)
+        );
     }
 });

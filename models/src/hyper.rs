@@ -3,9 +3,6 @@
 mod bell {
     include!(concat!(env!("OUT_DIR"), "/bell.rs"));
 }
-mod gate {
-    include!(concat!(env!("OUT_DIR"), "/gate.rs"));
-}
 mod per_address {
     include!(concat!(env!("OUT_DIR"), "/per_address.rs"));
 }
@@ -25,7 +22,6 @@ use vestibule_core::Address;
 use crate::task::block_on;
 use crate::{Model, explore};
 use bell::Bell;
-use gate::Gate;
 use per_address::PerAddress;
 use tally::Tally;
 
@@ -86,25 +82,6 @@ pub(crate) const MODELS: &[Model] = &[
             "fetch_add(1, Ordering::Release)",
             "fetch_add(1, Ordering::Relaxed)",
         )],
-    },
-    Model {
-        piece: "gate",
-        shows: "of two at the same time one passes, and who was kept back is counted once",
-        run: one_passes,
-        mistakes: &[
-            (
-                "self.next.compare_exchange(next, after, Relaxed, Relaxed)",
-                "Ok::<u64, u64>(self.next.swap(after, Relaxed).min(next))",
-            ),
-            (
-                "self.kept_back.fetch_add(1, Relaxed)",
-                "self.kept_back.store(self.kept_back.load(Relaxed) + 1, Relaxed)",
-            ),
-            (
-                "Some(self.kept_back.swap(0, Relaxed))",
-                "Some(self.kept_back.load(Relaxed))",
-            ),
-        ],
     },
     Model {
         piece: "per_address",
@@ -211,23 +188,6 @@ fn what_is_sent_was_asked() {
         }
         sending.join().unwrap();
         assert_eq!((tally.count(), tally.marked()), (0, 2));
-    });
-}
-
-fn one_passes() {
-    explore(3, || {
-        let gate = Arc::new(Gate::default());
-        let others = [(); 2].map(|()| {
-            let gate = gate.clone();
-            thread::spawn(move || gate.pass(0))
-        });
-        let mine = gate.pass(0);
-        let all = others.map(|other| other.join().unwrap());
-        let passed: Vec<u64> = all.into_iter().chain([mine]).flatten().collect();
-        assert_eq!(passed.len(), 1);
-        // The one that passed has told of those before it; the next tells of the rest.
-        assert_eq!(passed[0] + gate.pass(1_000).unwrap(), 2);
-        assert_eq!(gate.pass(2_000), Some(0));
     });
 }
 

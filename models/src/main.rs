@@ -9,6 +9,7 @@ mod environ;
 mod hyper;
 mod logging;
 mod rarely;
+mod socket;
 mod sync;
 mod task;
 mod tower;
@@ -40,6 +41,7 @@ const MODELS: &[&[Model]] = &[
     environ::MODELS,
     hyper::MODELS,
     logging::MODELS,
+    socket::MODELS,
     tower::MODELS,
     wsgi::MODELS,
 ];

@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 
 use crate::run;
 
-/// The parsers of bytes that come from outside, without the codecs; each for a minute at the same time.
+/// The parsers of bytes that come from outside, and the server itself, without the codecs; each for a minute at the same time.
 const IN_CI: &[&str] = &[
     "auth_credentials",
     "auth_htpasswd",
@@ -19,6 +19,7 @@ const IN_CI: &[&str] = &[
     "environ",
     "fastcgi",
     "forwarded",
+    "http",
     "scgi",
     "uwsgi",
 ];

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use vestibule::gateway::{Bind, Server, cgi};
 
 use crate::args::{Gateway, Serve};
+use crate::files::files;
+use crate::log::sink;
+use crate::signals::{index_on_hangup, reopen_on_hangup};
+use crate::stack::{Served, app};
 
 /// Whether a protocol other than HTTP is asked for.
 pub(crate) const fn is_asked(gateway: &Gateway) -> bool {
@@ -20,13 +24,13 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         .build()?;
     if gateway.cgi {
         // The log's lines go to standard output, which is the response's here.
-        let files = crate::serve::files(serve)?;
+        let files = files(serve)?;
         let code = runtime.block_on(cgi(files));
         // A read of standard input that still blocks must not hold the process.
         std::process::exit(i32::from(code != ExitCode::SUCCESS));
     }
-    let log = crate::serve::sink(&serve.watching)?;
-    let crate::serve::Served { app, index, .. } = crate::serve::app(serve, None, &log)?;
+    let log = sink(&serve.watching)?;
+    let Served { app, index, .. } = app(serve, None, &log)?;
     let (server, place) = match (&gateway.fastcgi, &gateway.scgi, &gateway.uwsgi) {
         (Some(place), _, _) => (Server::fastcgi(app), place),
         (_, Some(place), _) => (Server::scgi(app), place),
@@ -46,9 +50,9 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             place = place.mode(mode);
         }
         let server = server.bind(place).await?;
-        crate::serve::reopen_on_hangup(log)?;
+        reopen_on_hangup(log)?;
         if let Some(index) = index {
-            crate::serve::index_on_hangup(index)?;
+            index_on_hangup(index)?;
         }
         eprintln!(
             "Serving {} at {}",

@@ -4,12 +4,20 @@
 
 mod args;
 mod config;
+mod files;
 #[cfg(unix)]
 mod gateway;
+mod limits;
+mod log;
 mod passwd;
 mod precompress;
 mod reload;
 mod serve;
+mod signals;
+mod stack;
+mod tls;
+mod values;
+mod welcome;
 #[cfg(unix)]
 mod wsgi;
 
@@ -22,10 +30,14 @@ use clap::Parser;
 /// For the house's other programs; nothing here is kept stable.
 #[doc(hidden)]
 pub mod common {
-    pub use crate::args::{Certificate, Connections, Https, Proxy, Watching, duration, pair};
-    pub use crate::serve::{
-        Ink, behind_proxies, limited, reopen_on_hangup, sink, tls, users, watched, web_address,
-    };
+    pub use crate::args::{Connections, Https, Watching};
+    pub use crate::limits::limited;
+    pub use crate::log::sink;
+    pub use crate::signals::reopen_on_hangup;
+    pub use crate::stack::{behind_proxies, users, watched};
+    pub use crate::tls::tls;
+    pub use crate::values::{Certificate, Proxy, duration, pair};
+    pub use crate::welcome::{Ink, web_address};
     pub use crate::{events_to_stderr, wants_colour};
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use vestibule_core::{Body, BoxError};
 
 use crate::SLICE;
-use crate::codec::{CodecError, Encoder, Spec};
+use crate::codec::{self, CodecError, Encoder, Spec};
 use crate::policy::remove_digests;
 use crate::turn::{Turn, after_others};
 
@@ -251,19 +251,13 @@ impl http_body::Body for EncodedBody {
 pub(crate) async fn encode_whole(spec: Spec, bytes: Bytes) -> Result<Bytes, CodecError> {
     if spec.is_costly() {
         if let Ok(runtime) = Handle::try_current() {
-            let task = runtime.spawn_blocking(move || {
-                let mut encoder = Encoder::new(spec)?;
-                run(&mut encoder, &bytes, Then::Finish)?;
-                Ok(encoder.take())
-            });
+            let task = runtime.spawn_blocking(move || codec::encode(spec, &bytes));
             let failed = CodecError::Internal("it panicked, or the runtime ends");
             return task.await.unwrap_or(Err(failed));
         }
     }
     if bytes.len() <= SLICE {
-        let mut encoder = Encoder::new(spec)?;
-        run(&mut encoder, &bytes, Then::Finish)?;
-        return Ok(encoder.take());
+        return codec::encode(spec, &bytes);
     }
     let turn = Turn::wait().await;
     let mut encoder = Encoder::new(spec)?;

@@ -15,7 +15,7 @@ use vestibule_core::{App, Body, BodySender, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
 
 use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, too_large};
-use crate::listen::Io;
+use crate::io::Io;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]

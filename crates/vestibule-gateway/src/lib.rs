@@ -4,7 +4,7 @@
 mod cgi;
 mod exchange;
 mod fastcgi;
-mod listen;
+mod io;
 mod responder;
 mod scgi;
 mod server;
@@ -12,9 +12,9 @@ mod simple;
 mod uwsgi;
 
 pub use cgi::cgi;
-pub use listen::Bind;
 pub use responder::{FastCgi, ResponderError};
 pub use server::{Bound, Drained, Server};
+pub use vestibule_socket::{Bind, BindError};
 
 /// The parsers, for whoever wants to try bytes on them: each takes what has come so far.
 #[doc(hidden)]

@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use vestibule_core::{Address, App, BoxError, CatchPanic};
+use vestibule_core::{Address, App, BoxError, CatchPanic, Peer};
 use vestibule_environ::{HeadForm, Mapping};
+use vestibule_socket::{Backoff, Bind, BindError, Listener, Rarely, Socket};
 
 use crate::exchange::{Limits, Service};
-use crate::listen::{Accepted, Bind, Io, Listener, Open};
+use crate::io::{Io, open};
 use crate::{fastcgi, scgi, simple, uwsgi};
 
 /// An app, the protocol that it is served by, and the limits; [`bind`](Self::bind) gives it a place.
@@ -157,9 +158,9 @@ impl<A: App> Server<A> {
     ///
     /// # Errors
     ///
-    /// When it cannot listen there.
-    pub async fn bind(self, bind: impl Into<Bind>) -> io::Result<Bound<A>> {
-        let listener = Listener::bind(bind.into()).await?;
+    /// [`BindError`], which says what to do.
+    pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
+        let listener = Listener::bind(bind).await?;
         Ok(Bound {
             protocol: self.protocol,
             allowed: self.allowed.clone(),
@@ -199,13 +200,7 @@ impl<A: App> Server<A> {
         // The end never comes from here: who drops the future ends the connection.
         let (_drain, watch) = watch::channel(false);
         let protocol = self.protocol;
-        serve(
-            Box::new(Open(io)),
-            protocol,
-            Arc::new(self.into_service()),
-            watch,
-        )
-        .await
+        serve(open(io), protocol, Arc::new(self.into_service()), watch).await
     }
 
     fn into_service(self) -> Service<A> {
@@ -249,8 +244,8 @@ impl<A: App> Bound<A> {
     /// # Errors
     ///
     /// As [`Server::bind`].
-    pub async fn bind(mut self, bind: impl Into<Bind>) -> io::Result<Self> {
-        self.listeners.push(Listener::bind(bind.into()).await?);
+    pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
+        self.listeners.push(Listener::bind(bind).await?);
         Ok(self)
     }
 
@@ -295,6 +290,7 @@ impl<A: App> Bound<A> {
         let most = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
         let mut connections = JoinSet::new();
+        let (mut backoff, refusals) = (Backoff::default(), Rarely::default());
         let mut stop = std::pin::pin!(stop);
         for listener in &self.listeners {
             tracing::info!(
@@ -312,29 +308,34 @@ impl<A: App> Bound<A> {
                 accepted = accepted => accepted,
                 Some(_) = connections.join_next() => continue,
             };
-            match accepted {
-                Ok((_, Some(peer))) if !self.allows(peer) => {
-                    tracing::warn!(target: "vestibule", %peer, "refused a connection");
-                }
-                Ok((io, _)) => {
-                    let served = serve(io, self.protocol, self.service.clone(), watch.clone());
-                    connections.spawn(async move {
-                        if let Err(error) = served.await {
-                            tracing::debug!(
-                                target: "vestibule", error = &*error, "a connection ended early"
-                            );
-                        }
-                        drop(place);
-                    });
-                }
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::error!(target: "vestibule", %error, "cannot accept connections");
+                    let wait = backoff.after(&error);
                     tokio::select! {
                         () = &mut stop => break,
-                        () = tokio::time::sleep(PAUSE) => {}
+                        () = tokio::time::sleep(wait) => continue,
                     }
                 }
+            };
+            backoff.reset();
+            let peer = peer.address();
+            if !self.allows(peer) {
+                if let Some(silent) = refusals.line() {
+                    tracing::warn!(target: "vestibule", %peer, silent, "refused a connection");
+                }
+                continue;
             }
+            let (service, watch) = (self.service.clone(), watch.clone());
+            let served = serve(socket.into(), self.protocol, service, watch);
+            connections.spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::debug!(
+                        target: "vestibule", error = &*error, "a connection ended early"
+                    );
+                }
+                drop(place);
+            });
         }
         drain.send_replace(true);
         let all = async { while connections.join_next().await.is_some() {} };
@@ -344,7 +345,7 @@ impl<A: App> Bound<A> {
         Drained { aborted }
     }
 
-    async fn accept(&self) -> io::Result<Accepted> {
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
         poll_fn(|cx| {
             for listener in &self.listeners {
                 if let Poll::Ready(accepted) = listener.poll_accept(cx) {
@@ -356,9 +357,13 @@ impl<A: App> Bound<A> {
         .await
     }
 
-    fn allows(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.allowed.is_empty() || self.allowed.iter().any(|it| it.to_canonical() == peer)
+    /// A unix socket has its permissions instead.
+    fn allows(&self, peer: &Address) -> bool {
+        let is_allowed = |peer: IpAddr| {
+            let allowed = self.allowed.iter().map(IpAddr::to_canonical);
+            self.allowed.is_empty() || allowed.into_iter().any(|it| it == peer.to_canonical())
+        };
+        peer.ip().is_none_or(is_allowed)
     }
 }
 
@@ -383,6 +388,3 @@ async fn serve<A: App>(
         Protocol::Uwsgi => simple::serve(io, &service, uwsgi::head, HeadForm::Http).await,
     }
 }
-
-/// How long to wait after an accept that failed: no descriptor may be free.
-const PAUSE: Duration = Duration::from_millis(50);

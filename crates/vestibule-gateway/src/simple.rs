@@ -6,7 +6,7 @@ use vestibule_core::{App, Body, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
 
 use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, pump, too_large};
-use crate::listen::Io;
+use crate::io::Io;
 
 /// Reads a head from what has come; `None` when more is needed.
 pub(crate) type Parse = fn(&[u8], &Limits) -> Result<Option<(Environ, usize)>, Malformed>;

@@ -89,7 +89,7 @@ async fn a_socket_has_its_mode_replaces_a_stale_one_and_goes() {
         .await
         .map(drop)
         .unwrap_err();
-    assert!(file.to_string().contains("it is no socket"), "{file}");
+    assert!(file.to_string().contains("it is not a socket"), "{file}");
     assert!(path.exists());
     fs::remove_dir_all(&dir).unwrap();
 }

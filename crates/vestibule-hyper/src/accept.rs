@@ -9,10 +9,11 @@ use std::thread;
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use vestibule_core::App;
+use vestibule_socket::Backoff;
 
 use crate::connection::Service;
 use crate::drain::{First, Watch, race};
-use crate::listen::{Accepted, Backoff, Detached, Listener};
+use crate::listen::{Accepted, Detached, Listener};
 use crate::per_address::PerAddress;
 
 /// What it takes to serve the connections of a listener.

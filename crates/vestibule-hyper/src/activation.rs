@@ -10,10 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use listenfd::ListenFd;
 #[cfg(unix)]
 use vestibule_core::App;
+#[cfg(unix)]
+use vestibule_socket::SocketFile;
 
 use crate::Bind;
 #[cfg(unix)]
-use crate::{Bound, listen::SocketFile};
+use crate::Bound;
 
 impl Bind {
     /// The sockets that a service manager hands over, with their names, in its order: systemd's
@@ -91,9 +93,9 @@ impl<A: App> Bound<A> {
             _files: Vec::new(),
         };
         for listener in self.into_listeners() {
-            let (socket, file) = listener.into_parts()?;
+            let socket = listener.socket.as_fd().try_clone_to_owned()?;
             all.sockets.push(socket);
-            all._files.extend(file);
+            all._files.extend(listener.socket.file().cloned());
         }
         Ok(all)
     }

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse};
+use vestibule_socket::Rarely;
 
 use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
@@ -30,7 +31,6 @@ use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::proxy;
-use crate::rarely::Rarely;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 

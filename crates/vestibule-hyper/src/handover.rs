@@ -24,8 +24,9 @@ use rustix::net::{
 use tokio::net::UnixStream as Pair;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
+use vestibule_socket::SocketFile;
 
-use crate::listen::{Listener, SocketFile};
+use crate::listen::{BindError, Listener};
 
 /// What this process can hand over.
 pub(crate) struct Handover {
@@ -40,16 +41,16 @@ pub(crate) struct Handover {
 impl Handover {
     pub(crate) fn prepare(listeners: &[Listener]) -> io::Result<Self> {
         let mut sockets = Vec::new();
-        for listener in listeners {
-            if let Some(text) = &listener.text {
-                sockets.push((text.clone(), listener.duplicate()?));
+        for Listener { socket, .. } in listeners {
+            if let Some(text) = socket.text() {
+                sockets.push((text.to_owned(), socket.as_fd().try_clone_to_owned()?));
             }
         }
         Ok(Self {
             // Now: when the file has been replaced, the system has no name for it any more.
             program: std::env::current_exe().ok(),
             sockets,
-            files: listeners.iter().filter_map(|it| it.file.clone()).collect(),
+            files: files(listeners).cloned().collect(),
             asked: signal(SignalKind::user_defined2())?,
         })
     }
@@ -126,8 +127,21 @@ enum Inherited {
     Done,
 }
 
-/// The socket that the process before this one had by the same text.
-pub(crate) fn take(text: &str) -> io::Result<Option<OwnedFd>> {
+/// The socket that the process before this one had by the same text. Its file is that process's until
+/// this one serves.
+pub(crate) fn listener(
+    text: Option<&str>,
+) -> Result<Option<vestibule_socket::Listener>, BindError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let taken = take(text).map_err(|error| BindError::new(text, error))?;
+    taken
+        .map(|socket| vestibule_socket::Listener::adopt(text, socket))
+        .transpose()
+}
+
+fn take(text: &str) -> io::Result<Option<OwnedFd>> {
     let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Inherited::NotAsked = *inherited {
         let parent = std::os::unix::process::parent_id().to_string();
@@ -153,15 +167,14 @@ pub(crate) fn serves(listeners: &[Listener]) {
     for (text, _) in rest {
         tracing::warn!(target: "vestibule", address = text, "nobody listens here any more");
     }
-    for file in listeners
-        .iter()
-        .filter_map(|listener| listener.file.as_ref())
-    {
-        file.set_ours(true);
-    }
+    files(listeners).for_each(|file| file.set_ours(true));
     if let Err(error) = rustix::io::write(rustix::stdio::stdin(), b"1") {
         tracing::warn!(target: "vestibule", "the process before this one is gone: {error}");
     }
+}
+
+fn files(listeners: &[Listener]) -> impl Iterator<Item = &SocketFile> {
+    listeners.iter().filter_map(|it| it.socket.file())
 }
 
 /// Sends sockets, and their texts as lines.

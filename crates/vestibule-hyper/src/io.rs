@@ -27,6 +27,16 @@ pub(crate) enum Socket {
     Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
+impl From<vestibule_socket::Socket> for Socket {
+    fn from(socket: vestibule_socket::Socket) -> Self {
+        match socket {
+            vestibule_socket::Socket::Tcp(stream) => Self::Tcp(stream),
+            #[cfg(unix)]
+            vestibule_socket::Socket::Unix(stream) => Self::Unix(stream),
+        }
+    }
+}
+
 impl Socket {
     /// The protocol that ALPN chose; `None` without TLS, or when the client offered nothing.
     fn agreed(&self) -> Option<Protocol> {

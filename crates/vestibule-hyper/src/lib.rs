@@ -5,9 +5,9 @@ mod accept;
 mod activation;
 mod bell;
 mod connection;
+mod descriptors;
 mod detect;
 mod drain;
-mod gate;
 mod guard;
 #[cfg(all(feature = "handover", unix))]
 mod handover;
@@ -22,7 +22,6 @@ mod notify;
 mod outgoing;
 mod per_address;
 mod proxy;
-mod rarely;
 mod ready;
 mod server;
 mod tally;

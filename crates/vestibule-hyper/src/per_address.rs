@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vestibule_core::Address;
-
-use crate::rarely::Rarely;
+use vestibule_socket::Rarely;
 
 /// Counts the connections of each address, so that none has more than `most`.
 #[derive(Clone, Debug)]

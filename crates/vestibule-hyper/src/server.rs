@@ -13,11 +13,12 @@ use vestibule_core::{Address, App, BoxApp};
 
 use crate::accept::{Accept, Workers};
 use crate::connection::Service;
+use crate::descriptors::max_connections;
 use crate::drain::{Drain, Drained, First, StopSignals, race};
 use crate::guard::refusal;
 #[cfg(all(feature = "handover", unix))]
 use crate::handover::Handover;
-use crate::listen::{Bind, BindError, Listener, max_connections};
+use crate::listen::{Bind, BindError, Listener};
 #[cfg(unix)]
 use crate::notify::{READY, STOPPING, notify};
 use crate::per_address::PerAddress;
@@ -440,14 +441,14 @@ impl<A: App> Bound<A> {
 
     /// Where the server listens, in the order of binding.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.listeners.iter().map(Listener::address)
+        self.listeners.iter().map(|it| it.socket.address())
     }
 
     /// Where the server listens first.
     #[must_use]
     pub fn address(&self) -> &Address {
         // There is no way to make a `Bound` without a listener.
-        self.listeners[0].address()
+        self.listeners[0].socket.address()
     }
 
     #[cfg(all(unix, feature = "socket-activation"))]
@@ -525,7 +526,7 @@ impl<A: App> Bound<A> {
             Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
         });
         for listener in &self.listeners {
-            tracing::info!(target: "vestibule", address = %listener.address(), "listening");
+            tracing::info!(target: "vestibule", address = %listener.socket.address(), "listening");
         }
         #[cfg(all(feature = "handover", unix))]
         crate::handover::serves(&self.listeners);

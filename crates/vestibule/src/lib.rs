@@ -24,7 +24,7 @@
 //! | the root | `vestibule-core` | |
 //! | `auth` | `vestibule-auth` | `auth`, `jwt-ring`, off |
 //! | `client` | `vestibule-client` | `client`, `client-tls`, off |
-//! | [`compression`] | `vestibule-compression` | `compression`; `brotli` and `zstd` are off |
+//! | [`compression`] | `vestibule-compression` | `compression`; `brotli`, `libdeflate` and `zstd` are off |
 //! | `environ` | `vestibule-environ` | `environ`, off |
 //! | [`fields`] | `vestibule-fields` | |
 //! | `gateway` | `vestibule-gateway` | `gateway`, off |

@@ -5,6 +5,8 @@ mod brotli;
 mod encoder;
 #[cfg(feature = "gzip")]
 mod gzip;
+#[cfg(feature = "libdeflate")]
+mod libdeflate;
 mod pool;
 #[cfg(feature = "zstd")]
 mod zstd;
@@ -14,6 +16,8 @@ mod decoder;
 use std::error::Error;
 use std::fmt;
 
+use bytes::Bytes;
+
 #[cfg(feature = "dictionary")]
 pub(crate) use brotli::brotli_with_dictionary;
 pub(crate) use decoder::Decoder;
@@ -21,6 +25,18 @@ pub(crate) use encoder::{Encoder, Spec};
 
 #[cfg(feature = "dictionary")]
 pub(crate) use zstd::zstd_with_dictionary;
+
+/// Encodes what is whole, at once.
+pub(crate) fn encode(spec: Spec, data: &[u8]) -> Result<Bytes, CodecError> {
+    #[cfg(feature = "libdeflate")]
+    if let Some(coded) = libdeflate::encode(&spec, data) {
+        return coded;
+    }
+    let mut encoder = Encoder::new(spec)?;
+    encoder.write(data)?;
+    encoder.finish()?;
+    Ok(encoder.take())
+}
 
 /// Why bytes could not be encoded or decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

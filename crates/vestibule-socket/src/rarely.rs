@@ -6,7 +6,7 @@ use crate::gate::Gate;
 
 /// Lets one line a second through, and counts those that it keeps back.
 #[derive(Debug)]
-pub(crate) struct Rarely {
+pub struct Rarely {
     begun: Instant,
     gate: Gate,
 }
@@ -22,7 +22,7 @@ impl Default for Rarely {
 
 impl Rarely {
     /// When a line may be written now: how many were kept back since the last.
-    pub(crate) fn line(&self) -> Option<u64> {
+    pub fn line(&self) -> Option<u64> {
         let now = self.begun.elapsed().as_millis();
         self.gate.pass(u64::try_from(now).unwrap_or(u64::MAX))
     }

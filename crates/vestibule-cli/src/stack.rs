@@ -1,0 +1,188 @@
+//! The stack around what is served, as the options say.
+
+use std::io;
+use std::path::Path;
+
+use tokio::sync::watch::Sender;
+use vestibule::auth::{Authenticate, Basic, Htpasswd};
+use vestibule::compression::Compression;
+use vestibule::files::IndexedFiles;
+use vestibule::hyper::ready;
+use vestibule::inspect::Inspect;
+use vestibule::logging::{AccessLog, Metrics, Registry, Sink};
+use vestibule::security::{ProxyHeaders, RedirectHttps};
+use vestibule::{App, BoxApp, Mounts, Stack};
+
+use crate::args::{Gateway, Serve, Watching};
+use crate::files::files;
+use crate::log::format;
+use crate::reload::{self, Reload};
+use crate::values::Proxy;
+
+/// What the program serves a directory with.
+pub(crate) struct Served {
+    /// The stack.
+    pub(crate) app: BoxApp,
+    /// The files that were looked at once.
+    pub(crate) index: Option<IndexedFiles>,
+    /// Tells the pages of what changes, until it is dropped.
+    pub(crate) changes: Option<Sender<reload::Change>>,
+}
+
+/// The stack around the files, as the options say. `https`: the port that visitors who come in the
+/// clear are sent on to.
+pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
+    let users = match &serve.htpasswd {
+        Some(file) => Some(users(file, &serve.directory)?),
+        None => None,
+    };
+    let compresses = !serve.files.no_compression;
+    let mut stack = Stack::new().when(compresses, Compression::new);
+    let mut changes = None;
+    if serve.files.watch {
+        let (sender, told) = reload::watch(serve.directory.clone());
+        stack = stack.with(move |app| Reload::new(app, told.clone()));
+        changes = Some(sender);
+    }
+    let files = files(serve)?;
+    let index = match serve.files.indexed {
+        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
+        None => None,
+    };
+    let files = match &index {
+        Some(index) => index.clone().boxed(),
+        None => files.boxed(),
+    };
+    Ok(Served {
+        app: watched(stack, files, &serve.watching, users, https, log),
+        index,
+        changes,
+    })
+}
+
+/// An app in a stack that is logged, counted, guarded and shown as the options say.
+pub fn watched(
+    inner: Stack,
+    app: impl App,
+    options: &Watching,
+    users: Option<Htpasswd>,
+    https: Option<u16>,
+    log: &Sink,
+) -> BoxApp {
+    let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
+    let format = format(options);
+    let stack = Stack::new()
+        .when(!options.no_log, move |app| {
+            AccessLog::new(app).to(sink.clone()).format(format.clone())
+        })
+        // A load balancer has no password.
+        .when(options.ready, |app| {
+            Mounts::new().at("/-/ready", ready).or(app)
+        })
+        // Before anybody is asked for one.
+        .when(https.is_some(), move |app| {
+            RedirectHttps::new(app).port(https.unwrap_or(443))
+        });
+    // Whoever has no password sees nothing, the metrics included.
+    let stack = match users {
+        None => stack,
+        Some(users) => {
+            let basic = Basic::new(users);
+            stack.with(move |app| Authenticate::new(app, basic.clone()))
+        }
+    };
+    let stack = stack
+        .when(options.metrics, move |app| {
+            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        })
+        .append(inner);
+    match options.inspect {
+        true => {
+            let stack = stack.timed();
+            let page = Inspect::new(&stack);
+            stack.app(Mounts::new().at("/-/stack", page).or(app))
+        }
+        false => stack.app(app),
+    }
+}
+
+/// The app where a web server in front has it, and with the client that it tells of.
+pub(crate) fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
+    let app = match &options.mount {
+        Some(prefix) if !prefix.is_empty() => Mounts::new().at(prefix, app).boxed(),
+        _ => app,
+    };
+    match options.trust_proxy.is_empty() {
+        true => app,
+        false => behind_proxies(app, &options.trust_proxy).boxed(),
+    }
+}
+
+/// The app with the client that one of these proxies tells of.
+pub fn behind_proxies<A: App>(app: A, proxies: &[Proxy]) -> ProxyHeaders<A> {
+    let trust = |outer: ProxyHeaders<A>, proxy: &Proxy| match proxy {
+        Proxy::Unix => outer.trust_unix(true),
+        Proxy::Network(network) => outer.trust(*network),
+    };
+    proxies.iter().fold(ProxyHeaders::new(app), trust)
+}
+
+/// The users of a file, which must not be among the files that are served; hidden ones are not.
+pub fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
+    let explained = |error: io::Error| {
+        let text = format!("cannot use the passwords of `{}`: {error}", file.display());
+        io::Error::new(error.kind(), text)
+    };
+    let (place, served) = (file.canonicalize(), directory.canonicalize());
+    let place = place.map_err(explained)?;
+    let is_hidden = |rest: &Path| rest.iter().any(|name| name.as_encoded_bytes()[0] == b'.');
+    if place
+        .strip_prefix(served?)
+        .is_ok_and(|rest| !is_hidden(rest))
+    {
+        let text = "it lies in the directory that is served";
+        return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    Htpasswd::open(file).map_err(explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Connections, Files, Https};
+
+    #[test]
+    fn a_password_file_is_not_among_the_files() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let error = users(&here.join("Cargo.toml"), here).unwrap_err();
+        assert!(error.to_string().ends_with("that is served"), "{error}");
+        let error = users(&here.join("Cargo.toml"), &here.join("src")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("no line that can be used"),
+            "{error}"
+        );
+        assert!(users(Path::new("no/such/file"), here).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        let serve = Serve {
+            directory: "no/such/place".into(),
+            listen: Vec::new(),
+            https: Https::default(),
+            gateway: crate::args::Gateway::default(),
+            files: Files::default(),
+            connections: Connections::default(),
+            watching: Watching::default(),
+            htpasswd: None,
+        };
+        let error = app(&serve, None, &Sink::stdout())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.starts_with("cannot serve `no/such/place`: "),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! What options are given as text, and as what they are taken.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vestibule::Network;
+
+/// One `--tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// Made on the spot.
+    Development,
+    /// Read from files.
+    Files {
+        /// For visitors of this name; for all others the one without a name.
+        name: Option<String>,
+        /// The chain, the server's own certificate first.
+        chain: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+}
+
+/// A proxy in front.
+#[derive(Clone, Copy, Debug)]
+pub enum Proxy {
+    /// Whoever comes by a unix socket.
+    Unix,
+    /// Whoever comes from there.
+    Network(Network),
+}
+
+impl Proxy {
+    /// `unix`, an address, or a network.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "unix" => Ok(Self::Unix),
+            text => text.parse().map(Self::Network).map_err(|_| {
+                "`unix`, an address as 127.0.0.1, or a network as 10.0.0.0/8".to_owned()
+            }),
+        }
+    }
+}
+
+/// `name=value`, in two.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a name, `=`, and a value".to_owned()),
+    }
+}
+
+/// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
+pub(crate) fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
+    match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("a path, as in /app, of letters, digits and -._~".to_owned()),
+    }
+}
+
+/// `660`.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("three octal digits, as in 660".to_owned())
+}
+
+/// `dev`, `chain.pem,key.pem` or `example.org=chain.pem,key.pem`.
+pub(crate) fn certificate(text: &str) -> Result<Certificate, String> {
+    if text == "dev" {
+        return Ok(Certificate::Development);
+    }
+    let (name, files) = match text.split_once('=') {
+        Some((name, files)) => (Some(name.to_owned()), files),
+        None => (None, text),
+    };
+    match files.split_once(',') {
+        Some((chain, key)) if !chain.is_empty() && !key.is_empty() => Ok(Certificate::Files {
+            name,
+            chain: chain.into(),
+            key: key.into(),
+        }),
+        _ => Err("`dev`, or two files as in chain.pem,key.pem".to_owned()),
+    }
+}
+
+/// `500ms`, `10s`, `2m`; a number alone is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    match number
+        .parse::<u64>()
+        .map(|number| number.checked_mul(milliseconds))
+    {
+        Ok(Some(total)) if milliseconds > 0 => Ok(Duration::from_millis(total)),
+        _ => Err("a time, as in 500ms, 10s or 2m".to_owned()),
+    }
+}
+
+/// A number of things of which there has to be one.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a whole number above zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_and_modes() {
+        let cases = [
+            ("/", Some("")),
+            ("/app", Some("/app")),
+            ("/app/", Some("/app")),
+            ("/a/b-1.0", Some("/a/b-1.0")),
+            ("", None),
+            ("app", None),
+            ("//app", None),
+            ("/a b", None),
+            ("/a;b", None),
+            ("/a\"", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(prefix(text).ok().as_deref(), expected, "{text}");
+        }
+        assert_eq!(mode("660"), Ok(0o660));
+        assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
+    }
+
+    #[test]
+    fn certificates() {
+        let files = |name: Option<&str>| Certificate::Files {
+            name: name.map(str::to_owned),
+            chain: "c".into(),
+            key: "k".into(),
+        };
+        let cases = [
+            ("dev", Some(Certificate::Development)),
+            ("c,k", Some(files(None))),
+            ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            ("c", None),
+            ("c,", None),
+            ("a=c", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(certificate(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("10", Some(10_000)),
+            ("2m", Some(120_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("1h", None),
+            ("1.5s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615m", None),
+        ];
+        for (text, milliseconds) in cases {
+            let got = duration(text).ok().map(|time| time.as_millis());
+            assert_eq!(got, milliseconds, "{text}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Sockets that listen, and connections taken from them.
+
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(unix)]
+use std::path::Path;
+use std::task::{Context, Poll};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+#[cfg(unix)]
+use vestibule_core::Credentials;
+use vestibule_core::{Address, Peer};
+
+use crate::bind::{Options, Source};
+#[cfg(unix)]
+use crate::file::{SocketFile, remove_stale};
+use crate::{Bind, BindError};
+
+/// A socket that listens: connections wait in its queue until they are accepted.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Listening,
+    address: Address,
+    text: Option<String>,
+    /// The file of a unix socket that we made: it goes when we do.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Socket {
+    /// By TCP; small writes go out at once.
+    Tcp(TcpStream),
+    /// By a unix socket.
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A copy of a socket that listens, for another runtime.
+#[derive(Debug)]
+pub struct Detached {
+    socket: StdListening,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum StdListening {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Listener {
+    /// Listens at `bind`.
+    ///
+    /// A stale unix socket, on which nobody listens, is replaced; the file of one that is made here is
+    /// removed when the listener is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot listen there.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime that has I/O.
+    pub async fn bind(bind: impl Into<Bind>) -> Result<Self, BindError> {
+        let Bind { source, options } = bind.into();
+        let (address, opened) = match source {
+            Source::Text(text) => {
+                let opened = Self::open(&text, options).await;
+                return Self::named(text, opened);
+            }
+            Source::Tcp(listener) => ("a listener", Self::tcp(listener)),
+            Source::StdTcp(listener) => ("a listener", Self::std_tcp(listener)),
+            #[cfg(unix)]
+            Source::Unix(listener) => ("a listener", Self::unix(listener, None)),
+            #[cfg(unix)]
+            Source::StdUnix(listener) => ("a listener", Self::std_unix(listener, None)),
+            #[cfg(unix)]
+            Source::Inherited => ("descriptor 0", Self::inherited()),
+        };
+        opened.map_err(|error| BindError::new(address, error))
+    }
+
+    /// Takes a socket that another process made by this text, and listens on. A file that goes with it
+    /// is not this process's until [`SocketFile::set_ours`] says so.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a socket that listens.
+    ///
+    /// # Panics
+    ///
+    /// As [`bind`](Self::bind).
+    #[cfg(unix)]
+    pub fn adopt(text: &str, socket: OwnedFd) -> Result<Self, BindError> {
+        let adopted = match text.strip_prefix("unix:") {
+            Some(path) => SocketFile::new(Path::new(path)).and_then(|file| {
+                file.set_ours(false);
+                Self::std_unix(socket.into(), Some(file))
+            }),
+            None => Self::std_tcp(socket.into()),
+        };
+        Self::named(text.to_owned(), adopted)
+    }
+
+    fn named(text: String, opened: io::Result<Self>) -> Result<Self, BindError> {
+        match opened {
+            Ok(listener) => Ok(Self {
+                text: Some(text),
+                ..listener
+            }),
+            Err(error) => Err(BindError::new(text, error)),
+        }
+    }
+
+    /// Where it listens; the port is the real one.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What it was bound by, when that was text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// The file of a unix socket that was bound by text.
+    #[cfg(unix)]
+    #[must_use]
+    pub const fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
+    }
+
+    /// A copy that shares the queue of connections. It has no text and no file.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is free.
+    pub fn detach(&self) -> io::Result<Detached> {
+        #[cfg(windows)]
+        use std::os::windows::io::AsSocket;
+        let socket = match &self.socket {
+            #[cfg(windows)]
+            Listening::Tcp(it) => StdListening::Tcp(it.as_socket().try_clone_to_owned()?.into()),
+            #[cfg(unix)]
+            Listening::Tcp(it) => StdListening::Tcp(it.as_fd().try_clone_to_owned()?.into()),
+            #[cfg(unix)]
+            Listening::Unix(it) => StdListening::Unix(it.as_fd().try_clone_to_owned()?.into()),
+        };
+        Ok(Detached {
+            socket,
+            address: self.address.clone(),
+        })
+    }
+
+    /// Waits for the next connection, and for who made it.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        match &self.socket {
+            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                // A connection that is gone already says so later.
+                let _ = stream.set_nodelay(true);
+                let local = stream
+                    .local_addr()
+                    .map_or_else(|_| self.address.clone(), Address::Tcp);
+                (Socket::Tcp(stream), Peer::new(Address::Tcp(peer), local))
+            }),
+            #[cfg(unix)]
+            Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                let address = Address::Unix(peer.as_pathname().map(Into::into));
+                let peer = Peer::new(address, self.address.clone());
+                let peer = match stream.peer_cred() {
+                    Ok(process) => peer.with_credentials(Credentials {
+                        uid: process.uid(),
+                        gid: process.gid(),
+                        pid: process.pid(),
+                    }),
+                    Err(_) => peer,
+                };
+                (Socket::Unix(stream), peer)
+            }),
+        }
+    }
+
+    async fn open(text: &str, options: Options) -> io::Result<Self> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            #[cfg(unix)]
+            return Self::open_unix(Path::new(path), options).await;
+            #[cfg(not(unix))]
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("unix sockets such as {path} are for unix"),
+            ));
+        }
+        if !text.contains(':') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
+            ));
+        }
+        let mut refused = None;
+        for address in tokio::net::lookup_host(text).await? {
+            match open_tcp(address, options) {
+                Ok(listener) => return Self::tcp(listener),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused
+            .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    fn tcp(listener: TcpListener) -> io::Result<Self> {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        bound_unsent(&listener);
+        Ok(Self {
+            address: Address::Tcp(listener.local_addr()?),
+            socket: Listening::Tcp(listener),
+            text: None,
+            #[cfg(unix)]
+            file: None,
+        })
+    }
+
+    fn std_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::tcp(TcpListener::from_std(listener)?)
+    }
+}
+
+#[cfg(unix)]
+impl Listener {
+    async fn open_unix(path: &Path, options: Options) -> io::Result<Self> {
+        let socket = UnixSocket::new_stream()?;
+        match socket.bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path).await?;
+                socket.bind(path)?;
+            }
+            other => other?,
+        }
+        // From here on the file is ours, and goes if the rest fails.
+        let file = SocketFile::new(path)?;
+        if let Some(mode) = options.mode {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        // Nobody can connect before this.
+        Self::unix(socket.listen(options.backlog)?, Some(file))
+    }
+
+    fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        let path = listener.local_addr()?.as_pathname().map(Into::into);
+        Ok(Self {
+            address: Address::Unix(path),
+            socket: Listening::Unix(listener),
+            text: None,
+            file,
+        })
+    }
+
+    fn std_unix(
+        listener: std::os::unix::net::UnixListener,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::unix(UnixListener::from_std(listener)?, file)
+    }
+
+    fn inherited() -> io::Result<Self> {
+        let error = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
+        // A socket that listens has no peer. FastCGI 1.0, section 2.2, tells it from CGI in this way.
+        let stream = std::os::unix::net::UnixStream::from(descriptor.try_clone()?);
+        match stream.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Ok(_) => return Err(error("it is a connection")),
+            Err(_) => return Err(error("it is no socket")),
+        }
+        let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
+        match unix.local_addr() {
+            Ok(_) => Self::std_unix(unix, None),
+            Err(_) => Self::std_tcp(descriptor.into()),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Listening::Tcp(socket) => socket.as_fd(),
+            Listening::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Detached {
+    /// Listens in the runtime in which it is called.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime does not take it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Listener::bind`].
+    pub fn attach(self) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: match self.socket {
+                StdListening::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+                #[cfg(unix)]
+                StdListening::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
+            },
+            address: self.address,
+            text: None,
+            #[cfg(unix)]
+            file: None,
+        })
+    }
+}
+
+fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for the connections of the last run to be forgotten. On Windows the
+    // option means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    if options.reuse_port {
+        #[cfg(unix)]
+        socket.set_reuseport(true)?;
+        #[cfg(not(unix))]
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "SO_REUSEPORT is for unix",
+        ));
+    }
+    socket.bind(address)?;
+    socket.listen(options.backlog)
+}
+
+/// Lets no more than [`MAX_UNSENT`] wait in the kernel for a client that reads slowly: without this it
+/// is megabytes for each. Accepted sockets have it from the one that listens.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bound_unsent(listener: &TcpListener) {
+    if let Err(error) = socket2::SockRef::from(listener).set_tcp_notsent_lowat(MAX_UNSENT) {
+        tracing::debug!(target: "vestibule", "the kernel may hold much for slow readers: {error}");
+    }
+}
+
+/// What the kernel takes beyond what it has sent, in bytes. What is on its way is not counted, so
+/// a fast client is as fast as before.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const MAX_UNSENT: u32 = 128 * 1024;
