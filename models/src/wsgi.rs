@@ -420,7 +420,7 @@ fn fed(pieces: Vec<Bytes>, hangs: bool) -> (Arc<Feed>, JoinHandle<()>, Arc<Atomi
 fn all_of_a_body_is_read() {
     explore(2, || {
         // More than the server reads ahead.
-        let large = Bytes::from_static(&[0; 256 * 1024]);
+        let large = Bytes::from_static(&[0; 512 * 1024]);
         let (feed, server, _) = fed(vec![Bytes::from_static(b"end"), large.clone()], false);
         let mut read = Vec::new();
         loop {

@@ -1,6 +1,5 @@
 //! What the program can be asked for. These comments are its manual.
 
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +46,7 @@ pub(crate) struct Config {
     #[arg(long, value_name = "PROTOCOL", value_parser = ["http", "fastcgi", "scgi", "uwsgi", "cgi"], default_value = "http")]
     pub(crate) by: String,
 
-    /// The part of the site that is ours
+    /// The part of the site that is served by vestibule
     #[arg(long, value_name = "PATH", default_value = "/", value_parser = prefix)]
     pub(crate) prefix: String,
 
@@ -63,8 +62,8 @@ pub(crate) struct Config {
 /// What begins with a dot, and what lies outside of the directory, is not found.
 ///
 /// One line a request goes to standard output, in the combined log format, or a short one on a
-/// terminal; everything else goes to standard error. The first Ctrl-C, or SIGTERM, lets open requests end, for at most 30 seconds; the
-/// second ends at once.
+/// terminal; everything else goes to standard error. The first Ctrl-C, or SIGTERM, lets open requests
+/// end, for at most 30 seconds; the second ends at once.
 #[derive(Debug, Group)]
 #[command(after_help = "\
 Examples:
@@ -72,11 +71,12 @@ Examples:
   vestibule serve public --listen 0.0.0.0:80   to everyone on the network
   vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
   vestibule serve public --listen unix:/run/site.sock
-  vestibule serve public --tls dev             at https://127.0.0.1:8080/, with a certificate for today
-  vestibule serve public --listen 0.0.0.0:443 --redirect-https 0.0.0.0:80 --tls chain.pem,key.pem
+  vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
+  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
+                         --redirect-https 0.0.0.0:80
 
-SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets: a restart
-that refuses nobody. It needs to be found where it was, and its arguments stay as they are.")]
+SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets:
+a restart that refuses nobody. It has to be where it was, and gets the same arguments.")]
 pub(crate) struct Serve {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
@@ -196,7 +196,7 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) precompressed: bool,
 
-    /// Send everything as it is, in place of gzip to those who take it
+    /// Send everything as it is, in place of zstd, brotli, gzip or deflate to those who take one
     #[arg(long)]
     pub(crate) no_compression: bool,
 
@@ -241,7 +241,7 @@ pub struct Connections {
     #[arg(long)]
     pub strict: bool,
 
-    /// How many connections at a time; more wait
+    /// How many connections at a time; more wait [default: by the limit on open files]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     pub max_connections: Option<usize>,
 
@@ -376,8 +376,8 @@ pub(crate) struct Precompress {
     pub(crate) directory: PathBuf,
 
     /// How many threads work [default: as many as there are cores]
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) threads: Option<NonZero<usize>>,
+    #[arg(long, value_name = "COUNT", value_parser = count)]
+    pub(crate) threads: Option<usize>,
 
     /// Leave out files of fewer bytes [default: 256]
     #[arg(long, value_name = "BYTES")]

@@ -14,6 +14,18 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
     })?;
+    for (flag, page) in [
+        ("--spa", &serve.files.spa),
+        ("--not-found", &serve.files.not_found),
+    ] {
+        // It may still come: what is built anew is gone for a while.
+        if let Some(page) = page.as_ref().filter(|page| !directory.join(page).is_file()) {
+            eprintln!(
+                "vestibule: {flag}: there is no `{page}` in `{}` yet",
+                directory.display()
+            );
+        }
+    }
     configured(files, &serve.files)
 }
 
@@ -58,7 +70,10 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
 
 /// `name: value`, in two, if it may be said of files.
 fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
-    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let Some((name, value)) = line.split_once(':') else {
+        let text = format!("--header: {line:?} is no header, as in 'referrer-policy: same-origin'");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    };
     if !StaticFiles::takes_header(name) {
         let text = format!("--header: {name:?} is no header that may be set on files");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));

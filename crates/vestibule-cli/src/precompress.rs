@@ -13,7 +13,7 @@ use crate::args::Precompress;
 pub(crate) fn run(options: &Precompress) -> Result<(), Box<dyn Error>> {
     let mut work = Work::new(&options.directory);
     if let Some(count) = options.threads {
-        work = work.threads(count.get());
+        work = work.threads(count);
     }
     if let Some(bytes) = options.min_size {
         work = work.min_size(bytes);

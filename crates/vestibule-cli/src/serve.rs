@@ -39,7 +39,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         #[cfg(unix)]
         let server = server.handover();
         let mut places = places.into_iter();
-        let first = places.next().ok_or("there is no place to listen at")?;
+        let first = places.next().ok_or(NOTHING_INHERITED)?;
         let mut server = server.bind(first).await?;
         for place in places {
             server = server.bind(place).await?;
@@ -115,3 +115,6 @@ fn places(
 
 /// What `--listen` calls the sockets of a service manager.
 const INHERITED: &str = "inherited";
+
+/// When there is nothing else to listen at.
+const NOTHING_INHERITED: &str = "no sockets are inherited: a service manager has to start this process, with LISTEN_FDS and LISTEN_PID";

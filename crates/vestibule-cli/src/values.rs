@@ -75,9 +75,10 @@ pub(crate) fn certificate(text: &str) -> Result<Certificate, String> {
     if text == "dev" {
         return Ok(Certificate::Development);
     }
+    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-.*".contains(&byte);
     let (name, files) = match text.split_once('=') {
-        Some((name, files)) => (Some(name.to_owned()), files),
-        None => (None, text),
+        Some((name, files)) if name.bytes().all(is_of_names) => (Some(name.to_owned()), files),
+        _ => (None, text),
     };
     match files.split_once(',') {
         Some((chain, key)) if !chain.is_empty() && !key.is_empty() => Ok(Certificate::Files {
@@ -152,6 +153,14 @@ mod tests {
             ("dev", Some(Certificate::Development)),
             ("c,k", Some(files(None))),
             ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            (
+                "/a=b/c,k",
+                Some(Certificate::Files {
+                    name: None,
+                    chain: "/a=b/c".into(),
+                    key: "k".into(),
+                }),
+            ),
             ("c", None),
             ("c,", None),
             ("a=c", None),

@@ -5,6 +5,8 @@
 #[cfg(unix)]
 mod behind;
 mod clients;
+#[cfg(target_os = "linux")]
+mod disk;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
@@ -41,7 +43,12 @@ impl Running {
 
     /// Starts the program at these places.
     fn serve_at(places: &[&str], arguments: &[&str]) -> Self {
-        let mut child = vestibule(&[&["serve"], places, arguments].concat())
+        Self::start(&mut vestibule(&[&["serve"], places, arguments].concat()))
+    }
+
+    /// Starts what `vestibule` has made, and waits until it says where it is.
+    fn start(program: &mut Command) -> Self {
+        let mut child = program
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -310,6 +317,24 @@ fn options_reach_the_files() {
     site.interrupt();
 }
 
+/// A page that is not there is no mistake, since it may come; but nobody looks for long why it is not sent.
+#[test]
+fn pages_that_are_not_there_are_named() {
+    let site = Scratch::new("pages");
+    site.write("index.html", "<p>home");
+    let running = Running::serve(&[site.path(), "--spa", "--not-found", "lost.html"]);
+    let says = "vestibule: --not-found: there is no `lost.html` in ";
+    assert!(running.welcome.starts_with(says), "{}", running.welcome);
+    assert!(!running.welcome.contains("--spa"), "{}", running.welcome);
+    site.write("lost.html", "<p>lost");
+    let lost = running.curl(&[], "nothing");
+    assert!(
+        lost.starts_with("HTTP/1.1 404 ") && lost.ends_with("<p>lost"),
+        "{lost}"
+    );
+    running.interrupt();
+}
+
 #[test]
 fn mistakes_are_answered_with_what_to_do() {
     let wrong_flag = vestibule(&["serve", "--lisen", "127.0.0.1:0"])
@@ -403,7 +428,12 @@ struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
+        Self::below(std::env::temp_dir(), name)
+    }
+
+    fn below(place: impl Into<std::path::PathBuf>, name: &str) -> Self {
+        let name = format!("vestibule-{name}-{}", std::process::id());
+        let path = place.into().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -569,6 +599,8 @@ fn files_are_handed_over() {
         .unwrap();
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
+    let wrong = vestibule(&["serve", SITE, "--header", "*=etag"]).output();
+    assert!(text(&wrong.unwrap()).contains("--header: \"etag\" is no header, as in "));
 }
 
 /// `vestibule wsgi` is Python's: here only what it says where there is none that has the host. With it, the tests of

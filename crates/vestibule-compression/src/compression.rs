@@ -27,9 +27,13 @@ use crate::{Coding, Predicate, Types, policy, validators};
 ///
 /// Reads `Accept-Encoding` and `Cache-Control` of the request, and takes the suffixes that it gave to
 /// entity tags off `If-None-Match` and `If-Match`. Sets `Content-Encoding`; adds `Accept-Encoding` to
-/// `Vary` of every response that might have been encoded; gives strong entity tags the suffix of the
-/// coding (`"v1+gzip"`); drops `Content-Length`, `Accept-Ranges` and digests. A HEAD has the head of its
-/// GET, as far as that is known without a body.
+/// `Vary` of every response that might have been encoded, and of the 304 and 206 that stand for one; gives
+/// strong entity tags the suffix of the coding (`"v1+gzip"`); drops `Content-Length`, `Accept-Ranges` and
+/// digests. A HEAD has the head of its GET, as far as that is known without a body.
+///
+/// A part (206) is one of the plain bytes. So that no client puts it behind the beginning of encoded ones, `Range`
+/// is taken off beside an `If-Match` that names encoded bytes, and beside a date in `If-Range` where the client
+/// takes a coding: the answer is the whole then. A tag in `If-Range` tells the two apart by itself.
 ///
 /// Bodies that are whole in memory and of at most 256 KiB are encoded at once and keep a
 /// `Content-Length`; they stay plain when that makes them no smaller. All others are encoded as they
@@ -270,19 +274,20 @@ impl<A: App> Compression<A> {
         if size.is_some_and(|size| size < min_size) {
             return response;
         }
-        policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+        self.vary(response.headers_mut());
         #[cfg(feature = "dictionary")]
-        if !self.dictionaries.is_empty() {
-            let name = HeaderValue::from_static("available-dictionary");
-            policy::vary(response.headers_mut(), name);
-            if let Some((dictionary, coding)) = asked.dictionary {
-                let coded = self
-                    .encode_with_dictionary(response, dictionary, coding)
-                    .await;
-                match coded {
-                    Ok(coded) => return coded,
-                    Err(plain) => response = plain,
-                }
+        if let Some((dictionary, coding)) = asked.dictionary {
+            if is_head_alone && size.is_some_and(|size| size <= dictionary::MAX_BODY as u64) {
+                policy::mark(response.headers_mut(), coding.token());
+                weaken(response.headers_mut());
+                return response;
+            }
+            let coded = self
+                .encode_with_dictionary(response, dictionary, coding)
+                .await;
+            match coded {
+                Ok(coded) => return coded,
+                Err(plain) => response = plain,
             }
         }
         let Wanted::Coded(coding, is_plain_fine) = asked.wanted else {
@@ -376,6 +381,17 @@ struct Asked {
     dictionary: Option<(Dictionary, DictionaryCoding)>,
 }
 
+impl Asked {
+    /// Whether the client gets other bytes than the app's, where there is something to be encoded.
+    fn gets_coded(&self) -> bool {
+        #[cfg(feature = "dictionary")]
+        if self.dictionary.is_some() {
+            return true;
+        }
+        matches!(self.wanted, Wanted::Coded(..))
+    }
+}
+
 impl<A: App> App for Compression<A> {
     async fn call(&self, mut request: Request) -> Response {
         if request.method() == Method::CONNECT {
@@ -385,7 +401,7 @@ impl<A: App> App for Compression<A> {
             wanted: wanted(request.method(), request.headers(), &self.codings),
             is_head: request.method() == Method::HEAD,
             #[cfg(feature = "dictionary")]
-            dictionary: dictionary::available(request.headers(), &self.dictionaries),
+            dictionary: dictionary::available(request.headers(), &self.dictionaries, &self.codings),
         };
         #[cfg(feature = "dictionary")]
         let use_as = {
@@ -396,6 +412,7 @@ impl<A: App> App for Compression<A> {
         if self.is_strict && asked.wanted == Wanted::Nothing {
             return not_acceptable();
         }
+        validators::settle_range(request.headers_mut(), asked.gets_coded());
         let sent = validators::strip(request.headers_mut());
 
         let mut response = self.app.call(request).await;
@@ -406,10 +423,12 @@ impl<A: App> App for Compression<A> {
             headers.insert(dictionary::USE_AS_DICTIONARY, use_as);
         }
         match response.status() {
-            StatusCode::NOT_MODIFIED => {
-                sent.restore(response.headers_mut());
+            status @ (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT) => {
+                if status == StatusCode::NOT_MODIFIED {
+                    sent.restore(response.headers_mut());
+                }
                 if self.might_stand_for_coded(&response) {
-                    policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
+                    self.vary(response.headers_mut());
                 }
                 response
             }
@@ -434,12 +453,24 @@ impl<A: App> App for Compression<A> {
 }
 
 impl<A> Compression<A> {
-    /// Whether a 304 stands for a response that might have been encoded. It mostly has no type; then
-    /// it might.
+    /// Whether a 304 or a 206 stands for a response that might have been encoded. A 304 mostly has no
+    /// type, and a 206 of several parts that of its parts; then it might.
     fn might_stand_for_coded(&self, response: &Response) -> bool {
+        let headers = response.headers();
+        let has_no_type = !headers.contains_key(CONTENT_TYPE) || policy::is_byteranges(headers);
         response.extensions().get::<Uncompressed>().is_none()
-            && policy::may_be_coded(response.status(), response.headers())
-            && (!response.headers().contains_key(CONTENT_TYPE) || self.predicate.test(response))
+            && !policy::is_as_it_stays(headers)
+            && (has_no_type || self.predicate.test(response))
+    }
+
+    /// Says of what fields of the request the coding of a response depends.
+    fn vary(&self, headers: &mut HeaderMap) {
+        policy::vary(headers, policy::ACCEPT_ENCODING);
+        #[cfg(feature = "dictionary")]
+        if !self.dictionaries.is_empty() {
+            let name = HeaderValue::from_static("available-dictionary");
+            policy::vary(headers, name);
+        }
     }
 }
 

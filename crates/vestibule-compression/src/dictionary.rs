@@ -8,9 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
-use vestibule_fields::accept_encoding::AcceptEncoding;
+use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
+use vestibule_fields::cache_control::CacheControl;
 use vestibule_fields::list::Lines;
 
+use crate::Coding;
 use crate::codec::{CodecError, brotli_with_dictionary, zstd_with_dictionary};
 
 /// Bytes that a client has already, against which responses are encoded: the version of a bundle before
@@ -156,23 +158,30 @@ impl DictionaryCoding {
     }
 }
 
-/// The dictionary of ours that a client has, and the coding that it takes with it.
+/// The dictionary of ours that a client has, and the coding that it takes with it, if it likes none of `offered`
+/// better, nor the plain bytes.
 pub(crate) fn available(
     headers: &HeaderMap,
     dictionaries: &[Dictionary],
+    offered: &[Coding],
 ) -> Option<(Dictionary, DictionaryCoding)> {
     let sent = Lines::from_headers(headers, AVAILABLE_DICTIONARY).only()?;
     let sent = sent.trim_ascii();
     let own = dictionaries
         .iter()
         .find(|dictionary| dictionary.0.available.as_bytes() == sent)?;
-    let accept = AcceptEncoding::from_headers(headers);
-    let coding = [DictionaryCoding::Zstd, DictionaryCoding::Brotli]
-        .into_iter()
-        .find(|coding| {
-            let quality = accept.quality(coding.token());
-            quality.is_some_and(|quality| quality.is_acceptable())
-        })?;
+    if CacheControl::from_headers(headers).no_transform {
+        return None;
+    }
+    let with_it = [DictionaryCoding::Zstd, DictionaryCoding::Brotli];
+    let tokens = with_it.iter().map(|coding| coding.token());
+    let tokens: Vec<_> = tokens
+        .chain(offered.iter().map(|coding| coding.token()))
+        .collect();
+    let Choice::Coding(token) = AcceptEncoding::from_headers(headers).choose(&tokens) else {
+        return None;
+    };
+    let coding = with_it.into_iter().find(|coding| coding.token() == token)?;
     Some((own.clone(), coding))
 }
 
@@ -234,6 +243,14 @@ mod tests {
             (hash, "gzip, dcb", Some(DictionaryCoding::Brotli)),
             (hash, "gzip, dcb;q=0", None),
             (hash, "gzip", None),
+            (hash, "zstd, br;q=0.5, dcz;q=0.9, dcb;q=0.1", None),
+            (
+                hash,
+                "zstd;q=0.5, dcb;q=0.9",
+                Some(DictionaryCoding::Brotli),
+            ),
+            (hash, "identity, dcz;q=0.5", None),
+            (hash, "*", Some(DictionaryCoding::Zstd)),
             (":AAAA:", "dcz", None),
             ("", "dcz", None),
         ];
@@ -241,8 +258,12 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(AVAILABLE_DICTIONARY, sent.parse().unwrap());
             headers.insert("accept-encoding", accept.parse().unwrap());
-            let found = available(&headers, std::slice::from_ref(&own));
-            assert_eq!(found.map(|(_, coding)| coding), want, "{sent} {accept}");
+            let found =
+                |headers: &HeaderMap| available(headers, std::slice::from_ref(&own), Coding::ALL);
+            let coding = found(&headers).map(|(_, coding)| coding);
+            assert_eq!(coding, want, "{sent} {accept}");
+            headers.insert("cache-control", "no-transform".parse().unwrap());
+            assert!(found(&headers).is_none(), "{sent} {accept}");
         }
     }
 

@@ -18,10 +18,18 @@ pub(crate) fn may_be_coded(status: StatusCode, headers: &HeaderMap) -> bool {
             status,
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT
         );
-    let is_taken = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
-    let is_fixed =
-        headers.contains_key(CACHE_CONTROL) && CacheControl::from_headers(headers).no_transform;
-    has_content && !is_taken && !is_fixed
+    has_content && !headers.contains_key(CONTENT_RANGE) && !is_as_it_stays(headers)
+}
+
+/// Whether a response has its coding, or says that it is to have none.
+pub(crate) fn is_as_it_stays(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_ENCODING)
+        || (headers.contains_key(CACHE_CONTROL) && CacheControl::from_headers(headers).no_transform)
+}
+
+/// Whether a response is several parts of another one, whose type stands in each.
+pub(crate) fn is_byteranges(headers: &HeaderMap) -> bool {
+    MediaType::from_headers(headers).is_some_and(|media| media.is("multipart/byteranges"))
 }
 
 /// Whether every frame has to go out at once: whoever reads the type waits for each part of it.

@@ -4,7 +4,7 @@
 //! tags were left, or made weak. Source: RFC 9110, sections 8.8.3.3 (tags of content codings), 13.1.1,
 //! 13.1.2, 15.4.5.
 
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use vestibule_fields::etag::{ETag, ETagList};
 
@@ -50,6 +50,28 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
         }
     }
     sent
+}
+
+/// Takes off a `Range` that the client may want of encoded bytes, since only plain ones have parts: one beside an
+/// `If-Match` with a suffix; and where the client `gets_coded` bytes, one beside a date in `If-Range`, which is the same for
+/// both and so no strong validator (RFC 9110, sections 8.8.2.2 and 13.1.5).
+pub(crate) fn settle_range(headers: &mut HeaderMap, gets_coded: bool) {
+    if !headers.contains_key(RANGE) {
+        return;
+    }
+    let is_date = |value: &HeaderValue| !value.as_bytes().ends_with(b"\"");
+    let is_by_date = gets_coded && headers.get(IF_RANGE).is_some_and(is_date);
+    let is_of_coded = || {
+        let tags = ETagList::from_headers(headers, IF_MATCH);
+        tags.is_some_and(|tags| {
+            tags.iter()
+                .any(|tag| without_suffix(tag.opaque()).is_some())
+        })
+    };
+    if is_by_date || is_of_coded() {
+        headers.remove(RANGE);
+        headers.remove(IF_RANGE);
+    }
 }
 
 /// The lists of tags that a request came with, when one of them had a suffix.

@@ -309,20 +309,49 @@ async fn a_body_gives_others_their_turn() {
     }
 }
 
-#[tokio::test]
-async fn costly_levels_run_on_other_threads() {
-    for (coding, level) in [(Coding::Brotli, 11), (Coding::Zstd, 19)] {
-        for app in [
-            compressed(coding, vec![Step::Data(words(300_000).into()), Step::Pause]).boxed(),
-            text(100_000).boxed(),
-        ] {
-            let want = ask(&app, get(&[])).await.1;
-            let app = Compression::new(app)
-                .codings(&[coding])
-                .level(coding, level);
-            let response = app.call(get(&[("accept-encoding", coding.token())])).await;
-            let (bytes, _) = read(response.into_body()).await.unwrap();
-            assert_eq!(decode(coding, &bytes), want);
+/// The one thread for blocking work is taken: what has to run there does not come before it is free, and what has
+/// not does.
+#[test]
+fn costly_levels_run_on_other_threads() {
+    let cases = [
+        (Coding::Brotli, 11, true),
+        (Coding::Zstd, 19, true),
+        (Coding::Gzip, 9, false),
+        (Coding::Zstd, 3, false),
+    ];
+    let streamed = answers(|| {
+        let steps = vec![Step::Data(words(40_000).into()), Step::Pause];
+        let kind = [("content-type", "text/plain")];
+        (kind, Response::new(script(steps))).into_response()
+    });
+    let apps = [
+        ("stream", streamed.boxed()),
+        ("whole", text(40_000).boxed()),
+    ];
+    for (coding, level, is_costly) in cases {
+        for (what, app) in &apps {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .max_blocking_threads(1)
+                .build();
+            runtime.unwrap().block_on(async {
+                let want = ask(app, get(&[])).await.1;
+                let (free, taken) = std::sync::mpsc::channel::<()>();
+                let worker = tokio::task::spawn_blocking(move || taken.recv());
+                let app = Compression::new(app.clone())
+                    .codings(&[coding])
+                    .level(coding, level);
+                let asked = tokio::spawn(async move {
+                    let response = app.call(get(&[("accept-encoding", coding.token())])).await;
+                    read(response.into_body()).await.unwrap().0
+                });
+                for _ in 0..1000 {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(asked.is_finished(), !is_costly, "{coding} {level}, {what}");
+                drop(free);
+                assert!(worker.await.unwrap().is_err());
+                assert_eq!(decode(coding, &asked.await.unwrap()), want);
+            });
         }
     }
 }

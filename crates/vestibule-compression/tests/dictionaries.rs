@@ -70,6 +70,30 @@ async fn who_has_the_old_version_gets_the_difference() {
             assert!(found.unwrap() == new);
         }
     }
+    // HEAD has the head of GET, less a length that is not known (RFC 9110, section 9.3.2).
+    let lines = [
+        ("accept-encoding", "gzip, dcz"),
+        ("available-dictionary", &*hash),
+    ];
+    let mut want = ask(&app(), get(&lines)).await.0.headers().clone();
+    let bare = Compression::new(|request: Request| async {
+        let is_head = request.method() == http::Method::HEAD;
+        let mut response = bundles(request).await;
+        if is_head {
+            // As a good app does: the length of what a GET has.
+            let body = std::mem::take(response.body_mut());
+            let length = body.as_bytes().unwrap().len().into();
+            response.headers_mut().insert("content-length", length);
+        }
+        response
+    });
+    let bare = bare.dictionary(Dictionary::new(old.clone()));
+    let mut head = get(&lines);
+    *head.method_mut() = http::Method::HEAD;
+    let (head, _) = ask(&bare, head).await;
+    want.remove("content-length");
+    assert_eq!(*head.headers(), want);
+
     // Another dictionary, or none, or no coding for it.
     for lines in [
         [
@@ -85,6 +109,48 @@ async fn who_has_the_old_version_gets_the_difference() {
         let (response, bytes) = ask(&app(), get(&lines)).await;
         assert_eq!(header(&response, "content-encoding"), "gzip");
         assert!(pipe("gzip", &["-dc"], &bytes).unwrap() == new);
+    }
+}
+
+/// What stands for an encoded response depends on the same fields.
+#[tokio::test]
+async fn a_304_and_a_206_vary_by_dictionary_too() {
+    for status in [304, 206] {
+        let page = answers(move || {
+            let status = http::StatusCode::from_u16(status).unwrap();
+            (status, [("etag", "\"v\"")], ()).into_response()
+        });
+        let app = Compression::new(page).dictionary(Dictionary::new("abc"));
+        let (response, _) = ask(&app, get(&[])).await;
+        let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
+        assert_eq!(vary, ["accept-encoding", "available-dictionary"]);
+    }
+}
+
+/// `Use-As-Dictionary` is said of the dictionary's own body, and of nothing else.
+#[tokio::test]
+async fn only_the_dictionary_is_said_to_be_one() {
+    let dictionary = Dictionary::new("abc");
+    let dictionary = dictionary.served_at("/app.1.js", "/app.*.js").unwrap();
+    let page = |request: Request| async move {
+        match request.uri().query() {
+            Some("gone") => http::StatusCode::NOT_FOUND,
+            _ => http::StatusCode::OK,
+        }
+    };
+    let app = Compression::new(page).dictionary(dictionary);
+    let cases = [
+        ("/app.1.js", "match=\"/app.*.js\""),
+        ("/app.1.js?a", "match=\"/app.*.js\""),
+        ("/app.1.js?gone", ""),
+        ("/app.2.js", ""),
+        ("/x/app.1.js", ""),
+    ];
+    for (path, want) in cases {
+        let mut request = get(&[]);
+        *request.uri_mut() = path.parse().unwrap();
+        let (response, _) = ask(&app, request).await;
+        assert_eq!(header(&response, "use-as-dictionary"), want, "{path}");
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use vestibule_compression::{Coding, Compression, Decompression, Uncompressed};
-use vestibule_core::{App, Body, IntoResponse, Request, Response};
+use vestibule_compression::{Coding, Compression, Decompression, DecompressionError, Uncompressed};
+use vestibule_core::{App, Body, Failure, IntoResponse, Request, Response};
 
 use crate::requests::{echo, post};
 use crate::support::*;
@@ -95,7 +95,8 @@ async fn case_103_what_is_compressed_and_how() {
             assert_ne!(header(&response, "content-encoding"), "gzip", "{status}");
             assert_eq!(header(&response, "content-length"), "5000");
             assert_eq!(header(&response, "etag"), "\"v\"");
-            let is_varying = status == 304;
+            // What stands for a 200 that might be encoded says so (RFC 9110, sections 15.3.7 and 15.4.5).
+            let is_varying = matches!(status, 206 | 304);
             assert_eq!(vary.len() == 2, is_varying, "{status} {lines:?}");
         }
     }
@@ -106,6 +107,83 @@ async fn case_103_what_is_compressed_and_how() {
     ];
     let (response, _) = ask(&app, get(&lines)).await;
     assert_eq!(header(&response, "content-encoding"), "");
+}
+
+/// Parts are of plain bytes, and no client takes them for parts of encoded ones: it gets the whole.
+#[tokio::test]
+async fn case_94_parts_are_never_of_encoded_bytes() {
+    /// Has ranges, and trusts `If-Range` and `If-Match` when they say what it said.
+    async fn page(request: Request) -> Response {
+        let says = |name| {
+            let value = request.headers().get(name)?;
+            Some(value == "\"v\"" || value == DATE)
+        };
+        if says("if-match") == Some(false) {
+            return http::StatusCode::PRECONDITION_FAILED.into_response();
+        }
+        let lines = [
+            ("content-type", "text/html"),
+            ("etag", "\"v\""),
+            ("last-modified", DATE),
+            ("accept-ranges", "bytes"),
+        ];
+        if request.headers().contains_key("range") && says("if-range") != Some(false) {
+            let mut part = (http::StatusCode::PARTIAL_CONTENT, lines, words(10)).into_response();
+            let range = "bytes 0-9/5000".parse().unwrap();
+            part.headers_mut().insert("content-range", range);
+            return part;
+        }
+        (lines, words(5_000)).into_response()
+    }
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const PART: &str = "206  \"v\"";
+    const WHOLE: &str = "200 gzip \"v+gzip\"";
+    let range = ("range", "bytes=0-9");
+    let gzip = ("accept-encoding", "gzip");
+    let none = ("accept-encoding", "identity");
+    // fields of the request; status, coding and tag of the answer
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[gzip, range], PART),
+        (&[gzip, range, ("if-range", "\"v\"")], PART),
+        (&[gzip, range, ("if-range", "\"v+gzip\"")], WHOLE),
+        (&[gzip, range, ("if-range", DATE)], WHOLE),
+        (&[none, range, ("if-range", DATE)], PART),
+        (&[none, range, ("if-range", "\"v+gzip\"")], "200  \"v\""),
+        (&[gzip, range, ("if-match", "\"v\"")], PART),
+        (&[gzip, range, ("if-match", "\"v+gzip\"")], WHOLE),
+        (&[none, range, ("if-match", "\"v+gzip\"")], "200  \"v\""),
+        (&[gzip, ("if-match", "\"v+gzip\"")], WHOLE),
+    ];
+    for (fields, want) in cases {
+        let (response, bytes) = ask(&Compression::new(page), get(fields)).await;
+        let status = response.status().as_u16();
+        let (coding, tag) = (
+            header(&response, "content-encoding"),
+            header(&response, "etag"),
+        );
+        assert_eq!(format!("{status} {coding} {tag}"), *want, "{fields:?}");
+        assert_eq!(header(&response, "vary"), "accept-encoding", "{fields:?}");
+        if status == 206 {
+            assert_eq!(bytes, words(10), "{fields:?}");
+        } else if coding == "gzip" {
+            assert_eq!(header(&response, "accept-ranges"), "", "{fields:?}");
+            assert_eq!(decode(Coding::Gzip, &bytes), words(5_000));
+        }
+    }
+    // Several parts have their types within.
+    let app = Compression::new(answers(|| {
+        let kind = [("content-type", "multipart/byteranges; boundary=x")];
+        (http::StatusCode::PARTIAL_CONTENT, kind, "--x--").into_response()
+    }));
+    let (response, _) = ask(&app, get(&[gzip])).await;
+    assert_eq!(header(&response, "vary"), "accept-encoding");
+    // A picture has no other form.
+    let app = Compression::new(answers(|| {
+        let kind = [("content-type", "image/png")];
+        (http::StatusCode::PARTIAL_CONTENT, kind, "x").into_response()
+    }));
+    let (response, _) = ask(&app, get(&[gzip])).await;
+    assert_eq!(header(&response, "vary"), "");
 }
 
 #[tokio::test]
@@ -181,23 +259,72 @@ async fn case_105_bombs() {
         let response = app.call(post(coding.token(), bomb(coding))).await;
         assert_eq!(response.status(), 413, "{coding}");
     }
-    // A window of 2 GB.
-    let zeros = "head -c 4000000 /dev/zero | zstd -c -q --ultra -22 --long=31";
-    let huge = pipe("sh", &["-c", zeros], b"").unwrap();
-    let response = app.call(post("zstd", huge)).await;
-    assert_eq!(response.status(), 413);
-    // Stacked, where each grows less than both together.
-    let inner = encode(Coding::Gzip, &vec![0; 64 << 20]);
-    let response = app
-        .call(post("gzip, gzip", encode(Coding::Gzip, &inner)))
-        .await;
-    assert_eq!(response.status(), 413);
     // The limit on bytes, without that on the ratio.
     let app = Decompression::new(drain)
         .max_ratio(u32::MAX)
         .max_bytes(4 << 20);
     let response = app.call(post("gzip", bomb(Coding::Gzip))).await;
     assert_eq!(response.status(), 413);
+}
+
+/// Each limit by itself: none of these is stopped by another one.
+#[tokio::test]
+async fn case_105_each_limit_alone_is_enough() {
+    use DecompressionError::{TooDense, TooLarge, Window};
+    let zeros = |bytes: usize| encode(Coding::Gzip, &vec![0; bytes]);
+    // A window of 2 GB, and as many bytes in as out.
+    let long = "head -c 200000 /dev/urandom | zstd -c -q --ultra -22 --long=31";
+    let huge = pipe("sh", &["-c", long], b"").unwrap();
+    let app = || Decompression::new(drain);
+    let dense = Some(TooDense { limit: 100 });
+    let cases = [
+        ("the first MiB is free", app(), "gzip", zeros(1 << 20), None),
+        (
+            "a thousand times",
+            app(),
+            "gzip",
+            zeros(2 << 20),
+            dense.clone(),
+        ),
+        (
+            "which was allowed",
+            app().max_ratio(2_000),
+            "gzip",
+            zeros(2 << 20),
+            None,
+        ),
+        // The ratio is that of what came over the wire to what the app reads.
+        (
+            "twice a little",
+            app(),
+            "gzip, gzip",
+            encode(Coding::Gzip, &encode(Coding::Gzip, &words(2 << 20))),
+            None,
+        ),
+        (
+            "twice",
+            app(),
+            "gzip, gzip",
+            encode(Coding::Gzip, &zeros(2 << 20)),
+            dense,
+        ),
+        ("the window", app(), "zstd", huge, Some(Window)),
+        (
+            "the bytes",
+            app().max_bytes(1 << 20),
+            "gzip",
+            encode(Coding::Gzip, &words((1 << 20) + 1)),
+            Some(TooLarge { limit: 1 << 20 }),
+        ),
+    ];
+    for (what, app, codings, body, want) in cases {
+        let response = app.call(post(codings, body)).await;
+        let cause = Failure::of(&response).map(Failure::error);
+        let cause = cause.and_then(|error| error.downcast_ref().cloned());
+        assert_eq!(cause, want, "{what}");
+        let status = want.map_or(200, |_| 413);
+        assert_eq!(response.status(), status, "{what}");
+    }
 }
 
 /// Runs in a process of its own, for [`figure_18_bombs_cost_little`].
@@ -259,15 +386,20 @@ fn figure_18_bombs_cost_little() {
 async fn case_106_nested_codings() {
     let app = Decompression::new(echo);
     let mut body = words(1_000);
-    for _ in 0..10 {
+    for depth in 1..=10 {
         body = encode(Coding::Gzip, &body);
+        let names = vec!["gzip"; depth].join(", ");
+        let response = app.call(post(&names, body.clone())).await;
+        if depth <= 3 {
+            assert_eq!(response.status(), 200, "{depth}");
+            continue;
+        }
+        assert_eq!(response.status(), 415, "{depth}");
+        assert_eq!(
+            header(&response, "accept-encoding"),
+            "zstd, br, gzip, deflate"
+        );
     }
-    let response = app.call(post(&["gzip"; 10].join(", "), body)).await;
-    assert_eq!(response.status(), 415);
-    assert_eq!(
-        header(&response, "accept-encoding"),
-        "zstd, br, gzip, deflate"
-    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What we make is read by the C tools and by Python; what they make is read by us.
 
 use vestibule_compression::{Coding, Compression};
-use vestibule_core::{App, Response};
+use vestibule_core::{App, Body, IntoResponse, Response};
 
 use crate::support::*;
 
@@ -64,6 +64,37 @@ async fn python_reads_what_we_write() {
                 let found = python(program, &bytes).unwrap();
                 assert!(found == words(50_000), "{coding}, padding {padding}");
             }
+        }
+    }
+}
+
+/// The window of the frame that a body begins with: 8 MB at most, and 128 KB when nobody knows how long it gets.
+#[tokio::test]
+async fn rfc9659_windows_of_zstd_are_what_browsers_take() {
+    use bytes::Bytes;
+    let large = Bytes::from(vec![b'a'; 9 << 20]);
+    for level in [1, 3, 10, 19] {
+        for is_known in [true, false] {
+            let large = large.clone();
+            let page = answers(move || {
+                let body = match is_known {
+                    true => Body::from(large.clone()),
+                    false => script(vec![Step::Data(large.clone()), Step::Pause]),
+                };
+                ([("content-type", "text/plain")], Response::new(body)).into_response()
+            });
+            let app = Compression::new(page).level(Coding::Zstd, level);
+            let response = app.call(get(&[("accept-encoding", "zstd")])).await;
+            let mut body = response.into_body();
+            let frame = body.frame().await.unwrap().unwrap();
+            let head = frame.into_data().unwrap();
+            // RFC 8878, section 3.1.1.1: the magic number, the descriptor, the window.
+            assert_eq!(head[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+            assert_eq!(head[4] & 0b10_0011, 0, "a window, and no dictionary");
+            let base = 1_u64 << (10 + (head[5] >> 3));
+            let window = base + base / 8 * u64::from(head[5] & 7);
+            let most = if is_known { 8 << 20 } else { 128 << 10 };
+            assert!(window <= most, "level {level}, {is_known}: {window}");
         }
     }
 }

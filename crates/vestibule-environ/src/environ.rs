@@ -88,14 +88,16 @@ impl Environ {
 
     fn pair(&self, variable: &Variable) -> (&[u8], &[u8]) {
         let Variable { name, value, end } = *variable;
-        (&self.bytes[name..value], &self.bytes[value..end])
+        // They are places in these bytes.
+        let part = |range| self.bytes.get(range).unwrap_or_default();
+        (part(name..value), part(value..end))
     }
 
     /// Replaces every variable of that name.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let bytes = &self.bytes;
         self.variables
-            .retain(|it| &bytes[it.name..it.value] != name.as_bytes());
+            .retain(|it| bytes.get(it.name..it.value) != Some(name.as_bytes()));
         self.push(name, value);
     }
 

@@ -178,24 +178,24 @@ impl Head {
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let mut status = None;
         let mut headers = HeaderMap::new();
-        let mut at = 0;
-        let window = &bytes[..bytes.len().min(MAX_HEAD)];
-        while let Some(end) = window[at..].iter().position(|byte| *byte == b'\n') {
-            let line = &window[at..at + end];
+        let mut length = 0_usize;
+        let window = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+        for (number, line) in window.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            length = length.saturating_add(line.len());
+            let Some(line) = line.strip_suffix(b"\n") else {
+                break;
+            };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let is_first = at == 0;
-            at += end + 1;
             if line.is_empty() {
-                if is_first {
-                    return Err(HeadError::Empty);
-                }
-                return Ok(Some((Self::new(status, headers), at)));
+                return match number {
+                    0 => Err(HeadError::Empty),
+                    _ => Ok(Some((Self::new(status, headers), length))),
+                };
             }
-            match line.strip_prefix(b"HTTP/").filter(|_| is_first) {
+            match line.strip_prefix(b"HTTP/").filter(|_| number == 0) {
                 Some(line) => {
-                    let space = line.iter().position(|byte| *byte == b' ');
-                    let text = &line[space.ok_or(HeadError::Status)?..];
-                    status = Some(status_code(text)?);
+                    let text = line.splitn(2, |byte| *byte == b' ').nth(1);
+                    status = Some(status_code(text.ok_or(HeadError::Status)?)?);
                 }
                 None => field(line, &mut status, &mut headers)?,
             }
@@ -235,9 +235,11 @@ fn field(
     status: &mut Option<StatusCode>,
     headers: &mut HeaderMap,
 ) -> Result<(), HeadError> {
-    let colon = line.iter().position(|byte| *byte == b':');
-    let (name, value) = line.split_at(colon.ok_or(HeadError::Field)?);
-    let value = trim(&value[1..]);
+    let mut parts = line.splitn(2, |byte| *byte == b':');
+    let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
+        return Err(HeadError::Field);
+    };
+    let value = trim(value);
     if name.eq_ignore_ascii_case(b"status") {
         *status = Some(status_code(value)?);
         return Ok(());

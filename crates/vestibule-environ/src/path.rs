@@ -1,5 +1,7 @@
 //! Which path a request is for, out of three variables that web servers fill differently.
 
+use std::fmt::Write;
+
 use http::uri::PathAndQuery;
 
 use crate::{Environ, EnvironError};
@@ -82,25 +84,21 @@ pub(crate) fn target(
 
 /// Path and query of `/path?query` or `http://host/path?query`.
 fn origin_form(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let is_absolute = |scheme: &str| {
-        let start = target.get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    let after = |scheme: &str| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme.as_bytes())
+            .then_some(rest)
     };
-    let scheme = ["http://", "https://"]
-        .iter()
-        .find(|scheme| is_absolute(scheme));
-    let target = match scheme {
-        Some(scheme) => {
-            let rest = &target[scheme.len()..];
+    let target = match ["http://", "https://"].into_iter().find_map(after) {
+        Some(rest) => {
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
-            &rest[end.unwrap_or(rest.len())..]
+            rest.split_at(end.unwrap_or(rest.len())).1
         }
         None => target,
     };
-    let (path, query) = match target.iter().position(|byte| *byte == b'?') {
-        Some(at) => (&target[..at], Some(&target[at + 1..])),
-        None => (target, None),
-    };
+    let mut parts = target.splitn(2, |byte| *byte == b'?');
+    let (path, query) = (parts.next().unwrap_or_default(), parts.next());
     match path.is_empty() {
         true => (b"/", query),
         false => (path, query),
@@ -132,9 +130,10 @@ fn flat(path: &[u8]) -> Vec<&[u8]> {
 }
 
 /// How many bytes of `path` spell `prefix`, up to the end of a segment; either may be escaped.
-fn prefix_length(path: &str, prefix: &[u8]) -> Option<usize> {
-    let slashes = prefix.iter().rev().take_while(|byte| **byte == b'/');
-    let prefix = &prefix[..prefix.len() - slashes.count()];
+fn prefix_length(path: &str, mut prefix: &[u8]) -> Option<usize> {
+    while let Some(shorter) = prefix.strip_suffix(b"/") {
+        prefix = shorter;
+    }
     let literal = || prefix.iter().map(|byte| (*byte, false, 1));
     let found = spelled(path, literal()).or_else(|| spelled(path, units(prefix)));
     found.filter(|length| matches!(path.as_bytes().get(*length), None | Some(b'/')))
@@ -142,32 +141,31 @@ fn prefix_length(path: &str, prefix: &[u8]) -> Option<usize> {
 
 fn spelled(path: &str, prefix: impl Iterator<Item = (u8, bool, usize)>) -> Option<usize> {
     let mut own = units(path.as_bytes());
-    let mut at = 0;
+    let mut at = 0_usize;
     for (byte, is_escaped, _) in prefix {
         let (own_byte, is_own_escaped, length) = own.next()?;
         let differs = own_byte != byte || (byte == b'/' && is_escaped != is_own_escaped);
         if differs {
             return None;
         }
-        at += length;
+        at = at.checked_add(length)?;
     }
     Some(at)
 }
 
 /// Bytes, decoded once: each with whether it was escaped and how long it was.
-fn units(text: &[u8]) -> impl Iterator<Item = (u8, bool, usize)> {
-    let mut at = 0;
+fn units(mut text: &[u8]) -> impl Iterator<Item = (u8, bool, usize)> {
     std::iter::from_fn(move || {
-        let byte = *text.get(at)?;
-        let escape = match byte {
-            b'%' => escaped(text.get(at + 1), text.get(at + 2)),
+        let (byte, rest) = text.split_first()?;
+        let escape = match text {
+            [b'%', high, low, rest @ ..] => escaped(*high, *low).map(|byte| (byte, rest)),
             _ => None,
         };
-        let unit = match escape {
-            Some(byte) => (byte, true, 3),
-            None => (byte, false, 1),
+        let (unit, rest) = match escape {
+            Some((byte, rest)) => ((byte, true, 3), rest),
+            None => ((*byte, false, 1), rest),
         };
-        at += unit.2;
+        text = rest;
         Some(unit)
     })
 }
@@ -185,9 +183,9 @@ pub(crate) fn decode_into(text: &[u8], bytes: &mut Vec<u8>) {
     }
 }
 
-fn escaped(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+fn escaped(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte| char::from(byte).to_digit(16);
+    u8::try_from((digit(high)? << 4) | digit(low)?).ok()
 }
 
 /// Escapes what cannot stand in a URI, and leaves escapes alone.
@@ -203,7 +201,7 @@ fn encode(text: &[u8], is_plain: fn(u8) -> bool) -> String {
 fn encode_decoded(path: &[u8], keeps_slashes: bool) -> String {
     let mut encoded = String::with_capacity(path.len());
     for (at, byte) in path.iter().enumerate() {
-        let is_slash = keeps_slashes && is_escaped_slash(&path[at..]);
+        let is_slash = keeps_slashes && path.get(at..).is_some_and(is_escaped_slash);
         let is_plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(byte);
         push(&mut encoded, *byte, is_plain || is_slash);
     }
@@ -213,16 +211,12 @@ fn encode_decoded(path: &[u8], keeps_slashes: bool) -> String {
 fn push(encoded: &mut String, byte: u8, is_plain: bool) {
     match is_plain {
         true => encoded.push(char::from(byte)),
-        false => {
-            encoded.push('%');
-            encoded.push(char::from(HEX[usize::from(byte >> 4)]));
-            encoded.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+        false => drop(write!(encoded, "%{byte:02X}")),
     }
 }
 
 fn has_escaped_slash(text: &[u8]) -> bool {
-    (0..text.len()).any(|at| is_escaped_slash(&text[at..]))
+    text.windows(3).any(is_escaped_slash)
 }
 
 const fn is_escaped_slash(text: &[u8]) -> bool {
@@ -237,8 +231,6 @@ fn is_in_path(byte: u8) -> bool {
 fn is_in_query(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"#<>\"".contains(&byte)
 }
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// What `http` takes, in bytes.
 const MAX_TARGET: usize = 65_534;

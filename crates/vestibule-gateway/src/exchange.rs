@@ -124,7 +124,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 
     /// Reads more; `false` at the end.
     pub(crate) async fn more(&mut self) -> io::Result<bool> {
-        if self.buffer.capacity() - self.buffer.len() < CHUNK / 4 {
+        if self.buffer.spare_capacity_mut().len() < CHUNK / 4 {
             self.buffer.reserve(CHUNK);
         }
         Ok(self.io.read_buf(&mut self.buffer).await? > 0)
@@ -155,7 +155,7 @@ pub(crate) async fn pump<R: AsyncRead + Unpin>(
         match tokio::time::timeout(limit, incoming.some(*left)).await {
             Ok(Ok(data)) if data.is_empty() => return gone(sender, ENDED.into()),
             Ok(Ok(data)) => {
-                *left -= data.len() as u64;
+                *left = left.saturating_sub(data.len() as u64);
                 // An app that does not want the body does not stop the connection.
                 is_heard = is_heard && sender.send(data).await.is_ok();
             }
@@ -246,13 +246,13 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// Writes what is in the buffer.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         let limit = self.limit;
-        while self.at < self.buffer.len() {
-            let write = self.io.write(&self.buffer[self.at..]);
+        while let Some(rest) = self.buffer.get(self.at..).filter(|it| !it.is_empty()) {
+            let write = self.io.write(rest);
             let written = tokio::time::timeout(limit, write).await??;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.at += written;
+            self.at = self.at.saturating_add(written);
         }
         self.buffer.clear();
         // One large piece does not keep its room for ever.

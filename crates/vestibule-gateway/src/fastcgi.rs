@@ -49,7 +49,7 @@ pub fn record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
     };
     let [_, kind, id_high, id_low, high, low, padding, _] = *head;
     let length = usize::from(u16::from_be_bytes([high, low]));
-    let total = HEAD + length + usize::from(padding);
+    let total = HEAD.saturating_add(length).saturating_add(padding.into());
     if buffer.len() < total {
         return Ok(None);
     }
@@ -112,10 +112,10 @@ pub(crate) fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8
     // A piece is shorter than a record can be, so nothing is cut here.
     let [high, low] = (content.len() as u16).to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
-    let padding = (8 - content.len() % 8) % 8;
+    let padding = content.len().wrapping_neg() % 8;
     buffer.extend_from_slice(&[1, kind, id_high, id_low, high, low, padding as u8, 0]);
     buffer.extend_from_slice(content);
-    buffer.extend_from_slice(&[0; 8][..padding]);
+    buffer.extend(std::iter::repeat_n(0, padding));
 }
 
 /// Writes a name-value pair: lengths of one byte below 128, or of four with the top bit set.
@@ -353,7 +353,8 @@ async fn params<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                 if record.content.is_empty() {
                     return Ok(Some(pairs(&stream, limits)?));
                 }
-                if stream.len() + record.content.len() > limits.max_params_bytes {
+                let room = limits.max_params_bytes.saturating_sub(stream.len());
+                if record.content.len() > room {
                     return Err(Malformed::TooLarge.into());
                 }
                 stream.extend_from_slice(&record.content);

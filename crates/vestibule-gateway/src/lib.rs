@@ -1,5 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![cfg(unix)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "what web servers and responders send comes from the network, and none may panic"
+    )
+)]
 
 mod cgi;
 mod exchange;

@@ -491,7 +491,7 @@ impl Scripts {
         let mut info = Vec::new();
         match rest.iter().position(|segment| segment.ends_with(&dotted)) {
             Some(at) => {
-                info = path(&script.split_off(at + 1), is_open);
+                info = path(&script.split_off(at.saturating_add(1)), is_open);
             }
             None if is_open => script.push([b"index.", extension].concat()),
             None => return None,

@@ -19,13 +19,14 @@ pub fn head(buffer: &[u8], limits: &Limits) -> Result<Option<(Environ, usize)>, 
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .count();
-    let is_whole = match buffer.get(digits) {
-        Some(b':') => true,
-        None => false,
-        Some(_) => return Err(Malformed::Protocol("the netstring has no length")),
+    let (digits, rest) = buffer.split_at(digits);
+    let rest = match rest {
+        [b':', rest @ ..] => Some(rest),
+        [] => None,
+        _ => return Err(Malformed::Protocol("the netstring has no length")),
     };
-    let is_length = match &buffer[..digits] {
-        [] => !is_whole,
+    let is_length = match digits {
+        [] => rest.is_none(),
         [b'0', ..] => false,
         digits => digits.len() <= MAX_DIGITS,
     };
@@ -34,22 +35,25 @@ pub fn head(buffer: &[u8], limits: &Limits) -> Result<Option<(Environ, usize)>, 
             "the length of the netstring is no number",
         ));
     }
-    if !is_whole {
+    let Some(rest) = rest else {
         return Ok(None);
-    }
-    let length = buffer[..digits]
-        .iter()
-        .fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    };
+    let length = digits.iter().fold(0_usize, |length, digit| {
+        length
+            .saturating_mul(10)
+            .saturating_add((digit & 15).into())
+    });
     if length > limits.max_params_bytes {
         return Err(Malformed::TooLarge);
     }
-    let (start, end) = (digits + 1, digits + 1 + length);
-    match buffer.get(end) {
-        Some(b',') => {}
-        None => return Ok(None),
-        Some(_) => return Err(Malformed::Protocol("the netstring does not end in a comma")),
+    match rest.split_at_checked(length) {
+        None | Some((_, [])) => Ok(None),
+        Some((text, [b',', after @ ..])) => {
+            let taken = buffer.len().saturating_sub(after.len());
+            Ok(Some((headers(text, limits)?, taken)))
+        }
+        Some(_) => Err(Malformed::Protocol("the netstring does not end in a comma")),
     }
-    Ok(Some((headers(&buffer[start..end], limits)?, end + 1)))
 }
 
 fn headers(text: &[u8], limits: &Limits) -> Result<Environ, Malformed> {

@@ -256,8 +256,11 @@ impl<A: App> Bound<A> {
 
     /// Where the server listens first.
     #[must_use]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "there is no way to make one without a listener"
+    )]
     pub fn address(&self) -> &Address {
-        // There is no way to make a `Bound` without a listener.
         self.listeners[0].address()
     }
 

@@ -94,7 +94,7 @@ async fn leave<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         if data.is_empty() {
             break;
         }
-        left -= data.len() as u64;
+        left = left.saturating_sub(data.len() as u64);
     }
     Ok(())
 }

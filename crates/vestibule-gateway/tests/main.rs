@@ -4,9 +4,16 @@
 
 mod faults;
 mod front;
+mod hostile;
 mod matrix;
 mod modwsgi;
 mod probe;
+#[allow(
+    dead_code,
+    reason = "what our own server has to answer is tested where it is"
+)]
+#[path = "../../vestibule-hyper/tests/requests.rs"]
+mod requests;
 mod responder;
 mod server;
 mod streams;

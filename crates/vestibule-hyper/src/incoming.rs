@@ -281,6 +281,9 @@ impl http_body::Body for Unread {
         };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         let is_last = body.is_end_stream();
+        if let Some(in_flight) = &this.in_flight {
+            in_flight.link().vitals.set_wants_body(polled.is_pending());
+        }
         let polled = match polled {
             Poll::Ready(polled) => polled.map(|result| result.map_err(RequestBodyError::from)),
             Poll::Pending => Some(Err(ready!(this.poll_patience(cx)))),

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Duration, Instant, Sleep};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 use crate::detect::Protocol;
 use crate::link::Link;
@@ -70,6 +70,9 @@ impl Socket {
 /// A close *lingers*: after the last byte has been written, what the client is still sending is
 /// read and dropped, within bounds. A socket that is closed with bytes unread answers with a reset,
 /// which can destroy the response before the client has read it (RFC 9112, section 9.6).
+///
+/// A client that closes its side after its request may be gone, or wait for the answer as `nc -N` does:
+/// TCP says the same of both. hyper takes it for gone; so it hears of the end a little later.
 #[derive(Debug)]
 pub(crate) struct Io {
     socket: Socket,
@@ -77,9 +80,18 @@ pub(crate) struct Io {
     ahead: Vec<u8>,
     link: Arc<Link>,
     has_ended: bool,
+    /// How long hyper does not hear that the client has ended.
+    hush: Option<Box<Hush>>,
     lingering: Option<Box<Lingering>>,
     /// The place among the server's connections; an upgraded one keeps it.
     place: Option<OwnedSemaphorePermit>,
+}
+
+/// The time for which hyper does not hear of an end.
+#[derive(Debug)]
+struct Hush {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 /// A close that waits for the other side.
@@ -111,6 +123,7 @@ impl Io {
             ahead: Vec::new(),
             link,
             has_ended: false,
+            hush: None,
             lingering: None,
             place: None,
         }
@@ -142,7 +155,43 @@ impl Io {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    fn wrote(&self, cx: &Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// The client has ended: ready when hyper is to hear of it. That is at once, unless a request is to
+    /// be answered still. Then the app has half a second for bytes of its answer. Whoever takes these is
+    /// there; the system of one that is gone answers them with a reset.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.has_ended = true;
+        let vitals = &self.link.vitals;
+        if !vitals.is_answering() {
+            return Poll::Ready(());
+        }
+        // A client that does not read has a limit of its own.
+        if vitals.has_whole_request() && vitals.is_blocked() {
+            return Poll::Pending;
+        }
+        let time = match vitals.wants_body() {
+            true => BODY_HUSH,
+            false => HUSH,
+        };
+        let hush = self.hush.get_or_insert_with(|| {
+            let since = Instant::now();
+            let timer = Box::pin(sleep_until(since + time));
+            Box::new(Hush { since, timer })
+        });
+        let end = hush.since + time;
+        if hush.timer.deadline() != end {
+            hush.timer.as_mut().reset(end);
+        }
+        hush.timer.as_mut().poll(cx)
+    }
+
+    fn wrote(
+        &mut self,
+        cx: &Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.has_ended && polled.is_ready() && self.link.vitals.has_whole_request() {
+            self.hush = None;
+        }
         if self.link.vitals.wrote(&polled) {
             // The connection writes first and asks the body then.
             cx.waker().wake_by_ref();
@@ -184,10 +233,7 @@ impl AsyncRead for Io {
         let polled = Pin::new(&mut this.socket).poll_read(cx, buffer);
         let has_some = buffer.filled().len() > before;
         match polled {
-            Poll::Ready(Ok(())) if !has_some => {
-                this.has_ended = true;
-                Poll::Ready(Ok(()))
-            }
+            Poll::Ready(Ok(())) if !has_some => this.poll_end(cx).map(Ok),
             other if !has_some => other,
             // An error comes again at the next read; what is there goes first.
             _ => {
@@ -362,6 +408,13 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
     }
     true
 }
+
+/// How long an app has for bytes of its answer when the client has closed its side.
+const HUSH: Duration = Duration::from_millis(500);
+
+/// The same, when the app waits for more of the request's body: what has come of it is on its way to the
+/// app, and if that is not all it has to hear of the end.
+const BODY_HUSH: Duration = Duration::from_millis(10);
 
 /// How many bytes are copied rather than gathered.
 const SMALL: usize = 4096;

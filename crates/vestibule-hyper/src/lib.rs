@@ -21,6 +21,7 @@ mod listen;
 mod notify;
 mod outgoing;
 mod per_address;
+mod pieces;
 mod proxy;
 mod ready;
 mod server;

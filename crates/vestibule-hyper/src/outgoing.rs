@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
@@ -16,6 +16,7 @@ use vestibule_core::{
 };
 
 use crate::link::Link;
+use crate::pieces::Pieces;
 use crate::vitals::{InFlight, Sending};
 
 /// What has to be known of a request to answer it.
@@ -241,6 +242,8 @@ struct Watched {
     link: Arc<Link>,
     /// What comes next, and was asked for already.
     next: Option<Result<Frame<Bytes>, BoxError>>,
+    /// The error that comes next.
+    late: Option<BoxError>,
     /// How many frames in a row had no bytes.
     empty: u32,
 }
@@ -251,6 +254,7 @@ impl Watched {
             asked,
             link,
             next: None,
+            late: None,
             empty: 0,
         }
     }
@@ -266,13 +270,33 @@ impl Watched {
         }
     }
 
+    /// Adds what is in memory already: each write costs the kernel much the same, and its last bytes are
+    /// a packet of their own.
+    fn gather(&mut self, pieces: &mut Pieces, body: &mut Body, cx: &mut Context<'_>) {
+        while pieces.remaining() < GATHERED && pieces.count() < MAX_PIECES && body.at_hand() > 0 {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(more) => pieces.push(more),
+                    Err(trailers) => return self.next = Some(Ok(trailers)),
+                },
+                Poll::Ready(Some(Err(error))) => return self.late = Some(error),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Whether it is known already what comes next.
+    fn has_next(&self) -> bool {
+        self.next.is_some() || self.late.is_some()
+    }
+
     /// The body has ended in `error`. hyper throws away what it has not written when it hears of
     /// that, the head of the response included: so it gets a turn to write first.
     fn broke(
         &mut self,
         error: BoxError,
         cx: &Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Pieces>, BoxError>>> {
         self.log(&error);
         // To an HTTP/1.0 client the end of the connection is the end of the body.
         if self.asked.version < Version::HTTP_11 {
@@ -285,13 +309,13 @@ impl Watched {
 }
 
 impl http_body::Body for Outgoing {
-    type Data = Bytes;
+    type Data = Pieces;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Pieces>, BoxError>>> {
         let polled = self.poll(cx);
         if self.sending.is_some() && (matches!(polled, Poll::Ready(None)) || self.is_end_stream()) {
             self.in_flight.finish();
@@ -306,7 +330,7 @@ impl http_body::Body for Outgoing {
         let has_next = self
             .watched
             .as_ref()
-            .is_some_and(|watched| watched.next.is_some());
+            .is_some_and(|watched| watched.has_next());
         // A body that owes bytes is asked for them, and so found short.
         !has_next && self.body.is_end_stream() && self.body.size_hint().exact() == Some(0)
     }
@@ -317,25 +341,32 @@ impl http_body::Body for Outgoing {
 }
 
 impl Outgoing {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self;
-        let Some(watched) = &mut this.watched else {
-            return Pin::new(&mut this.body).poll_frame(cx);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, BoxError>>> {
+        let body = &mut self.body;
+        let Some(watched) = &mut self.watched else {
+            return Pin::new(body).poll_frame(cx).map_ok(in_pieces);
         };
         if let Some(next) = watched.next.take() {
-            return Poll::Ready(Some(next));
+            return Poll::Ready(Some(next.map(in_pieces)));
+        }
+        if let Some(error) = watched.late.take() {
+            return watched.broke(error, cx);
         }
         // What a client does not read is held for it, however slow it is: so it is one piece, and not
         // as many as hyper has room for.
         if watched.link.vitals.holds_up() {
             return Poll::Pending;
         }
-        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
+        let first = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame.into_data(),
             Some(Err(error)) => return watched.broke(error, cx),
             None => return Poll::Ready(None),
         };
-        if frame.data_ref().is_some_and(Bytes::is_empty) {
+        let mut pieces = match first {
+            Ok(first) => Pieces::One(first),
+            Err(trailers) => return Poll::Ready(Some(Ok(in_pieces(trailers)))),
+        };
+        if !pieces.has_remaining() {
             // hyper asks again at once; a body of nothing but these would hold its thread.
             watched.empty += 1;
             if watched.empty >= MAX_EMPTY {
@@ -343,20 +374,33 @@ impl Outgoing {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(Frame::data(pieces))));
         }
         watched.empty = 0;
+        if watched.link.vitals.is_http1() {
+            watched.gather(&mut pieces, body, cx);
+        }
         // hyper stops asking at the length that was announced. Whether there is more is asked here.
-        if this.body.size_hint().exact() == Some(0) && !this.body.is_end_stream() {
-            match Pin::new(&mut this.body).poll_frame(cx) {
+        if !watched.has_next() && body.size_hint().exact() == Some(0) && !body.is_end_stream() {
+            match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Err(error))) => return watched.broke(error, cx),
                 Poll::Ready(next) => watched.next = next,
                 Poll::Pending => {}
             }
         }
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready(Some(Ok(Frame::data(pieces))))
     }
 }
+
+fn in_pieces(frame: Frame<Bytes>) -> Frame<Pieces> {
+    frame.map_data(Pieces::One)
+}
+
+/// From how many bytes on nothing more is added to what is sent in one go.
+const GATHERED: usize = 512 * 1024;
+
+/// How many pieces that may be: the kernel takes a head, what frames them, and these.
+const MAX_PIECES: usize = 48;
 
 /// How many empty frames in a row a body has before others get a turn.
 const MAX_EMPTY: u32 = 32;

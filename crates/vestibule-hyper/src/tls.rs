@@ -271,8 +271,16 @@ impl Pair {
         let certificates = certificates(chain)?;
         let secret =
             PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::file(key, error))?;
-        let pair = CertifiedKey::from_der(certificates, secret, provider)
-            .map_err(|error| TlsError::file(key, error))?;
+        let pair =
+            CertifiedKey::from_der(certificates, secret, provider).map_err(
+                |error| match error {
+                    rustls::Error::InconsistentKeys(_) => {
+                        let text = format!("it is not the key of `{}`", chain.display());
+                        TlsError::file(key, text)
+                    }
+                    other => TlsError::file(key, other),
+                },
+            )?;
         Ok(Arc::new(pair))
     }
 }

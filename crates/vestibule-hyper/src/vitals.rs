@@ -30,6 +30,8 @@ pub(crate) struct Vitals {
     is_answering: AtomicBool,
     /// Requests of HTTP/2, and bodies of requests, that are not done; and when the last thing in flight ended.
     in_flight: Tally,
+    /// The app waits for more of the body of a request; HTTP/1 only, where there is one.
+    wants_body: AtomicBool,
     /// Tasks that answer HTTP/2 requests. Of a stream that was reset it is there until it has heard of that.
     tasks: AtomicUsize,
     /// Those of them that have not begun yet.
@@ -81,6 +83,7 @@ impl Vitals {
             is_http1: AtomicBool::new(false),
             is_answering: AtomicBool::new(false),
             in_flight: Tally::default(),
+            wants_body: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
             fresh: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
@@ -114,7 +117,31 @@ impl Vitals {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.is_answering.load(Relaxed) && self.in_flight.count() == 0 && !self.has_tunnel()
+        !self.is_answering() && self.in_flight.count() == 0 && !self.has_tunnel()
+    }
+
+    /// Whether an HTTP/1 request is answered.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.load(Relaxed)
+    }
+
+    /// Whether no body of an HTTP/1 request is still to be read.
+    pub(crate) fn has_whole_request(&self) -> bool {
+        self.in_flight.count() == 0
+    }
+
+    /// Word of whether the app waits for more of a body.
+    pub(crate) fn set_wants_body(&self, wants_body: bool) {
+        self.wants_body.store(wants_body, Relaxed);
+    }
+
+    pub(crate) fn wants_body(&self) -> bool {
+        self.wants_body.load(Relaxed)
+    }
+
+    /// Whether the socket took no more bytes.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed) != NEVER
     }
 
     /// The connection's task is polled; HTTP/2 only.
@@ -145,9 +172,7 @@ impl Vitals {
     /// Whether it has something that will not last: the half of a head, a socket that is full, a
     /// client that is waited for.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.head.load(Relaxed) != NEVER
-            || self.blocked.load(Relaxed) != NEVER
-            || self.sending.count() > 0
+        self.head.load(Relaxed) != NEVER || self.is_blocked() || self.sending.count() > 0
     }
 
     /// Bytes were read from the socket. When they came is not asked here: most heads are whole, and
@@ -165,7 +190,7 @@ impl Vitals {
 
     /// The socket took so many bytes, or is full: whether a body waits for that.
     pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) -> bool {
-        let was_blocked = self.blocked.load(Relaxed) != NEVER;
+        let was_blocked = self.is_blocked();
         match (was_blocked, polled) {
             (false, Poll::Pending) => self.blocked.store(self.now(), Relaxed),
             (true, Poll::Ready(_)) => self.blocked.store(NEVER, Relaxed),
@@ -186,7 +211,7 @@ impl Vitals {
     /// Whether the body of an HTTP/1 response has to wait, until [`wrote`](Self::wrote) says that it
     /// goes on.
     pub(crate) fn holds_up(&self) -> bool {
-        let holds_up = self.is_http1() && self.blocked.load(Relaxed) != NEVER;
+        let holds_up = self.is_http1() && self.is_blocked();
         if holds_up {
             self.has_waiting.store(true, Relaxed);
         }
@@ -370,7 +395,10 @@ impl Drop for InFlight {
                 }
                 vitals.in_flight.remove();
             }
-            What::Body => vitals.in_flight.remove(),
+            What::Body => {
+                vitals.set_wants_body(false);
+                vitals.in_flight.remove();
+            }
         }
     }
 }

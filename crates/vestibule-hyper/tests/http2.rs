@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use vestibule_core::{Body, BoxError, Request};
 
-use crate::support::{Running, echo, eventually, soon};
+use crate::support::{Running, echo, eventually, port_closes, soon};
 
 type Sent = http_body_util::combinators::BoxBody<Bytes, BoxError>;
 
@@ -256,10 +256,7 @@ async fn faults_52_a_drain_finishes_streams() {
     eventually("the app is called", || begun.load(Ordering::SeqCst) == 1).await;
     let address = server.address;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     assert!(!ended.is_finished());
     go.notify_one();
     let response = soon(answer).await.unwrap().unwrap();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use vestibule_core::{Body, Peer, Request};
 use vestibule_hyper::Server;
 
-use crate::support::{Running, answers, echo, eventually, soon};
+use crate::support::{Running, answers, echo, eventually, port_closes, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -116,6 +117,53 @@ async fn a_client_that_goes_takes_the_body_along() {
     eventually("on_end is heard", || ended.load(Ordering::SeqCst) == 1).await;
     server.stop().await;
     assert_eq!(ended.load(Ordering::SeqCst), 1);
+}
+
+/// As `printf 'GET / HTTP/1.1\r\n..' | nc -N` does: that nothing more comes does not say that nobody is there.
+#[tokio::test]
+async fn a_client_that_closes_its_side_gets_its_answers() {
+    let server = Running::start(|request: Request| async {
+        // The body lies there and is not read yet, and then there is no answer yet.
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        request.into_body().collect(1).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let (mut sender, body) = Body::channel();
+        tokio::spawn(async move {
+            // More than half a second in all.
+            for _ in 0..25 {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                sender.send("x").await.unwrap();
+            }
+            sender.finish();
+        });
+        body
+    })
+    .await;
+    let mut client = server.connect().await;
+    client
+        .write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na".repeat(2))
+        .await;
+    client.0.shutdown().await.unwrap();
+    let got = client.rest().await;
+    assert_eq!(got.matches("200 OK").count(), 2, "{got}");
+    assert_eq!(got.matches("\r\n0\r\n\r\n").count(), 2, "{got}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_and_hears_nothing_is_taken_for_gone() {
+    let guards = Guards::default();
+    let held = guards.clone();
+    let server = Running::start(move |_: Request| never(held.clone())).await;
+    let mut client = server.connect().await;
+    client.write(GET).await;
+    guards.made(1).await;
+    let begun = std::time::Instant::now();
+    client.0.shutdown().await.unwrap();
+    assert_eq!(client.rest().await, "");
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+    guards.dropped(1).await;
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -337,10 +385,7 @@ async fn a_drain_finishes_what_is_in_flight() {
     client.write(GET).await;
     guards.made(1).await;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     assert!(!ended.is_finished());
     go.notify_one();
     let (got, closes) = answers(&client.rest().await);
@@ -383,10 +428,7 @@ async fn a_server_that_is_dropped_ends_everything() {
     guards.made(1).await;
     running.abort();
     guards.dropped(1).await;
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
 }
 
 #[tokio::test]
@@ -421,10 +463,7 @@ async fn workers_have_threads_of_their_own() {
     guards.made(1).await;
     let address = server.address;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     assert!(!ended.is_finished());
     go.notify_one();
     let (got, closes) = answers(&client.rest().await);
@@ -458,10 +497,7 @@ async fn faults_145_signals() {
         guards.made(1).await;
 
         kill(name);
-        eventually("the port is closed", || {
-            std::net::TcpStream::connect(&address).is_err()
-        })
-        .await;
+        port_closes(address).await;
         assert_eq!(guards.dropped.load(Ordering::SeqCst), 0);
 
         kill(name);

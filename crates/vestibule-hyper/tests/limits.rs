@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use vestibule_core::{Body, Request};
 use vestibule_hyper::{RequestBodyError, Server, Shutdown};
 
-use crate::support::{Client, Running, answers, echo, eventually, soon};
+use crate::support::{Client, Running, answers, echo, eventually, port_closes, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ANSWER: &str = "GET / at a";
@@ -52,8 +52,8 @@ async fn faults_60_a_body_that_stalls_is_408() {
     );
 }
 
-/// It takes as long as an app waits before a rate counts: ten seconds.
-#[tokio::test]
+/// It takes as long as an app waits before a rate counts: ten seconds, by a clock that does not wait.
+#[tokio::test(start_paused = true)]
 async fn faults_61_a_trickled_body_is_408() {
     let server = Server::new(|request: Request| async move {
         request.into_body().collect(1 << 20).await.map(|_| ())
@@ -335,10 +335,7 @@ async fn faults_145_a_request_that_was_on_its_way_is_answered() {
     kept.until(ANSWER).await;
     let mut fresh = server.connect().await;
     let ended = server.begin_stop();
-    eventually("the port is closed", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    port_closes(address).await;
     for client in [&mut kept, &mut fresh] {
         client.write(GET).await;
         let (got, closes) = answers(&client.rest().await);

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod binding;
+mod defaults;
 #[cfg(target_os = "linux")]
 mod frames;
 mod framing;
@@ -12,6 +13,7 @@ mod life;
 mod limits;
 #[cfg(target_os = "linux")]
 mod process;
+mod requests;
 mod responses;
 #[cfg(all(feature = "handover", target_os = "linux"))]
 mod restart;

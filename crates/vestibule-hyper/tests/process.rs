@@ -55,6 +55,16 @@ async fn app(request: Request) -> Result<Body, StatusCode> {
             body.map(Body::from).map_err(|_| StatusCode::BAD_REQUEST)
         }
         "/file" => Ok(file()),
+        "/hold" => {
+            let _held = request;
+            std::future::pending().await
+        }
+        "/short" => Ok(Body::from("hello").with_length(9)),
+        "/fails" => {
+            let (mut sender, body) = Body::channel();
+            sender.abort("the disk is gone");
+            Ok(body)
+        }
         "/events" => {
             let (mut sender, body) = Body::channel();
             tokio::spawn(async move {
@@ -453,6 +463,72 @@ async fn faults_69_connections_that_are_reset_at_once() {
     server.signal("TERM");
     let (status, said) = server.wait();
     assert!(status.success() && !said.contains("cut"), "{said}");
+}
+
+/// What no response can carry is said in the log: an app's mistake as an error, what failed below it as a warning.
+#[test]
+fn faults_42_and_113_are_logged() {
+    let server = Process::start(&[]);
+    for path in ["/short", "/fails"] {
+        let mut stream = server.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    server.signal("TERM");
+    let (_, said) = server.wait();
+    for (level, uri, why) in [
+        ("ERROR", "/short", "the body has 5 bytes, its length says 9"),
+        ("WARN", "/fails", "the disk is gone"),
+    ] {
+        let is_it = |line: &&str| {
+            [level, uri, "the response is cut: "]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        let lines: Vec<_> = said.lines().filter(is_it).collect();
+        assert!(matches!(lines[..], [line] if line.contains(why)), "{said}");
+    }
+}
+
+/// Of all the bad requests nothing is left behind: no descriptor, and no task that the end would wait for.
+#[tokio::test]
+async fn faults_1_to_36_leave_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Process::start(&[]);
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", server.id());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let before = descriptors();
+    let mut open = Vec::new();
+    for case in crate::requests::all() {
+        let stream = tokio::net::TcpStream::connect(server.address).await;
+        let mut stream = stream.unwrap();
+        // Half of them wait for what comes; the others have gone by then.
+        let _ = stream.write_all(case.request.as_bytes()).await;
+        if open.len() % 2 == 0 {
+            stream.shutdown().await.unwrap();
+            let read = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|it| it > 0) {} };
+            tokio::time::timeout(PATIENCE, read)
+                .await
+                .expect(&case.name);
+        }
+        open.push(stream);
+    }
+    assert!(open.len() > 100, "{}", open.len());
+    drop(open);
+    assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
+    let begun = Instant::now();
+    while descriptors() > before + 1 {
+        assert!(begun.elapsed() < PATIENCE, "{} of {before}", descriptors());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.signal("TERM");
+    let (status, said) = server.wait();
+    assert!(status.success() && !said.contains("cut"), "{said}");
+    assert!(!said.contains("panic"), "{said}");
 }
 
 /// By default the server takes no more connections than it has descriptors for, so that it never gets there.

@@ -1,9 +1,12 @@
 //! Responses: framed right whatever the app says, and cut when their bodies break.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Response, StatusCode, header};
 use vestibule_core::{Abort, Body, BoxError, Outcome, Request};
+use vestibule_hyper::Server;
 
 use crate::support::{Running, answers, eventually, soon};
 
@@ -97,7 +100,23 @@ async fn app(request: Request, heard: Heard) -> Response<Body> {
             &[],
             Body::new(Frames(Box::new(|| Some(bytes::Bytes::new())))),
         ),
+        "/stuck" => with(200, &[], Body::new(Stuck)),
         _ => with(404, &[], Body::empty()),
+    }
+}
+
+/// A body that waits for what nobody will tell it of.
+struct Stuck;
+
+impl http_body::Body for Stuck {
+    type Data = bytes::Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
+        std::task::Poll::Pending
     }
 }
 
@@ -156,7 +175,7 @@ async fn faults_40_to_42_framing() {
             "GET",
             "/stream",
             "HTTP/1.1 200 OK\ntransfer-encoding: chunked",
-            "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
             "complete 5",
         ),
         ("HEAD", "/stream", "HTTP/1.1 200 OK", "", "complete 0"),
@@ -287,6 +306,8 @@ async fn faults_40_to_42_framing() {
             let (server, heard) = start().await;
             let text = server.send(get(method, path)).await;
             let name = format!("{method} {path}");
+            let dates = text.matches("\r\ndate: ").count();
+            assert_eq!(dates, 1, "RFC 9110, section 6.6.1: {name}");
             let (got_head, got) = parts(&text);
             assert_eq!(got_head, head, "{name}");
             match rest.strip_suffix('?') {
@@ -299,6 +320,26 @@ async fn faults_40_to_42_framing() {
     for case in asked {
         case.await.unwrap();
     }
+}
+
+/// Whatever an app says of the length of a tunnel, the client hears nothing of it.
+#[tokio::test]
+async fn rfc9110_9_3_6_a_tunnel_has_no_length() {
+    let server = Running::brief(|_: Request| async {
+        let lines = [("content-length", "5"), ("transfer-encoding", "chunked")];
+        (lines, "")
+    })
+    .await;
+    let mut client = server.connect().await;
+    client
+        .write("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+        .await;
+    let head = client.until("\r\n\r\n").await;
+    let head = parts(head.trim_end()).0;
+    assert_eq!(
+        head,
+        "HTTP/1.1 200 OK\ncontent-type: text/plain; charset=utf-8"
+    );
 }
 
 /// A value that would break out of its line cannot be made, so an app that tries has a 500, and nothing
@@ -331,6 +372,57 @@ async fn faults_43_values_that_break_out_of_their_line() {
     }
 }
 
+/// More pieces, and more bytes, than go out in one write.
+#[tokio::test]
+async fn what_is_at_hand_goes_out_together_and_in_order() {
+    fn pieces() -> impl Iterator<Item = String> {
+        (0..120).map(|number| format!("{number:03}").repeat(3000))
+    }
+    let server = Running::brief(|request: Request| async move {
+        let (sender, body) = Body::channel();
+        let mut sender = sender.with_room(usize::MAX);
+        for piece in pieces() {
+            sender.send(piece).await.unwrap();
+        }
+        let whole = pieces().map(|piece| piece.len() as u64).sum();
+        match request.uri().path() {
+            "/chunked" => sender.finish(),
+            "/sized" => {
+                sender.finish();
+                return Response::new(body.with_length(whole));
+            }
+            "/breaks" => sender.abort(Abort),
+            // What is too much is found before any of the last write is sent.
+            _ => return Response::new(body.with_length(whole - 1)),
+        }
+        Response::new(body)
+    })
+    .await;
+    let read = async |path: &str| {
+        let text = server.send(get("GET", path)).await;
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        body.to_owned()
+    };
+    let whole: String = pieces().collect();
+    assert!(read("/sized").await == whole);
+    let chunked = read("/chunked").await;
+    let (mut rest, mut got, mut chunks) = (&*chunked, String::new(), 0);
+    while let Some((size, data)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        got.push_str(&data[..size]);
+        rest = data[size..].strip_prefix("\r\n").unwrap();
+        chunks += 1;
+    }
+    assert!(got == whole, "{} of {} bytes", got.len(), whole.len());
+    assert!(chunks < 10, "{chunks} chunks of 120 pieces");
+    assert!(
+        chunked.starts_with(&read("/breaks").await)
+            && !read("/breaks").await.ends_with("0\r\n\r\n")
+    );
+    let cut = read("/too-long").await;
+    assert!(whole.starts_with(&cut) && cut.len() < whole.len() - 1);
+}
+
 #[tokio::test]
 async fn faults_110_to_113_what_breaks_is_cut() {
     // the path, what the client reads after the head, what `on_end` hears
@@ -358,6 +450,74 @@ async fn faults_110_to_113_what_breaks_is_cut() {
     assert_eq!(got, ["500 500 Internal Server Error", "200 hello"]);
 }
 
+/// What an app holds may panic when it is dropped: at the end of a call, with a client that goes, or with a body. It
+/// costs that client's connection at most, and gives its place back.
+#[tokio::test]
+async fn faults_110_a_panic_in_drop_costs_nobody_else() {
+    #[derive(Clone, Default)]
+    struct Counts {
+        made: Arc<AtomicUsize>,
+        dropped: Arc<AtomicUsize>,
+    }
+    struct Bomb(Counts);
+    impl Bomb {
+        fn new(counts: Counts) -> Self {
+            counts.made.fetch_add(1, SeqCst);
+            Self(counts)
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.dropped.fetch_add(1, SeqCst);
+            panic!("in drop");
+        }
+    }
+    let counts = Counts::default();
+    let own = counts.clone();
+    let server = Server::new(move |request: Request| {
+        let own = own.clone();
+        async move {
+            match request.uri().path() {
+                "/call" => {
+                    let _bomb = Bomb::new(own);
+                    tokio::task::yield_now().await;
+                    Body::empty()
+                }
+                "/never" => {
+                    let _bomb = Bomb::new(own);
+                    std::future::pending().await
+                }
+                "/body" => {
+                    let bomb = Bomb::new(own);
+                    Body::new(Frames(Box::new(move || {
+                        let _ = &bomb;
+                        Some(vec![0; 1 << 16].into())
+                    })))
+                }
+                _ => "hello".into(),
+            }
+        }
+    });
+    // Two places: nobody is served any more when two of them stay taken.
+    let server = server.max_connections(2).lame_duck(Duration::ZERO);
+    let server = Running::with(server).await;
+    let paths = ["/call", "/never", "/body"].repeat(3);
+    for (before, path) in paths.into_iter().enumerate() {
+        let mut client = server.connect().await;
+        client.write(get("GET", path)).await;
+        eventually("the app is called", || counts.made.load(SeqCst) > before).await;
+        if path == "/call" {
+            let line = client.until("\r\n").await;
+            assert_eq!(line, "HTTP/1.1 500 Internal Server Error\r\n");
+        }
+        drop(client);
+        eventually(path, || counts.dropped.load(SeqCst) > before).await;
+        let (got, _) = answers(&soon(server.send("GET / HTTP/1.0\r\n\r\n")).await);
+        assert_eq!(got, ["200 hello"], "after {path}");
+    }
+    assert_eq!(server.stop().await.aborted, 0);
+}
+
 /// In HTTP/1.0 the end of the connection is the end of the body: a cut has to be a reset.
 #[tokio::test]
 async fn rfc9112_6_3_a_cut_without_framing_is_a_reset() {
@@ -380,6 +540,21 @@ async fn faults_114_empty_frames_hold_nobody_up() {
     client.write(get("GET", "/empty-frames")).await;
     client.until("\r\n\r\n").await;
     // One thread serves both: the second client is answered beside the first.
+    let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
+    assert_eq!(got, ["200 hello"]);
+    drop(client);
+    eventually("the body is dropped", || {
+        heard.lock().unwrap().contains(&"aborted 0".to_owned())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn faults_114_a_body_that_is_stuck_goes_with_its_client() {
+    let (server, heard) = start().await;
+    let mut client = server.connect().await;
+    client.write(get("GET", "/stuck")).await;
+    client.until("\r\n\r\n").await;
     let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
     assert_eq!(got, ["200 hello"]);
     drop(client);

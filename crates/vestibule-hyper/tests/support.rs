@@ -154,6 +154,12 @@ pub(crate) async fn eventually(what: &str, is_true: impl Fn() -> bool) {
     panic!("never: {what}");
 }
 
+/// Waits until nobody listens there.
+pub(crate) async fn port_closes(address: impl std::net::ToSocketAddrs) {
+    let is_closed = || std::net::TcpStream::connect(&address).is_err();
+    eventually("the port is closed", is_closed).await;
+}
+
 /// Says what it saw of the request; does not read the body below `/ignore`.
 pub(crate) async fn echo(request: Request) -> (http::StatusCode, String) {
     let line = format!("{} {}", request.method(), request.uri());

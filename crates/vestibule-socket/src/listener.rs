@@ -196,6 +196,12 @@ impl Listener {
     }
 
     async fn open(text: &str, options: Options) -> io::Result<Self> {
+        if !text.contains(':') || text == "unix:" {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
+            ));
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             #[cfg(unix)]
             return Self::open_unix(Path::new(path), options).await;
@@ -203,12 +209,6 @@ impl Listener {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("unix sockets such as {path} are for unix"),
-            ));
-        }
-        if !text.contains(':') {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
             ));
         }
         let mut refused = None;
@@ -287,7 +287,11 @@ impl Listener {
         match stream.peer_addr() {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
             Ok(_) => return Err(error("it is a connection")),
-            Err(_) => return Err(error("it is no socket")),
+            Err(_) => {
+                return Err(error(
+                    "it is no socket; spawn-fcgi and mod_fcgid start a program with one there",
+                ));
+            }
         }
         let unix = std::os::unix::net::UnixListener::from(descriptor.try_clone()?);
         match unix.local_addr() {

@@ -689,6 +689,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_thousand_entries_are_a_page_of_a_thousand() {
+        let mut entries: Vec<_> = (0..100_000)
+            .rev()
+            .map(|n| file(format!("f{n}").as_bytes(), 1, 5))
+            .collect();
+        let view = View::parse("page=100");
+        sort(&mut entries, view);
+        let listing = Listing { name: b"", entries };
+        let html = listing.html(view);
+        assert_eq!(html.matches("<tr><td>").count(), 1000);
+        assert!(html.contains("\"./f99999\"") && !html.contains("\"./f98999\""));
+        assert!(html.len() < 1 << 20, "{}", html.len());
+    }
+
+    #[test]
     fn rfc9110_12_5_1_json_or_html() {
         let cases = [
             ("application/json", true),

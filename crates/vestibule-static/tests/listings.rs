@@ -72,6 +72,48 @@ async fn pages() {
     }
 }
 
+/// Whatever files are called: a link of the page leads to its file, or there is none.
+#[tokio::test]
+async fn fault_82_each_link_leads_to_its_file() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let names: [&[u8]; 16] = [
+        b"javascript:alert(1)",
+        b"<img src=x onerror=alert(1)>",
+        b"\"onmouseover=\"alert(1)",
+        b"'&amp;.txt",
+        b"a?b=c#d",
+        b"100%",
+        b"%2e%2e",
+        b"a;b,c",
+        b"a b+c",
+        b"..a",
+        b"c:",
+        b"~",
+        b"a\xffb",
+        "\u{e4}\u{202e}gpj.exe".as_bytes(),
+        // These cannot be asked for, and are not shown.
+        b"two\nlines",
+        b"back\\slash",
+    ];
+    for name in names {
+        std::fs::write(folder.path().join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    let app = StaticFiles::new(folder.path()).listing(true).dotfiles(true);
+    let html = ask(&app, "GET /", &[]).await;
+    let mut found = Vec::new();
+    for link in html.text().split("href=\"./").skip(1) {
+        let (link, _) = link.split_once('"').unwrap();
+        found.push(ask(&app, &format!("GET /{link}"), &[]).await.body.to_vec());
+    }
+    let mut want: Vec<_> = names[..14].iter().map(|name| name.to_vec()).collect();
+    want.sort();
+    found.sort();
+    assert_eq!(found, want);
+    assert!(!html.text().contains("two") && !html.text().contains("slash"));
+}
+
 #[tokio::test]
 async fn json() {
     let (_folder, app) = site();

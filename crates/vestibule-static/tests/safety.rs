@@ -177,15 +177,71 @@ async fn fault_79_special_files_are_404_at_once_and_520_of_them_do_nothing() {
     println!("520 at once took {:?}", begun.elapsed());
 }
 
-#[tokio::test]
-async fn what_may_not_be_read_is_403() {
+/// Root may read everything, so the thread that asks becomes nobody.
+#[test]
+#[cfg(target_os = "linux")]
+fn fault_79_what_may_not_be_read_is_403() {
     let (folder, app) = site();
-    let path = folder.file("www/locked.txt", "locked");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root may read everything, and then there is nothing to see.
-    let want = if fs::read(&path).is_ok() { 200 } else { 403 };
-    assert_eq!(status(&app, "GET /locked.txt", &[]).await, want);
+    let www = folder.path().join("www");
+    folder.file("www/locked.txt", "SECRET");
+    folder.file("www/closed/x.txt", "SECRET");
+    folder.file("www/dark/x.txt", "x");
+    folder.file("www/app.js", "let a");
+    folder.file("www/app.js.br", "SECRET");
+    let modes = [
+        ("locked.txt", 0o000),
+        ("closed", 0o000),
+        ("dark", 0o111),
+        ("app.js.br", 0o000),
+    ];
+    for (name, mode) in modes {
+        fs::set_permissions(www.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let cases = [
+        ("/locked.txt", 403),
+        ("/locked.txt/", 403),
+        ("/closed/x.txt", 403),
+        ("/closed/", 403),
+        ("/dark/x.txt", 200),
+        ("/dark/", 403),
+        // Neither a sidecar nor what lies beside it keeps a file from being sent.
+        ("/app.js", 200),
+        ("/", 200),
+    ];
+    let asked = thread::spawn(move || {
+        if fs::read(www.join("locked.txt")).is_ok() {
+            rustix::thread::set_thread_uid(rustix::fs::Uid::from_raw(NOBODY)).unwrap();
+        }
+        assert!(fs::read(www.join("locked.txt")).is_err());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let app = app.listing(true).precompressed(true);
+        let indexed = app.clone().indexed(1 << 20).unwrap();
+        runtime.block_on(async {
+            for (path, want) in cases {
+                for method in ["GET", "HEAD"] {
+                    let line = format!("{method} {path}");
+                    let answer = ask(&app, &line, &["accept-encoding: br"]).await;
+                    assert_eq!(answer.status, want, "{line}");
+                    assert!(!answer.text().contains("SECRET"), "{line}");
+                    let answer = ask(&indexed, &line, &["accept-encoding: br"]).await;
+                    assert_eq!(answer.status, want, "{line}, by an index");
+                    assert!(!answer.text().contains("SECRET"), "{line}");
+                }
+            }
+        });
+    });
+    let asked = asked.join();
+    for name in ["closed", "dark"] {
+        let path = folder.path().join("www").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    asked.unwrap();
 }
+
+/// Nobody's number wherever there is one.
+const NOBODY: u32 = 65_534;
 
 #[tokio::test]
 async fn names_that_are_not_utf8() {

@@ -114,7 +114,7 @@ impl WsgiApp {
 impl App for WsgiApp {
     async fn call(&self, request: Request) -> Response {
         let (to, answer) = oneshot::channel();
-        let job = Job::new(request, to);
+        let job = Job::new(request, &self.owner.0.settings, to);
         let progress = job.progress.clone();
         match self.owner.0.queue.push(Task::Run(job)) {
             Ok(true) => self.owner.0.ring(),

@@ -5,21 +5,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode, Uri};
-use pyo3::exceptions::{PyBrokenPipeError, PyTypeError};
+use http::{HeaderValue, Method, Uri};
+use pyo3::exceptions::{PyBrokenPipeError, PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use vestibule_core::{Body, Failure, IntoResponse, Peer, QueueTime, Request, Response};
+use vestibule_core::{
+    Body, BoxError, Failure, FailureKind, IntoResponse, Peer, QueueTime, Request, Response,
+};
 use vestibule_environ::Environ;
 
 use crate::environ::Base;
 use crate::errors::Errors;
+use crate::feed::Cause;
 use crate::file_wrapper::FileWrapper;
+use crate::forks;
 use crate::input::Input;
-use crate::pool::{Shared, Task};
+use crate::pool::{Settings, Shared, Task};
 use crate::progress::Progress;
 use crate::start_response::{Flow, Reply, piece};
 
@@ -33,9 +37,13 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(request: Request, to: oneshot::Sender<Response>) -> Box<Self> {
+    pub(crate) fn new(
+        request: Request,
+        settings: &Settings,
+        to: oneshot::Sender<Response>,
+    ) -> Box<Self> {
         Box::new(Self {
-            about: Arc::new(About::of(&request)),
+            about: Arc::new(About::of(&request, settings)),
             environ: Environ::from(request),
             progress: Arc::new(Progress::new()),
             to,
@@ -47,17 +55,18 @@ impl Job {
 /// What the log says of a request, and what a response depends on.
 pub(crate) struct About {
     pub(crate) is_head: bool,
-    is_local: bool,
+    /// Whether the client may see a traceback.
+    is_developer: bool,
     method: Method,
     uri: Uri,
     id: Option<HeaderValue>,
 }
 
 impl About {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, settings: &Settings) -> Self {
         Self {
             is_head: request.method() == Method::HEAD,
-            is_local: Peer::is_local(request),
+            is_developer: settings.debug && Peer::is_local(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
             id: request.headers().get("x-request-id").cloned(),
@@ -108,8 +117,7 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
     if to.is_closed() {
         return;
     }
-    let waited = progress.age();
-    progress.mark();
+    let waited = progress.begin();
     if waited > LONG {
         tracing::warn!(
             target: "vestibule::wsgi", method = %about.method, uri = about.uri.path(),
@@ -159,7 +167,7 @@ impl Call<'_> {
         leave_if_forked(shared, result.is_err());
         let result = match result {
             Ok(result) => result,
-            Err(error) => return self.fail(py, shared, &error),
+            Err(error) => return self.fail(py, &error),
         };
         if let Ok(file) = result.cast_exact::<FileWrapper>() {
             if let Some(body) = self.file(py, file, shared) {
@@ -169,7 +177,7 @@ impl Call<'_> {
         let sent = self.respond(py, &result).and_then(|()| reply.finish());
         leave_if_forked(shared, sent.is_err());
         if let Err(error) = sent {
-            self.fail(py, shared, &error);
+            self.fail(py, &error);
         }
         close(py, &result, about);
     }
@@ -181,7 +189,6 @@ impl Call<'_> {
     /// Sends what the app has returned.
     fn respond(&self, py: Python<'_>, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let reply = self.reply.get();
-        reply.progress().mark();
         if let Some(only) = only_item(result) {
             let data = piece(&only)?;
             if reply.is_started() {
@@ -191,6 +198,7 @@ impl Call<'_> {
             return reply.send(py, data).map(drop);
         }
         check_iterable(result)?;
+        reply.progress().mark();
         let mut is_only = result.len().is_ok_and(|length| length == 1);
         for item in result.try_iter()? {
             reply.progress().mark();
@@ -223,19 +231,35 @@ impl Call<'_> {
         Some(body.on_end(move |_| shared.queue.push_first(close)))
     }
 
+    /// Why the request's body has broken off, when the app let through what `wsgi.input` had raised.
+    fn broken_body(&self, py: Python<'_>, error: &PyErr) -> Option<Cause> {
+        let cause = self.input.get().broke()?;
+        let is_it = error.is_instance_of::<PyOSError>(py)
+            && error.value(py).to_string() == cause.to_string();
+        is_it.then_some(cause)
+    }
+
     /// Logs what went wrong and ends the response.
-    fn fail(&self, py: Python<'_>, shared: &Shared, error: &PyErr) {
+    fn fail(&self, py: Python<'_>, error: &PyErr) {
         let (reply, about) = (self.reply.get(), self.about());
         if error.is_instance_of::<PyBrokenPipeError>(py) && reply.is_lost() {
             return tracing::debug!(target: "vestibule::wsgi", "the client went away: {error}");
         }
         let text = traceback(py, error);
         about.error(&text);
-        let short = AppError(summary(py, error));
-        let failure = Failure::new(short.clone()).layer("WsgiApp");
+        let cause = self.broken_body(py, error);
+        let kind = match cause {
+            Some(_) => FailureKind::Request,
+            None => FailureKind::App,
+        };
+        let short = AppError {
+            text: summary(py, error),
+            cause,
+        };
+        let failure = Failure::new(short.clone()).kind(kind).layer("WsgiApp");
         reply.fail(short.into(), || {
             let response = failure.into_response();
-            match shared.settings.debug && about.is_local {
+            match about.is_developer {
                 true => debug_page(response, &text),
                 false => response,
             }
@@ -245,22 +269,31 @@ impl Call<'_> {
 
 /// Ends a child of this process that came back from the app: the response is its parent's to send.
 fn leave_if_forked(shared: &Shared, has_failed: bool) {
-    if std::process::id() != shared.process {
+    if forks::generation() != shared.generation {
         std::process::exit(i32::from(has_failed));
     }
 }
 
 /// Why an app has failed: the exception's class and text. The traceback is in the log.
 #[derive(Clone, Debug)]
-struct AppError(String);
+struct AppError {
+    text: String,
+    /// Why the request's body has broken off, where it is that.
+    cause: Option<Cause>,
+}
 
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl Error for AppError {}
+impl Error for AppError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause: &BoxError = self.cause.as_deref()?;
+        Some(&**cause)
+    }
+}
 
 /// The one item of a list or tuple that has one.
 fn only_item<'py>(result: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
@@ -337,7 +370,6 @@ fn debug_page(mut response: Response, text: &str) -> Response {
          <h1>The app has failed</h1>\n<pre style=\"overflow-x: auto\">{escaped}</pre>\n\
          <p>This page is shown on this machine only, because of <code>--debug</code>.</p>\n"
     );
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body::Body as _;
-use vestibule_core::Body;
+use vestibule_core::{Body, BoxError};
 
 /// What was received and not read yet.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct State {
     /// How many bytes they have.
     bytes: usize,
     /// The body has ended, or why it has broken off.
-    end: Option<Result<(), String>>,
+    end: Option<Result<(), Cause>>,
     /// What a thread sleeps for: so many bytes. 0 when none does.
     wanted: usize,
     /// By which the server is woken.
@@ -52,8 +52,11 @@ pub(crate) enum Taken {
     Later,
     End,
     /// The body has broken off, and why.
-    Broken(String),
+    Broken(Cause),
 }
+
+/// Why a body has broken off.
+pub(crate) type Cause = Arc<BoxError>;
 
 impl Feed {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,7 +77,7 @@ impl Feed {
                         feed.push(frame.into_data().unwrap_or_default());
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        feed.end(Err(error.to_string()));
+                        feed.end(Err(error));
                         break;
                     }
                     Poll::Ready(None) => {
@@ -120,8 +123,8 @@ impl Feed {
         }
     }
 
-    fn end(&self, end: Result<(), String>) {
-        self.lock().end = Some(end);
+    fn end(&self, end: Result<(), BoxError>) {
+        self.lock().end = Some(end.map_err(Arc::new));
         self.tell();
     }
 
@@ -205,13 +208,13 @@ struct Filler(Arc<Feed>);
 impl Drop for Filler {
     fn drop(&mut self) {
         if self.0.lock().end.is_none() {
-            self.0.end(Err("the server has ended".to_owned()));
+            self.0.end(Err("the server has ended".into()));
         }
     }
 }
 
 /// How many bytes the server reads ahead of the app.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyList};
 use tokio::runtime::Handle;
 use vestibule_core::Body;
 
-use crate::feed::{Feed, Taken};
+use crate::feed::{Cause, Feed, Taken};
 use crate::progress::Progress;
 use crate::wait::wait;
 
@@ -34,6 +34,8 @@ struct Source {
     progress: Arc<Progress>,
     /// What the server runs on.
     runtime: Option<Handle>,
+    /// Why the body has broken off.
+    broke: Option<Cause>,
 }
 
 /// Where the bytes come from.
@@ -60,6 +62,7 @@ impl Input {
                 buffer: Bytes::new(),
                 progress,
                 runtime,
+                broke: None,
             }))),
         }
     }
@@ -74,6 +77,12 @@ impl Input {
             }
             source.buffer = Bytes::new();
         }
+    }
+
+    /// Why the body has broken off, when the app was told so.
+    pub(crate) fn broke(&self) -> Option<Cause> {
+        let slot = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref()?.broke.clone()
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut Source) -> PyResult<T>) -> PyResult<T> {
@@ -178,7 +187,11 @@ impl Source {
                     self.progress.mark();
                 }
                 Taken::End => return Ok(false),
-                Taken::Broken(why) => return Err(PyOSError::new_err(why)),
+                Taken::Broken(why) => {
+                    let error = PyOSError::new_err(why.to_string());
+                    self.broke = Some(why);
+                    return Err(error);
+                }
             }
         }
         Ok(true)

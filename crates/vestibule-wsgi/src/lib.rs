@@ -19,6 +19,8 @@ mod feed;
 #[cfg(feature = "python")]
 mod file_wrapper;
 #[cfg(feature = "python")]
+mod forks;
+#[cfg(feature = "python")]
 mod input;
 #[cfg(feature = "embed")]
 mod interpreter;

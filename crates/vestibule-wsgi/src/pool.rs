@@ -18,6 +18,7 @@ use vestibule_core::Response;
 
 use crate::call::{self, About, Job};
 use crate::environ::Base;
+use crate::forks;
 use crate::outbox::Outbox;
 use crate::progress::Progress;
 use crate::queue::Queue;
@@ -58,7 +59,7 @@ pub(crate) struct Shared {
     /// How responses come back, where the server collects them.
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Which process this is: an app may fork it.
-    pub(crate) process: u32,
+    pub(crate) generation: u64,
     /// What each thread is at.
     work: Vec<Mutex<Option<Arc<Progress>>>>,
     served: AtomicU64,
@@ -72,11 +73,12 @@ impl Shared {
         settings: Settings,
         outbox: Option<Arc<Outbox>>,
     ) -> PyResult<Arc<Self>> {
+        forks::count(py)?;
         let shared = Arc::new(Self {
             app,
             queue: Queue::new(settings.threads, settings.queue, is_free_threaded(py)),
             outbox,
-            process: std::process::id(),
+            generation: forks::generation(),
             work: (0..settings.threads).map(|_| Mutex::new(None)).collect(),
             served: AtomicU64::new(0),
             settings,
@@ -147,7 +149,7 @@ impl Shared {
 }
 
 /// Whether Python runs without its lock, as a free-threaded build does unless a module wants it.
-fn is_free_threaded(py: Python<'_>) -> bool {
+pub(crate) fn is_free_threaded(py: Python<'_>) -> bool {
     let ask = || py.import("sys")?.call_method0("_is_gil_enabled")?.extract();
     !ask().unwrap_or(true)
 }

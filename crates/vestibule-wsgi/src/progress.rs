@@ -28,6 +28,13 @@ impl Progress {
         }
     }
 
+    /// A thread has taken the request: how long it has waited for that.
+    pub(crate) fn begin(&self) -> Duration {
+        let waited = self.start.elapsed();
+        self.at.store(stamp(waited), Relaxed);
+        waited
+    }
+
     /// Something was done just now.
     pub(crate) fn mark(&self) {
         self.at.store(self.now(), Relaxed);
@@ -38,7 +45,7 @@ impl Progress {
         self.at.store(WAITING, Relaxed);
     }
 
-    /// How long it took until a thread was free, or how long it has been until now.
+    /// How long it has been until now.
     pub(crate) fn age(&self) -> Duration {
         self.start.elapsed()
     }
@@ -57,9 +64,13 @@ impl Progress {
     }
 
     fn now(&self) -> u64 {
-        let elapsed = self.start.elapsed().as_millis();
-        u64::try_from(elapsed).map_or(WAITING - 1, |time| time + 1)
+        stamp(self.start.elapsed())
     }
+}
+
+/// A time since the start, as it is kept.
+fn stamp(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).map_or(WAITING - 1, |time| time + 1)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 
 use super::Abort;
 use crate::BoxError;
@@ -161,6 +161,21 @@ impl http_body::Body for Receiver {
     fn is_end_stream(&self) -> bool {
         let shared = lock(&self.shared);
         shared.frames.is_empty() && matches!(shared.end, Some(None))
+    }
+
+    /// Nothing is left at the end; before that nobody knows how much there will be.
+    fn size_hint(&self) -> SizeHint {
+        match self.is_end_stream() {
+            true => SizeHint::with_exact(0),
+            false => SizeHint::default(),
+        }
+    }
+}
+
+impl Receiver {
+    /// How many bytes of data wait to be read.
+    pub(super) fn at_hand(&self) -> usize {
+        lock(&self.shared).waiting
     }
 }
 

@@ -19,6 +19,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::BoxError;
 use adapter::{Adapter, FromStream};
+use channel::Receiver;
 use rich::{Extra, Nothing, Rich};
 
 pub use channel::{BodySender, Closed};
@@ -51,9 +52,25 @@ enum Kind {
 }
 
 /// What a body can be made from: a body of our data and error that remembers its sizes.
-trait Frames: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync {}
+trait Frames: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync {
+    /// How many bytes of data are in memory already.
+    fn at_hand(&self) -> usize {
+        0
+    }
+}
 
-impl<B: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync> Frames for B {}
+impl<B> Frames for Adapter<B> where
+    Self: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync
+{
+}
+
+impl Frames for Nothing {}
+
+impl Frames for Receiver {
+    fn at_hand(&self) -> usize {
+        Self::at_hand(self)
+    }
+}
 
 impl Body {
     /// A body with nothing in it.
@@ -109,7 +126,29 @@ impl Body {
     #[must_use]
     pub fn channel() -> (BodySender, Self) {
         let (sender, receiver) = channel::channel();
-        (sender, Self::new(receiver))
+        let body = Rich::new(Extra::default(), receiver);
+        (sender, Self(Kind::Rich(body)))
+    }
+
+    /// How many bytes of data are in memory and come without a wait: those of a body that is whole, and
+    /// those that wait in a [`channel`](Self::channel). A server may send them in one go.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::Body;
+    ///
+    /// let (mut sender, body) = Body::channel();
+    /// sender.send("hello, ").await.unwrap();
+    /// sender.send("world").await.unwrap();
+    /// assert_eq!(body.at_hand(), 12);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn at_hand(&self) -> usize {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.len(),
+            Kind::Rich(rich) => rich.at_hand(),
+        }
     }
 
     /// Whether the body is whole in memory, and so may be read by middleware inside `call`.

@@ -65,6 +65,12 @@ impl Rich<dyn Frames> {
         }
     }
 
+    /// How many bytes of data are in memory already.
+    pub(super) fn at_hand(&self) -> usize {
+        let whole = self.extra.whole.as_ref().map(Bytes::len);
+        whole.unwrap_or_else(|| self.frames.at_hand())
+    }
+
     fn frames_ended(&self) -> bool {
         self.extra.whole.as_ref().is_none_or(Bytes::is_empty) && self.frames.is_end_stream()
     }

@@ -40,17 +40,31 @@ fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
         }
     };
     vestibule_cli::common::events_to_stderr();
-    let done = match args.is_worker() {
+    let run = || match args.is_worker() {
         true => worker::run(py, &args),
         false => supervisor::run(py, &args, &arguments),
     };
-    match done {
+    match change_directory(&args).and_then(|()| run()) {
         Ok(status) => status,
         Err(error) => {
             eprintln!("vestibule: {error}");
             1
         }
     }
+}
+
+/// Every path is meant from there. A worker begins where its supervisor is.
+fn change_directory(args: &args::Args) -> Result<(), Mistake> {
+    let Some(directory) = &args.python.chdir else {
+        return Ok(());
+    };
+    if args.workers.as_worker.is_some() {
+        return Ok(());
+    }
+    std::env::set_current_dir(directory).map_err(|error| {
+        let directory = directory.display();
+        format!("cannot change to the directory `{directory}`: {error}").into()
+    })
 }
 
 /// The app could not be loaded, or the worker could not begin: it is of no use to try at once again.

@@ -23,6 +23,7 @@ use super::line::{Hearing, Word};
 use super::places::{places, shown};
 use super::reload::Files;
 use super::{CANNOT_START, Mistake, stack};
+use crate::pool::is_free_threaded;
 
 /// Serves until a signal ends it; gives the status to exit with.
 pub(crate) fn run(py: Python<'_>, args: &Args, arguments: &[OsString]) -> Result<u8, Mistake> {
@@ -56,6 +57,7 @@ async fn supervise(
         sockets: sockets.0,
         patience: args.patience(),
         waits_for_change: args.python.reload,
+        has_begun: watch::Sender::new(false),
         turn: Mutex::new(()),
     });
     let mut slots = JoinSet::new();
@@ -125,8 +127,7 @@ async fn bind(
 
 /// What is looked at for changes.
 fn roots(args: &Args) -> Vec<std::path::PathBuf> {
-    let here = args.python.chdir.clone().unwrap_or_else(|| ".".into());
-    let mut roots = vec![here];
+    let mut roots = vec![".".into()];
     roots.extend(args.python.pythonpath.iter().cloned());
     roots
 }
@@ -142,20 +143,28 @@ pub(crate) fn welcome(args: &Args, addresses: &[String], outline: &str) -> Strin
             .next()
             .unwrap_or_default();
         let prefix = |name: &str| Ok::<_, PyErr>(py.import("sys")?.getattr(name)?.to_string());
+        let kind = match is_free_threaded(py) {
+            true => ", free-threaded,",
+            false => "",
+        };
         match (prefix("prefix"), prefix("base_prefix")) {
-            (Ok(venv), Ok(base)) if venv != base => format!("Python {version} in {venv}"),
-            (_, base) => format!("Python {version} of {}", base.unwrap_or_default()),
+            (Ok(venv), Ok(base)) if venv != base => format!("Python {version}{kind} in {venv}"),
+            (_, base) => format!("Python {version}{kind} of {}", base.unwrap_or_default()),
         }
     });
     let threads = crate::WsgiOptions::new().thread_count();
     let threads = args.workers.threads.map_or(threads, usize::from);
+    let threads = match threads {
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
+    };
     let processes = match args.processes() {
-        0 => "in this process".to_owned(),
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
+        0 => format!("this process, with {threads}"),
+        1 => format!("1 process, with {threads}"),
+        count => format!("{count} processes, with {threads} each"),
     };
     format!(
-        "{bold}Serving {target}\n     at {at}{plain}\n   with {python}\n     by {processes}, {threads} threads each\n\n{dim}{outline}{plain}\n"
+        "{bold}Serving {target}\n     at {at}{plain}\n   with {python}\n     by {processes}\n\n{dim}{outline}{plain}\n"
     )
 }
 
@@ -200,11 +209,15 @@ struct Asked {
     hangup: Signals,
     terminate: Signals,
     interrupt: Signals,
+    /// What gunicorn is sent when its logs were renamed. It would end this process, and nothing has to be done: a log
+    /// is opened anew by itself.
+    _rotated: Signals,
 }
 
 impl Asked {
     fn listen() -> io::Result<Self> {
         Ok(Self {
+            _rotated: signal(SignalKind::user_defined1())?,
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -282,6 +295,8 @@ struct Keeper {
     patience: Duration,
     /// A worker that cannot begin waits for a file to change, in place of ending everything.
     waits_for_change: bool,
+    /// A worker serves: so the app can be loaded.
+    has_begun: watch::Sender<bool>,
     /// One worker is replaced at a time.
     turn: Mutex<()>,
 }
@@ -314,8 +329,17 @@ impl Keeper {
         let mut leaving = JoinSet::new();
         'place: loop {
             let mut stop = orders.clone();
+            // The first one comes alone: what is wrong with the app is said once.
+            let begin = async {
+                if number > 0 {
+                    let _ = self.has_begun.subscribe().wait_for(|it| *it).await;
+                }
+                // What was ordered before is done by that.
+                orders.mark_unchanged();
+                self.begin(number).await
+            };
             let began = tokio::select! {
-                began = self.begin(number) => began,
+                began = begin => began,
                 () = stopped(&mut stop) => break 'place,
             };
             let mut worker = match began {
@@ -334,6 +358,7 @@ impl Keeper {
                 }
             };
             has_served = true;
+            self.has_begun.send_replace(true);
             loop {
                 match worker.next(&mut orders).await {
                     Event::Ended(status) => {

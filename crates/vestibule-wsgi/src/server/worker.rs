@@ -28,6 +28,7 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     // It changes the environment, so it comes before the threads.
     let inherited = Bind::inherited()?;
     find_modules(py, args)?;
+    tell_frameworks(py, args)?;
     let outbox = Arc::new(Outbox::default());
     let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
         Ok(app) => app,
@@ -58,15 +59,22 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
 
 /// As gunicorn's users expect: the directory itself comes first.
 fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
-    let os = py.import("os")?;
-    if let Some(directory) = &args.python.chdir {
-        os.call_method1("chdir", (directory.as_os_str(),))?;
-    }
     let path = py.import("sys")?.getattr("path")?;
     for directory in args.python.pythonpath.iter().rev() {
         path.call_method1("insert", (0, directory.as_os_str()))?;
     }
-    path.call_method1("insert", (0, os.call_method0("getcwd")?))?;
+    let here = std::env::current_dir()?;
+    path.call_method1("insert", (0, here.as_os_str()))?;
+    Ok(())
+}
+
+/// Flask has a page of its own for errors, and lets them through when it is told that this is
+/// development.
+fn tell_frameworks(py: Python<'_>, args: &Args) -> PyResult<()> {
+    if args.python.debug {
+        let environment = py.import("os")?.getattr("environ")?;
+        environment.call_method1("setdefault", ("FLASK_DEBUG", "1"))?;
+    }
     Ok(())
 }
 

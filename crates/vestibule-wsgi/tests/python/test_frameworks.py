@@ -68,3 +68,10 @@ def test_sessions(server):
 
 def test_errors_are_the_frameworks(server):
     assert server.get("/boom").status == 500
+
+
+def test_a_debug_page_for_flask():
+    """Flask has a page of its own for errors, which says nothing, unless it is told that this is development."""
+    with Server("frameworks:flask_app", "--processes", "1", "--debug") as server:
+        answer = server.get("/boom", "Host: localhost")
+        assert answer.status == 500 and "Traceback" in answer.text and "in boom" in answer.text

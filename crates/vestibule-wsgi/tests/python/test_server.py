@@ -40,8 +40,9 @@ def test_it_says_what_it_runs(site):
     with Server("site_app:app", "--processes", "2", "--threads", "3", cwd=site) as server:
         version = ".".join(str(part) for part in sys.version_info[:3])
         assert "Serving site_app:app" in server.log()
-        assert f"with Python {version} in {sys.prefix}" in server.log()
-        assert "by 2 processes, 3 threads each" in server.log()
+        kind = "" if getattr(sys, "_is_gil_enabled", lambda: True)() else ", free-threaded,"
+        assert f"with Python {version}{kind} in {os.path.realpath(sys.prefix)}" in server.log()
+        assert "by 2 processes, with 3 threads each\n" in server.log()
 
 
 def test_sigterm_lets_requests_end(site):
@@ -67,6 +68,18 @@ def test_sighup_replaces_all_and_loses_nothing(site):
         assert all(texts)
 
 
+def test_the_log_may_be_rotated_as_gunicorns_users_do(site):
+    log = site / "access.log"
+    with Server("site_app:app", "--processes", "1", "--log", str(log), cwd=site) as server:
+        assert server.get("/before").status == 200
+        log.rename(site / "access.log.1")
+        server.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + PATIENCE
+        while not log.exists() or "/after" not in log.read_text():
+            assert server.get("/after").status == 200 and time.monotonic() < end
+    assert "/before" in (site / "access.log.1").read_text()
+
+
 def test_a_reload_that_fails_keeps_the_old(site):
     with Server("site_app:app", "--processes", "1", cwd=site) as server:
         (site / "site_app.py").write_text("this is no Python")
@@ -87,6 +100,16 @@ def test_reload_watches_files(site):
         assert server.get("/").text.startswith("changed")
 
 
+def test_reload_waits_for_an_app_that_can_be_loaded(site):
+    (site / "site_app.py").write_text("this is no Python")
+    with Server("site_app:app", "--processes", "2", "--reload", cwd=site, ready=False) as server:
+        server.wait_for("a worker could not begin")
+        (site / "site_app.py").write_text(APP.format(started="mended"))
+        server.wait_for("vestibule: listening", 2)
+        server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", server.log()).group(1))
+        assert server.get("/").text.startswith("mended")
+
+
 def test_max_requests(site):
     with Server("site_app:app", "--processes", "1", "--max-requests", "20", cwd=site) as server:
         (first,) = pids(server, 1)
@@ -103,11 +126,21 @@ def test_max_memory(site):
         server.wait_for(r"a worker is replaced: it has \d+ MiB")
 
 
+def test_a_body_that_breaks_off_is_a_408_or_a_400():
+    with Server("probes:app", "--processes", "1", "--body-timeout", "300ms") as server, server.connect() as client:
+        client.send(b"POST /echo HTTP/1.1\r\nHost: example.test\r\nContent-Length: 9\r\n\r\nabc")
+        assert client.answer().status == 408 and client.is_closed()
+        server.wait_for("OSError: the client stopped sending")
+        assert server.get("/echo", method="POST", body=b"abc").text == "abc"
+        answer = server.get("/echo", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nabc\r\nzz\r\n")
+        assert answer.status == 400, "a body that is badly framed is not the app's fault"
+
+
 def test_an_app_that_cannot_be_loaded(site):
     for target, text in [("no_such_module:app", "No module named 'no_such_module'"), ("site_app:nothing", "has no attribute 'nothing'"), ("site_app:STARTED", "cannot be called")]:
         server = Server(target, "--processes", "2", cwd=site, ready=False)
         assert server.process.wait(PATIENCE) == 3
-        assert text in server.log()
+        assert server.log().count(text) == 1, "by the first worker, before there are others"
 
 
 def test_chdir_and_pythonpath(site, tmp_path):
@@ -116,6 +149,19 @@ def test_chdir_and_pythonpath(site, tmp_path):
     (elsewhere / "other_app.py").write_text("from site_app import app")
     with Server("other_app:app", "--processes", "1", "--chdir", str(elsewhere), "--pythonpath", str(site), cwd="/") as server:
         assert server.get("/").text.split()[2] == str(elsewhere)
+    server = Server("other_app:app", "--chdir", "nowhere", ready=False)
+    assert server.process.wait(PATIENCE) == 1
+    assert server.log() == "vestibule: cannot change to the directory `nowhere`: No such file or directory (os error 2)\n"
+
+
+def test_paths_are_meant_from_where_it_changes_to(site, tmp_path):
+    (site / "files").mkdir()
+    (site / "files" / "a.txt").write_text("a file")
+    options = ["--chdir", site.name, "--static", "/static=files", "--log", "access.log"]
+    with Server("site_app:app", "--processes", "1", *options, cwd=site.parent) as server:
+        assert server.get("/static/a.txt").text == "a file"
+        assert server.get("/").text.split()[2] == str(site)
+    assert "/static/a.txt" in (site / "access.log").read_text()
 
 
 def test_workers_end_when_the_supervisor_is_killed(site):
@@ -197,7 +243,7 @@ def test_tls(site):
 
 def test_a_certificate_for_development_is_of_one_process(site):
     with Server("site_app:app", "--tls", "dev", "--processes", "2", cwd=site, ready=False) as server:
-        server.wait_for("by 1 process, ")
+        server.wait_for("by 1 process, with ")
 
 
 def test_the_id_of_a_request_is_in_the_log(raw):
@@ -209,7 +255,8 @@ def test_the_id_of_a_request_is_in_the_log(raw):
 
 
 def test_one_process_without_a_supervisor(site):
-    with Server("site_app:app", "--processes", "0", cwd=site) as server:
+    with Server("site_app:app", "--processes", "0", "--threads", "1", cwd=site) as server:
+        assert "by this process, with 1 thread\n" in server.log()
         assert server.get("/").text.split()[1] == str(server.process.pid)
         assert server.stop() == 0
 
