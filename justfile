@@ -15,6 +15,10 @@ bench:
 hostile:
     cargo bench --bench hostile
 
+# HTTP/2 by h2spec, in the clear and by TLS, beside hyper: `just h2spec PROGRAM`, its path (it is in no registry).
+h2spec program:
+    cargo bench -p vestibule --features tls-self-signed --bench server -- h2spec {{absolute_path(program)}}
+
 # Each feature alone and all together (installs cargo-hack).
 hack:
     cargo hack --version >/dev/null 2>&1 || cargo install --locked cargo-hack

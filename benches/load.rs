@@ -4,10 +4,23 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+
+/// What h2load is to ask for.
+pub(crate) struct Asking<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) connections: u32,
+    /// Requests at a time on each.
+    pub(crate) streams: u32,
+    /// In all.
+    pub(crate) requests: u32,
+    /// The file that each request sends.
+    pub(crate) upload: Option<&'a Path>,
+}
 
 /// A server in a process of its own.
 pub(crate) struct Server {
@@ -161,6 +174,38 @@ impl Server {
         let before = self.cpu();
         let requests = self.load("", 32, &[], "3s");
         (requests / 3.0, (self.cpu() - before) / requests)
+    }
+
+    /// The CPU time of a request over HTTP/2, in seconds, and how many are answered in a second.
+    pub(crate) fn by_http2(&self, asking: &Asking<'_>) -> (f64, f64) {
+        self.h2load(asking, asking.requests / 5);
+        let before = self.cpu();
+        let rate = self.h2load(asking, asking.requests);
+        ((self.cpu() - before) / f64::from(asking.requests), rate)
+    }
+
+    fn h2load(&self, asking: &Asking<'_>, requests: u32) -> f64 {
+        // Each connection asks at least once.
+        let requests = requests.max(asking.connections);
+        let mut h2load = Command::new("h2load");
+        h2load
+            .arg(format!("--requests={requests}"))
+            .arg(format!("--clients={}", asking.connections))
+            .arg(format!("--max-concurrent-streams={}", asking.streams));
+        if let Some(file) = asking.upload {
+            h2load.arg("--data").arg(file);
+        }
+        let output = h2load
+            .arg(format!("{}{}", self.url, asking.path))
+            .output()
+            .expect("h2load asks the server: install the Debian package `nghttp2-client`");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(&format!(" {requests} 2xx")), "{text}");
+        let rate = text.lines().find_map(|line| {
+            let (rate, _) = line.strip_prefix("finished in ")?.split_once(" req/s")?;
+            rate.rsplit(' ').next()?.parse().ok()
+        });
+        rate.unwrap_or_else(|| panic!("h2load says no rate:\n{text}"))
     }
 
     fn load(&self, path: &str, connections: usize, fields: &[&str], time: &str) -> f64 {

@@ -7,9 +7,12 @@
 //! servers outside the kernel, which nothing else can add to.
 //!
 //! Then actix-web, which it builds in `benches/peers/actix-web`, and our workers answer as many requests
-//! as they can, with as many threads as there are cores.
+//! as they can, with as many threads as there are cores. `cargo bench --bench server -- http2` is HTTP/2
+//! alone, by h2load (of Debian's `nghttp2-client`), beside hyper; `-- h2spec PROGRAM` is whether it is right, by
+//! that program.
 
 mod hand_written;
+mod http2;
 mod load;
 mod peer;
 
@@ -37,7 +40,24 @@ fn main() -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Asked::Measure(_) => compare(),
+        Asked::Measure(what) => match what.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["h2spec", program, ..] => verdict(http2::conform(program)),
+            ["http2", ..] => {
+                let worst = http2::compare();
+                println!();
+                let is_met = |ratio| ratio <= HTTP2_BAR;
+                let what = "our HTTP/2 to hyper's, CPU, at most";
+                verdict(judge(what, worst, is_met, HTTP2_BAR))
+            }
+            _ => compare(),
+        },
+    }
+}
+
+fn verdict(is_met: bool) -> ExitCode {
+    match is_met {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
@@ -103,10 +123,7 @@ fn compare() -> ExitCode {
         |ratio| ratio >= 1.0,
         1.0,
     );
-    match is_cheap && is_fast {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    verdict(is_cheap && is_fast)
 }
 
 fn judge(what: &str, ratio: f64, is_met: impl Fn(f64) -> bool, bar: f64) -> bool {
@@ -121,6 +138,14 @@ fn serve(case: &str) {
         let listener = load::listen().await;
         match case {
             "hyper" => hand_written::serve(listener, HELLO).await,
+            "hyper, HTTP/2" => {
+                hand_written::serve_both(listener, HELLO, &http2::MEGABYTE).await;
+            }
+            "vestibule, HTTP/2" => {
+                vestibule::serve(listener, http2::app)
+                    .await
+                    .expect("we serve");
+            }
             "axum" => {
                 let router = axum::Router::new().route("/", axum::routing::get(|| async { HELLO }));
                 axum::serve(listener, router).await.expect("axum serves");
@@ -131,6 +156,15 @@ fn serve(case: &str) {
             "our workers" => {
                 let server = vestibule::hyper::Server::new(hello).workers(load::cores());
                 let bound = server.bind(listener).await.expect("it listens already");
+                bound.run().await.expect("we serve");
+            }
+            #[cfg(feature = "tls-self-signed")]
+            "vestibule, HTTPS" => {
+                use vestibule::hyper::{Bind, Server, Tls};
+
+                let tls = Tls::self_signed(["127.0.0.1"]).expect("an address can be certified");
+                let server = Server::new(http2::app).bind(Bind::from(listener).tls(tls));
+                let bound = server.await.expect("it listens already");
                 bound.run().await.expect("we serve");
             }
             _ => {
@@ -152,3 +186,4 @@ async fn hello(_: Request) -> &'static str {
 const HELLO: &str = "Hello, world!";
 const TURNS: usize = 8;
 const BAR: f64 = 1.03;
+const HTTP2_BAR: f64 = 1.05;

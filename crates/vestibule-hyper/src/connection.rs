@@ -169,7 +169,7 @@ impl<A: App> Service<A> {
         request: Request<Incoming>,
         link: Arc<Link>,
     ) -> Early<impl Future<Output = Answered> + Send> {
-        let in_flight = InFlight::request(link);
+        let mut in_flight = InFlight::request(link);
         let link = in_flight.link();
         let number = link.vitals.request() + 1;
         if self.limits.max_requests.is_some_and(|most| number >= most) {
@@ -230,6 +230,7 @@ impl<A: App> Service<A> {
             (begun, _) => begun,
         };
         Early::Pending(Box::pin(async move {
+            in_flight.begin();
             let mut response = match begun {
                 Poll::Ready(response) => response,
                 Poll::Pending => call.await,

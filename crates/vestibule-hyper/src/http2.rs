@@ -18,6 +18,7 @@ use hyper::server::conn::http2;
 use hyper::service::HttpService;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Duration, Instant};
 
 use crate::connection::Conversation;
 use crate::io::Io;
@@ -45,11 +46,7 @@ where
         link: &'a Arc<Link>,
         service: S,
     ) -> Self {
-        let frames = Frames {
-            io,
-            link: link.clone(),
-            turn: Turn::first(max_streams.try_into().unwrap_or(usize::MAX)),
-        };
+        let frames = Frames::new(io, link.clone(), max_streams);
         let connection = builder.serve_connection(TokioIo::new(frames), service);
         Self {
             connection: Box::pin(connection),
@@ -99,11 +96,55 @@ pub(crate) fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// A connection's bytes, of which no more are read than there are in a turn.
+/// A connection's bytes, as HTTP/2 reads and writes them: no more than there are in a turn, and answers to
+/// what came together in one piece.
 struct Frames {
     io: Io,
     link: Arc<Link>,
     turn: Turn,
+    /// Since when a write waits for more, or has waited, until all is written.
+    waits_since: Option<Instant>,
+    /// How many times what there is goes out at once before a write waits again.
+    hurries: u32,
+    has_written: bool,
+}
+
+impl Frames {
+    fn new(io: Io, link: Arc<Link>, max_streams: u32) -> Self {
+        Self {
+            io,
+            link,
+            turn: Turn::first(max_streams.try_into().unwrap_or(usize::MAX)),
+            waits_since: None,
+            hurries: FIRST,
+            has_written: false,
+        }
+    }
+
+    /// Whether a write waits, once, until the requests that were read have begun. The first of their tasks
+    /// that ends wakes the connection, and the runtime polls that before the other tasks: each answer would
+    /// be written alone, by a system call of its own. The first one is, so that its client can go on.
+    fn waits(&mut self, cx: &Context<'_>) -> bool {
+        let waits = self.waits_since.is_none() && self.hurries == 0 && self.link.vitals.has_fresh();
+        if waits {
+            self.waits_since = Some(Instant::now());
+            // This puts it behind the tasks that are to run.
+            cx.waker().wake_by_ref();
+        }
+        self.has_written |= !waits;
+        waits
+    }
+
+    /// All that there was is written.
+    fn wrote(&mut self) {
+        if std::mem::take(&mut self.has_written) {
+            self.hurries = match self.waits_since.take() {
+                Some(since) if since.elapsed() > LONG => HURRIES,
+                Some(_) => FIRST,
+                None => self.hurries.saturating_sub(1),
+            };
+        }
+    }
 }
 
 impl AsyncRead for Frames {
@@ -112,7 +153,7 @@ impl AsyncRead for Frames {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, link, turn } = &mut *self;
+        let Self { io, link, turn, .. } = &mut *self;
         if link.vitals.takes_turn() {
             turn.begin();
         }
@@ -122,8 +163,10 @@ impl AsyncRead for Frames {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *io).poll_read(cx, buffer))?;
         let end = before + turn.take(&buffer.filled()[before..]);
-        io.give_back(&buffer.filled()[end..]);
-        buffer.set_filled(end);
+        if end < buffer.filled().len() {
+            io.give_back(&buffer.filled()[end..]);
+            buffer.set_filled(end);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -141,6 +184,9 @@ impl AsyncWrite for Frames {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.waits(cx) {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.io).poll_write(cx, data)
     }
 
@@ -149,6 +195,9 @@ impl AsyncWrite for Frames {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.waits(cx) {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
     }
 
@@ -157,6 +206,7 @@ impl AsyncWrite for Frames {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wrote();
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -236,6 +286,16 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// In bytes, counted as RFC 9113 section 6.5.2 does.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
+/// A wait that is longer is the last for a while: apps that compute would keep their client from answers
+/// that are ready.
+const LONG: Duration = Duration::from_millis(4);
+
+/// How many times nothing waits then.
+const HURRIES: u32 = 64;
+
+/// How many times nothing waits between two waits.
+const FIRST: u32 = 1;
+
 /// A client with a hundred requests has two turns for them.
 const MAX_FRAMES: u32 = 64;
 
@@ -249,7 +309,70 @@ const LENGTH: u32 = 3;
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use vestibule_core::{Address, Peer};
+
     use super::*;
+    use crate::drain::Drain;
+    use crate::io::Socket;
+    use crate::vitals::InFlight;
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_written_together() {
+        let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
+        let link = Arc::new(Link {
+            vitals: Vitals::new(),
+            peer: Peer::new(Address::Unix(None), Address::Unix(None)),
+            shutdown: Drain::new().watch().shutdown(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        });
+        link.vitals.begin(false);
+        let io = Io::new(Socket::Unix(socket), link.clone());
+        let mut frames = Frames::new(io, link.clone(), 100);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut writes =
+            |frames: &mut Frames| Pin::new(frames).poll_write(&mut cx, b"x").is_ready();
+        let flush = async |frames: &mut Frames| {
+            std::future::poll_fn(|cx| Pin::new(&mut *frames).poll_flush(cx))
+                .await
+                .unwrap();
+        };
+        assert!(writes(&mut frames), "no request, no wait");
+        flush(&mut frames).await;
+
+        let mut request = InFlight::request(link.clone());
+        assert!(!writes(&mut frames), "it may have an answer at once");
+        assert!(writes(&mut frames), "it waits once");
+        assert!(writes(&mut frames), "and no more until all is written");
+        flush(&mut frames).await;
+        assert!(
+            writes(&mut frames),
+            "the next answer is one that goes first"
+        );
+        flush(&mut frames).await;
+        assert!(!writes(&mut frames));
+        request.begin();
+        assert!(writes(&mut frames));
+        flush(&mut frames).await;
+        assert!(writes(&mut frames), "it takes its time");
+
+        // One that is dropped before it has begun is none to wait for.
+        drop(InFlight::request(link.clone()));
+        assert!(writes(&mut frames));
+        flush(&mut frames).await;
+
+        let _request = InFlight::request(link.clone());
+        assert!(!writes(&mut frames));
+        tokio::time::advance(LONG * 2).await;
+        for _ in 0..=HURRIES {
+            assert!(writes(&mut frames), "the last wait was too long");
+            flush(&mut frames).await;
+        }
+        assert!(!writes(&mut frames));
+    }
 
     fn frame(length: usize) -> Vec<u8> {
         let mut bytes = (length as u32).to_be_bytes()[1..].to_vec();

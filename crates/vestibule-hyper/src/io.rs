@@ -223,7 +223,9 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        read_ahead(&mut this.ahead, buffer);
+        if !this.ahead.is_empty() {
+            read_ahead(&mut this.ahead, buffer);
+        }
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }

@@ -34,6 +34,8 @@ pub(crate) struct Vitals {
     wants_body: AtomicBool,
     /// Tasks that answer HTTP/2 requests. Of a stream that was reset it is there until it has heard of that.
     tasks: AtomicUsize,
+    /// Those of them that have not begun yet.
+    fresh: AtomicUsize,
     /// How many more of these ended without a whole answer than with one.
     cut: AtomicUsize,
     /// When the head of a request began, [`JUST_NOW`], or [`NEVER`] between heads; HTTP/1 only.
@@ -83,6 +85,7 @@ impl Vitals {
             in_flight: Tally::default(),
             wants_body: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
+            fresh: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
             head: AtomicU64::new(NEVER),
             is_awake: AtomicBool::new(false),
@@ -159,6 +162,11 @@ impl Vitals {
     /// How many tasks answer requests of HTTP/2.
     pub(crate) fn tasks(&self) -> usize {
         self.tasks.load(Relaxed)
+    }
+
+    /// Whether there are requests of HTTP/2 whose tasks have not begun.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh.load(Relaxed) > 0
     }
 
     /// Whether it has something that will not last: the half of a head, a socket that is full, a
@@ -310,6 +318,7 @@ enum What {
     Request,
     /// One of HTTP/2, by a task of its own.
     Task {
+        is_fresh: bool,
         is_whole: bool,
     },
     Body,
@@ -326,7 +335,11 @@ impl InFlight {
             false => {
                 link.vitals.in_flight.add();
                 link.vitals.tasks.fetch_add(1, Relaxed);
-                What::Task { is_whole: false }
+                link.vitals.fresh.fetch_add(1, Relaxed);
+                What::Task {
+                    is_fresh: true,
+                    is_whole: false,
+                }
             }
         };
         Self { link, what }
@@ -341,9 +354,18 @@ impl InFlight {
         }
     }
 
+    /// Its task has begun.
+    pub(crate) fn begin(&mut self) {
+        if let What::Task { is_fresh, .. } = &mut self.what {
+            if std::mem::take(is_fresh) {
+                self.link.vitals.fresh.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
     /// The response is whole.
     pub(crate) fn finish(&mut self) {
-        if let What::Task { is_whole } = &mut self.what {
+        if let What::Task { is_whole, .. } = &mut self.what {
             *is_whole = true;
         }
     }
@@ -355,12 +377,13 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.begin();
         let vitals = &self.link.vitals;
         // The time first: whoever sees nothing in flight sees since when.
         vitals.in_flight.mark(vitals.now());
         match self.what {
             What::Request => vitals.is_answering.store(false, Relaxed),
-            What::Task { is_whole } => {
+            What::Task { is_whole, .. } => {
                 vitals.tasks.fetch_sub(1, Relaxed);
                 match is_whole {
                     true => {

@@ -1,7 +1,7 @@
 //! HTTP/2 frame by frame: what breaks the protocol, and floods.
 //!
-//! h2spec is a Go program that the house does not have; the table here has its sections that a
-//! server's safety rests on. Each case is sent on a connection of its own, and a PING behind it.
+//! The table has the sections of h2spec that a server's safety rests on; that program itself, which has to
+//! be had from elsewhere, is run by `just h2spec`. Each case is sent on a connection of its own, and a PING behind it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
