@@ -55,11 +55,17 @@ async fn never(guards: Guards) -> &'static str {
     std::future::pending().await
 }
 
-#[tokio::test]
-async fn faults_115_a_client_that_goes_takes_its_future_along() {
+/// A server of that app, and what it holds.
+async fn silent() -> (Running, Guards) {
     let guards = Guards::default();
     let held = guards.clone();
     let server = Running::start(move |_: Request| never(held.clone())).await;
+    (server, guards)
+}
+
+#[tokio::test]
+async fn faults_115_a_client_that_goes_takes_its_future_along() {
+    let (server, guards) = silent().await;
     let mut client = server.connect().await;
     client.write(GET).await;
     guards.made(1).await;
@@ -70,9 +76,7 @@ async fn faults_115_a_client_that_goes_takes_its_future_along() {
 
 #[tokio::test]
 async fn a_client_that_goes_at_once_takes_its_future_along() {
-    let guards = Guards::default();
-    let held = guards.clone();
-    let server = Running::start(move |_: Request| never(held.clone())).await;
+    let (server, guards) = silent().await;
     for _ in 0..20 {
         let mut client = server.connect().await;
         client.write(GET).await;
@@ -152,9 +156,7 @@ async fn a_client_that_closes_its_side_gets_its_answers() {
 
 #[tokio::test]
 async fn a_client_that_closes_its_side_and_hears_nothing_is_taken_for_gone() {
-    let guards = Guards::default();
-    let held = guards.clone();
-    let server = Running::start(move |_: Request| never(held.clone())).await;
+    let (server, guards) = silent().await;
     let mut client = server.connect().await;
     client.write(GET).await;
     guards.made(1).await;

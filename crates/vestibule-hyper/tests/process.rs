@@ -104,6 +104,12 @@ impl Process {
         Self::with_shell("", environment)
     }
 
+    /// How many descriptors it has open.
+    fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.id());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
     /// Starts it from a shell that does something before.
     pub(crate) fn with_shell(before: &str, environment: &[(&str, &str)]) -> Self {
         let script = format!("{before}\nexec \"$0\" \"$@\"");
@@ -442,11 +448,7 @@ int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags) 
 async fn faults_69_connections_that_are_reset_at_once() {
     let server = Process::start(&[]);
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
-    let descriptors = || {
-        let folder = format!("/proc/{}/fd", server.id());
-        std::fs::read_dir(folder).unwrap().count()
-    };
-    let before = descriptors();
+    let before = server.descriptors();
     for n in 0..4000 {
         let stream = tokio::net::TcpStream::connect(server.address)
             .await
@@ -456,8 +458,12 @@ async fn faults_69_connections_that_are_reset_at_once() {
     }
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
     let begun = Instant::now();
-    while descriptors() > before + 1 {
-        assert!(begun.elapsed() < PATIENCE, "{} of {before}", descriptors());
+    while server.descriptors() > before + 1 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} of {before}",
+            server.descriptors()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     server.signal("TERM");
@@ -497,11 +503,7 @@ async fn faults_1_to_36_leave_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let server = Process::start(&[]);
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
-    let descriptors = || {
-        let folder = format!("/proc/{}/fd", server.id());
-        std::fs::read_dir(folder).unwrap().count()
-    };
-    let before = descriptors();
+    let before = server.descriptors();
     let mut open = Vec::new();
     for case in crate::requests::all() {
         let stream = tokio::net::TcpStream::connect(server.address).await;
@@ -519,8 +521,12 @@ async fn faults_1_to_36_leave_nothing() {
     drop(open);
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
     let begun = Instant::now();
-    while descriptors() > before + 1 {
-        assert!(begun.elapsed() < PATIENCE, "{} of {before}", descriptors());
+    while server.descriptors() > before + 1 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} of {before}",
+            server.descriptors()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     server.signal("TERM");

@@ -535,25 +535,19 @@ async fn rfc9112_6_3_a_cut_without_framing_is_a_reset() {
 
 #[tokio::test]
 async fn faults_114_empty_frames_hold_nobody_up() {
-    let (server, heard) = start().await;
-    let mut client = server.connect().await;
-    client.write(get("GET", "/empty-frames")).await;
-    client.until("\r\n\r\n").await;
-    // One thread serves both: the second client is answered beside the first.
-    let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
-    assert_eq!(got, ["200 hello"]);
-    drop(client);
-    eventually("the body is dropped", || {
-        heard.lock().unwrap().contains(&"aborted 0".to_owned())
-    })
-    .await;
+    holds_nobody_up("/empty-frames").await;
 }
 
 #[tokio::test]
 async fn faults_114_a_body_that_is_stuck_goes_with_its_client() {
+    holds_nobody_up("/stuck").await;
+}
+
+/// One thread serves both: a second client is answered beside the body without an end, which goes with its own.
+async fn holds_nobody_up(path: &str) {
     let (server, heard) = start().await;
     let mut client = server.connect().await;
-    client.write(get("GET", "/stuck")).await;
+    client.write(get("GET", path)).await;
     client.until("\r\n\r\n").await;
     let (got, _) = answers(&soon(server.send(get("GET", "/text"))).await);
     assert_eq!(got, ["200 hello"]);
