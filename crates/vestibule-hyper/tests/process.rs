@@ -110,6 +110,16 @@ impl Process {
         std::fs::read_dir(folder).unwrap().count()
     }
 
+    /// Waits until it has no more open than so many.
+    async fn comes_back_to(&self, most: usize) {
+        let begun = Instant::now();
+        while self.descriptors() > most {
+            let open = self.descriptors();
+            assert!(begun.elapsed() < PATIENCE, "{open}, not {most}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Starts it from a shell that does something before.
     pub(crate) fn with_shell(before: &str, environment: &[(&str, &str)]) -> Self {
         let script = format!("{before}\nexec \"$0\" \"$@\"");
@@ -457,15 +467,7 @@ async fn faults_69_connections_that_are_reset_at_once() {
         let _ = stream.try_write(&GET[..n % GET.len()]);
     }
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
-    let begun = Instant::now();
-    while server.descriptors() > before + 1 {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{} of {before}",
-            server.descriptors()
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    server.comes_back_to(before + 1).await;
     server.signal("TERM");
     let (status, said) = server.wait();
     assert!(status.success() && !said.contains("cut"), "{said}");
@@ -520,15 +522,7 @@ async fn faults_1_to_36_leave_nothing() {
     assert!(open.len() > 100, "{}", open.len());
     drop(open);
     assert_eq!(ask(&mut server.connect(), GET).unwrap().0, "200 hello");
-    let begun = Instant::now();
-    while server.descriptors() > before + 1 {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{} of {before}",
-            server.descriptors()
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    server.comes_back_to(before + 1).await;
     server.signal("TERM");
     let (status, said) = server.wait();
     assert!(status.success() && !said.contains("cut"), "{said}");
