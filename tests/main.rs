@@ -6,4 +6,5 @@ mod examples;
 mod middleware;
 mod otlp;
 mod stacks;
+mod stored_values;
 mod websocket;

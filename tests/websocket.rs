@@ -14,7 +14,7 @@ use vestibule::compression::Compression;
 use vestibule::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use vestibule::http::{HeaderName, HeaderValue, StatusCode};
 use vestibule::hyper::Server;
-use vestibule::logging::{AccessLog, RequestId, ServerTiming, Sink};
+use vestibule::logging::{AccessLog, ServerTiming, SetRequestId, Sink};
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
 
@@ -55,7 +55,7 @@ async fn a_websocket_echoes_through_seven_layers() {
         HeaderValue::from_static("1"),
     );
     let app = Stack::new()
-        .with(RequestId::new)
+        .with(SetRequestId::new)
         .with(move |app| AccessLog::new(app).to(log.clone()))
         .with(CatchPanic::new)
         .with(from_layer(TraceLayer::new_for_http()))

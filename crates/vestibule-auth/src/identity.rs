@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use vestibule_core::Request;
+use vestibule_core::HasExtensions;
 
 /// A subject, how it was known, and what is said of it; an extension of requests that
 /// [`Authenticate`](crate::Authenticate) sets. Cheap to clone.
@@ -42,10 +42,12 @@ impl Identity {
         }))
     }
 
-    /// The identity of a request, if a layer let it in.
+    /// Returns the identity of a request, when a layer has established one.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
     /// Adds groups.

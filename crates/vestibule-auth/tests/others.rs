@@ -123,7 +123,7 @@ async fn forward_auth_asks_and_copies() {
         ("x-forwarded-uri", b"/spoofed"),
     ];
     let answer = app.call(request("POST /a%2F?b", sent)).await;
-    assert_eq!(RemoteUser::of(answer.extensions()).unwrap().name(), "alice");
+    assert_eq!(RemoteUser::of(&answer).unwrap().name(), "alice");
     assert_eq!(read(answer).await.1, "alice 1 None");
     let (method, target, headers) = asked.lock().unwrap().pop().unwrap();
     assert_eq!((method.as_str(), target), ("GET", uri()));

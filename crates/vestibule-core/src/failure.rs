@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::{BoxError, IntoResponse, Response};
+use crate::{BoxError, HasExtensions, IntoResponse, Response};
 
 /// Why a response is what it is: an error, the layer that met it, and whose fault it was.
 ///
@@ -102,10 +102,12 @@ impl Failure {
         self
     }
 
-    /// The failure that a response carries.
+    /// Returns the failure that a response carries.
+    ///
+    /// `source` is a response of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(response: &Response) -> Option<&Self> {
-        response.extensions().get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
     /// Makes an existing response carry this failure.

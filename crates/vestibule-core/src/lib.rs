@@ -5,6 +5,7 @@ mod around;
 mod body;
 mod check;
 mod failure;
+mod has_extensions;
 mod into_response;
 mod map;
 mod mount;
@@ -28,6 +29,7 @@ pub use body::{
 };
 pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
+pub use has_extensions::HasExtensions;
 pub use into_response::IntoResponse;
 pub use map::{MapRequest, MapResponse, map_request, map_response};
 pub use mount::Mount;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::Request;
+use crate::{HasExtensions, Request};
 
 /// The place of an app below a prefix; an extension of requests that [`Mounts`](crate::Mounts) sets.
 ///
@@ -34,15 +34,17 @@ impl Mount {
         Self { path, at }
     }
 
-    /// The mount of a request, if it is below one.
+    /// Returns the mount of a request, or `None` when it is not below one.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
-    /// The path of a request below its mount: the whole path when there is none.
+    /// Returns the path of a request below its mount: the whole path when there is none.
     #[must_use]
-    pub fn rest_of(request: &Request) -> &str {
+    pub fn rest_of<B>(request: &http::Request<B>) -> &str {
         match Self::of(request) {
             Some(mount) => mount.rest(),
             None => request.uri().path(),

@@ -6,7 +6,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use crate::{Failure, FailureKind, IntoResponse, Mount, Request, Response};
+use crate::{Failure, FailureKind, IntoResponse, Mount, Response};
 
 /// The path of a request, decoded once, in segments.
 ///
@@ -41,7 +41,7 @@ impl<'a> PathView<'a> {
     /// # Errors
     ///
     /// [`PathError`] when the path could be read in two ways; as a response it is a 400.
-    pub fn of(request: &'a Request) -> Result<Self, PathError> {
+    pub fn of<B>(request: &'a http::Request<B>) -> Result<Self, PathError> {
         Self::parse(Mount::rest_of(request))
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::Request;
+use crate::HasExtensions;
 
 /// The two ends of the connection that a request came by; an extension that adapters set.
 ///
@@ -48,10 +48,12 @@ impl Peer {
         self
     }
 
-    /// The peer of a request, when its adapter knows it.
+    /// Returns the peer of a request, when its adapter knows it.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
     /// Whether a request was made on this machine, for its own sake: by the loopback interface or a unix
@@ -70,7 +72,7 @@ impl Peer {
     /// assert!(!Peer::is_local(&request));
     /// ```
     #[must_use]
-    pub fn is_local(request: &Request) -> bool {
+    pub fn is_local<B>(request: &http::Request<B>) -> bool {
         let is_near = Self::of(request).is_some_and(|peer| match &peer.address {
             Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
             Address::Unix(_) => true,
@@ -159,7 +161,7 @@ impl fmt::Display for Address {
 }
 
 /// Whether the host that the request is for is this machine by its own name, or none.
-fn has_local_host(request: &Request) -> bool {
+fn has_local_host<B>(request: &http::Request<B>) -> bool {
     let field = request.headers().get(http::header::HOST);
     let field = field.map(|host| host.to_str().unwrap_or("?"));
     let target = request

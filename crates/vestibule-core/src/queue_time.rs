@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Response;
+use crate::HasExtensions;
 
 /// The time a request waited in a queue before the app was asked, as of a pool of threads.
 ///
@@ -22,9 +22,11 @@ use crate::Response;
 pub struct QueueTime(pub Duration);
 
 impl QueueTime {
-    /// The time that the request of a response waited, if whoever made it wait has told.
+    /// Returns the time that the request of a response waited, when a queue has stored it.
+    ///
+    /// `source` is a response of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(response: &Response) -> Option<Duration> {
-        response.extensions().get::<Self>().map(|time| time.0)
+    pub fn of(source: &impl HasExtensions) -> Option<Duration> {
+        source.extensions().get::<Self>().map(|time| time.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Extensions;
+use crate::HasExtensions;
 
 /// The user that a layer let in: CGI's `REMOTE_USER` and `AUTH_TYPE`.
 ///
@@ -14,10 +14,10 @@ use http::Extensions;
 /// use vestibule_core::{RemoteUser, Request};
 ///
 /// let mut request = Request::default();
-/// assert!(RemoteUser::of(request.extensions()).is_none());
+/// assert!(RemoteUser::of(&request).is_none());
 ///
 /// request.extensions_mut().insert(RemoteUser::new("alice", "Basic"));
-/// let user = RemoteUser::of(request.extensions()).unwrap();
+/// let user = RemoteUser::of(&request).unwrap();
 /// assert_eq!((user.name(), user.auth_type()), ("alice", "Basic"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +35,12 @@ impl RemoteUser {
         }
     }
 
-    /// The user of a request or response, if a layer set one.
+    /// Returns the user of a request or response, when a layer has set one.
+    ///
+    /// `source` is a message of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
     /// The name. It may hold any character: whoever writes it escapes it.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::Request;
+use http::Uri;
+
+use crate::HasExtensions;
 
 /// The scheme of the URL that the client asked for; an extension that adapters set, and middleware
 /// that trusts a proxy.
@@ -25,11 +27,13 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme of a request: what the adapter said, or else the request's URI, or else `http`.
+    /// Returns the scheme of a request: the stored one, else that of the request's URI, else `http`.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions, which have no URI.
     #[must_use]
-    pub fn of(request: &Request) -> Self {
-        let said = request.extensions().get().copied();
-        said.unwrap_or_else(|| match request.uri().scheme_str() {
+    pub fn of(source: &impl HasExtensions) -> Self {
+        let stored = source.extensions().get().copied();
+        stored.unwrap_or_else(|| match source.uri().and_then(Uri::scheme_str) {
             Some("https") => Self::Https,
             _ => Self::Http,
         })

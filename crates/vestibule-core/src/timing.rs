@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 
-use crate::{App, BoxApp, Outline, Request, Response};
+use crate::{App, BoxApp, HasExtensions, Outline, Request, Response};
 
 /// The times of the layers of a [`Stack`](crate::Stack) that is
 /// [`timed`](crate::Stack::timed); cheap to clone.
@@ -177,10 +177,12 @@ impl fmt::Debug for Timings {
 pub struct Timing(Arc<Marks>);
 
 impl Timing {
-    /// The timing of a request, when it is in a timed stack.
+    /// Returns the timing of a request, when it is in a timed stack.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<Self> {
-        request.extensions().get().cloned()
+    pub fn of(source: &impl HasExtensions) -> Option<Self> {
+        source.extensions().get().cloned()
     }
 
     /// The layers that have answered so far and their own time, outermost first.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderName, Method, Version, header};
-use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request, Scheme};
+use vestibule_core::{Address, Body, HasExtensions, Mount, Peer, RemoteUser, Request, Scheme};
 
 use crate::EnvironError;
 use crate::path::decode_into;
@@ -59,10 +59,12 @@ impl Environ {
         Self::from_iter(variables)
     }
 
-    /// The variables that a request was made from, by [`Mapping::request`](crate::Mapping::request).
+    /// Returns the variables that [`Mapping::request`](crate::Mapping::request) made a request from.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get::<Arc<Self>>().map(AsRef::as_ref)
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get::<Arc<Self>>().map(AsRef::as_ref)
     }
 
     /// Adds a variable after the others.
@@ -290,7 +292,7 @@ impl From<Request> for Environ {
             environ.push("HTTPS", "on");
         }
         environ.push_addresses(Peer::of(&request), scheme);
-        if let Some(user) = RemoteUser::of(request.extensions()) {
+        if let Some(user) = RemoteUser::of(&request) {
             environ.push("REMOTE_USER", user.name());
             environ.push("AUTH_TYPE", user.auth_type());
         }

@@ -350,7 +350,7 @@ mod tests {
         assert!(request.extensions().get::<RemoteUser>().is_none());
         let trusting = Mapping::new().trust_remote_user(true);
         let request = trusting.request(environ()).unwrap();
-        let user = RemoteUser::of(request.extensions()).unwrap();
+        let user = RemoteUser::of(&request).unwrap();
         assert_eq!((user.name(), user.auth_type()), ("a", ""));
     }
 

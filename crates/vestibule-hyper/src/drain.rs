@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
-use vestibule_core::Request;
+use vestibule_core::HasExtensions;
 
 use crate::link::Linked;
 
@@ -61,10 +61,12 @@ pub(crate) struct Watch {
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
 impl Shutdown {
-    /// The shutdown of the server that a request came by, when it is this one.
+    /// Returns the shutdown of the server that a request came by, when it is this one.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<Self> {
-        Linked::of(request).map(|link| link.shutdown.clone())
+    pub fn of(source: &impl HasExtensions) -> Option<Self> {
+        Linked::of(source).map(|link| link.shutdown.clone())
     }
 
     /// Whether the server drains.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use vestibule_core::{Peer, Request};
+use vestibule_core::{HasExtensions, Peer};
 
 use crate::drain::Shutdown;
 use crate::vitals::Vitals;
@@ -29,7 +29,7 @@ impl fmt::Debug for Link {
 pub(crate) struct Linked(pub(crate) Arc<Link>);
 
 impl Linked {
-    pub(crate) fn of(request: &Request) -> Option<&Link> {
-        request.extensions().get().map(|Self(link)| &**link)
+    pub(crate) fn of(source: &impl HasExtensions) -> Option<&Link> {
+        source.extensions().get().map(|Self(link)| &**link)
     }
 }

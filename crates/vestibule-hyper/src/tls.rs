@@ -20,7 +20,7 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, WebPkiCli
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use vestibule_core::{BoxError, Request};
+use vestibule_core::{BoxError, HasExtensions};
 
 use crate::Bind;
 use crate::io::Socket;
@@ -421,10 +421,12 @@ struct Agreed {
 }
 
 impl TlsInfo {
-    /// What is known of a request's connection; `None` when it is not encrypted by this server.
+    /// Returns the TLS facts of a request's connection, or `None` when this server did not encrypt it.
+    ///
+    /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        Linked::of(request)?.tls.as_ref()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        Linked::of(source)?.tls.as_ref()
     }
 
     fn of_stream(stream: &TlsStream<Socket>) -> Self {

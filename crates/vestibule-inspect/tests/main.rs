@@ -13,7 +13,7 @@ use http::StatusCode;
 use vestibule_core::{Address, App, BoxApp, IntoResponse, Mounts, Request, Response, Stack};
 use vestibule_hyper::Server;
 use vestibule_inspect::Inspect;
-use vestibule_logging::{Metrics, Registry, RequestId, ServerTiming};
+use vestibule_logging::{Metrics, Registry, ServerTiming, SetRequestId};
 
 /// Turns away those who ask for `/secret`, after a while.
 struct Guard {
@@ -115,7 +115,7 @@ fn the_page_in_a_browser_under_load_agrees_with_the_metrics() {
     let counted = registry.clone();
     let stack = Stack::new()
         .with(move |app| Metrics::new(app).to(counted.clone()).at("/-/metrics"))
-        .with(|app| RequestId::new(app).trust_everyone())
+        .with(|app| SetRequestId::new(app).trust_everyone())
         .with(ServerTiming::new)
         .with(|app| Guard { app })
         .timed();
@@ -175,7 +175,7 @@ fn the_page_in_a_browser_under_load_agrees_with_the_metrics() {
 
     for text in [
         "Metrics",
-        "RequestId",
+        "SetRequestId",
         "ServerTiming",
         "Guard",
         "site",

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use vestibule_core::{Address, Failure, Outcome, Peer, QueueTime, RemoteUser, Request, Response};
 use vestibule_fields::trace_context::TraceParent;
 
-use crate::{Format, Id};
+use crate::{Format, RequestId, TraceContext};
 
 /// One request and how it ended, as a sink hears of it.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Record {
     pub request_headers: HeaderMap,
     /// Headers of the response that the log was asked for.
     pub response_headers: HeaderMap,
-    /// The request's id, when a `RequestId` gave it one.
+    /// The request's id, when a `SetRequestId` gave it one.
     pub request_id: Option<HeaderValue>,
     /// The trace, and our span in it, when the request has one.
     pub trace: Option<TraceParent>,
@@ -115,8 +115,8 @@ impl Record {
             user_agent: headers.get(USER_AGENT).cloned(),
             request_headers: HeaderMap::new(),
             response_headers: HeaderMap::new(),
-            request_id: Id::of(request).map(|id| id.value().clone()),
-            trace: request.extensions().get().copied(),
+            request_id: RequestId::of(request).map(|id| id.value().clone()),
+            trace: TraceContext::of(request).map(TraceContext::traceparent),
             status: client_gone(),
             bytes: 0,
             first_byte: None,
@@ -136,13 +136,13 @@ impl Record {
         self.first_byte = Some(after);
         self.status = response.status();
         self.queued = QueueTime::of(response);
-        self.user = RemoteUser::of(response.extensions()).cloned();
-        if let Some(id) = response.extensions().get::<Id>() {
+        self.user = RemoteUser::of(response).cloned();
+        if let Some(id) = RequestId::of(response) {
             // It stands inside of the log.
             self.request_id = Some(id.value().clone());
         }
-        if let Some(trace) = response.extensions().get::<TraceParent>() {
-            self.trace = Some(*trace);
+        if let Some(trace) = TraceContext::of(response) {
+            self.trace = Some(trace.traceparent());
         }
         self.file = response.body().as_file().map(|file| file.path().into());
         if let Some(failure) = Failure::of(response) {

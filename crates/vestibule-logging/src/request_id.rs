@@ -1,12 +1,12 @@
-//! Gives each request an id, for the log, for the client, and for whoever is asked next.
+//! Gives each request an id, for the log, for the client, and for the servers that the app calls.
 //!
 //! ```
 //! use vestibule_core::{App, Request};
-//! use vestibule_logging::{Id, RequestId};
+//! use vestibule_logging::{RequestId, SetRequestId};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let app = RequestId::new(|request: Request| async move {
-//!     Id::of(&request).unwrap().as_str().to_owned()
+//! let app = SetRequestId::new(|request: Request| async move {
+//!     RequestId::of(&request).unwrap().as_str().to_owned()
 //! });
 //! let response = app.call(Request::default()).await;
 //! let echoed = response.headers()["x-request-id"].clone();
@@ -17,20 +17,22 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use vestibule_core::{Address, App, Network, Outline, Peer, Request, Response, Role};
+use vestibule_core::{
+    Address, App, HasExtensions, Network, Outline, Peer, Request, Response, Role,
+};
 
 use crate::uuid::Uuid;
 
 /// Gives each request an id: the client's own when the client is trusted and the id is safe, else a new
 /// UUID of version 7, which sorts by time.
 ///
-/// The id is an extension of the request ([`Id`]) and of the response, replaces the request's
+/// The id is an extension of the request ([`RequestId`]) and of the response, replaces the request's
 /// `x-request-id` (so that what is forwarded has it), and is echoed in the response's. A safe id has
 /// 1 to 128 of the characters `A-Z a-z 0-9 - _ . : + / = @`: it can stand in a log, a URL or a page.
 ///
 /// Costs three allocations a request.
 #[derive(Clone, Debug)]
-pub struct RequestId<A> {
+pub struct SetRequestId<A> {
     app: A,
     header: HeaderName,
     trusted: Trusted,
@@ -45,7 +47,7 @@ enum Trusted {
     },
 }
 
-impl<A: App> RequestId<A> {
+impl<A: App> SetRequestId<A> {
     /// Wraps `app`; nobody is trusted.
     pub fn new(app: A) -> Self {
         Self {
@@ -95,18 +97,18 @@ impl<A: App> RequestId<A> {
         self
     }
 
-    fn id_of(&self, request: &Request) -> Id {
+    fn id_of(&self, request: &Request) -> RequestId {
         let mut given = request.headers().get_all(&self.header).iter();
         match (given.next(), given.next()) {
             (Some(id), None) if is_safe(id.as_bytes()) && self.trusted.trusts(request) => {
-                Id(id.clone())
+                RequestId(id.clone())
             }
-            _ => Id::new(),
+            _ => RequestId::new(),
         }
     }
 }
 
-impl<A: App> App for RequestId<A> {
+impl<A: App> App for SetRequestId<A> {
     async fn call(&self, mut request: Request) -> Response {
         let id = self.id_of(&request);
         request.headers_mut().insert(&self.header, id.0.clone());
@@ -149,18 +151,18 @@ impl Trusted {
     }
 }
 
-/// The id of a request.
+/// The id of a request; a value that [`SetRequestId`] stores in the request and the response.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Id(HeaderValue);
+pub struct RequestId(HeaderValue);
 
-impl Id {
+impl RequestId {
     /// A new id.
     ///
     /// ```
-    /// use vestibule_logging::Id;
+    /// use vestibule_logging::RequestId;
     ///
-    /// assert_ne!(Id::new(), Id::new());
-    /// assert_eq!(Id::new().as_str().len(), 36);
+    /// assert_ne!(RequestId::new(), RequestId::new());
+    /// assert_eq!(RequestId::new().as_str().len(), 36);
     /// ```
     #[must_use]
     #[expect(
@@ -173,10 +175,12 @@ impl Id {
         Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")))
     }
 
-    /// The id that [`RequestId`] gave a request.
+    /// Returns the id that [`SetRequestId`] gave a request or response.
+    ///
+    /// `source` is a message of any body, its `Parts`, or its extensions.
     #[must_use]
-    pub fn of(request: &Request) -> Option<&Self> {
-        request.extensions().get()
+    pub fn of(source: &impl HasExtensions) -> Option<&Self> {
+        source.extensions().get()
     }
 
     /// The id as text.
@@ -241,9 +245,9 @@ mod tests {
 
     #[tokio::test]
     async fn only_trusted_clients_choose() {
-        let app = RequestId::new(|request: Request| async move {
+        let app = SetRequestId::new(|request: Request| async move {
             let forwarded = request.headers()[X_REQUEST_ID].clone();
-            assert_eq!(forwarded, Id::of(&request).unwrap().0);
+            assert_eq!(forwarded, RequestId::of(&request).unwrap().0);
             forwarded.to_str().unwrap().to_owned()
         });
         let app = app.trust("10.0.0.0/8".parse().unwrap());

@@ -23,12 +23,12 @@
 use http::{Method, Request as HttpRequest};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
-use vestibule_core::{App, Failure, Outcome, Outline, Peer, Request, Response};
+use vestibule_core::{App, Failure, HasExtensions, Outcome, Outline, Peer, Request, Response};
 use vestibule_fields::trace_context::{
     SpanId, TRACEPARENT, TRACESTATE, TraceId, TraceParent, state_from_headers,
 };
 
-use crate::Id;
+use crate::RequestId;
 use crate::format::{escape, version_number};
 use crate::uuid::random;
 
@@ -36,8 +36,8 @@ use crate::uuid::random;
 ///
 /// The trace goes on from the request's `traceparent`, when it has one that is whole, or begins here. Our
 /// own span replaces it in the request's headers, so that what is forwarded links; a `tracestate` that keeps
-/// to its limits stays, another is removed. The extension [`TraceParent`] of the request and of the response
-/// is our span.
+/// to its limits stays, another is removed. [`TraceContext`] in the request and in the
+/// response names our span.
 ///
 /// The span's fields are `otel.name`, `otel.kind`, `http.request.method`, `url.path`, `url.query`,
 /// `network.protocol.version`, `client.address`, `server.address`, `user_agent.original`, `trace_id`,
@@ -77,7 +77,7 @@ impl<A: App> App for Trace<A> {
         propagate(&mut request, own, parent.is_some());
         let span = span(&request, own, parent);
         let mut response = self.app.call(request).instrument(span.clone()).await;
-        response.extensions_mut().insert(own);
+        response.extensions_mut().insert(TraceContext(own));
         if span.is_disabled() {
             return response;
         }
@@ -103,6 +103,40 @@ impl<A: App> App for Trace<A> {
             outline.option("traces", "begin here");
         }
         outline.wraps(&self.app);
+    }
+}
+
+/// The span of a request in its trace; a value that [`Trace`] stores in the request and the response.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, Request};
+/// use vestibule_logging::{Trace, TraceContext};
+///
+/// let app = Trace::new(|request: Request| async move {
+///     TraceContext::of(&request).unwrap().traceparent().trace_id().to_string()
+/// });
+/// let trace_id = app.call(Request::default()).await.into_body().collect(99).await.unwrap();
+/// assert_eq!(trace_id.len(), 32);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext(TraceParent);
+
+impl TraceContext {
+    /// Returns the span that [`Trace`] opened for a request.
+    ///
+    /// `source` is a message of any body, its `Parts`, or its extensions.
+    #[must_use]
+    pub fn of(source: &impl HasExtensions) -> Option<Self> {
+        source.extensions().get().copied()
+    }
+
+    /// Returns the trace and the span, as a `traceparent` field names them (W3C Trace Context,
+    /// section 3.2).
+    #[must_use]
+    pub const fn traceparent(self) -> TraceParent {
+        self.0
     }
 }
 
@@ -133,7 +167,7 @@ fn propagate(request: &mut Request, own: TraceParent, goes_on: bool) {
         Some(state) => drop(headers.insert(TRACESTATE, state)),
         None => drop(headers.remove(TRACESTATE)),
     }
-    request.extensions_mut().insert(own);
+    request.extensions_mut().insert(TraceContext(own));
 }
 
 fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParent>) -> Span {
@@ -143,7 +177,7 @@ fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParen
             .get(name)
             .map(|value| safe(value.as_bytes()))
     };
-    let peer = request.extensions().get::<Peer>();
+    let peer = Peer::of(request);
     let method = known_method(request.method());
     tracing::info_span!(
         target: "vestibule::request",
@@ -160,7 +194,7 @@ fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParen
         trace_id = %own.trace_id(),
         span_id = %own.parent_id(),
         parent_span_id = parent.map(|parent| tracing::field::display(parent.parent_id())),
-        vestibule.request_id = request.extensions().get::<Id>().map(Id::as_str),
+        vestibule.request_id = RequestId::of(request).map(RequestId::as_str),
         http.response.status_code = Empty,
         http.response.body.size = Empty,
         error.type = Empty,
@@ -219,7 +253,7 @@ mod tests {
         let app = Trace::new(move |request: Request| {
             let headers = request.headers();
             let parent = TraceParent::from_headers(headers).unwrap();
-            assert_eq!(request.extensions().get(), Some(&parent));
+            assert_eq!(TraceContext::of(&request), Some(TraceContext(parent)));
             *tell.lock().unwrap() = Some((parent, headers.get(TRACESTATE).cloned()));
             async {}
         });

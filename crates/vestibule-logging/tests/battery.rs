@@ -1,7 +1,7 @@
 //! Each middleware through the cases that all have to pass.
 
 use vestibule_core::{BoxApp, Stack};
-use vestibule_logging::{AccessLog, Format, Metrics, RequestId, ServerTiming, Sink, Trace};
+use vestibule_logging::{AccessLog, Format, Metrics, ServerTiming, SetRequestId, Sink, Trace};
 use vestibule_test::battery;
 
 fn logged(app: BoxApp) -> AccessLog<BoxApp> {
@@ -16,8 +16,8 @@ async fn the_access_log() {
 
 #[tokio::test]
 async fn request_ids() {
-    battery(RequestId::new).await;
-    battery(|app| RequestId::new(app).trust_everyone()).await;
+    battery(SetRequestId::new).await;
+    battery(|app| SetRequestId::new(app).trust_everyone()).await;
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn server_timing() {
 #[tokio::test]
 async fn all_of_them_timed() {
     let stack = Stack::new()
-        .with(RequestId::new)
+        .with(SetRequestId::new)
         .with(logged)
         .with(Trace::new)
         .with(Metrics::new)

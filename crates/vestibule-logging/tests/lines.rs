@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use vestibule_core::{
     App, Body, Failure, FailureKind, IntoResponse, RemoteUser, Request, Response,
 };
-use vestibule_logging::{AccessLog, Format, RequestId, Sink};
+use vestibule_logging::{AccessLog, Format, SetRequestId, Sink};
 
 use crate::support::{Directory, ask, get, run};
 
@@ -91,7 +91,7 @@ async fn fault_141_every_line_stays_one_line_and_safe_on_a_terminal() {
             .to(sink)
             .format(format.clone())
             .request_header(HeaderName::from_static("x-other"));
-        let app = RequestId::new(app).trust_everyone();
+        let app = SetRequestId::new(app).trust_everyone();
         for text in HOSTILE {
             let mut request = hostile(text);
             request.extensions_mut().insert(*text);
@@ -198,7 +198,7 @@ async fn json_lines_are_as_the_schema_says() {
         .sample(2)
         .request_header(http::header::HOST)
         .response_header(http::header::CONTENT_TYPE);
-    traffic(&RequestId::new(log), 12).await;
+    traffic(&SetRequestId::new(log), 12).await;
     let text = lines.take();
     assert_eq!(text.lines().count(), 12);
     assert!(

@@ -6,7 +6,7 @@ use std::path::Path;
 use vestibule::auth::Htpasswd;
 use vestibule::compression::Compression;
 use vestibule::files::StaticFiles;
-use vestibule::logging::{RequestId, Sink};
+use vestibule::logging::{SetRequestId, Sink};
 use vestibule::{App, BoxApp, Mounts, Stack};
 use vestibule_cli::common::{Proxy, behind_proxies, users, watched};
 
@@ -22,7 +22,7 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
     let https = https_port(args);
     let is_behind_proxy = !args.trust_proxy.is_empty();
     let inner = Stack::new()
-        .when(!is_behind_proxy, RequestId::new)
+        .when(!is_behind_proxy, SetRequestId::new)
         .when(!args.no_compression, Compression::new);
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = match args.files.is_empty() {
@@ -38,7 +38,7 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
 /// The app with the client that a proxy tells of, and the id that it gave the request. Both are taken
 /// from whoever has opened the connection, so nothing comes before.
 fn behind(proxies: &[Proxy], app: BoxApp) -> BoxApp {
-    let mut id = RequestId::new(behind_proxies(app, proxies));
+    let mut id = SetRequestId::new(behind_proxies(app, proxies));
     for proxy in proxies {
         id = match proxy {
             Proxy::Network(network) => id.trust(*network),
