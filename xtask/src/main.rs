@@ -7,6 +7,7 @@ mod fuzz;
 mod models;
 mod msrv;
 mod packages;
+mod readme;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
         ["fuzz", target] => fuzz::one(target, "60"),
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["models", ref which @ ..] => models::run(which),
+        ["readme"] => readme::write(),
+        ["readme", "--check"] => readme::check(),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
+       cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
@@ -49,6 +53,7 @@ fn test() -> Result<(), String> {
     let start = Instant::now();
     packages::install()?;
     msrv::check()?;
+    readme::check()?;
     cargo("fmt --all --check", &[])?;
     // As a user gets it, and with every feature, which is what is tested.
     for features in ["", " --all-features"] {
