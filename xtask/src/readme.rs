@@ -395,8 +395,8 @@ fn relative(link: &str) -> String {
 
 /// Bytes of an escape or a code span, in which there are no links.
 fn opaque(text: &str) -> usize {
-    if text.starts_with('\\') {
-        return 1 + text[1..].chars().next().map_or(0, char::len_utf8);
+    if let Some(escaped) = text.strip_prefix('\\') {
+        return 1 + escaped.chars().next().map_or(0, char::len_utf8);
     }
     let marks = text.len() - text.trim_start_matches('`').len();
     let mut from = marks;
