@@ -7,6 +7,7 @@ mod fuzz;
 mod models;
 mod msrv;
 mod packages;
+mod readme;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         ["fuzz", target] => fuzz::one(target, "60"),
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["models", ref which @ ..] => models::run(which),
+        ["msrv"] => msrv::compile().and_then(done_or_error),
+        ["readme"] => readme::write(),
+        ["readme", "--check"] => readme::check(),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -36,6 +40,8 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
+       cargo xtask msrv                    check the workspace with the oldest compiler that it promises
+       cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
@@ -49,6 +55,7 @@ fn test() -> Result<(), String> {
     let start = Instant::now();
     packages::install()?;
     msrv::check()?;
+    readme::check()?;
     cargo("fmt --all --check", &[])?;
     // As a user gets it, and with every feature, which is what is tested.
     for features in ["", " --all-features"] {
@@ -69,12 +76,20 @@ fn test() -> Result<(), String> {
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
-    deny()?;
+    let not_run = [msrv::compile()?, deny()?];
     println!(
-        "xtask: every check has passed, in {} s",
+        "xtask: every check that was run has passed, in {} s",
         start.elapsed().as_secs()
     );
+    for message in not_run.into_iter().flatten() {
+        println!("xtask: WARNING: {message}");
+    }
     Ok(())
+}
+
+/// A step that was asked for by name has to run.
+fn done_or_error(not_run: Option<String>) -> Result<(), String> {
+    not_run.map_or(Ok(()), Err)
 }
 
 /// The host of Python apps, which nothing of the above builds: inside of a Rust program, and as the
@@ -106,19 +121,17 @@ fn wsgi() -> Result<(), String> {
 }
 
 /// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so
-/// `just deny` is the place where it must be there.
-fn deny() -> Result<(), String> {
+/// only `just deny` installs it; without it, returns a message.
+fn deny() -> Result<Option<String>, String> {
     let is_there = Command::new("cargo-deny")
         .arg("--version")
         .output()
         .is_ok_and(|output| output.status.success());
-    match is_there {
-        true => cargo("deny check", &[]),
-        false => {
-            println!("xtask: cargo-deny is not installed; `just deny` installs and runs it");
-            Ok(())
-        }
+    if !is_there {
+        let why = "cargo-deny is not installed; `just deny` installs and runs it";
+        return Ok(Some(why.to_owned()));
     }
+    cargo("deny check", &[]).map(|()| None)
 }
 
 fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<(), String> {

@@ -1,9 +1,62 @@
-//! Every manifest takes its `rust-version`, edition and licence from the workspace.
+//! The minimum supported Rust version: one field of the root manifest, and a compiler that proves it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Fails when a crate says its own, or none: clippy's `incompatible_msrv` goes by this field.
+use crate::run;
+
+/// Checks the workspace with the oldest compiler that it promises, which rustup installs.
+///
+/// Returns a message when rustup is missing, because then nothing was checked.
+pub(crate) fn compile() -> Result<Option<String>, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = root.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)
+        .map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let version = rust_version(&text)
+        .ok_or_else(|| format!("{} has no `rust-version`", manifest.display()))?;
+    let Ok(toolchains) = Command::new("rustup").args(["toolchain", "list"]).output() else {
+        return Ok(Some(format!(
+            "Rust {version}, the MSRV, was not tried: rustup is not installed. \
+             Install it (https://rustup.rs), then run `cargo xtask msrv`"
+        )));
+    };
+    if !has_toolchain(&String::from_utf8_lossy(&toolchains.stdout), version) {
+        let mut install = Command::new("rustup");
+        install.args(["toolchain", "install", version, "--profile", "minimal"]);
+        run(install, &format!("rustup toolchain install {version}"))?;
+    }
+    let mut check = Command::new("rustup");
+    check.args(["run", version, "cargo", "check"]);
+    check.args(["--workspace", "--all-features", "--locked"]);
+    // Another compiler in the same directory would build everything again, and then so would this one.
+    check.arg("--target-dir").arg(root.join("target/msrv"));
+    check.current_dir(&root);
+    run(
+        check,
+        &format!("cargo +{version} check --workspace --all-features --locked"),
+    )?;
+    Ok(None)
+}
+
+/// The version in the root manifest.
+fn rust_version(manifest: &str) -> Option<&str> {
+    let line = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "))?;
+    Some(line.trim().trim_matches('"'))
+}
+
+/// Whether `rustup toolchain list` names `version`, as `1.88-x86_64-...`.
+fn has_toolchain(list: &str, version: &str) -> bool {
+    list.lines().any(|line| {
+        line.strip_prefix(version)
+            .is_some_and(|rest| rest.starts_with('-'))
+    })
+}
+
+/// Fails when a manifest does not take its `rust-version`, edition, licence and version from the workspace.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: every manifest takes its MSRV from the workspace");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -44,6 +97,22 @@ fn missing_field(manifest: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_read_from_the_manifest() {
+        let manifest = "[workspace.package]\nedition = \"2024\"\nrust-version = \"1.88\"\n";
+        assert_eq!(rust_version(manifest), Some("1.88"));
+        assert_eq!(rust_version("rust-version.workspace = true\n"), None);
+    }
+
+    #[test]
+    fn a_toolchain_is_found_by_its_version() {
+        let list = "stable-x86_64-unknown-linux-gnu (active)\n1.88-x86_64-unknown-linux-gnu\n";
+        assert!(has_toolchain(list, "1.88"));
+        assert!(!has_toolchain(list, "1.8"));
+        assert!(!has_toolchain(list, "1.89"));
+        assert!(!has_toolchain("", "1.88"));
+    }
 
     #[test]
     fn a_field_of_its_own_is_found() {

@@ -1,4 +1,30 @@
-#![doc = include_str!("../README.md")]
+//! An HTTP client that is an [`App`](vestibule_core::App): a request in, a response out. It is what
+//! middleware asks other servers with, so that none of it knows a socket: the keys of
+//! `vestibule_auth::jwt::Jwks`, the judge of `vestibule_auth::ForwardAuth`.
+//!
+//! ```rust
+//! use std::time::Duration;
+//! use vestibule_client::Client;
+//! use vestibule_core::{App, Request};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let client = Client::new().timeout(Duration::from_secs(2));
+//! let mut request = Request::default();
+//! *request.uri_mut() = "http://127.0.0.1:1/nobody-listens-here".parse().unwrap();
+//! assert_eq!(client.call(request).await.status(), 502);
+//! # }
+//! ```
+//!
+//! | | speaks | trusts |
+//! |---|---|---|
+//! | `Client::new()` | `http:` only | the network: for this machine, and networks of one's own |
+//! | `Client::secure()` (feature `tls`) | `https:` only | the roots of the system |
+//! | `Client::trusting(pem)` (feature `tls`) | `https:` only | the roots that it is given, and no other |
+//!
+//! It speaks HTTP/1.1 over kept connections. It follows no redirection, keeps no cookies, reads no
+//! proxy from the environment and decodes no coding: an answer is what the server said. What cannot
+//! be asked is 502, what takes too long 504, with the cause in a
+//! [`Failure`](vestibule_core::Failure).
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,43 @@
-#![doc = include_str!("../README.md")]
+//! The contract of Vestibule: **an app is an async callable from request to response**, and
+//! middleware is an app that holds an app. It is WSGI's idea for Rust: any app runs under any
+//! server, and what stands in between keeps the same contract on both sides.
+//!
+//! ```rust
+//! use vestibule_core::{App, Request, Response, Stack};
+//! use http::HeaderValue;
+//!
+//! async fn hello(_: Request) -> &'static str {
+//!     "Hello!"
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let app = Stack::new()
+//!     .around(|request, next| async move {
+//!         let mut response = next.call(request).await;
+//!         response.headers_mut().insert("x-hello", HeaderValue::from_static("1"));
+//!         response
+//!     })
+//!     .app(hello);
+//!
+//! let response = app.call(Request::default()).await;
+//! assert_eq!(response.headers()["x-hello"], "1");
+//! # }
+//! ```
+//!
+//! | where | what |
+//! |---|---|
+//! | [`App`], [`BoxApp`], [`Request`], [`Response`] | the contract |
+//! | [`Body`] | one body: whole or streaming, with trailers, fused, `Send + Sync`; [`Body::on_end`] hears how it ended |
+//! | [`IntoResponse`] | what an app may return |
+//! | [`Failure`] | the cause of an error response, for the log; never for the client |
+//! | [`Stack`], [`Outline`] | middleware composed at run time, named and printed |
+//! | [`Outline::check`], [`Role`] | whether the layers stand in an order that works |
+//! | [`around`], [`map_request`], [`map_response`], [`Only`] | middleware from closures |
+//! | [`PathView`], [`Mount`], [`Mounts`] | one reading of paths, and several apps in one URL space |
+//! | [`Peer`], [`Scheme`] | who is at the other end of the connection, and whether it came by `https` |
+//! | [`CatchPanic`] | a panic is a 500 |
+//!
+//! The crate knows no runtime and no sockets; `vestibule-hyper` serves an app over HTTP.
 
 mod app;
 mod around;

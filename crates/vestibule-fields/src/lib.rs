@@ -1,4 +1,54 @@
-#![doc = include_str!("../README.md")]
+//! Pure parsers and writers of HTTP field values: what static files, compression, auth, caches and
+//! gateways all share.
+//!
+//! Every parser takes linear time, never panics, and borrows from the header map wherever it can.
+//! It depends on [`http`](https://docs.rs/http) and nothing else, and knows nothing of the rest of
+//! Vestibule.
+//!
+//! ```rust
+//! use http::{HeaderMap, header};
+//! use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
+//! use vestibule_fields::etag::{ETag, ETagList};
+//!
+//! let mut request = HeaderMap::new();
+//! request.insert(header::ACCEPT_ENCODING, "gzip;q=0.8, br".parse().unwrap());
+//! request.insert(header::IF_NONE_MATCH, r#"W/"v1", "v2""#.parse().unwrap());
+//!
+//! let coding = AcceptEncoding::from_headers(&request).choose(&["gzip", "br"]);
+//! assert_eq!(coding, Choice::Coding("br"));
+//!
+//! let current = ETag::parse(r#""v1""#).unwrap();
+//! let not_modified = ETagList::from_headers(&request, header::IF_NONE_MATCH)
+//!     .is_some_and(|list| list.weak_match(&current));
+//! assert!(not_modified); // 304
+//! ```
+//!
+//! One file is one field, and all files have one shape: the grammar and its source, the type, pure
+//! functions, limits, tests. `parse` reads one value (`&str`, `&[u8]`, `&HeaderValue`),
+//! `from_headers` reads the field with all its lines, `to_header_value` and `Display` write.
+//!
+//! | field | file | type |
+//! |---|---|---|
+//! | `Accept-Encoding` | `accept_encoding.rs` | `AcceptEncoding`, and the `Choice` it leads to |
+//! | `Authorization`, `Proxy-Authorization` | `authorization.rs` | `Authorization` |
+//! | `Cache-Control` | `cache_control.rs` | `CacheControl` |
+//! | `Content-Range` | `content_range.rs` | `ContentRange`, written only |
+//! | `Content-Type` | `media_type.rs` | `MediaType` |
+//! | `Date`, `Last-Modified`, `If-Modified-Since`, ... | `date.rs` | `HttpDate` |
+//! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
+//! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
+//! | `Host` | `host.rs` | `Host` |
+//! | `If-Range` | `if_range.rs` | `IfRange` |
+//! | `Range` | `range.rs` | `Range`, and the `Outcome` of holding it against a length |
+//! | `traceparent`, `tracestate` | `trace_context.rs` | `TraceParent`, `TraceId`, `SpanId` |
+//! | `WWW-Authenticate`, `Proxy-Authenticate` | `www_authenticate.rs` | `Challenge`, written only |
+//! | `;q=` of any field | `quality.rs` | `Quality`, `Weights` |
+//! | lists, tokens, quoted strings of any field | `list.rs` | `List`, `Lines` |
+//!
+//! What a broken value means is part of each type. A field that may stand only once is `None` when
+//! it is broken or repeated. A list skips the elements that it cannot read. A validator that cannot
+//! be read matches nothing, so that a broken `If-Match` stops a write, and a broken `If-None-Match`
+//! or `If-Range` sends the whole file.
 #![cfg_attr(
     not(test),
     deny(

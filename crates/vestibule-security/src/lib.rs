@@ -1,4 +1,16 @@
-#![doc = include_str!("../README.md")]
+//! Middleware that knows who asks, and how. [`ProxyHeaders`] finds the client behind proxies that
+//! are trusted, and believes nobody else. [`RedirectHttps`] sends on who comes in the clear.
+//!
+//! ```rust
+//! use vestibule_core::{App, Peer, Request};
+//! use vestibule_security::ProxyHeaders;
+//!
+//! async fn who(request: Request) -> String {
+//!     Peer::of(&request).map(|peer| peer.address().to_string()).unwrap_or_default()
+//! }
+//!
+//! let app = ProxyHeaders::new(who).trust("127.0.0.0/8".parse().unwrap());
+//! ```
 
 mod proxy_headers;
 mod redirect_https;

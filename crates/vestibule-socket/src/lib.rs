@@ -1,4 +1,32 @@
-#![doc = include_str!("../README.md")]
+//! Where a server listens, for whoever writes one: `vestibule-hyper` and `vestibule-gateway` are
+//! built on it.
+//!
+//! ```rust
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), vestibule_socket::BindError> {
+//! use std::future::poll_fn;
+//! use vestibule_socket::{Bind, Listener};
+//!
+//! let listener = Listener::bind(Bind::from("127.0.0.1:0")).await?;
+//! let address = listener.address().to_string(); // with the port that it got
+//!
+//! let client = tokio::net::TcpStream::connect(address).await.unwrap();
+//! let (_socket, peer) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+//! assert_eq!(peer.address().to_string(), client.local_addr().unwrap().to_string());
+//! # Ok(()) }
+//! ```
+//!
+//! | where | what |
+//! |---|---|
+//! | [`Bind`] | a place to listen: `127.0.0.1:8080`, `localhost:8080`, `unix:/run/app.sock`, or a socket that listens already |
+//! | [`BindError`] | why that cannot be, and what to do about it |
+//! | [`Listener`] | takes connections, and says who made each: an address, or the user and process behind a unix socket |
+//! | [`SocketFile`] | the file of a unix socket: it goes with the server, unless it has become another's |
+//! | [`Backoff`] | what an accept loop does about an error |
+//! | [`Rarely`] | lines of the log that clients can cause: one a second |
+//!
+//! A unix socket on which nobody listens any more is replaced, one in use and any other file are
+//! not. Its mode is set before anyone can connect. On Linux no more than 128 KiB wait in the kernel
+//! for a client that reads slowly.
 
 mod backoff;
 mod bind;

@@ -1,4 +1,113 @@
-#![doc = include_str!("../README.md")]
+//! Bridges between Vestibule's contract and tower's, in all four directions, and hyper's besides:
+//! **tower's layers in our stacks, our middleware in theirs, and the apps of each as those of the
+//! other**. Nothing is left behind on the way: bodies stream, trailers arrive, extensions and
+//! upgrades survive, and an error is a response that carries its cause.
+//!
+//! | from | to | function | for example |
+//! |---|---|---|---|
+//! | a tower layer | our middleware | [`from_layer`] | `Stack::new().with(from_layer(CorsLayer::permissive()))` |
+//! | our middleware | a tower layer | [`layer`] | `Router::new().layer(layer(ServerTiming::new))` |
+//! | a tower service | our app | [`from_service`] | `stack.app(from_service(router))` |
+//! | our app | a tower service | [`service`] | `Router::new().fallback_service(service(app))` |
+//! | a hyper service | our app | [`from_hyper`] | `stack.app(from_hyper(service_fn(f)))` |
+//! | our app | a hyper service | [`hyper_service`] | `http1::Builder::new().serve_connection(io, hyper_service(app))` |
+//!
+//! tower's layers in our stack, around an axum router:
+//!
+//! ```rust
+//! use axum::{Router, routing::get};
+//! use http::HeaderName;
+//! use tower_http::{cors::CorsLayer, propagate_header::PropagateHeaderLayer};
+//! use vestibule_core::{App, Request, Stack};
+//! use vestibule_tower::{from_layer, from_service};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let router = Router::new().route("/", get(|| async { "from axum" }));
+//!
+//! let app = Stack::new()
+//!     .with(from_layer(CorsLayer::permissive()))
+//!     .with(from_layer(PropagateHeaderLayer::new(HeaderName::from_static("x-trace"))))
+//!     .app(from_service(router));
+//!
+//! let response = app.call(Request::default()).await;
+//! assert_eq!(response.headers()["access-control-allow-origin"], "*");
+//! assert_eq!(app.outline().to_string(), "Cors\nPropagateHeader\nRouter\n");
+//! # }
+//! ```
+//!
+//! Our middleware in an axum router, one of it and a whole stack of it:
+//!
+//! ```rust
+//! use axum::{Router, body::Body, routing::get};
+//! use http::{HeaderValue, Request};
+//! use tower::ServiceExt;
+//! use vestibule_core::{CatchPanic, Stack};
+//! use vestibule_tower::layer;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let stack = Stack::new()
+//!     .around(|request, next| async move { next.call(request).await })
+//!     .map_response(|mut response| {
+//!         response.headers_mut().insert("x-frame-options", HeaderValue::from_static("DENY"));
+//!         response
+//!     });
+//!
+//! let router = Router::new()
+//!     .route("/", get(|| async { "hello" }))
+//!     .layer(layer(CatchPanic::new))
+//!     .layer(layer(move |app| stack.app(app)));
+//!
+//! let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+//! assert_eq!(response.headers()["x-frame-options"], "DENY");
+//! # }
+//! ```
+//!
+//! # Readiness
+//!
+//! tower asks a service whether it is ready before it calls it; we do not. So the bridge awaits the
+//! readiness of the service that it is about to call, and that very one is called.
+//!
+//! | the service is | functions | readiness is awaited on |
+//! |---|---|---|
+//! | `Clone` and `Sync` | [`from_service`], [`from_layer`], [`layer`] | a clone for each request |
+//! | not (`RateLimit`, `BoxService`) | [`from_service_shared`], [`from_layer_shared`], [`layer_shared`] | the one service, in line |
+//!
+//! A shared service stands behind a mutex that is held while it is asked and called, never while it
+//! works on an answer. There is no hidden buffer, and no task is spawned.
+//!
+//! What leaves for tower is always ready: `LoadShed` directly around our [`service`] never sheds.
+//! Put both into one `from_layer`, as below, or let the limit stand outside.
+//!
+//! # Errors
+//!
+//! tower's errors become responses: a timeout is a 504, an overload a 503, a body over its limit a
+//! 413, any other a 500. The error is in the response's `Failure`, with the name of the service
+//! that it came from, so that layers outside see a response and the log sees the cause. The table
+//! is [`failure`]; `on_error` puts another in its place.
+//!
+//! ```rust
+//! use tower::ServiceBuilder;
+//! use vestibule_core::{App, Failure, Request, Stack};
+//! use vestibule_tower::from_layer;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let shut = ServiceBuilder::new().load_shed().concurrency_limit(0);
+//! let app = Stack::new().with(from_layer(shut)).app(|_: Request| async { "never" });
+//!
+//! let response = app.call(Request::default()).await;
+//! assert_eq!(response.status(), 503);
+//! let failure = Failure::of(&response).unwrap();
+//! assert_eq!(failure.to_string(), "service overloaded");
+//! assert_eq!(failure.failed_layer(), Some("LoadShed"));
+//! # }
+//! ```
+//!
+//! # What it costs
+//!
+//! Our side of a crossing is one allocation, the future of the call, which every layer of a `Stack`
+//! has anyway. A body of another type is boxed once, unless it is empty; a
+//! [`Body`](vestibule_core::Body) that comes back as a `Body` is not touched. tower's own costs
+//! come on top: a clone of the service for each request, as everywhere in tower.
 
 mod errors;
 mod from_layer;
