@@ -69,7 +69,7 @@ type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + 
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function from app to app",
     label = "a middleware is `AccessLog::new` or `|app| Compression::new(app)`, a tower layer `vestibule_tower::from_layer(..)`",
-    note = "the stack calls the function with the app that the layer wraps, once for each `Stack::app`",
+    note = "a stack passes the function the app that the layer wraps",
     note = "the layers of another stack are added by `Stack::append`"
 )]
 pub trait WrapFn<A>: Fn(BoxApp) -> A {}
