@@ -63,13 +63,17 @@ pub type Response = http::Response<Body>;
 /// future at every layer.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an app",
-    label = "an app is expected here",
+    label = "an `async fn(Request)` is an app, a tower service or axum `Router` by `vestibule_tower::from_service(..)`",
     note = "an app is an `async fn(Request) -> R` where `R` can become a response (text, bytes, a status, a `Response`, a `Result` of these)",
     note = "or a type with `impl App for ...`; a closure takes exactly one `Request` and returns a future that is `Send`"
 )]
 pub trait App: Send + Sync + 'static {
     /// Answers the request.
-    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+    // Two compile errors show the line of the return type: for a middleware with a lifetime, and for
+    // `dyn App`. Its comment is their remedy.
+    #[rustfmt::skip]
+    fn call(&self, request: Request)
+        -> impl Future<Output = Response> + Send; // no lifetimes: own or `Arc`; no `dyn`: `BoxApp`
 
     /// Tells the outline about this app: options, mounts, and the app that it wraps.
     ///

@@ -1,4 +1,4 @@
-//! Whether layers stand in an order that works, told before the first request.
+//! Checks the order of layers before the first request.
 
 use std::fmt;
 
@@ -50,6 +50,8 @@ impl Role {
     pub const ERROR_PAGES: Self = Self::new("error pages");
     /// Computes entity tags from response bodies.
     pub const ETAG: Self = Self::new("etag").once();
+    /// Knows who sends each request, and tells the layers inside of it.
+    pub const IDENTITY: Self = Self::new("identity");
     /// Refuses requests of clients that send too many.
     pub const RATE_LIMIT: Self = Self::new("rate limit");
     /// Gives each request an id.
@@ -88,7 +90,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Something wrong with the order of layers, why it is wrong, and what to do.
+/// A layer in the wrong place or a missing one, the reason, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -107,9 +109,12 @@ impl fmt::Display for Finding {
 }
 
 impl Outline {
-    /// What is wrong with the order of the layers, from the outermost in; mounted apps included.
+    /// Checks the order of the layers, from the outermost in; mounted apps included.
     ///
-    /// Layers without a role are not judged, nor is an app that stands alone.
+    /// A layer in the wrong place is one finding, with all its reasons and the one move that mends it. A
+    /// layer that is missing is a finding of the layer that needs it. Layers without a role are not
+    /// checked, unless they need or order others. Servers run this check at their start, and log what
+    /// it finds.
     ///
     /// ```
     /// use vestibule_core::{App, Outline, Request, Response, Role, Stack};
@@ -125,8 +130,8 @@ impl Outline {
     ///
     /// let twice = Stack::new().with(|app| Gzip { app }).with(|app| Gzip { app });
     /// let findings = twice.check();
-    /// assert_eq!(findings[0].to_string(), "Gzip: another Gzip stands outside of it, \
-    ///     and one layer does compression for all; remove one of them");
+    /// assert_eq!(findings[0].to_string(), "Gzip: another Gzip is outside of it, \
+    ///     and one layer for compression is enough; remove one of them");
     /// ```
     #[must_use]
     pub fn check(&self) -> Vec<Finding> {
@@ -135,7 +140,7 @@ impl Outline {
         findings
     }
 
-    /// `outer`: what stands outside of this app, outermost first.
+    /// `outer`: the layers outside of this app, outermost first.
     fn check_below<'a>(&'a self, outer: &mut Vec<&'a Self>, findings: &mut Vec<Finding>) {
         for finding in misplaced(self, outer) {
             // What is mounted in several places is found in each of them.
@@ -155,7 +160,10 @@ impl Outline {
 }
 
 impl Stack {
-    /// What is wrong with the order of the layers. See [`Outline::check`].
+    /// Checks the order of the layers. See [`Outline::check`].
+    ///
+    /// A stack that is a part of another may need layers of that one, such as a `Require` whose
+    /// `Authenticate` is further out: check the whole.
     ///
     /// ```
     /// use vestibule_core::{CatchPanic, Stack};
@@ -168,62 +176,96 @@ impl Stack {
     }
 }
 
-/// What is wrong with `layer` in its place inside of `outer`.
+/// What is wrong with `layer` in its place inside of `outer`, which has its outermost first.
 fn misplaced(layer: &Outline, outer: &[&Outline]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |reason: String, fix: String| {
-        let layer = layer.name().to_owned();
-        findings.push(Finding { layer, reason, fix });
+    let place = match duplicate(layer, outer) {
+        Some((role, other)) => Some((
+            format!("another {other} is outside of it, and one layer for {role} is enough"),
+            "remove one of them".to_owned(),
+        )),
+        None => wrong_order(layer, outer),
     };
-    let (name, roles) = (layer.name(), layer.roles());
-    for &other in outer {
-        let theirs = other.name();
-        for role in roles.iter().filter(|role| role.is_once) {
-            if other.roles().contains(role) {
-                find(
-                    format!(
-                        "another {theirs} stands outside of it, and one layer does {role} for all"
-                    ),
-                    "remove one of them".to_owned(),
-                );
-            }
-        }
-        let told = layer.order().iter().filter(|(role, _)| {
-            // What is one of its own kind is no wrong order.
-            other.roles().contains(role) && !roles.contains(role)
-        });
-        let told = told.map(|(_, why)| &**why);
-        let known = roles.iter().flat_map(|own| {
-            let theirs = other.roles().iter();
-            theirs.filter_map(|their| reason_to_be_outside(*own, *their))
-        });
-        if let Some(why) = told.chain(known).next() {
-            find(
-                format!("it stands inside of {theirs}, and {why}"),
-                format!("move {name} outside of {theirs}"),
-            );
-        }
-    }
-    for (role, why) in layer.needs() {
-        let is_there = outer.iter().any(|other| other.roles().contains(role));
-        let inside = layer.layers().skip(1);
-        let mut inside = inside.filter(|other| other.roles().contains(role));
-        match (is_there, inside.next()) {
-            (true, _) => {}
-            (false, Some(other)) => find(
-                format!("it needs what {} does, and {why}", other.name()),
-                format!("move {} outside of {name}", other.name()),
-            ),
-            (false, None) => find(
-                format!("it needs a layer for {role} outside of it, and {why}"),
-                format!("add a layer for {role} outside of {name}"),
-            ),
-        }
-    }
-    findings
+    let found = place.into_iter().chain(missing(layer, outer));
+    let finding = |(reason, fix)| Finding {
+        layer: layer.name().to_owned(),
+        reason,
+        fix,
+    };
+    found.map(finding).collect()
 }
 
-/// Why a layer that is `own` has to stand outside of one that is `other`, if it has to.
+/// A layer outside of this one that does the same, where one is enough.
+fn duplicate<'a>(layer: &Outline, outer: &[&'a Outline]) -> Option<(Role, &'a str)> {
+    outer.iter().find_map(|other| {
+        let mut roles = layer.roles().iter().filter(|role| role.is_once);
+        let role = roles.find(|role| other.roles().contains(role))?;
+        Some((*role, other.name()))
+    })
+}
+
+/// The reason and the fix, when this layer has to be outside of others that are outside of it.
+fn wrong_order(layer: &Outline, outer: &[&Outline]) -> Option<(String, String)> {
+    let mut outermost = None;
+    // Each reason once, with the names of the layers that it is about.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for &other in outer {
+        let Some(why) = reason_to_move(layer, other) else {
+            continue;
+        };
+        outermost.get_or_insert(other.name());
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(other.name()),
+            None => reasons.push((why, vec![other.name()])),
+        }
+    }
+    let fix = format!("move {} outside of {}", layer.name(), outermost?);
+    let reasons = reasons.iter().enumerate().map(|(index, (why, names))| {
+        let subject = if index == 0 { "it is " } else { "" };
+        format!("{subject}inside of {}, and {why}", listed(names))
+    });
+    Some((reasons.collect::<Vec<_>>().join("; "), fix))
+}
+
+/// Why `layer` has to be outside of `other`, if it has to.
+fn reason_to_move<'a>(layer: &'a Outline, other: &Outline) -> Option<&'a str> {
+    let own = layer.order().iter().filter(|(role, _)| {
+        // A layer of the same kind is not in the wrong order.
+        other.roles().contains(role) && !layer.roles().contains(role)
+    });
+    let own = own.map(|(_, why)| &**why);
+    let known = layer.roles().iter().flat_map(|own| {
+        let theirs = other.roles().iter();
+        theirs.filter_map(|their| reason_to_be_outside(*own, *their))
+    });
+    own.chain(known).next()
+}
+
+/// A reason and a fix for each role that this layer needs outside of it, and that is not there.
+fn missing(layer: &Outline, outer: &[&Outline]) -> impl Iterator<Item = (String, String)> {
+    let needs = layer.needs().iter().filter(|(role, _)| {
+        let mut outer = outer.iter();
+        !outer.any(|other| other.roles().contains(role))
+    });
+    needs.map(|(role, why)| {
+        let mut inside = layer.layers().skip(1);
+        let fix = match inside.find(|other| other.roles().contains(role)) {
+            Some(other) => format!("move {} outside of {}", other.name(), layer.name()),
+            None => format!("add a layer for {role} outside of {}", layer.name()),
+        };
+        let reason = format!("it needs a layer for {role} outside of it, and {why}");
+        (reason, fix)
+    })
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// Why a layer with the role `own` has to be outside of one with the role `other`, if it has to.
 fn reason_to_be_outside(own: Role, other: Role) -> Option<&'static str> {
     let is_outermost = |role| matches!(role, Role::ACCESS_LOG | Role::REQUEST_ID | Role::CLIENT_IP);
     let order = ORDER
@@ -241,17 +283,26 @@ fn reason_to_be_outside(own: Role, other: Role) -> Option<&'static str> {
     }
 }
 
-/// Roles of one's own may stand anywhere.
+/// A role of an app or of another crate may be anywhere.
 fn has_known_order(role: Role) -> bool {
     KNOWN.contains(&role)
 }
 
-/// What stands outside, what stands inside, and why.
+/// What is outside, what is inside, and why.
+///
+/// IDENTITY and AUTH have no order: address rules (AUTH) are often outside of `Authenticate` (IDENTITY),
+/// and a guard that asks for an identity requires the role itself. IDENTITY and SESSION have none either:
+/// a login by session requires the session itself, and a session may belong to a user that is known.
 const ORDER: &[(Role, Role, &str)] = &[
     (
         Role::CORS,
         Role::AUTH,
         "a browser's preflight has no credentials: it would be refused",
+    ),
+    (
+        Role::CORS,
+        Role::IDENTITY,
+        "a refusal without CORS headers looks like a network error to scripts",
     ),
     (
         Role::CORS,
@@ -299,6 +350,16 @@ const ORDER: &[(Role, Role, &str)] = &[
         "all clients behind a proxy would count as one",
     ),
     (
+        Role::CLIENT_IP,
+        Role::IDENTITY,
+        "the failed logins of all clients behind a proxy would count as those of one",
+    ),
+    (
+        Role::IDENTITY,
+        Role::CACHE,
+        "an answer that is stored for one user would be sent to others",
+    ),
+    (
         Role::ERROR_PAGES,
         Role::CATCH_PANIC,
         "the 500 of a panic would have no page",
@@ -319,6 +380,7 @@ const KNOWN: &[Role] = &[
     Role::DECOMPRESSION,
     Role::ERROR_PAGES,
     Role::ETAG,
+    Role::IDENTITY,
     Role::RATE_LIMIT,
     Role::REQUEST_ID,
     Role::SESSION,
@@ -417,6 +479,7 @@ mod tests {
             Role::RATE_LIMIT,
             Role::BODY_LIMIT,
             Role::SESSION,
+            Role::IDENTITY,
             Role::AUTH,
             Role::CSRF,
             Role::CACHE,
@@ -424,6 +487,56 @@ mod tests {
             Role::BUFFERING,
         ];
         assert_eq!(stack(&good).check(), []);
+    }
+
+    /// Each row: the layers, outermost first, and the findings.
+    #[test]
+    fn a_misplaced_layer_is_one_finding() {
+        let cases: &[(&[Role], &[&str])] = &[
+            (
+                &[Role::AUTH, Role::RATE_LIMIT, Role::CSRF, Role::CORS],
+                &[
+                    "cors: it is inside of auth, and a browser's preflight has no credentials: it would \
+                   be refused; inside of rate limit and csrf, and a refusal without CORS headers looks \
+                   like a network error to scripts; move cors outside of auth",
+                ],
+            ),
+            (
+                &[Role::COMPRESSION, Role::CORS, Role::AUTH, Role::ACCESS_LOG],
+                &[
+                    "access log: it is inside of compression, cors and auth, and what answers outside \
+                   of the log is not in it; move access log outside of compression",
+                ],
+            ),
+            // Two layers, two findings.
+            (
+                &[Role::CACHE, Role::IDENTITY, Role::COMPRESSION],
+                &[
+                    "identity: it is inside of cache, and an answer that is stored for one user would be \
+                   sent to others; move identity outside of cache",
+                    "compression: it is inside of cache, and a cache outside of it keeps a copy for each \
+                   coding; move compression outside of cache",
+                ],
+            ),
+            // A layer to remove is not to be moved as well.
+            (
+                &[Role::CORS, Role::AUTH, Role::CORS],
+                &[
+                    "cors: another cors is outside of it, and one layer for cors is enough; remove one of \
+                   them",
+                ],
+            ),
+            // Address rules are outside or inside of what knows the user.
+            (&[Role::AUTH, Role::IDENTITY, Role::AUTH], &[]),
+            (&[Role::SESSION, Role::IDENTITY], &[]),
+            (&[Role::IDENTITY, Role::SESSION], &[]),
+            (&[Role::IDENTITY, Role::IDENTITY], &[]),
+        ];
+        for (roles, expected) in cases {
+            let found = stack(roles).check();
+            let found: Vec<_> = found.iter().map(Finding::to_string).collect();
+            assert_eq!(found, *expected, "{roles:?}");
+        }
     }
 
     #[test]

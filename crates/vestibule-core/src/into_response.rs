@@ -3,25 +3,30 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
-use crate::{Body, Failure, Response};
+use crate::{Body, BoxError, Failure, Response};
 
 /// What can become a response.
 ///
 /// | value | response |
 /// |---|---|
-/// | `&'static str`, `String`, `Cow<str>` | 200, `text/plain; charset=utf-8` |
-/// | `Bytes`, `Vec<u8>`, `&'static [u8]` | 200, `application/octet-stream` |
+/// | `&'static str`, `String`, `Box<str>`, `Cow<str>` | 200, `text/plain; charset=utf-8` |
+/// | `Bytes`, `BytesMut`, `Vec<u8>`, `Box<[u8]>`, `Cow<[u8]>`, `&'static [u8]`, `&'static [u8; N]` | 200, `application/octet-stream` |
 /// | [`Body`] | 200, no type |
+/// | `http::Response<B>` with any `http_body::Body` | itself; a [`Body`] is not boxed again |
+/// | `http::response::Parts` | the head, and no body |
 /// | `StatusCode`, `()` | that status, or 200, and no body |
+/// | `HeaderMap`, `[(name, value); N]` | 200 with these headers, and no body |
 /// | `(StatusCode, T)` | `T` with that status |
 /// | `([(name, value); N], T)`, `(HeaderMap, T)` | `T` with these headers set |
 /// | `(StatusCode, headers, T)` | both |
 /// | `Result<T, E>` | either |
 /// | [`Failure`](crate::Failure) | its status, its cause in the extensions |
+/// | `http::Error` | 500, a [`Failure`](crate::Failure): a response builder's `Result` can be returned |
 ///
 /// ```
 /// use vestibule_core::IntoResponse;
@@ -31,20 +36,47 @@ use crate::{Body, Failure, Response};
 /// assert_eq!(response.status(), 201);
 /// assert_eq!(response.headers()["location"], "/7");
 /// ```
+///
+/// A response of another framework is one too, with a body of any type:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use vestibule_core::{App, Request};
+///
+/// async fn foreign(_: Request) -> Result<http::Response<String>, http::Error> {
+///     http::Response::builder().header("content-type", "text/css").body("a {}".to_owned())
+/// }
+///
+/// let response = foreign.call(Request::default()).await;
+/// assert_eq!(response.headers()["content-type"], "text/css");
+/// assert_eq!(response.into_body().collect(100).await.unwrap(), "a {}");
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a response",
     label = "this is what the app returns",
     note = "return text, bytes, a `Body`, a `StatusCode`, a `Response`, a tuple like `(StatusCode, text)`, or a `Result` of these",
-    note = "for JSON: `([(\"content-type\", \"application/json\")], serde_json::to_vec(&value)?)`"
+    note = "for JSON: `([(\"content-type\", \"application/json\")], serde_json::to_vec(&value)?)`",
+    note = "for a value of axum, such as `Html` or `Json`: `axum::response::IntoResponse::into_response(value)`"
 )]
 pub trait IntoResponse {
     /// Makes the response.
     fn into_response(self) -> Response;
 }
 
-impl IntoResponse for Response {
+impl<B> IntoResponse for http::Response<B>
+where
+    B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    /// Takes the body in by [`Body::new`], which leaves a [`Body`] as it is.
     fn into_response(self) -> Response {
-        self
+        self.map(Body::new)
+    }
+}
+
+impl IntoResponse for Parts {
+    fn into_response(self) -> Response {
+        Response::from_parts(self, Body::empty())
     }
 }
 
@@ -68,6 +100,27 @@ impl IntoResponse for StatusCode {
     }
 }
 
+impl IntoResponse for HeaderMap {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
+    }
+}
+
+impl<K, V, const N: usize> IntoResponse for [(K, V); N]
+where
+    ([(K, V); N], ()): IntoResponse,
+{
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
+    }
+}
+
+impl IntoResponse for http::Error {
+    fn into_response(self) -> Response {
+        Failure::from(self).into_response()
+    }
+}
+
 impl IntoResponse for Infallible {
     fn into_response(self) -> Response {
         match self {}
@@ -84,10 +137,10 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 }
 
 macro_rules! typed {
-    ($content_type:literal: $($t:ty),+) => {$(
+    ($content_type:literal: $($t:ty => $into_body:expr),+ $(,)?) => {$(
         impl IntoResponse for $t {
             fn into_response(self) -> Response {
-                let mut response = Response::new(Body::from(self));
+                let mut response = Response::new($into_body(self));
                 let content_type = HeaderValue::from_static($content_type);
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 response
@@ -96,8 +149,32 @@ macro_rules! typed {
     )+};
 }
 
-typed!("text/plain; charset=utf-8": &'static str, String, Cow<'static, str>);
-typed!("application/octet-stream": Bytes, Vec<u8>, &'static [u8]);
+typed! {
+    "text/plain; charset=utf-8":
+    &'static str => Body::from,
+    String => Body::from,
+    Box<str> => |text: Self| Body::from(String::from(text)),
+    Cow<'static, str> => Body::from,
+}
+
+typed! {
+    "application/octet-stream":
+    Bytes => Body::from,
+    BytesMut => |bytes: Self| Body::from(bytes.freeze()),
+    Vec<u8> => Body::from,
+    Box<[u8]> => Body::from,
+    Cow<'static, [u8]> => |bytes: Self| match bytes {
+        Cow::Borrowed(bytes) => Body::from(bytes),
+        Cow::Owned(bytes) => Body::from(bytes),
+    },
+    &'static [u8] => Body::from,
+}
+
+impl<const N: usize> IntoResponse for &'static [u8; N] {
+    fn into_response(self) -> Response {
+        self[..].into_response()
+    }
+}
 
 impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
     fn into_response(self) -> Response {
@@ -163,6 +240,11 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+
     use super::*;
 
     fn text(response: impl IntoResponse) -> String {
@@ -192,6 +274,73 @@ mod tests {
         );
         assert_eq!(text(Ok::<_, StatusCode>("a")), format!("200 {plain} a"));
         assert_eq!(text(Err::<(), _>(StatusCode::GONE)), "410 - ");
+    }
+
+    #[test]
+    fn what_axum_users_return() {
+        let plain = "200 text/plain; charset=utf-8 a";
+        let bytes = "200 application/octet-stream a";
+        assert_eq!(text(Box::<str>::from("a")), plain);
+        assert_eq!(text(Cow::Borrowed("a")), plain);
+        assert_eq!(text(BytesMut::from("a")), bytes);
+        assert_eq!(text(Box::<[u8]>::from(*b"a")), bytes);
+        assert_eq!(text(Cow::Borrowed(&b"a"[..])), bytes);
+        assert_eq!(text(Cow::<[u8]>::Owned(vec![b'a'])), bytes);
+        assert_eq!(text(b"a"), bytes);
+        let css = [("content-type", "text/css")];
+        assert_eq!(text(css), "200 text/css ");
+        assert_eq!(text((StatusCode::CREATED, css)), "201 text/css ");
+        let css = css.into_response().into_parts().0;
+        assert_eq!(text(css.headers.clone()), "200 text/css ");
+        assert_eq!(
+            text((StatusCode::CREATED, css.headers.clone())),
+            "201 text/css "
+        );
+        assert_eq!(text(css), "200 text/css ");
+        let built = http::Response::builder().status(201).body(Body::from("a"));
+        assert_eq!(text(built), "201 - a");
+        let built = http::Response::builder().status(1).body(Body::empty());
+        let response = built.into_response();
+        assert_eq!(response.status(), 500);
+        assert!(Failure::of(&response).is_some());
+    }
+
+    /// A body with data, trailers and an error of its own.
+    struct Foreign {
+        data: Option<&'static [u8]>,
+    }
+
+    impl http_body::Body for Foreign {
+        type Data = &'static [u8];
+        type Error = &'static str;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+            Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    #[tokio::test]
+    async fn responses_of_any_body() {
+        let own = Response::new(Body::from("a"));
+        let data = own.body().as_bytes().unwrap().as_ptr();
+        let response = own.into_response();
+        // Not boxed: the bytes are where they were.
+        assert_eq!(response.body().as_bytes().unwrap().as_ptr(), data);
+
+        let mut response = http::Response::new(Foreign { data: Some(b"abc") });
+        *response.status_mut() = StatusCode::ACCEPTED;
+        response.extensions_mut().insert(7_u8);
+        let response = (StatusCode::CREATED, [("x-a", "1")], response).into_response();
+        assert_eq!(response.status(), 201);
+        assert_eq!(response.headers()["x-a"], "1");
+        assert_eq!(response.extensions().get(), Some(&7_u8));
+        assert_eq!(response.into_body().collect(9).await.unwrap(), "abc");
+
+        let response = http::Response::new(String::from("abc")).into_response();
+        assert_eq!(response.into_body().collect(9).await.unwrap(), "abc");
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub use peer::{Address, Credentials, Peer};
 pub use queue_time::QueueTime;
 pub use remote_user::RemoteUser;
 pub use scheme::Scheme;
-pub use stack::{Stack, UnknownLayer};
+pub use stack::{Stack, UnknownLayer, WrapFn};
 pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
 
 /// The crate whose requests and responses these are, in the version that the contract speaks.

@@ -100,20 +100,23 @@ impl Outline {
     }
 
     /// Tells what this layer does for others; [`Outline::check`] knows the order of the known roles.
+    /// A role that is there already is not added again.
     pub fn role(&mut self, role: Role) -> &mut Self {
-        self.roles.push(role);
+        if !self.roles.contains(&role) {
+            self.roles.push(role);
+        }
         self
     }
 
-    /// Tells that a layer of `role` has to stand outside of this one. `why` ends a sentence: "it
-    /// reads the session".
+    /// Tells that a layer of `role` has to be outside of this one. `why` ends a sentence: "it reads the
+    /// session".
     pub fn requires(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
         self.needs.push((role, why.into()));
         self
     }
 
-    /// Tells that this layer has to stand outside of those of `role`, where there are any. `why`
-    /// ends a sentence: "a refusal would have no page".
+    /// Tells that this layer has to be outside of those of `role`, where there are any. `why` ends a
+    /// sentence: "a refusal would have no page".
     pub fn outside_of(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
         self.order.push((role, why.into()));
         self

@@ -51,6 +51,33 @@ struct Layer {
 /// Wraps an app, under a name, in a place when the stack is timed.
 type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + Sync;
 
+/// A function that wraps an app: `AccessLog::new`, or `|app| Compression::new(app).min_size(256)`.
+///
+/// Every `Fn(BoxApp) -> A` is one, and nothing else can be. The trait gives this bound a name, so that
+/// the compiler says what to write instead of a tower layer or a finished middleware.
+///
+/// ```
+/// use vestibule_core::{App, CatchPanic, Stack, WrapFn};
+///
+/// /// Adds a layer twice: a function that takes a middleware, as the methods of a stack do.
+/// fn twice<A: App>(wrap: impl WrapFn<A> + Clone + Send + Sync + 'static) -> Stack {
+///     Stack::new().with(wrap.clone()).with(wrap)
+/// }
+///
+/// assert_eq!(twice(CatchPanic::new).names().count(), 2);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function from app to app",
+    label = "a middleware is `AccessLog::new` or `|app| Compression::new(app)`, a tower layer `vestibule_tower::from_layer(..)`",
+    note = "a stack passes the function the app that the layer wraps",
+    note = "the layers of another stack are added by `Stack::append`"
+)]
+pub trait WrapFn<A>: Fn(BoxApp) -> A {}
+
+// Without this, the compiler would speak of the `Fn` inside.
+#[diagnostic::do_not_recommend]
+impl<F: Fn(BoxApp) -> A, A> WrapFn<A> for F {}
+
 impl Stack {
     /// No layers: an app stays what it is.
     pub const fn new() -> Self {
@@ -62,7 +89,7 @@ impl Stack {
 
     /// Adds a layer inside of those that are there: `AccessLog::new`, or
     /// `|app| Compression::new(app).min_size(256)`.
-    pub fn with<A: App>(self, wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static) -> Self {
+    pub fn with<A: App>(self, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self {
         self.named(A::name(), wrap)
     }
 
@@ -70,7 +97,7 @@ impl Stack {
     pub fn named<A: App>(
         mut self,
         name: impl Into<Cow<'static, str>>,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Self {
         self.layers.push(Layer::new(name, wrap));
         self
@@ -80,7 +107,7 @@ impl Stack {
     pub fn when<A: App>(
         self,
         condition: bool,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Self {
         match condition {
             true => self.with(wrap),
@@ -89,11 +116,7 @@ impl Stack {
     }
 
     /// Adds a layer for those requests of which `predicate` is true.
-    pub fn only<A, P>(
-        self,
-        predicate: P,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
-    ) -> Self
+    pub fn only<A, P>(self, predicate: P, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self
     where
         A: App,
         P: Fn(&Request) -> bool + Send + Sync + 'static,
@@ -144,7 +167,7 @@ impl Stack {
     pub fn insert_before<A: App>(
         self,
         name: &str,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Result<Self, UnknownLayer> {
         let at = self.position(name)?;
         Ok(self.inserted(at, wrap))
@@ -158,7 +181,7 @@ impl Stack {
     pub fn insert_after<A: App>(
         self,
         name: &str,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Result<Self, UnknownLayer> {
         let at = self.position(name)?;
         Ok(self.inserted(at + 1, wrap))
@@ -172,7 +195,7 @@ impl Stack {
     pub fn replace<A: App>(
         mut self,
         name: &str,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Result<Self, UnknownLayer> {
         let at = self.position(name)?;
         let layer = &mut self.layers[at];
@@ -244,11 +267,7 @@ impl Stack {
         self.wrapped(app.boxed(), |_| None).outline()
     }
 
-    fn inserted<A: App>(
-        mut self,
-        at: usize,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
-    ) -> Self {
+    fn inserted<A: App>(mut self, at: usize, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self {
         self.layers.insert(at, Layer::new(A::name(), wrap));
         self
     }
@@ -290,7 +309,7 @@ impl Error for UnknownLayer {}
 impl Layer {
     fn new<A: App>(
         name: impl Into<Cow<'static, str>>,
-        wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static,
+        wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -407,6 +426,23 @@ mod tests {
         let stack = (0..100).fold(Stack::new(), |stack, _| stack.with(mark("x")));
         assert_eq!(order(&stack).await.len(), 100);
         assert_eq!(stack.outline().layers().count(), 101);
+    }
+
+    #[test]
+    fn closures_need_no_type_for_their_app() {
+        // A method is called on each `app` before anything else says that it is a `BoxApp`.
+        let wrap = |app: BoxApp| app;
+        let stack = Stack::new()
+            .with(|app| app.clone())
+            .named("named", |app| app.clone())
+            .when(true, |app| app.clone())
+            .only(|_| true, |app| app.clone())
+            .with(crate::CatchPanic::new)
+            .with(wrap);
+        let stack = stack.insert_before("named", |app| app.clone()).unwrap();
+        let stack = stack.insert_after("named", |app| app.clone()).unwrap();
+        let stack = stack.replace("named", |app| app.clone()).unwrap();
+        assert_eq!(stack.names().count(), 8);
     }
 
     #[test]

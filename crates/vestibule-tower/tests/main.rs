@@ -6,5 +6,6 @@ mod bodies;
 mod common;
 mod frameworks;
 mod http_layers;
+mod mistakes;
 mod readiness;
 mod tower_layers;

@@ -1,0 +1,17 @@
+//! A middleware that borrows: an app lives as long as its server.
+
+use vestibule_core::{App, Request, Response};
+
+struct Named<'a, A> {
+    app: A,
+    name: &'a str,
+}
+
+impl<'a, A: App> App for Named<'a, A> {
+    async fn call(&self, request: Request) -> Response {
+        println!("{}", self.name);
+        self.app.call(request).await
+    }
+}
+
+fn main() {}

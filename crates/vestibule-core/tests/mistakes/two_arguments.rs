@@ -1,0 +1,25 @@
+//! The function that makes a middleware takes more than the app: a closure passes the rest.
+
+use vestibule_core::{App, Request, Response, Stack};
+
+struct Named<A> {
+    app: A,
+    name: &'static str,
+}
+
+impl<A> Named<A> {
+    fn new(app: A, name: &'static str) -> Self {
+        Self { app, name }
+    }
+}
+
+impl<A: App> App for Named<A> {
+    async fn call(&self, request: Request) -> Response {
+        println!("{}", self.name);
+        self.app.call(request).await
+    }
+}
+
+fn main() {
+    let _ = Stack::new().with(Named::new);
+}

@@ -1,0 +1,8 @@
+//! A tower service is mounted as it is.
+
+use tower_http::services::ServeDir;
+use vestibule_core::Mounts;
+
+fn main() {
+    let _ = Mounts::new().at("/files", ServeDir::new("public"));
+}

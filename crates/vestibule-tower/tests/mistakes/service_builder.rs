@@ -1,0 +1,12 @@
+//! A list of tower layers is given to a stack as it is, over several lines.
+
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use vestibule_core::{CatchPanic, Stack};
+
+fn main() {
+    let _ = Stack::new()
+        .with(CatchPanic::new)
+        .with(ServiceBuilder::new().layer(CorsLayer::new()).layer(CatchPanicLayer::new()));
+}
