@@ -20,7 +20,7 @@
 //!      by 2 processes, with 5 threads each
 //!
 //! AccessLog  format: combined, to: standard output
-//! RequestId  header: x-request-id
+//! SetRequestId  header: x-request-id
 //! Compression  codings: zstd:3 br:4 gzip:6 deflate:6, min_size: 860
 //! Mounts
 //! ├─ /static
