@@ -143,6 +143,30 @@ pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 pub struct BoxApp(Arc<dyn Erased>);
 
 impl BoxApp {
+    /// Makes an app of a function whose future is boxed already, so that it is not boxed again.
+    ///
+    /// `name` is the name in outlines. For apps that pass a request on to a [`BoxApp`] which they find
+    /// at run time: [`BoxApp::call_owned`] gives such a future.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, BoxApp, Request};
+    ///
+    /// async fn hello(_: Request) -> &'static str { "Hello!" }
+    ///
+    /// let found = hello.boxed();
+    /// let app = BoxApp::from_fn("Forward", move |request| found.clone().call_owned(request));
+    /// assert_eq!(app.call(Request::default()).await.status(), 200);
+    /// assert_eq!(app.outline().name(), "Forward");
+    /// # }
+    /// ```
+    pub fn from_fn(
+        name: &'static str,
+        f: impl Fn(Request) -> BoxFuture<'static> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(FromFn { name, f }))
+    }
+
     /// What this app is made of, as a tree.
     #[must_use]
     pub fn outline(&self) -> Outline {
@@ -219,6 +243,28 @@ impl<A: App> Erased for A {
 
     fn name(&self) -> &'static str {
         A::name()
+    }
+}
+
+/// A function whose future is boxed already.
+struct FromFn<F> {
+    name: &'static str,
+    f: F,
+}
+
+impl<F: Fn(Request) -> BoxFuture<'static> + Send + Sync> Erased for FromFn<F> {
+    fn call(&self, request: Request) -> BoxFuture<'_> {
+        (self.f)(request)
+    }
+
+    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
+        (self.f)(request)
+    }
+
+    fn describe(&self, _: &mut Outline) {}
+
+    fn name(&self) -> &'static str {
+        self.name
     }
 }
 

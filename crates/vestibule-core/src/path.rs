@@ -4,9 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use http::StatusCode;
-
-use crate::{Failure, FailureKind, IntoResponse, Mount, Response};
+use crate::{Failure, FailureKind, IntoResponse, Mount, Response, UnknownPrefix};
 
 /// The path of a request, decoded once, in segments.
 ///
@@ -43,6 +41,30 @@ impl<'a> PathView<'a> {
     /// [`PathError`] when the path could be read in two ways; as a response it is a 400.
     pub fn of<B>(request: &'a http::Request<B>) -> Result<Self, PathError> {
         Self::parse(Mount::rest_of(request))
+    }
+
+    /// Returns the view of a request's whole path, also below a mount: for guards, whose rules are about
+    /// the paths that clients ask for.
+    ///
+    /// ```
+    /// use vestibule_core::{Mount, PathView, Request};
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/api/admin".parse().unwrap();
+    /// request.extensions_mut().insert(Mount::new("/api/admin", 4));
+    /// assert_eq!(PathView::of(&request).unwrap().raw(), "/admin");
+    /// assert_eq!(PathView::whole_of(&request).unwrap().raw(), "/api/admin");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] as [`PathView::of`]; [`PathError::UnknownPrefix`] when a foreign router may have
+    /// removed a part of the path ([`UnknownPrefix`]).
+    pub fn whole_of<B>(request: &'a http::Request<B>) -> Result<Self, PathError> {
+        match UnknownPrefix::of(request) {
+            Some(_) => Err(PathError::UnknownPrefix),
+            None => Self::parse(request.uri().path()),
+        }
     }
 
     /// The view of a raw path: empty, or `/` and what follows.
@@ -134,6 +156,8 @@ pub enum PathError {
     BrokenEscape,
     /// It has a NUL.
     Nul,
+    /// A router that we cannot ask may have removed a prefix of it.
+    UnknownPrefix,
 }
 
 impl fmt::Display for PathError {
@@ -144,6 +168,11 @@ impl fmt::Display for PathError {
             Self::DotSegment => "the path has a segment `.` or `..`",
             Self::BrokenEscape => "the path has a `%` without two hexadecimal digits",
             Self::Nul => "the path has a NUL",
+            Self::UnknownPrefix => {
+                "a router may have removed a prefix of the path, so a guard cannot read all of it; \
+                 turn on the feature `axum` of `vestibule-tower` (or of `vestibule`), or put the \
+                 guard around the outermost router"
+            }
         })
     }
 }
@@ -151,12 +180,14 @@ impl fmt::Display for PathError {
 impl Error for PathError {}
 
 impl IntoResponse for PathError {
-    /// `400 Bad Request`.
+    /// `400 Bad Request`; `500 Internal Server Error` for [`PathError::UnknownPrefix`], which is a
+    /// mistake in the set-up of the server.
     fn into_response(self) -> Response {
-        Failure::new(self)
-            .kind(FailureKind::Request)
-            .status(StatusCode::BAD_REQUEST)
-            .into_response()
+        let kind = match self {
+            Self::UnknownPrefix => FailureKind::App,
+            _ => FailureKind::Request,
+        };
+        Failure::new(self).kind(kind).into_response()
     }
 }
 

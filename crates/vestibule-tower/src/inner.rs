@@ -1,0 +1,226 @@
+//! Finds the service inside of a layer that was built once, anew for each request.
+//!
+//! axum applies a layer for each route, method and connection, and each time to another service. A
+//! middleware that is built once cannot hold all of them. It holds a placeholder, and the request says
+//! which service is meant:
+//!
+//! 1. by the extension [`InnerService`], which travels with the request through tasks and queues;
+//! 2. where a middleware has made a new request without extensions, by a list of the thread that polls
+//!    the middleware.
+//!
+//! The extension is asked first. A future that one request has stored and another one polls would find
+//! the service of the other request in the list.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn, ready};
+use std::mem;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::Extensions;
+use vestibule_core::{App, BoxApp, Failure, IntoResponse, Outline, Request, Response};
+
+/// Identifies a layer value, as long as it lives.
+#[derive(Clone)]
+pub(crate) struct LayerId(Arc<u8>);
+
+impl LayerId {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(0))
+    }
+
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+/// Makes the app that a middleware wraps when its layer has not been applied yet.
+pub(crate) fn placeholder(layer: LayerId) -> BoxApp {
+    BoxApp::from_fn("inside", move |mut request| {
+        let key = layer.key();
+        let found = InnerService::take(request.extensions_mut(), key);
+        match found.or_else(|| Polled::find(key)) {
+            Some(inner) => inner.call_owned(request),
+            None => Box::pin(ready(lost())),
+        }
+    })
+}
+
+/// A middleware that was built once, in one of the places where its layer is applied.
+pub(crate) struct Applied<A> {
+    pub(crate) app: Arc<A>,
+    pub(crate) layer: LayerId,
+    pub(crate) inner: BoxApp,
+}
+
+impl<A: App> App for Applied<A> {
+    async fn call(&self, mut request: Request) -> Response {
+        let key = self.layer.key();
+        InnerService::put(request.extensions_mut(), key, self.inner.clone());
+        let call = {
+            let _polled = Polled::enter(key, &self.inner);
+            self.app.call(request)
+        };
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            let _polled = Polled::enter(key, &self.inner);
+            call.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    fn describe(&self, outline: &mut Outline) {
+        self.app.describe(outline);
+    }
+
+    fn name() -> &'static str {
+        A::name()
+    }
+}
+
+/// The service inside of the innermost layer that the request has entered; an extension of requests.
+#[derive(Clone)]
+struct InnerService {
+    layer: usize,
+    /// `None` when the placeholder has taken it: then the next layer reuses this extension.
+    inner: Option<BoxApp>,
+    /// The layer outside of this one, when its placeholder has not been reached yet.
+    outer: Option<Box<Self>>,
+}
+
+impl InnerService {
+    fn put(extensions: &mut Extensions, layer: usize, inner: BoxApp) {
+        let mut entered = Self {
+            layer,
+            inner: Some(inner),
+            outer: None,
+        };
+        let Some(current) = extensions.get_mut::<Self>() else {
+            extensions.insert(entered);
+            return;
+        };
+        mem::swap(current, &mut entered);
+        current.outer = match entered.inner {
+            Some(_) => Some(Box::new(entered)),
+            None => entered.outer,
+        };
+    }
+
+    fn take(extensions: &mut Extensions, layer: usize) -> Option<BoxApp> {
+        let mut current = extensions.get_mut::<Self>()?;
+        loop {
+            match current.inner.take_if(|_| current.layer == layer) {
+                Some(inner) => return Some(inner),
+                None => current = current.outer.as_deref_mut()?,
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// The layers whose middleware this thread polls now, outermost first, and the service inside of each.
+    static POLLED: RefCell<Vec<(usize, BoxApp)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An entry in the thread's list. It is removed on drop, so also by a panic.
+struct Polled;
+
+impl Polled {
+    fn enter(layer: usize, inner: &BoxApp) -> Self {
+        POLLED.with_borrow_mut(|polled| polled.push((layer, inner.clone())));
+        Self
+    }
+
+    fn find(layer: usize) -> Option<BoxApp> {
+        POLLED.with_borrow(|polled| {
+            let mut polled = polled.iter().rev();
+            polled
+                .find(|entry| entry.0 == layer)
+                .map(|entry| entry.1.clone())
+        })
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        // The app is dropped when the list is free again: its drop may be anyone's code.
+        let _left = POLLED.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// The response to a request that has lost its extensions in another task.
+fn lost() -> Response {
+    Failure::new(LOST).layer("inside").into_response()
+}
+
+const LOST: &str = "the service inside of this layer is unknown, since the request is a new one and was sent from \
+    another task; give it the extensions of the first request, or make the layer by `layer_each`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> BoxApp {
+        (async |_: Request| "inner").boxed()
+    }
+
+    /// How deep the list of extensions is, and which of its entries still hold a service.
+    fn entries(extensions: &Extensions) -> Vec<(usize, bool)> {
+        let first = extensions.get::<InnerService>();
+        let all = std::iter::successors(first, |entry| entry.outer.as_deref());
+        all.map(|entry| (entry.layer, entry.inner.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn a_taken_place_is_reused() {
+        let mut extensions = Extensions::new();
+        assert!(InnerService::take(&mut extensions, 1).is_none());
+        for layer in 1..4 {
+            InnerService::put(&mut extensions, layer, app());
+            assert_eq!(entries(&extensions), [(layer, true)]);
+            assert!(InnerService::take(&mut extensions, 9).is_none());
+            assert!(InnerService::take(&mut extensions, layer).is_some());
+            assert!(InnerService::take(&mut extensions, layer).is_none());
+        }
+    }
+
+    #[test]
+    fn a_layer_before_the_placeholder_of_another_keeps_both() {
+        let mut extensions = Extensions::new();
+        InnerService::put(&mut extensions, 1, app());
+        InnerService::put(&mut extensions, 2, app());
+        assert_eq!(entries(&extensions), [(2, true), (1, true)]);
+        assert!(InnerService::take(&mut extensions, 2).is_some());
+        InnerService::put(&mut extensions, 3, app());
+        assert_eq!(entries(&extensions), [(3, true), (1, true)]);
+        assert!(InnerService::take(&mut extensions, 1).is_some());
+        assert!(InnerService::take(&mut extensions, 3).is_some());
+    }
+
+    #[test]
+    fn a_layer_inside_of_itself_takes_the_inner_service_first() {
+        let mut extensions = Extensions::new();
+        let named = |name| BoxApp::from_fn(name, |_| Box::pin(ready(Response::default())));
+        InnerService::put(&mut extensions, 1, named("outer"));
+        InnerService::put(&mut extensions, 1, named("inner"));
+        for name in ["inner", "outer"] {
+            let taken = InnerService::take(&mut extensions, 1).unwrap();
+            assert_eq!(taken.outline().name(), name);
+        }
+    }
+
+    #[test]
+    fn the_list_of_the_thread_is_empty_after_a_panic() {
+        let caught = std::panic::catch_unwind(|| {
+            let _outer = Polled::enter(1, &app());
+            let _inner = Polled::enter(2, &app());
+            assert!(
+                Polled::find(1).is_some() && Polled::find(2).is_some() && Polled::find(3).is_none()
+            );
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(caught.is_err());
+        assert!(POLLED.with_borrow(Vec::is_empty));
+    }
+}
