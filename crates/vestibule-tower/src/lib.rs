@@ -109,7 +109,10 @@
 //! [`Body`](vestibule_core::Body) that comes back as a `Body` is not touched. tower's own costs
 //! come on top: a clone of the service for each request, as everywhere in tower.
 
+#[cfg(feature = "axum")]
+mod axum;
 mod errors;
+mod foreign;
 mod from_layer;
 mod from_service;
 mod hyper;

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Buf;
 use vestibule_core::{App, Body, BoxApp, BoxError, BoxFuture, Response};
 
+use crate::foreign;
+
 /// Makes a tower service of an app: for axum's `route_service`, for servers that take services, and
 /// for the inside of tower's layers.
 ///
@@ -52,7 +54,9 @@ impl AppService {
     where
         B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let answer = self.app.clone().call_owned(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        foreign::enter::<B>(&mut request);
+        let answer = self.app.clone().call_owned(request);
         ResponseFuture { answer }
     }
 }

@@ -1,0 +1,244 @@
+//! The border between our requests and those of a foreign router: the client's address, and the path
+//! below a removed prefix.
+//!
+//! [`enter`] makes a foreign request one of ours: the URI is whole, a removed prefix is a [`Mount`], and
+//! the client is a [`Peer`]. [`leave`] makes it foreign again. What axum calls these facts is in
+//! [`axum`](crate::axum), behind the feature `axum`.
+
+use std::any::{TypeId, type_name};
+use std::sync::Once;
+
+use http::Uri;
+use vestibule_core::{Body, Mount, OriginalUri, Peer, Request, UnknownPrefix};
+
+#[cfg(feature = "axum")]
+use crate::axum as framework;
+
+/// What a foreign service sees of the path of a request that is below a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForeignPath {
+    /// The whole path, but without the prefix that a foreign router had removed: as it came.
+    AsItCame,
+    /// The whole path.
+    Whole,
+    /// The path below the mount.
+    BelowMount,
+}
+
+/// Makes a foreign request, which had a body of type `B`, one of ours.
+pub(crate) fn enter<B: 'static>(request: &mut Request) {
+    #[cfg(feature = "axum")]
+    framework::peer_from_connect_info(request.extensions_mut());
+    match whole_uri(request).map(|whole| compare(whole, request.uri())) {
+        None | Some(Change::Nothing) => {}
+        Some(Change::Removed(uri, length)) => restore(request, uri, length),
+        Some(Change::Unknown) => mark_unknown(request),
+    }
+    if TypeId::of::<B>() != TypeId::of::<Body>() {
+        came_from_outside::<B>(request);
+    }
+}
+
+/// Makes one of our requests foreign again, for a service that is not ours.
+pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
+    #[cfg(feature = "axum")]
+    framework::connect_info_from_peer(request.extensions_mut());
+    if path == ForeignPath::Whole {
+        return;
+    }
+    let removed = request.extensions_mut().remove::<RemovedPrefix>();
+    let below = match path {
+        ForeignPath::BelowMount => Mount::of(&*request).map(|mount| mount.prefix().len()),
+        _ => None,
+    };
+    let Some(length) = below.or(removed.as_ref().map(|removed| removed.length)) else {
+        return;
+    };
+    // A rewrite may have left the prefix.
+    let Some(uri) = without_prefix(request.uri(), length) else {
+        return;
+    };
+    let whole = std::mem::replace(request.uri_mut(), uri);
+    let extensions = request.extensions_mut();
+    extensions.remove::<Mount>();
+    if let Some(mount) = removed.and_then(|removed| removed.outer) {
+        extensions.insert(mount);
+    }
+    if below.is_some() {
+        #[cfg(feature = "axum")]
+        framework::set_original_uri(extensions, &whole);
+        extensions.get_or_insert_with(|| OriginalUri(whole.clone()));
+        extensions.insert(WholeUri(whole));
+    }
+}
+
+/// The prefix that a foreign router had removed, and the mount that the request had there; an extension
+/// of requests that [`enter`] leaves for [`leave`].
+#[derive(Clone, Debug)]
+struct RemovedPrefix {
+    length: usize,
+    outer: Option<Mount>,
+}
+
+/// The URI before [`leave`] removed the prefix of a mount of ours; an extension of requests.
+///
+/// [`OriginalUri`] is not good for this: after a rewrite it is another URI.
+#[derive(Clone, Debug)]
+struct WholeUri(Uri);
+
+/// The URI before any router removed a prefix.
+fn whole_uri(request: &Request) -> Option<&Uri> {
+    let own = request.extensions().get().map(|WholeUri(uri)| uri);
+    #[cfg(feature = "axum")]
+    let own = own.or_else(|| framework::original_uri(request.extensions()));
+    own
+}
+
+fn restore(request: &mut Request, uri: Uri, length: usize) {
+    let mount = Mount::new(uri.path(), length);
+    *request.uri_mut() = uri;
+    let extensions = request.extensions_mut();
+    let outer = extensions.insert(mount);
+    extensions.insert(RemovedPrefix { length, outer });
+}
+
+/// What routers have changed in a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    /// Nothing.
+    Nothing,
+    /// They removed a prefix of this length from the path of this URI.
+    Removed(Uri, usize),
+    /// They made another path of it.
+    Unknown,
+}
+
+fn compare(whole: &Uri, current: &Uri) -> Change {
+    let (whole, rest) = (whole.path(), current.path());
+    if whole == rest {
+        return Change::Nothing;
+    }
+    let length = match whole.strip_suffix(rest) {
+        Some(prefix) => prefix.len(),
+        // axum writes `/` for nothing: `/api` in `nest("/api", ..)`.
+        None if rest == "/" => whole.len(),
+        None => return Change::Unknown,
+    };
+    match with_path(current, whole) {
+        Some(uri) => Change::Removed(uri, length),
+        None => Change::Unknown,
+    }
+}
+
+/// The URI without the first `length` bytes of its path; `None` when they do not end at a segment.
+fn without_prefix(uri: &Uri, length: usize) -> Option<Uri> {
+    match uri.path().get(length..)? {
+        "" => with_path(uri, "/"),
+        rest if rest.starts_with('/') => with_path(uri, rest),
+        _ => None,
+    }
+}
+
+/// The same URI with another path. Its query stays.
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}").parse(),
+        None => path.parse(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Looks at a request of another framework, known by the type of its body: whether all is known of it.
+fn came_from_outside<B: 'static>(request: &mut Request) {
+    // The name is for diagnostics, so a release may change it. Then this check finds nothing.
+    let is_axum = type_name::<B>() == "axum_core::body::Body";
+    #[cfg(feature = "axum")]
+    let is_readable = !is_axum || framework::is_body::<B>();
+    #[cfg(not(feature = "axum"))]
+    let is_readable = !is_axum;
+    if !is_readable {
+        mark_unknown(request);
+    }
+    if Peer::of(&*request).is_none() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let fix = match (is_axum, is_readable) {
+                (true, true) => "serve by `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())`",
+                (true, false) => "turn on the feature `axum` of `vestibule-tower` (or of `vestibule`), which is for axum 0.8",
+                (false, _) => "insert a `vestibule_core::Peer` into the extensions of each request",
+            };
+            tracing::warn!(target: "vestibule", fix, "the address of the client is not known");
+        });
+    }
+}
+
+fn mark_unknown(request: &mut Request) {
+    if UnknownPrefix::of(&*request).is_none() {
+        request.extensions_mut().insert(UnknownPrefix);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_a_path() {
+        use Change::{Nothing, Removed, Unknown};
+        let uri = |text: &str| text.parse::<Uri>().unwrap();
+        let cases = [
+            ("/api/users", "/users", Removed(uri("/api/users"), 4)),
+            ("/api/users", "/users?q=1", Removed(uri("/api/users?q=1"), 4)),
+            ("/api/users?a", "/users", Removed(uri("/api/users"), 4)),
+            ("/api", "/", Removed(uri("/api"), 4)),
+            ("/api/", "/", Removed(uri("/api/"), 4)),
+            ("/a/b/b", "/b", Removed(uri("/a/b/b"), 4)),
+            ("/%41/%42", "/%42", Removed(uri("/%41/%42"), 4)),
+            ("http://h/api/x", "http://h/x", Removed(uri("http://h/api/x"), 4)),
+            ("/users", "/users", Nothing),
+            ("/", "/", Nothing),
+            ("*", "*", Nothing),
+            ("/old", "/new", Unknown),
+            ("/api/users", "/user", Unknown),
+        ];
+        for (original, current, want) in cases {
+            assert_eq!(compare(&uri(original), &uri(current)), want, "{original} {current}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_removed_at_segments() {
+        let cases = [
+            ("/api/users?q", 4, Some("/users?q")),
+            ("/api", 4, Some("/")),
+            ("/api/", 4, Some("/")),
+            ("/api?q", 4, Some("/?q")),
+            ("/apis", 4, None),
+            ("/a", 4, None),
+        ];
+        for (uri, length, want) in cases {
+            let found = without_prefix(&uri.parse().unwrap(), length);
+            assert_eq!(found, want.map(|want| want.parse().unwrap()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_request_leaves_as_it_came() {
+        let mut request = Request::default();
+        *request.uri_mut() = "/users?q".parse().unwrap();
+        let whole = WholeUri("/app/api/users?q".parse().unwrap());
+        request.extensions_mut().insert(whole);
+        let outer = Mount::new("/app/api/users", 4);
+        request.extensions_mut().insert(outer.clone());
+
+        enter::<Body>(&mut request);
+        assert_eq!(request.uri(), "/app/api/users?q");
+        assert_eq!(Mount::of(&request), Some(&Mount::new("/app/api/users", 8)));
+
+        leave(&mut request, ForeignPath::AsItCame);
+        assert_eq!(request.uri(), "/users?q");
+        assert_eq!(Mount::of(&request), Some(&outer));
+    }
+}
