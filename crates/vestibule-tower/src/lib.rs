@@ -115,6 +115,7 @@ mod from_service;
 mod hyper;
 mod layer;
 mod line;
+mod roles;
 mod service;
 mod shared;
 

@@ -8,4 +8,5 @@ mod frameworks;
 mod http_layers;
 mod mistakes;
 mod readiness;
+mod roles;
 mod tower_layers;
