@@ -39,7 +39,11 @@ async fn one_line_for_each_misplaced_layer() {
         .named("Cache", layer(Role::CACHE))
         .named("Compression", layer(Role::COMPRESSION))
         .app(async |_: Request| "hello");
-    for server in [Server::fastcgi(app.clone()), Server::scgi(app.clone()), Server::uwsgi(app)] {
+    for server in [
+        Server::fastcgi(app.clone()),
+        Server::scgi(app.clone()),
+        Server::uwsgi(app),
+    ] {
         let server = server.bind("127.0.0.1:0").await.unwrap();
         server.run_until(std::future::ready(())).await;
         let bytes = std::mem::take(&mut *log.0.lock().unwrap());
