@@ -122,7 +122,7 @@ impl<A: App, S: Scheme> App for Authenticate<A, S> {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        outline.role(Role::AUTH);
+        outline.role(Role::AUTH).role(Role::IDENTITY);
         for challenge in &*self.challenges.0 {
             outline.option("scheme", challenge.scheme());
         }

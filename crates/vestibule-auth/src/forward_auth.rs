@@ -71,7 +71,8 @@ impl<A: App> ForwardAuth<A> {
         self
     }
 
-    /// Copies the field, and takes its value for the name of the user: an [`Identity`].
+    /// Copies the field, and takes its value for the name of the user: an [`Identity`]. Without this
+    /// option a [`Require`](crate::Require) further in finds no identity.
     #[must_use]
     pub fn user(mut self, name: HeaderName) -> Self {
         self.user = Some(name.clone());
@@ -119,6 +120,9 @@ impl<A: App> App for ForwardAuth<A> {
 
     fn describe(&self, outline: &mut Outline) {
         outline.role(Role::AUTH).option("asks", &self.uri);
+        if self.user.is_some() {
+            outline.role(Role::IDENTITY);
+        }
         for name in &self.copied {
             outline.option("copies", name);
         }

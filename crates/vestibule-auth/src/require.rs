@@ -24,6 +24,11 @@ use crate::{Identity, bearer};
 /// in two ways is never let past: one without a view is 400, and one with an escaped slash is guarded
 /// if any reading of it is.
 ///
+/// It requires [`Role::IDENTITY`] of a layer outside of it, so `Stack::check` and the server's log say
+/// when there is none. A client certificate is an identity by [`ClientCertificate`](crate::ClientCertificate),
+/// a scheme of `Authenticate`: the TLS of an adapter alone gives none. A layer of your own that sets an
+/// [`Identity`] tells the role in `describe`, or by [`in_role`](vestibule_core::in_role).
+///
 /// ```
 /// use vestibule_auth::{Authenticate, Basic, Htpasswd, Require};
 /// use vestibule_core::{App, Request, Stack};
@@ -192,7 +197,9 @@ impl<A: App> App for Require<A> {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        outline.role(Role::AUTH);
+        outline
+            .role(Role::AUTH)
+            .requires(Role::IDENTITY, NO_IDENTITY);
         for path in &self.under {
             outline.option("under", path);
         }
@@ -208,6 +215,9 @@ impl<A: App> App for Require<A> {
         outline.wraps(&self.app);
     }
 }
+
+/// The reason for which the check of the order wants a layer that knows who asks.
+const NO_IDENTITY: &str = "without one it refuses every request that it guards (`Authenticate` is one, or `ForwardAuth` with `user`)";
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,12 @@
 //! 401 against 403, and guards that see the path that is served.
 
-use vestibule_auth::{Authenticate, Basic, Bearer, Htpasswd, Identity, Require, Scheme, Tokens};
-use vestibule_core::{App, BoxApp, Failure, Mounts, Request, Role, Stack};
+use vestibule_auth::{
+    Authenticate, Basic, Bearer, ClientCertificate, ForwardAuth, Htpasswd, Identity, Require,
+    Scheme, SignedUrl, Tokens,
+};
+use vestibule_core::{
+    App, BoxApp, Failure, Mounts, Request, Role, Stack, in_role, map_request, map_response,
+};
 
 use crate::support::{ask, basic, header, request, who};
 
@@ -107,10 +112,62 @@ async fn a_guard_that_stands_alone_is_403() {
 fn what_the_outline_says() {
     let app = stack(|app| Require::new(app).under("/admin").group("admins"));
     let outline = app.outline();
-    assert_eq!(outline.roles(), [Role::AUTH]);
+    assert_eq!(outline.roles(), [Role::AUTH, Role::IDENTITY]);
     let text = outline.to_string();
     assert!(
         text.contains("scheme: Basic") && text.contains("requires: the group `admins`"),
         "{text}"
     );
+}
+
+/// What the check of the order says of a guard, by what is around it.
+#[test]
+fn a_guard_wants_an_identity_around_it() {
+    let basic = |app| Authenticate::new(app, Basic::new(Htpasswd::new().with_user("a", "a")));
+    let tls = |app| Authenticate::new(app, ClientCertificate::new(|_| None));
+    let link = |app| Authenticate::new(app, SignedUrl::new([7; 32]));
+    let forward = |app| ForwardAuth::new(app, "http://127.0.0.1:9/".parse().unwrap(), who);
+    let named = move |app| forward(app).user("remote-user".parse().unwrap());
+    let own = || {
+        map_request(|mut request| {
+            request.extensions_mut().insert(Identity::new("me", "Own"));
+            request
+        })
+    };
+    let guard = Require::new;
+    let reason = "Require: it needs a layer for identity outside of it, and without one it refuses every \
+                  request that it guards (`Authenticate` is one, or `ForwardAuth` with `user`)";
+    let add = "add a layer for identity outside of Require";
+    let stack = Stack::new;
+    let cases = [
+        (stack().with(basic).with(guard), None),
+        (stack().with(basic).with(guard).with(guard), None),
+        (stack().with(tls).with(guard), None),
+        (stack().with(link).with(guard), None),
+        (stack().with(named).with(guard), None),
+        (
+            stack().with(in_role(Role::IDENTITY, own())).with(guard),
+            None,
+        ),
+        (stack().with(guard), Some(add)),
+        (stack().with(map_response(|it| it)).with(guard), Some(add)),
+        (stack().with(own()).with(guard), Some(add)),
+        // It lets requests in, and does not say who sends them.
+        (stack().with(forward).with(guard), Some(add)),
+        (
+            stack().with(guard).with(basic),
+            Some("move Authenticate outside of Require"),
+        ),
+        (
+            stack().with(guard).with(named),
+            Some("move ForwardAuth outside of Require"),
+        ),
+    ];
+    for (stack, fix) in cases {
+        let found: Vec<_> = stack.check().iter().map(ToString::to_string).collect();
+        let expected: Vec<_> = fix.iter().map(|fix| format!("{reason}; {fix}")).collect();
+        assert_eq!(found, expected, "{stack:?}");
+    }
+    let mounted = Mounts::new().at("/staff", Require::new(who).boxed());
+    assert_eq!(stack().app(mounted).outline().check().len(), 1);
 }

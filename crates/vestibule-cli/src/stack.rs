@@ -164,6 +164,32 @@ mod tests {
         assert!(users(Path::new("no/such/file"), here).is_err());
     }
 
+    /// The server logs every finding at its start: the program itself gives no cause for one.
+    #[test]
+    fn the_layers_are_in_order() {
+        for is_on in [false, true] {
+            let watching = Watching {
+                no_log: !is_on,
+                metrics: is_on,
+                ready: is_on,
+                inspect: is_on,
+                ..Watching::default()
+            };
+            let gateway = Gateway {
+                mount: is_on.then(|| "/app".to_owned()),
+                trust_proxy: is_on.then_some(Proxy::Unix).into_iter().collect(),
+                ..Gateway::default()
+            };
+            let inner = Stack::new().when(is_on, Compression::new);
+            let users = is_on.then(|| Htpasswd::new().with_user("a", "a"));
+            let hello = async |_: vestibule::Request| "hello";
+            let log = Sink::stdout();
+            let app = watched(inner, hello, &watching, users, is_on.then_some(443), &log);
+            let outline = behind(&gateway, app).outline();
+            assert_eq!(outline.check(), [], "{outline}");
+        }
+    }
+
     #[test]
     fn a_directory_that_is_not_there_is_named() {
         let serve = Serve {

@@ -56,6 +56,12 @@ pub type Response = http::Response<Body>;
 /// }
 /// ```
 ///
+/// A tower service, such as an axum `Router`, is an app by `vestibule_tower::from_service`.
+///
+/// An app has no lifetime: it owns what it holds, or shares it by [`Arc`]. There is no `dyn App`, since
+/// each `call` returns a future of its own type; an app of any type is a [`BoxApp`], which
+/// [`boxed`](App::boxed) makes.
+///
 /// # Laws
 ///
 /// The future may be dropped at any await: servers do so when the client goes away. Call the
@@ -65,7 +71,8 @@ pub type Response = http::Response<Body>;
     message = "`{Self}` is not an app",
     label = "an `async fn(Request)` is an app, a tower service or axum `Router` by `vestibule_tower::from_service(..)`",
     note = "an app is an `async fn(Request) -> R` where `R` can become a response (text, bytes, a status, a `Response`, a `Result` of these)",
-    note = "or a type with `impl App for ...`; a closure takes exactly one `Request` and returns a future that is `Send`"
+    note = "or a type with `impl App for ...`; a closure takes exactly one `Request` and returns a future that is `Send`",
+    note = "or a `Stack` around an app: `stack.app(app)`"
 )]
 pub trait App: Send + Sync + 'static {
     /// Answers the request.

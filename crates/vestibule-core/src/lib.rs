@@ -45,6 +45,7 @@ mod body;
 mod check;
 mod failure;
 mod has_extensions;
+mod in_role;
 mod into_response;
 mod map;
 mod mount;
@@ -70,6 +71,7 @@ pub use body::{
 pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
 pub use has_extensions::HasExtensions;
+pub use in_role::{InRole, in_role};
 pub use into_response::IntoResponse;
 pub use map::{MapRequest, MapResponse, map_request, map_response};
 pub use mount::Mount;

@@ -88,7 +88,8 @@ impl Stack {
     }
 
     /// Adds a layer inside of those that are there: `AccessLog::new`, or
-    /// `|app| Compression::new(app).min_size(256)`.
+    /// `|app| Compression::new(app).min_size(256)`. A tower layer is one by
+    /// `vestibule_tower::from_layer(layer)`.
     pub fn with<A: App>(self, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self {
         self.named(A::name(), wrap)
     }
@@ -235,7 +236,8 @@ impl Stack {
         self.layers.iter().map(|layer| &*layer.name)
     }
 
-    /// Wraps `app` in all layers.
+    /// Wraps `app` in all layers. A tower service, such as an axum `Router`, is an app by
+    /// `vestibule_tower::from_service(service)`.
     pub fn app(&self, app: impl App) -> BoxApp {
         let Some(timings) = &self.timings else {
             return self.wrapped(app.boxed(), |_| None);

@@ -16,7 +16,8 @@ use crate::exchange::{Incoming, Limits, Outgoing, pump};
 /// Answers the one request that this process was started for, as a CGI program.
 ///
 /// The exit code is 0 when the response was written whole, and 1 otherwise. What a
-/// [`Failure`](vestibule_core::Failure) has to say goes to standard error by `tracing`.
+/// [`Failure`](vestibule_core::Failure) has to say goes to standard error by `tracing`. The order of the
+/// layers is not checked, since that would be a line of the log for each request.
 ///
 /// Standard input is read to its end, since some web servers wait for that.
 ///

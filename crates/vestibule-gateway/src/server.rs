@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use vestibule_core::{Address, App, BoxError, CatchPanic, Peer};
+use vestibule_core::{Address, App, BoxError, CatchPanic, Outline, Peer};
 use vestibule_environ::{HeadForm, Mapping};
-use vestibule_socket::{Backoff, Bind, BindError, Listener, Rarely, Socket};
+use vestibule_socket::{Backoff, Bind, BindError, Listener, Rarely, Socket, log_order};
 
 use crate::exchange::{Limits, Service};
 use crate::io::{Io, open};
@@ -267,6 +267,9 @@ impl<A: App> Bound<A> {
     /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
     /// flight is done, or the drain's time is up.
     ///
+    /// The order of the app's layers is checked at the start, by [`Outline::check`]: each finding is a
+    /// line of the log, at WARN.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
@@ -286,7 +289,8 @@ impl<A: App> Bound<A> {
     /// Serves until `stop` is ready, and then until what is in flight is done, or the drain's time
     /// is up.
     ///
-    /// Dropping the future ends everything at once.
+    /// Dropping the future ends everything at once. The order of the layers is checked as by
+    /// [`run`](Self::run).
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Drained {
         let limits = &self.service.limits;
         let (drain, watch) = watch::channel(false);
@@ -300,6 +304,8 @@ impl<A: App> Bound<A> {
                 target: "vestibule", address = %listener.address(), protocol = ?self.protocol, "listening"
             );
         }
+        // The `CatchPanic` of the server is outside of everything, and right there.
+        Outline::of(&self.service.app).inner().map(log_order);
         loop {
             let accepted = async {
                 let place = places.clone().acquire_owned().await;

@@ -7,6 +7,7 @@ mod front;
 mod hostile;
 mod matrix;
 mod modwsgi;
+mod order;
 mod probe;
 #[allow(
     dead_code,

@@ -16,8 +16,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse};
-use vestibule_socket::Rarely;
+use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline};
+use vestibule_socket::{Rarely, log_order};
 
 use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
@@ -63,6 +63,12 @@ impl<A: App> Service<A> {
 
     pub(crate) const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Logs layers of the app that are in the wrong place.
+    pub(crate) fn log_order(&self) {
+        // The `CatchPanic` of the server is outside of everything, and right there.
+        Outline::of(&self.app).inner().map(log_order);
     }
 
     /// Serves a connection until one side ends it.

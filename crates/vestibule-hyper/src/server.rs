@@ -26,6 +26,8 @@ use crate::per_address::PerAddress;
 /// Serves `app` at `bind` until the process is asked to end (SIGINT or SIGTERM), and then until
 /// the requests in flight are answered.
 ///
+/// At the start it checks the order of the app's layers; see [`Bound::run`].
+///
 /// ```no_run
 /// use vestibule_core::Request;
 ///
@@ -462,6 +464,9 @@ impl<A: App> Bound<A> {
     /// A service manager that set `NOTIFY_SOCKET` (systemd's `Type=notify`) is told `READY=1` when
     /// connections are accepted, and `STOPPING=1` when the drain begins.
     ///
+    /// The order of the app's layers is checked at the start, by
+    /// [`Outline::check`](vestibule_core::Outline::check): each finding is a line of the log, at WARN.
+    ///
     /// # Errors
     ///
     /// When signals cannot be listened to.
@@ -504,7 +509,8 @@ impl<A: App> Bound<A> {
     /// Serves until `stop` is ready, and then until what is in flight is done, or the drain's time
     /// is up.
     ///
-    /// Dropping the future ends everything at once.
+    /// Dropping the future ends everything at once. The order of the layers is checked as by
+    /// [`run`](Self::run).
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Drained {
         self.run_with(stop, std::future::pending()).await
     }
@@ -528,6 +534,7 @@ impl<A: App> Bound<A> {
         for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.socket.address(), "listening");
         }
+        self.service.log_order();
         #[cfg(all(feature = "handover", unix))]
         crate::handover::serves(&self.listeners);
         let most = self.service.limits().max_per_address;

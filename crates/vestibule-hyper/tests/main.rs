@@ -12,6 +12,7 @@ mod framing;
 mod http2;
 mod life;
 mod limits;
+mod order;
 #[cfg(target_os = "linux")]
 mod process;
 mod requests;

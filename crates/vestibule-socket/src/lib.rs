@@ -23,6 +23,7 @@
 //! | [`SocketFile`] | the file of a unix socket: it goes with the server, unless it has become another's |
 //! | [`Backoff`] | what an accept loop does about an error |
 //! | [`Rarely`] | lines of the log that clients can cause: one a second |
+//! | [`log_order`] | warns of layers in the wrong order, when a server starts |
 //!
 //! A unix socket on which nobody listens any more is replaced, one in use and any other file are
 //! not. Its mode is set before anyone can connect. On Linux no more than 128 KiB wait in the kernel
@@ -34,6 +35,7 @@ mod bind;
 mod file;
 mod gate;
 mod listener;
+mod order;
 mod rarely;
 
 pub use backoff::Backoff;
@@ -41,4 +43,5 @@ pub use bind::{Bind, BindError};
 #[cfg(unix)]
 pub use file::SocketFile;
 pub use listener::{Detached, Listener, Socket};
+pub use order::log_order;
 pub use rarely::Rarely;

@@ -29,6 +29,21 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 /// # }
 /// ```
 ///
+/// The check of the order knows some layers of tower-http by their type: `AsyncRequireAuthorization`,
+/// `CatchPanic`, `Compression`, `Cors`, `Csrf`, `RequestBodyLimit`, `RequestDecompression`,
+/// `SetRequestId` and `Timeout`. Any other is given its role by [`in_role`](vestibule_core::in_role):
+///
+/// ```
+/// use tower_http::{cors::CorsLayer, validate_request::ValidateRequestHeaderLayer};
+/// use vestibule_core::{Role, Stack, in_role};
+/// use vestibule_tower::from_layer;
+///
+/// let stack = Stack::new()
+///     .with(in_role(Role::AUTH, from_layer(ValidateRequestHeaderLayer::accept("text/html"))))
+///     .with(from_layer(CorsLayer::permissive()));
+/// assert_eq!(stack.check()[0].fix, "move Cors outside of ValidateRequestHeader");
+/// ```
+///
 /// What it gives has options, such as another table of errors:
 ///
 /// ```

@@ -7,6 +7,7 @@ use bytes::Buf;
 use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
 use crate::errors::{self, OnError};
+use crate::roles;
 
 /// Makes an app of a tower service: an axum `Router`, tower-http's `ServeDir`, a tonic server.
 ///
@@ -77,6 +78,7 @@ impl<S: HttpService + Clone + Sync> App for FromService<S> {
     }
 
     fn describe(&self, outline: &mut Outline) {
+        roles::tell::<S>(outline);
         if let Some(inner) = &self.inner {
             outline.wraps(inner);
         }

@@ -119,6 +119,7 @@ mod hyper;
 mod inner;
 mod layer;
 mod line;
+mod roles;
 mod service;
 mod shared;
 

@@ -10,6 +10,7 @@ use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 use crate::HttpService;
 use crate::errors::{self, OnError};
 use crate::line::{Line, Place};
+use crate::roles;
 
 /// Makes an app of a tower service that is not `Clone` (or not `Sync`), such as tower's `RateLimit`.
 ///
@@ -99,6 +100,7 @@ impl<S: HttpService> App for FromServiceShared<S> {
     }
 
     fn describe(&self, outline: &mut Outline) {
+        roles::tell::<S>(outline);
         if let Some(inner) = &self.inner {
             outline.wraps(inner);
         }

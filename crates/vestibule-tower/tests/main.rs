@@ -8,4 +8,6 @@ mod frameworks;
 mod http_layers;
 mod mistakes;
 mod readiness;
+mod responses;
+mod roles;
 mod tower_layers;
