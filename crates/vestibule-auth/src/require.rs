@@ -20,9 +20,10 @@ use crate::{Identity, bearer};
 /// around it, which is `optional` then; one with the wrong identity is 403. It guards all paths and
 /// methods, or those that it is told.
 ///
-/// Paths are those of [`PathView`], below the mount where the guard stands. A path that could be read
-/// in two ways is never let past: one without a view is 400, and one with an escaped slash is guarded
-/// if any reading of it is.
+/// Paths are whole paths as clients ask for them ([`PathView::whole_of`]), also below a mount and inside
+/// a nested axum router. A path that could be read in two ways is never let past: one without a view is
+/// 400, one with an escaped slash is guarded if any reading of it is, and one whose prefix a router may
+/// have removed is 500 ([`UnknownPrefix`](vestibule_core::UnknownPrefix)).
 ///
 /// It requires [`Role::IDENTITY`] of a layer outside of it, so `Stack::check` and the server's log say
 /// when there is none. A client certificate is an identity by [`ClientCertificate`](crate::ClientCertificate),
@@ -87,15 +88,19 @@ impl<A: App> Require<A> {
         self
     }
 
-    /// Guards only what is at or below `path`; more than one call is more than one place. `path` is
-    /// decoded text, compared by whole segments.
+    /// Guards only requests at or below `path`; more calls add more paths.
+    ///
+    /// `path` is decoded text, compared by whole segments with the whole path of a request. Below a
+    /// mount, and in a nested axum router, a request is guarded as well when its path below the mount
+    /// matches: so the guard is safe whichever of the two paths was meant.
     #[must_use]
     pub fn under(mut self, path: impl Into<String>) -> Self {
         self.under.push(path.into());
         self
     }
 
-    /// Does not guard what is at or below `path`.
+    /// Does not guard requests at or below `path`. It is compared with the path that [`under`](Self::under)
+    /// has matched, and without `under` with the whole path of a request, also below a mount.
     #[must_use]
     pub fn except(mut self, path: impl Into<String>) -> Self {
         self.except.push(path.into());
@@ -158,7 +163,8 @@ impl<A: App> Require<A> {
         if methods.is_some_and(|methods| !methods.contains(request.method())) {
             return None;
         }
-        match is_guarded(PathView::of(request), &self.under, &self.except) {
+        let (whole, below) = (PathView::whole_of(request), PathView::of(request));
+        match is_guarded(whole, below, &self.under, &self.except) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => return Some(error.into_response()),
@@ -240,36 +246,42 @@ impl fmt::Display for Denied {
 
 impl Error for Denied {}
 
-/// Whether a path is one of those `under` and none of those `except`. What has no one meaning is
-/// guarded, and where the guard is for some paths only, refused.
+/// Whether the whole path of a request is guarded, or its part below a mount.
+///
+/// The part below a mount counts only for the paths `under` which a guard was asked for: so a guard whose
+/// paths were written as the nested router sees them works, and an exception is never found by a prefix
+/// that the client chose.
 fn is_guarded(
-    view: Result<PathView<'_>, PathError>,
+    whole: Result<PathView<'_>, PathError>,
+    below: Result<PathView<'_>, PathError>,
     under: &[String],
     except: &[String],
 ) -> Result<bool, PathError> {
     if under.is_empty() && except.is_empty() {
         return Ok(true);
     }
-    let view = match view {
+    let whole = match whole {
         Ok(view) => view,
         // `OPTIONS *` is about no path and about all.
         Err(PathError::NotAbsolute) => return Ok(true),
         Err(error) => return Err(error),
     };
-    let flat = flattened(&view);
-    let is_in = |path: &String| {
-        let own = view.starts_with(path);
-        let other = flat.as_deref().is_some_and(|it| is_below(it, path));
-        own || other
+    let is_below_guarded = !under.is_empty() && is_in(&below?, under, except);
+    Ok(is_below_guarded || is_in(&whole, under, except))
+}
+
+/// Whether a path is one of those `under`, or `under` is empty, and it is none of those `except`. A path
+/// with an escaped slash is one of `under` if any reading of it is.
+fn is_in(view: &PathView<'_>, under: &[String], except: &[String]) -> bool {
+    let flat = flattened(view);
+    let Some(flat) = flat else {
+        let starts_with = |path: &String| view.starts_with(path);
+        let is_free = except.iter().any(starts_with);
+        return !is_free && (under.is_empty() || under.iter().any(starts_with));
     };
-    if flat
-        .as_ref()
-        .is_some_and(|it| it.contains(&b".."[..].into()))
-    {
-        return Ok(true);
-    }
-    let is_free = flat.is_none() && except.iter().any(|path| view.starts_with(path));
-    Ok(!is_free && (under.is_empty() || under.iter().any(is_in)))
+    let climbs = flat.iter().any(|segment| segment == b"..");
+    let starts_with = |path: &String| view.starts_with(path) || is_below(&flat, path);
+    climbs || under.is_empty() || under.iter().any(starts_with)
 }
 
 /// The segments as someone would see them who decodes first and cuts then; `None` when it is the same.
@@ -328,13 +340,62 @@ mod tests {
         ];
         let (under, except) = (["/admin".to_owned()], ["/admin/open".to_owned()]);
         for (path, expected) in cases {
-            let found = is_guarded(PathView::parse(path), &under, &except);
+            let view = PathView::parse(path);
+            let found = is_guarded(view, view, &under, &except);
             assert_eq!(found, expected, "{path}");
         }
-        assert_eq!(is_guarded(PathView::parse("//"), &[], &[]), Ok(true));
-        let open = |path| is_guarded(PathView::parse(path), &[], &except);
+        let view = PathView::parse("//");
+        assert_eq!(is_guarded(view, view, &[], &[]), Ok(true));
+        let open = |path| {
+            let view = PathView::parse(path);
+            is_guarded(view, view, &[], &except)
+        };
         assert_eq!(open("/admin/open"), Ok(false));
         assert_eq!(open("/x"), Ok(true));
         assert_eq!(open("/admin/open%2Fx"), Ok(true));
+    }
+
+    #[test]
+    fn which_paths_below_a_mount_are_guarded() {
+        let (admin, open) = (["/admin".to_owned()], ["/admin/open".to_owned()]);
+        let (api_admin, api_open) = (["/api/admin".to_owned()], ["/api/admin/open".to_owned()]);
+        // the length of the mount's prefix, the path, and whether each of the two spellings guards it
+        let cases = [
+            (4, "/api/admin", true, true),
+            (4, "/api/admin/x", true, true),
+            (4, "/api/%61dmin", true, true),
+            (4, "/api/admin%2Fx", true, true),
+            (4, "/api/admin/open", false, false),
+            (4, "/api/x", false, false),
+            (4, "/api", false, false),
+            (0, "/api/admin", false, true),
+            // A client that chooses the prefix, as of `nest("/{tenant}", ..)`, reaches no exception by it.
+            (11, "/admin/open/admin", true, false),
+        ];
+        for (length, path, by_admin, by_api_admin) in cases {
+            let (whole, below) = (PathView::parse(path), PathView::parse(&path[length..]));
+            let guarded =
+                |under: &[String], except: &[String]| is_guarded(whole, below, under, except);
+            assert_eq!(guarded(&admin, &open), Ok(by_admin), "{path} by /admin");
+            assert_eq!(
+                guarded(&api_admin, &api_open),
+                Ok(by_api_admin),
+                "{path} by /api/admin"
+            );
+        }
+        // Without `under` an exception is a whole path.
+        let (whole, below) = (
+            PathView::parse("/api/admin/open"),
+            PathView::parse("/admin/open"),
+        );
+        assert_eq!(is_guarded(whole, below, &[], &api_open), Ok(false));
+        assert_eq!(is_guarded(whole, below, &[], &open), Ok(true));
+        let unknown = Err(PathError::UnknownPrefix);
+        let below = PathView::parse("/x");
+        assert_eq!(
+            is_guarded(unknown, below, &admin, &[]),
+            unknown.map(|_| true)
+        );
+        assert_eq!(is_guarded(unknown, below, &[], &[]), Ok(true));
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use hashbrown::HashTable;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use vestibule_core::{App, Mount, Outline, PathView, Request, Response};
+use vestibule_core::{App, Mount, Outline, PathView, Request, Response, UnknownPrefix};
 use vestibule_fields::date::HttpDate;
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
@@ -163,7 +163,11 @@ impl<S: Source> IndexedFiles<S> {
         let file = match found {
             None => return Ok(None),
             Some(Target::Slash) => {
-                return Ok(redirect::with_slash(request.uri()).map(respond::redirect));
+                return Ok(redirect::with_slash(
+                    request.uri(),
+                    UnknownPrefix::of(request).is_none(),
+                )
+                .map(respond::redirect));
             }
             Some(Target::File(_)) if self.files.files.options.hand_over.is_some() => {
                 return Ok(None);
@@ -173,6 +177,7 @@ impl<S: Source> IndexedFiles<S> {
         let asked = Asked {
             method: request.method(),
             uri: request.uri(),
+            is_whole_path: UnknownPrefix::of(request).is_none(),
             headers: request.headers(),
             now: SystemTime::now().into(),
             wait: Wait::Never,

@@ -24,6 +24,8 @@ use crate::source::{Content, Made, Stored, Wait};
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
+    /// Whether no router can have removed a prefix of the path.
+    pub(crate) is_whole_path: bool,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) now: HttpDate,
     pub(crate) wait: Wait,

@@ -14,6 +14,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{
     App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathView, Request, Response,
+    UnknownPrefix,
 };
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
@@ -473,6 +474,7 @@ impl<S: Source> StaticFiles<S> {
         let asked = Asked {
             method: request.method(),
             uri: request.uri(),
+            is_whole_path: UnknownPrefix::of(request).is_none(),
             headers: request.headers(),
             now: SystemTime::now().into(),
             wait: Wait::Never,
@@ -504,10 +506,12 @@ impl<S: Source> StaticFiles<S> {
         let files = self.files.clone();
         let (method, uri) = (asked.method.clone(), asked.uri.clone());
         let (headers, now) = (asked.headers.clone(), asked.now);
+        let is_whole_path = asked.is_whole_path;
         let answer = runtime.spawn_blocking(move || {
             let asked = Asked {
                 method: &method,
                 uri: &uri,
+                is_whole_path,
                 headers: &headers,
                 now,
                 wait,
@@ -574,7 +578,7 @@ impl<S: Source> Files<S> {
         };
         match found {
             Found::File(stored, name) => self.send(asked, stored, &name, Page::Itself).map(Some),
-            Found::Directory => match redirect::with_slash(asked.uri) {
+            Found::Directory => match redirect::with_slash(asked.uri, asked.is_whole_path) {
                 Some(location) => Ok(Some(respond::redirect(location))),
                 None => self.answer_nothing(asked, wanted),
             },

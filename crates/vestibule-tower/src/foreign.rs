@@ -25,6 +25,17 @@ pub(crate) enum ForeignPath {
     BelowMount,
 }
 
+impl ForeignPath {
+    /// A service that wraps an app of ours hands the request back to it; any other is an end of ours.
+    pub(crate) const fn of(wraps_our_app: bool) -> Self {
+        if wraps_our_app {
+            Self::Whole
+        } else {
+            Self::AsItCame
+        }
+    }
+}
+
 /// Makes a foreign request, which had a body of type `B`, one of ours.
 pub(crate) fn enter<B: 'static>(request: &mut Request) {
     #[cfg(feature = "axum")]
@@ -190,13 +201,21 @@ mod tests {
         let uri = |text: &str| text.parse::<Uri>().unwrap();
         let cases = [
             ("/api/users", "/users", Removed(uri("/api/users"), 4)),
-            ("/api/users", "/users?q=1", Removed(uri("/api/users?q=1"), 4)),
+            (
+                "/api/users",
+                "/users?q=1",
+                Removed(uri("/api/users?q=1"), 4),
+            ),
             ("/api/users?a", "/users", Removed(uri("/api/users"), 4)),
             ("/api", "/", Removed(uri("/api"), 4)),
             ("/api/", "/", Removed(uri("/api/"), 4)),
             ("/a/b/b", "/b", Removed(uri("/a/b/b"), 4)),
             ("/%41/%42", "/%42", Removed(uri("/%41/%42"), 4)),
-            ("http://h/api/x", "http://h/x", Removed(uri("http://h/api/x"), 4)),
+            (
+                "http://h/api/x",
+                "http://h/x",
+                Removed(uri("http://h/api/x"), 4),
+            ),
             ("/users", "/users", Nothing),
             ("/", "/", Nothing),
             ("*", "*", Nothing),
@@ -204,7 +223,11 @@ mod tests {
             ("/api/users", "/user", Unknown),
         ];
         for (original, current, want) in cases {
-            assert_eq!(compare(&uri(original), &uri(current)), want, "{original} {current}");
+            assert_eq!(
+                compare(&uri(original), &uri(current)),
+                want,
+                "{original} {current}"
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Buf;
 use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
 use crate::errors::{self, OnError};
+use crate::foreign::{self, ForeignPath};
 use crate::roles;
 
 /// Makes an app of a tower service: an axum `Router`, tower-http's `ServeDir`, a tonic server.
@@ -42,6 +43,7 @@ pub struct FromService<S> {
     service: S,
     /// What the service wraps, where that is known.
     inner: Option<BoxApp>,
+    path: ForeignPath,
     on_error: OnError,
 }
 
@@ -49,6 +51,7 @@ impl<S: HttpService + Clone + Sync> FromService<S> {
     pub(crate) fn new(service: S, inner: Option<BoxApp>) -> Self {
         Self {
             service,
+            path: ForeignPath::of(inner.is_some()),
             inner,
             on_error: errors::table,
         }
@@ -60,10 +63,42 @@ impl<S: HttpService + Clone + Sync> FromService<S> {
         self.on_error = on_error;
         self
     }
+
+    /// Removes the prefix of the request's mount from the path that the service sees, as `nest` of axum
+    /// does. Defaults to `false`: the service sees the whole path.
+    ///
+    /// The whole URI is in the extension [`OriginalUri`](vestibule_core::OriginalUri), and with the
+    /// feature `axum` in axum's extension of this name. A middleware of ours inside of the service has
+    /// the whole path again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use axum::{Router, routing::get};
+    /// use vestibule_core::{App, Mounts, Request};
+    /// use vestibule_tower::from_service;
+    ///
+    /// let router = Router::new().route("/users", get(|| async { "from axum" }));
+    /// let app = Mounts::new().at("/api", from_service(router).below_mount(true));
+    ///
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/api/users".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 200);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn below_mount(mut self, enabled: bool) -> Self {
+        self.path = if enabled {
+            ForeignPath::BelowMount
+        } else {
+            ForeignPath::of(self.inner.is_some())
+        };
+        self
+    }
 }
 
 impl<S: HttpService + Clone + Sync> App for FromService<S> {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, mut request: Request) -> Response {
+        foreign::leave(&mut request, self.path);
         let mut service = self.service.clone();
         if let Err(error) = poll_fn(|cx| service.poll_ready(cx).map_err(Into::into)).await {
             return errors::respond(error, self.on_error, Self::name());

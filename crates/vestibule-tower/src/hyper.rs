@@ -8,6 +8,7 @@ use hyper::service::Service;
 use vestibule_core::{App, Body, BoxError, Outline, Request, Response};
 
 use crate::errors::{self, OnError};
+use crate::foreign::{self, ForeignPath};
 use crate::{AppService, ResponseFuture, service};
 
 /// Makes a hyper service of an app, for hyper's `serve_connection`.
@@ -106,7 +107,8 @@ where
         + 'static,
     B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, mut request: Request) -> Response {
+        foreign::leave(&mut request, ForeignPath::AsItCame);
         match self.service.call(request).await {
             Ok(response) => response.map(Body::new),
             Err(error) => errors::respond(error.into(), self.on_error, Self::name()),

@@ -9,6 +9,7 @@ use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
 use crate::HttpService;
 use crate::errors::{self, OnError};
+use crate::foreign::{self, ForeignPath};
 use crate::line::{Line, Place};
 use crate::roles;
 
@@ -46,6 +47,7 @@ pub struct FromServiceShared<S> {
     line: Line,
     /// What the service wraps, where that is known.
     inner: Option<BoxApp>,
+    path: ForeignPath,
     on_error: OnError,
 }
 
@@ -54,6 +56,7 @@ impl<S: HttpService> FromServiceShared<S> {
         Self {
             service: Mutex::new(service),
             line: Line::default(),
+            path: ForeignPath::of(inner.is_some()),
             inner,
             on_error: errors::table,
         }
@@ -63,6 +66,18 @@ impl<S: HttpService> FromServiceShared<S> {
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
+        self
+    }
+
+    /// Removes the prefix of the request's mount from the path that the service sees. Defaults to
+    /// `false`. See [`FromService::below_mount`](crate::FromService::below_mount).
+    #[must_use]
+    pub fn below_mount(mut self, enabled: bool) -> Self {
+        self.path = if enabled {
+            ForeignPath::BelowMount
+        } else {
+            ForeignPath::of(self.inner.is_some())
+        };
         self
     }
 
@@ -84,7 +99,8 @@ impl<S: HttpService> FromServiceShared<S> {
 }
 
 impl<S: HttpService> App for FromServiceShared<S> {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, mut request: Request) -> Response {
+        foreign::leave(&mut request, self.path);
         let mut request = Some(request);
         let mut place = Place::new(&self.line);
         let called = poll_fn(|cx| self.poll_call(&mut place, &mut request, cx)).await;

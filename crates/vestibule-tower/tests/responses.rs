@@ -10,7 +10,7 @@ use crate::common::{get, text};
 #[tokio::test]
 async fn a_response_of_axum_is_a_response() {
     let page = async |_: Request| Html("<p>hello").into_response();
-    let response = page.call(get("/")).await;
+    let response = App::call(&page, get("/")).await;
     assert_eq!(
         response.headers()["content-type"],
         "text/html; charset=utf-8"
@@ -18,7 +18,7 @@ async fn a_response_of_axum_is_a_response() {
     assert_eq!(text(response).await, "<p>hello");
 
     let moved = async |_: Request| (StatusCode::SEE_OTHER, Redirect::to("/b").into_response());
-    let response = moved.call(get("/")).await;
+    let response = App::call(&moved, get("/")).await;
     assert_eq!(response.status(), 303);
     assert_eq!(response.headers()["location"], "/b");
 }
@@ -38,7 +38,7 @@ async fn a_body_of_another_crate_streams_with_its_trailers() {
             body.with_trailers(async { Some(Ok(fields)) }),
         ))
     }
-    let body = trailers.call(get("/")).await.into_body();
+    let body = App::call(&trailers, get("/")).await.into_body();
     let whole = BodyExt::collect(body).await.unwrap();
     assert_eq!(whole.trailers().unwrap()["x-sum"], "7");
     assert_eq!(whole.to_bytes(), "hello");
