@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
 mod examples;
+mod inside_axum;
 mod middleware;
 mod otlp;
 mod stacks;

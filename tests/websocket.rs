@@ -19,7 +19,7 @@ use vestibule::prelude::*;
 use vestibule::tower::from_layer;
 
 /// Answers a WebSocket handshake (RFC 6455, section 4.2.2) and gives every message back.
-async fn echo(mut request: Request) -> Response {
+pub(crate) async fn echo(mut request: Request) -> Response {
     let mut response = Response::default();
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
         *response.status_mut() = StatusCode::BAD_REQUEST;
