@@ -7,6 +7,7 @@ mod fuzz;
 mod models;
 mod msrv;
 mod packages;
+mod platforms;
 mod readme;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["msrv"] => msrv::compile().and_then(done_or_error),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
+        ["platforms"] => platforms::check().and_then(done_or_error),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -43,6 +45,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask wsgi                    only the host of Python apps
+       cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
        cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
@@ -76,7 +79,7 @@ fn test() -> Result<(), String> {
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
-    let not_run = [msrv::compile()?, deny()?];
+    let not_run = [msrv::compile()?, platforms::check()?, deny()?];
     println!(
         "xtask: every check that was run has passed, in {} s",
         start.elapsed().as_secs()
