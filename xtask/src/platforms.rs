@@ -12,19 +12,13 @@ const CHECKS: &[(&str, &str, &str)] = &[
     (
         WINDOWS,
         PROGRAM,
-        "the program, without what is built from C",
-    ),
-    (
-        WINDOWS,
-        OPTIONAL,
-        "the facade's features that are off by default",
+        "the program and the client, without what is built from C",
     ),
     (MACOS, "-p vestibule", "the facade with its defaults"),
-    (MACOS, PROGRAM, "the program, without what is built from C"),
     (
         MACOS,
-        OPTIONAL,
-        "the facade's features that are off by default",
+        PROGRAM,
+        "the program and the client, without what is built from C",
     ),
     (
         WASM,
@@ -43,9 +37,7 @@ const CHECKS: &[(&str, &str, &str)] = &[
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
 const WASM: &str = "wasm32-unknown-unknown";
-const PROGRAM: &str = "-p vestibule-cli --no-default-features";
-const OPTIONAL: &str =
-    "-p vestibule --features auth,brotli,client,environ,gateway,handover,socket-activation";
+const PROGRAM: &str = "-p vestibule-cli -p vestibule-client --no-default-features";
 
 /// Installs the targets for the toolchain that runs this, and checks each.
 ///
