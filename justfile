@@ -38,6 +38,10 @@ semver:
 platforms:
     cargo xtask platforms
 
+# What takes long, and CI runs once a week: sets of features, long fuzzing, benchmarks, h2spec.
+weekly:
+    cargo xtask weekly
+
 # One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
     cargo xtask fuzz {{target}} {{seconds}}
