@@ -34,6 +34,14 @@ semver:
     cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
     cargo semver-checks --workspace
 
+# Whether Windows, macOS and wasm32 compile (installs their targets by rustup).
+platforms:
+    cargo xtask platforms
+
+# What takes long, and CI runs once a week: sets of features, long fuzzing, benchmarks, h2spec.
+weekly:
+    cargo xtask weekly
+
 # One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
     cargo xtask fuzz {{target}} {{seconds}}

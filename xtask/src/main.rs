@@ -7,7 +7,9 @@ mod fuzz;
 mod models;
 mod msrv;
 mod packages;
+mod platforms;
 mod readme;
+mod weekly;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -25,6 +27,9 @@ fn main() -> ExitCode {
         ["msrv"] => msrv::compile().and_then(done_or_error),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
+        ["platforms"] => platforms::check().and_then(done_or_error),
+        ["portable"] => portable(),
+        ["weekly"] => weekly::weekly(),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -43,6 +48,9 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask wsgi                    only the host of Python apps
+       cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
+       cargo xtask portable                the tests that pass on every system, for Windows and macOS
+       cargo xtask weekly                  what takes long: sets of features, long fuzzing, benchmarks
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
        cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
@@ -76,7 +84,7 @@ fn test() -> Result<(), String> {
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
-    let not_run = [msrv::compile()?, deny()?];
+    let not_run = [msrv::compile()?, platforms::check()?, deny()?];
     println!(
         "xtask: every check that was run has passed, in {} s",
         start.elapsed().as_secs()
@@ -85,6 +93,14 @@ fn test() -> Result<(), String> {
         println!("xtask: WARNING: {message}");
     }
     Ok(())
+}
+
+/// The tests that pass on every system: those beside the code. The others start programs of Linux.
+fn portable() -> Result<(), String> {
+    cargo(
+        &format!("test {HOUSE} --lib --bins --locked --no-fail-fast"),
+        &[],
+    )
 }
 
 /// A step that was asked for by name has to run.

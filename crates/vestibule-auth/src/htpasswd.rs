@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -386,12 +386,21 @@ fn load(path: &Path) -> io::Result<(Contents, Stamp)> {
         ));
     }
     let mut contents = read(&bytes);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        contents.is_public = metadata.permissions().mode() & 0o004 != 0;
-    }
+    contents.is_public = is_public(&metadata);
     Ok((contents, Stamp::of(&metadata)))
+}
+
+/// Whether every user of the system can read the file.
+#[cfg(unix)]
+fn is_public(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o004 != 0
+}
+
+/// Other systems do not say it in three bits.
+#[cfg(not(unix))]
+const fn is_public(_: &Metadata) -> bool {
+    false
 }
 
 fn read(bytes: &[u8]) -> Contents {

@@ -23,8 +23,9 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     Config(Config),
     Passwd(Passwd),
+    #[command(hide = cfg!(not(feature = "precompress")))]
     Precompress(Precompress),
-    #[cfg(unix)]
+    #[command(hide = cfg!(not(unix)))]
     Wsgi(Wsgi),
 }
 
@@ -65,18 +66,7 @@ pub(crate) struct Config {
 /// terminal; everything else goes to standard error. The first Ctrl-C, or SIGTERM, lets open requests
 /// end, for at most 30 seconds; the second ends at once.
 #[derive(Debug, Group)]
-#[command(after_help = "\
-Examples:
-  vestibule serve                              this directory, at http://127.0.0.1:8080/
-  vestibule serve public --listen 0.0.0.0:80   to everyone on the network
-  vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
-  vestibule serve public --listen unix:/run/site.sock
-  vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
-  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
-                         --redirect-https 0.0.0.0:80
-
-SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets:
-a restart that refuses nobody. It has to be where it was, and gets the same arguments.")]
+#[command(after_help = SERVE_HELP)]
 pub(crate) struct Serve {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
@@ -106,21 +96,47 @@ pub(crate) struct Serve {
     pub(crate) watching: Watching,
 }
 
+#[cfg(unix)]
+const SERVE_HELP: &str = "\
+Examples:
+  vestibule serve                              this directory, at http://127.0.0.1:8080/
+  vestibule serve public --listen 0.0.0.0:80   to everyone on the network
+  vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
+  vestibule serve public --listen unix:/run/site.sock
+  vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
+  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
+                         --redirect-https 0.0.0.0:80
+
+SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets:
+a restart that refuses nobody. It has to be where it was, and gets the same arguments.";
+
+#[cfg(not(unix))]
+const SERVE_HELP: &str = "\
+Examples:
+  vestibule serve                              this directory, at http://127.0.0.1:8080/
+  vestibule serve public --listen 0.0.0.0:80   to everyone on the network
+  vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
+  vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
+  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
+                         --redirect-https 0.0.0.0:80
+
+Certificates are read again within a minute after their files have changed.";
+
 /// Certificates, and what is asked of clients.
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "HTTPS")]
 #[group(multiple = true)]
 pub struct Https {
     /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name
-    #[arg(long, value_name = "CHAIN,KEY", value_parser = certificate)]
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "CHAIN,KEY", value_parser = certificate)]
     pub tls: Vec<Certificate>,
 
     /// Listen here, too, without TLS, and send visitors on to https
-    #[arg(long, value_name = "ADDR", requires = "tls")]
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "ADDR", requires = "tls")]
     pub redirect_https: Option<String>,
 
     /// Take only clients with a certificate that one of this PEM file has signed
-    #[arg(long, value_name = "FILE", requires = "tls")]
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "tls")]
     pub(crate) client_ca: Option<PathBuf>,
 }
 
@@ -131,19 +147,19 @@ pub struct Https {
 pub(crate) struct Gateway {
     /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi
     /// has opened the socket; see `vestibule config`
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen", "tls"])]
     pub(crate) fastcgi: Option<String>,
 
     /// Listen for SCGI instead
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen", "tls"])]
     pub(crate) scgi: Option<String>,
 
     /// Listen for the uwsgi protocol instead
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["cgi", "listen", "tls"])]
     pub(crate) uwsgi: Option<String>,
 
     /// Answer one request as a CGI program, and end
-    #[arg(long, conflicts_with_all = ["listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), conflicts_with_all = ["listen", "tls"])]
     pub(crate) cgi: bool,
 
     /// Where the files are in the web server's site, as in /app [default: at its root]
@@ -156,7 +172,7 @@ pub(crate) struct Gateway {
     pub(crate) trust_proxy: Vec<Proxy>,
 
     /// Who may open the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
-    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]
     pub(crate) socket_mode: Option<u32>,
 }
 
@@ -348,7 +364,6 @@ pub(crate) struct Passwd {
 /// It is run by the Python of the virtual environment that is active (VIRTUAL_ENV), or else by the
 /// python3 on PATH; that Python needs the package vestibule-wsgi. Everything after `wsgi` is for it:
 /// see `vestibule wsgi --help`.
-#[cfg(unix)]
 #[derive(Debug, Group)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Wsgi {

@@ -9,7 +9,9 @@ mod files;
 mod gateway;
 mod limits;
 mod log;
+mod missing;
 mod passwd;
+#[cfg(feature = "precompress")]
 mod precompress;
 mod reload;
 mod serve;
@@ -21,6 +23,7 @@ mod welcome;
 #[cfg(unix)]
 mod wsgi;
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -46,28 +49,33 @@ pub mod common {
 pub fn run() -> ExitCode {
     let args = Args::parse();
     events_to_stderr();
-    let done = match args.command {
-        Command::Config(config) => match config::text(&config) {
-            Ok(text) => {
-                print!("{text}");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        },
-        #[cfg(unix)]
-        Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
-        Command::Serve(serve) => serve::run(&serve),
-        Command::Passwd(passwd) => passwd::run(&passwd),
-        Command::Precompress(precompress) => precompress::run(&precompress),
-        #[cfg(unix)]
-        Command::Wsgi(wsgi) => wsgi::run(&wsgi),
-    };
-    match done {
+    match missing::check(&args.command, missing::Build::THIS).and_then(|()| act(args.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vestibule: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Does what the command says.
+fn act(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Config(config) => {
+            print!("{}", config::text(&config)?);
+            Ok(())
+        }
+        #[cfg(unix)]
+        Command::Serve(serve) if gateway::is_asked(&serve.gateway) => gateway::run(&serve),
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Passwd(passwd) => passwd::run(&passwd),
+        #[cfg(feature = "precompress")]
+        Command::Precompress(precompress) => precompress::run(&precompress),
+        #[cfg(unix)]
+        Command::Wsgi(wsgi) => wsgi::run(&wsgi),
+        // The other builds have been refused before.
+        #[cfg(not(all(unix, feature = "precompress")))]
+        _ => Err("this build of vestibule has no such command".into()),
     }
 }
 

@@ -99,13 +99,14 @@ impl Drop for Quiet {
     }
 }
 
-/// Elsewhere the terminal shows what is typed.
+/// Elsewhere the terminal shows what is typed, and the user is warned.
 #[cfg(not(unix))]
 struct Quiet;
 
 #[cfg(not(unix))]
 impl Quiet {
     fn begin() -> Self {
+        eprintln!("(this terminal shows the password as it is typed)");
         Self
     }
 }

@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::io;
 
-use vestibule::hyper::{Bind, Server, Tls, refusal};
+use vestibule::hyper::{Bind, Server, refusal};
 
 use crate::args::Serve;
 use crate::limits::limited;
 use crate::log::{access_log, sink};
 use crate::signals::{end_with_the_server, index_on_hangup, reopen_on_hangup};
 use crate::stack::{Served, app, behind};
-use crate::tls::tls;
+use crate::tls::{Tls, tls, with_tls};
 use crate::welcome::{Ink, web_address, welcome};
 
 /// Serves until the process is asked to end.
@@ -107,7 +107,7 @@ fn places(
         }
     }
     if let Some(tls) = tls {
-        places = places.into_iter().map(|it| it.tls(tls.clone())).collect();
+        places = places.into_iter().map(|it| with_tls(it, tls)).collect();
     }
     let redirects = serve.https.redirect_https.is_some();
     Ok((places, redirects.then_some(port.unwrap_or(443))))

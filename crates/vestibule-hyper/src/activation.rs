@@ -50,14 +50,25 @@ impl Bind {
         let mut inherited = Vec::with_capacity(sockets.len());
         for at in 0..sockets.len() {
             let name = names.next().unwrap_or("unknown").to_owned();
-            let bind = match sockets.take_tcp_listener(at) {
-                Ok(listener) => listener.map(Self::from),
-                Err(_) => sockets.take_unix_listener(at)?.map(Self::from),
-            };
-            inherited.extend(bind.map(|bind| (name, bind)));
+            inherited.extend(take(&mut sockets, at)?.map(|bind| (name, bind)));
         }
         Ok(inherited)
     }
+}
+
+/// Takes the inherited socket at `index`: TCP, or a unix stream socket.
+#[cfg(unix)]
+fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Option<Bind>> {
+    match sockets.take_tcp_listener(index) {
+        Ok(listener) => Ok(listener.map(Bind::from)),
+        Err(_) => Ok(sockets.take_unix_listener(index)?.map(Bind::from)),
+    }
+}
+
+/// Takes the inherited TCP socket at `index`: other systems hand over no unix sockets.
+#[cfg(not(unix))]
+fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Option<Bind>> {
+    Ok(sockets.take_tcp_listener(index)?.map(Bind::from))
 }
 
 /// Sockets that listen, to be handed to processes that serve them with [`Bind::inherited`]: for a

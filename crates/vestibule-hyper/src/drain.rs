@@ -237,6 +237,38 @@ impl StopSignals {
     }
 }
 
+/// The signal that asks for a reload: SIGHUP. Other systems than unix have none.
+#[cfg(feature = "tls")]
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(all(feature = "tls", unix))]
+impl Hangups {
+    pub(crate) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) {
+        self.hangup.recv().await;
+    }
+}
+
+#[cfg(all(feature = "tls", not(unix)))]
+impl Hangups {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
 /// How long aborted connections have to let go of what they hold, at most.
 const ABORT: Duration = Duration::from_secs(1);
 

@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -205,10 +206,13 @@ fn receive(pair: BorrowedFd<'_>) -> io::Result<Vec<(String, OwnedFd)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg(pair, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(pair, &mut slices, &mut ancillary, CLOSE_ON_EXEC)?;
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(sockets) = message {
-                descriptors.extend(sockets);
+                for socket in sockets {
+                    close_on_exec(&socket)?;
+                    descriptors.push(socket);
+                }
             }
         }
         if received.bytes == 0 {
@@ -226,6 +230,21 @@ fn receive(pair: BorrowedFd<'_>) -> io::Result<Vec<(String, OwnedFd)>> {
         )),
     }
 }
+
+/// Sets `FD_CLOEXEC`, for systems without `MSG_CMSG_CLOEXEC`, such as macOS. A child that another thread
+/// starts in between would inherit the descriptor: sockets are received once, before the first one is bound.
+fn close_on_exec(descriptor: &OwnedFd) -> io::Result<()> {
+    Ok(fcntl_setfd(
+        descriptor,
+        fcntl_getfd(descriptor)? | FdFlags::CLOEXEC,
+    )?)
+}
+
+/// Makes the system set `FD_CLOEXEC` as it makes the descriptors, where it can.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
 
 /// Names the process that hands over.
 const PARENT: &str = "VESTIBULE_HANDOVER";
@@ -258,9 +277,25 @@ mod tests {
         let mut received = receive(theirs.as_fd()).unwrap();
         let texts: Vec<_> = received.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, ["127.0.0.1:0", "unix:/x"]);
+        for (text, socket) in &received {
+            assert!(is_closed_on_exec(socket), "{text}");
+        }
         let listener = TcpListener::from(received.remove(0).1);
         let _client = TcpStream::connect(address).unwrap();
         listener.accept().unwrap();
+    }
+
+    #[test]
+    fn the_flag_is_set_where_the_system_did_not() {
+        let descriptor = OwnedFd::from(UnixStream::pair().unwrap().0);
+        fcntl_setfd(&descriptor, FdFlags::empty()).unwrap();
+        assert!(!is_closed_on_exec(&descriptor));
+        close_on_exec(&descriptor).unwrap();
+        assert!(is_closed_on_exec(&descriptor));
+    }
+
+    fn is_closed_on_exec(descriptor: &OwnedFd) -> bool {
+        fcntl_getfd(descriptor).unwrap().contains(FdFlags::CLOEXEC)
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// The server accepts connections.
@@ -33,7 +32,7 @@ fn send(name: &OsStr, state: &[u8]) -> io::Result<()> {
 
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
-    if let Some(name) = name.as_bytes().strip_prefix(b"@") {
+    if let Some(name) = name.as_encoded_bytes().strip_prefix(b"@") {
         use std::os::linux::net::SocketAddrExt;
         return SocketAddr::from_abstract_name(name);
     }

@@ -14,6 +14,8 @@ use vestibule_core::{Address, App, BoxApp};
 use crate::accept::{Accept, Workers};
 use crate::connection::Service;
 use crate::descriptors::max_connections;
+#[cfg(feature = "tls")]
+use crate::drain::Hangups;
 use crate::drain::{Drain, Drained, First, StopSignals, race};
 use crate::guard::refusal;
 #[cfg(all(feature = "handover", unix))]
@@ -501,8 +503,8 @@ impl<A: App> Bound<A> {
             more.next().await;
             more.next().await;
         };
-        #[cfg(all(feature = "tls", unix))]
-        let _reloads = reload_at_hangup(&self.listeners)?;
+        #[cfg(feature = "tls")]
+        let _reloads = reload_certificates(&self.listeners)?;
         Ok(self.run_with(first, second).await)
     }
 
@@ -593,18 +595,17 @@ async fn handed_over(handover: Option<Handover>) -> u32 {
 #[cfg(not(all(feature = "handover", unix)))]
 type Handover = std::convert::Infallible;
 
-/// Reads certificates again at SIGHUP, and when their files change; until it is dropped.
-#[cfg(all(feature = "tls", unix))]
-fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// Reads certificates again at SIGHUP, where there are signals, and when their files change; until it is dropped.
+#[cfg(feature = "tls")]
+fn reload_certificates(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
     let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
-    let mut hangups = signal(SignalKind::hangup())?;
+    let mut hangups = Hangups::listen()?;
     let task = tokio::spawn(async move {
         while !all.is_empty() {
-            let told = race(hangups.recv(), tokio::time::sleep(RELOAD_INTERVAL)).await;
+            let told = race(hangups.next(), tokio::time::sleep(RELOAD_INTERVAL)).await;
             for tls in &all {
                 let reloaded = match told {
-                    First::Left(_) => tls.reload().map(|()| true),
+                    First::Left(()) => tls.reload().map(|()| true),
                     First::Right(()) => tls.reload_if_changed(),
                 };
                 match reloaded {
@@ -621,10 +622,10 @@ fn reload_at_hangup(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
 }
 
 /// A task that ends with whoever started it.
-#[cfg(all(feature = "tls", unix))]
+#[cfg(feature = "tls")]
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
-#[cfg(all(feature = "tls", unix))]
+#[cfg(feature = "tls")]
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
@@ -632,5 +633,5 @@ impl Drop for AbortOnDrop {
 }
 
 /// How often the files of certificates are looked at.
-#[cfg(all(feature = "tls", unix))]
+#[cfg(feature = "tls")]
 const RELOAD_INTERVAL: Duration = Duration::from_secs(60);

@@ -208,7 +208,9 @@ impl Listener {
             #[cfg(not(unix))]
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("unix sockets such as {path} are for unix"),
+                format!(
+                    "this system has no unix sockets, as {path} would be: use an address and a port"
+                ),
             ));
         }
         let mut refused = None;

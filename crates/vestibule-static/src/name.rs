@@ -61,7 +61,8 @@ fn is_sound(segment: &[u8]) -> bool {
             .any(|byte| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f))
 }
 
-/// Whether Windows reads the name as it is written: no device, no alternate stream, nothing that it cuts off.
+/// Whether Windows reads the name as it is written: no device, no alternate stream, no short name of
+/// another file, nothing that it cuts off.
 ///
 /// Source: Microsoft, "Naming Files, Paths, and Namespaces".
 fn is_sound_on_windows(segment: &[u8]) -> bool {
@@ -73,6 +74,9 @@ fn is_sound_on_windows(segment: &[u8]) -> bool {
         return false;
     };
     let stem = text.split('.').next().unwrap_or(text);
+    if is_short_name(stem) {
+        return false;
+    }
     let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
     let is_numbered = |prefix| {
         stem.strip_prefix(prefix).is_some_and(|rest| {
@@ -83,6 +87,19 @@ fn is_sound_on_windows(segment: &[u8]) -> bool {
     !matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
         && !is_numbered("COM")
         && !is_numbered("LPT")
+}
+
+/// Whether the part before the extension is the short name of another file: Windows finds `.env` as `ENV~1` too, past
+/// every rule for the long name.
+///
+/// Source: MS-FSCC, section 2.1.5.2.1, "8.3 Filename": at most eight characters, which end in `~` and digits.
+fn is_short_name(stem: &str) -> bool {
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+    let is_numbered = stem
+        .rsplit_once('~')
+        .is_some_and(|(_, digits)| is_number(digits));
+    is_numbered && stem.chars().count() <= 8
 }
 
 /// The longest name of one file on common file systems, in bytes.
@@ -164,12 +181,30 @@ mod tests {
             "<a>",
             "a|b",
             "\"",
+            "ENV~1",
+            "git~1",
+            "HTACCE~1",
+            "INDEX~12.HTM",
+            "~1",
         ];
         for segment in refused {
             assert!(!is_sound_on_windows(segment.as_bytes()), "{segment}");
         }
         for segment in [
-            "console", "com", "com10", "a.con", "null", "lpt", "a b", "ä",
+            "console",
+            "com",
+            "com10",
+            "a.con",
+            "null",
+            "lpt",
+            "a b",
+            "ä",
+            "~",
+            "a~",
+            "a~b",
+            "~tilde",
+            "backup-of-index~1.html",
+            "x.y~1",
         ] {
             assert!(is_sound_on_windows(segment.as_bytes()), "{segment}");
         }

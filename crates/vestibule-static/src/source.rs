@@ -210,6 +210,7 @@ impl Stored {
     }
 
     /// Makes the header values now, so that they are made once; `bytes` are all bytes of a file on disk.
+    #[cfg(target_os = "linux")]
     pub(crate) fn make(&mut self, bytes: Option<Bytes>) {
         self.made = Some(Arc::new(Made {
             modified: self.modified.map(HttpDate::to_header_value),

@@ -10,6 +10,7 @@ mod syslog;
 use std::fmt;
 use std::io::{self, Write};
 use std::mem;
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

@@ -1,0 +1,72 @@
+//! Checks that the crates compile for systems that no test here runs on: `cargo check` for each target.
+//!
+//! Crates that build C want a compiler for the target, so they are left to the runners of `ci.yml` that have one.
+
+use std::process::Command;
+
+use crate::run;
+
+/// One `cargo check`: the target, the arguments, and what it stands for.
+const CHECKS: &[(&str, &str, &str)] = &[
+    (WINDOWS, "-p vestibule", "the facade with its defaults"),
+    (
+        WINDOWS,
+        PROGRAM,
+        "the program and the client, without what is built from C",
+    ),
+    (MACOS, "-p vestibule", "the facade with its defaults"),
+    (
+        MACOS,
+        PROGRAM,
+        "the program and the client, without what is built from C",
+    ),
+    (
+        WASM,
+        "-p vestibule-compression -p vestibule-core -p vestibule-environ -p vestibule-fields -p vestibule-inspect \
+         -p vestibule-lint -p vestibule-logging -p vestibule-security -p vestibule-static -p vestibule-test \
+         -p vestibule-tower",
+        "what needs no sockets",
+    ),
+    (
+        WASM,
+        "-p vestibule-auth --features wasm-js",
+        "with JavaScript's random numbers",
+    ),
+];
+
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
+const MACOS: &str = "aarch64-apple-darwin";
+const WASM: &str = "wasm32-unknown-unknown";
+const PROGRAM: &str = "-p vestibule-cli -p vestibule-client --no-default-features";
+
+/// Installs the targets for the toolchain that runs this, and checks each.
+///
+/// Returns a message when rustup is missing, because then nothing was checked.
+pub(crate) fn check() -> Result<Option<String>, String> {
+    if Command::new("rustup").arg("--version").output().is_err() {
+        return Ok(Some(
+            "whether Windows, macOS and wasm32 compile was not tried: rustup is not installed. \
+             Install it (https://rustup.rs), then run `cargo xtask platforms`"
+                .to_owned(),
+        ));
+    }
+    let mut install = Command::new("rustup");
+    install.args(["target", "add", WINDOWS, MACOS, WASM]);
+    run(
+        install,
+        &format!("rustup target add {WINDOWS} {MACOS} {WASM}"),
+    )?;
+    for (target, arguments, what) in CHECKS {
+        let line = format!("check --locked --target {target} {arguments}");
+        let mut command = Command::new(env!("CARGO"));
+        command.args(line.split_whitespace());
+        command.arg("--quiet");
+        // A folder of its own: other flags would build everything of the tests again.
+        command.env("CARGO_TARGET_DIR", FOLDER);
+        command.env("RUSTFLAGS", "-D warnings");
+        run(command, &format!("cargo {line} ({what})"))?;
+    }
+    Ok(None)
+}
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/platforms");
