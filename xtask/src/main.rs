@@ -6,10 +6,12 @@
 mod fuzz;
 mod models;
 mod msrv;
+mod package;
 mod packages;
 mod readme;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -23,8 +25,10 @@ fn main() -> ExitCode {
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["models", ref which @ ..] => models::run(which),
         ["msrv"] => msrv::compile().and_then(done_or_error),
+        ["package"] => package::check(),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
+        ["weekly"] => weekly(),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -41,7 +45,9 @@ const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
+       cargo xtask package                 check the packages for crates.io, and the oldest dependencies they allow
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
+       cargo xtask weekly                  checks that take long: the tests of the unpacked packages
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
@@ -76,6 +82,7 @@ fn test() -> Result<(), String> {
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
+    package::check()?;
     let not_run = [msrv::compile()?, deny()?];
     println!(
         "xtask: every check that was run has passed, in {} s",
@@ -85,6 +92,12 @@ fn test() -> Result<(), String> {
         println!("xtask: WARNING: {message}");
     }
     Ok(())
+}
+
+/// Checks that take too long for each change.
+fn weekly() -> Result<(), String> {
+    packages::install()?;
+    package::test()
 }
 
 /// A step that was asked for by name has to run.
@@ -132,6 +145,28 @@ fn deny() -> Result<Option<String>, String> {
         return Ok(Some(why.to_owned()));
     }
     cargo("deny check", &[]).map(|()| None)
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the workspace")
+        .to_owned()
+}
+
+/// The names of the crates in `crates`, in order. Each is the name of its folder.
+fn crates() -> Result<Vec<String>, String> {
+    let folder = root().join("crates");
+    let entries =
+        fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("Cargo.toml").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<(), String> {
