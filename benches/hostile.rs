@@ -496,7 +496,7 @@ struct Steady {
 impl Steady {
     /// Asks its share of 1,000 requests a second, for a while longer than twenty restarts take.
     fn ask(address: SocketAddr, number: u32, begun: Instant) -> Self {
-        let is_kept = number % 2 == 0;
+        let is_kept = number.is_multiple_of(2);
         let interval = Duration::from_millis(u64::from(CLIENTS));
         let mut steady = Self::default();
         let mut kept = None;

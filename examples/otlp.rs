@@ -79,10 +79,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Exporter {
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
-            if let Some(known) = span.extensions_mut().get_mut::<Known>() {
-                values.record(known);
-            }
+        if let Some(span) = context.span(id)
+            && let Some(known) = span.extensions_mut().get_mut::<Known>()
+        {
+            values.record(known);
         }
     }
 

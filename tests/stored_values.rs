@@ -15,11 +15,12 @@ struct ForeignBody;
 /// Reads `$Value` from a request, from a response, from the parts of both and from their extensions.
 macro_rules! is_read_everywhere {
     ($($value:expr => $Value:ident,)+) => {$({
+        let value = $value;
         let mut request = Request::new(ForeignBody);
         let mut response = Response::new(ForeignBody);
-        assert!(format!("{:?}", $Value::of(&request)) != format!("{:?}", Some(&$value)));
-        request.extensions_mut().insert($value);
-        response.extensions_mut().insert($value);
+        assert!(format!("{:?}", $Value::of(&request)) != format!("{:?}", Some(&value)));
+        request.extensions_mut().insert(value.clone());
+        response.extensions_mut().insert(value);
         let stored = format!("{:?}", $Value::of(request.extensions()));
         assert_ne!(stored, "None", "{}", stringify!($Value));
         assert_eq!(format!("{:?}", $Value::of(&request)), stored);
@@ -32,7 +33,6 @@ macro_rules! is_read_everywhere {
 #[test]
 fn values_of_layers_are_read_from_any_message() {
     let address = || Address::Tcp("192.0.2.1:80".parse().unwrap());
-    let id = RequestId::new();
     is_read_everywhere! {
         Peer::new(address(), address()) => Peer,
         Scheme::Https => Scheme,
@@ -41,7 +41,7 @@ fn values_of_layers_are_read_from_any_message() {
         QueueTime(Duration::from_millis(3)) => QueueTime,
         Failure::new("no more paper") => Failure,
         Identity::new("alice", "Basic") => Identity,
-        id.clone() => RequestId,
+        RequestId::new() => RequestId,
     }
 }
 

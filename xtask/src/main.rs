@@ -6,12 +6,14 @@
 mod fuzz;
 mod models;
 mod msrv;
+mod package;
 mod packages;
 mod platforms;
 mod readme;
 mod weekly;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["models", ref which @ ..] => models::run(which),
         ["msrv"] => msrv::compile().and_then(done_or_error),
+        ["package"] => package::check(),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
         ["platforms"] => platforms::check().and_then(done_or_error),
@@ -46,11 +49,12 @@ const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
+       cargo xtask package                 check the packages for crates.io, and the oldest dependencies they allow
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
        cargo xtask portable                the tests that pass on every system, for Windows and macOS
-       cargo xtask weekly                  what takes long: sets of features, long fuzzing, benchmarks
+       cargo xtask weekly                  what takes long: sets of features, unpacked packages, long fuzzing, benchmarks
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
        cargo xtask fuzz TARGET [SECONDS]   one of `fuzz/fuzz_targets`, for a minute or so many seconds
        cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
@@ -84,6 +88,7 @@ fn test() -> Result<(), String> {
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
+    package::check()?;
     let not_run = [msrv::compile()?, platforms::check()?, deny()?];
     println!(
         "xtask: every check that was run has passed, in {} s",
@@ -148,6 +153,28 @@ fn deny() -> Result<Option<String>, String> {
         return Ok(Some(why.to_owned()));
     }
     cargo("deny check", &[]).map(|()| None)
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the workspace")
+        .to_owned()
+}
+
+/// The names of the crates in `crates`, in order. Each is the name of its folder.
+fn crates() -> Result<Vec<String>, String> {
+    let folder = root().join("crates");
+    let entries =
+        fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("Cargo.toml").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<(), String> {

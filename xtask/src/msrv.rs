@@ -1,17 +1,15 @@
 //! The minimum supported Rust version: one field of the root manifest, and a compiler that proves it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run;
+use crate::{crates, root, run};
 
 /// Checks the workspace with the oldest compiler that it promises, which rustup installs.
 ///
 /// Returns a message when rustup is missing, because then nothing was checked.
 pub(crate) fn compile() -> Result<Option<String>, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let manifest = root.join("Cargo.toml");
+    let manifest = root().join("Cargo.toml");
     let text = fs::read_to_string(&manifest)
         .map_err(|error| format!("{}: {error}", manifest.display()))?;
     let version = rust_version(&text)
@@ -31,8 +29,8 @@ pub(crate) fn compile() -> Result<Option<String>, String> {
     check.args(["run", version, "cargo", "check"]);
     check.args(["--workspace", "--all-features", "--locked"]);
     // Another compiler in the same directory would build everything again, and then so would this one.
-    check.arg("--target-dir").arg(root.join("target/msrv"));
-    check.current_dir(&root);
+    check.arg("--target-dir").arg(root().join("target/msrv"));
+    check.current_dir(root());
     run(
         check,
         &format!("cargo +{version} check --workspace --all-features --locked"),
@@ -59,9 +57,12 @@ fn has_toolchain(list: &str, version: &str) -> bool {
 /// Fails when a manifest does not take its `rust-version`, edition, licence and version from the workspace.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: every manifest takes its MSRV from the workspace");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut manifests = vec![root.join("xtask/Cargo.toml")];
-    manifests.extend(crates(&root.join("crates"))?);
+    let mut manifests = vec![root().join("xtask/Cargo.toml")];
+    manifests.extend(
+        crates()?
+            .iter()
+            .map(|name| root().join(format!("crates/{name}/Cargo.toml"))),
+    );
     for manifest in manifests {
         let text = fs::read_to_string(&manifest)
             .map_err(|error| format!("{}: {error}", manifest.display()))?;
@@ -73,14 +74,6 @@ pub(crate) fn check() -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn crates(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    entries
-        .map(|entry| entry.map(|entry| entry.path().join("Cargo.toml")))
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// The first of the inherited fields that a manifest does not inherit.

@@ -4,7 +4,9 @@
 //! intra-doc links, and a relative link of a README is broken on docs.rs; so the README has none.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::{crates, root};
 
 /// READMEs that are written by hand, with the reason. Only their links and code blocks are checked.
 const HAND_WRITTEN: &[(&str, &str)] = &[
@@ -68,25 +70,16 @@ fn check_hand_written() -> Result<(), String> {
 
 /// The README of each crate that has a generated one, with its path.
 fn generated() -> Result<Vec<(PathBuf, String)>, String> {
-    let folder = root().join("crates");
-    let entries =
-        fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut crates: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().join("Cargo.toml").exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    crates.sort();
     let mut all = Vec::new();
     let mut faults = Vec::new();
-    for name in crates {
+    for name in crates()? {
         let readme = format!("crates/{name}/README.md");
         let is_by_hand = HAND_WRITTEN.iter().any(|(path, _)| *path == readme);
         // The facade shows the front page.
         if is_by_hand || name == "vestibule" {
             continue;
         }
-        let source = folder.join(&name).join("src/lib.rs");
+        let source = root().join(format!("crates/{name}/src/lib.rs"));
         let text = fs::read_to_string(&source)
             .map_err(|error| format!("{}: {error}", source.display()))?;
         match render(&name, &crate_docs(&text)) {
@@ -99,10 +92,6 @@ fn generated() -> Result<Vec<(PathBuf, String)>, String> {
         }
     }
     one_error(faults).map(|()| all)
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn one_error(faults: Vec<String>) -> Result<(), String> {

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::{cargo, fuzz, models, packages, run};
+use crate::{cargo, fuzz, models, package, packages, run};
 
 /// Runs every step; returns the names of those that failed.
 pub(crate) fn weekly() -> Result<(), String> {
@@ -19,6 +19,7 @@ pub(crate) fn weekly() -> Result<(), String> {
         )
     }));
     note(tool("cargo-deny").and_then(|()| cargo("deny check", &[])));
+    note(package::test());
     note(models::run(&["mistakes"]));
     note(fuzz::all(FUZZ_SECONDS));
     // Its codecs take a minute to build.

@@ -90,6 +90,8 @@
 //! - Names and passwords are compared as they are sent, without Unicode normalization.
 //! - The credential is taken off the request, so a cache further in has to look at `RemoteUser`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod api_key;
 mod authenticate;
 mod basic;

@@ -2,6 +2,8 @@
 //!
 //! As a library it has what the house's other programs share with it: options, and what they mean.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod args;
 mod config;
 mod files;

@@ -26,6 +26,8 @@
 //! be asked is 502, what takes too long 504, with the cause in a
 //! [`Failure`](vestibule_core::Failure).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::fmt;
 use std::time::Duration;
 

@@ -249,12 +249,12 @@ impl http_body::Body for EncodedBody {
 
 /// Encodes a body that is whole in memory, slice by slice, and yields in between.
 pub(crate) async fn encode_whole(spec: Spec, bytes: Bytes) -> Result<Bytes, CodecError> {
-    if spec.is_costly() {
-        if let Ok(runtime) = Handle::try_current() {
-            let task = runtime.spawn_blocking(move || codec::encode(spec, &bytes));
-            let failed = CodecError::Internal("it panicked, or the runtime ends");
-            return task.await.unwrap_or(Err(failed));
-        }
+    if spec.is_costly()
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let task = runtime.spawn_blocking(move || codec::encode(spec, &bytes));
+        let failed = CodecError::Internal("it panicked, or the runtime ends");
+        return task.await.unwrap_or(Err(failed));
     }
     if bytes.len() <= SLICE {
         return codec::encode(spec, &bytes);

@@ -81,6 +81,8 @@
 //! Outside of what computes entity tags, of caches, and of error pages; inside of nothing in
 //! particular. `Stack::check` says so when the order is another.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(any(feature = "gzip", feature = "brotli", feature = "zstd")))]
 compile_error!("turn on a coding: one of the features `gzip`, `brotli` and `zstd`");
 

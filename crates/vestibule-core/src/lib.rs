@@ -39,6 +39,8 @@
 //!
 //! The crate knows no runtime and no sockets; `vestibule-hyper` serves an app over HTTP.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod app;
 mod around;
 mod body;

@@ -431,6 +431,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::redundant_clone)] // the call of a method is what is tested
     fn closures_need_no_type_for_their_app() {
         // A method is called on each `app` before anything else says that it is a `BoxApp`.
         let wrap = |app: BoxApp| app;

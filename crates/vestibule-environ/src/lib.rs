@@ -69,6 +69,8 @@
 //!
 //! `HTTP_PROXY` never becomes a header (httpoxy), `REMOTE_USER` is ignored unless it is trusted,
 //! and `X-Forwarded-*` change nothing here.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(

@@ -500,11 +500,11 @@ mod tests {
             environ.push("REQUEST_METHOD", "GET");
             let mut mapping = Mapping::new();
             mapping.mount = mount;
-            if let Ok(request) = mapping.request(environ) {
-                if let Some(mount) = Mount::of(&request) {
-                    let both = format!("{}{}", mount.prefix(), mount.rest());
-                    prop_assert_eq!(both, request.uri().path());
-                }
+            if let Ok(request) = mapping.request(environ)
+                && let Some(mount) = Mount::of(&request)
+            {
+                let both = format!("{}{}", mount.prefix(), mount.rest());
+                prop_assert_eq!(both, request.uri().path());
             }
         }
 

@@ -311,10 +311,10 @@ impl Running {
                 },
                 Stage::Done => return Poll::Ready(None),
             };
-            if step.is_pending() {
-                if let Some(written) = self.shared.written.take() {
-                    return Poll::Ready(Some(Ok(written)));
-                }
+            if step.is_pending()
+                && let Some(written) = self.shared.written.take()
+            {
+                return Poll::Ready(Some(Ok(written)));
             }
             match ready!(step) {
                 Some(Ok(data)) if data.is_empty() => {}

@@ -49,6 +49,8 @@
 //! it is broken or repeated. A list skips the elements that it cannot read. A validator that cannot
 //! be read matches nothing, so that a broken `If-Match` stops a write, and a broken `If-None-Match`
 //! or `If-Range` sends the whole file.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(

@@ -97,6 +97,8 @@
 //! in a body, which breaks off for the app then, for a web server that does not read, and for an
 //! idle kept connection; 1024 connections. Lengths are held against what has come before anything
 //! is allocated for them.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(unix)]
 #![cfg_attr(
     not(test),

@@ -79,10 +79,10 @@ fn is_bad_framing(error: &(dyn Error + 'static)) -> bool {
                 io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
             );
         }
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            if error.is_parse() {
-                return true;
-            }
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_parse()
+        {
+            return true;
         }
         cause = error.source();
     }

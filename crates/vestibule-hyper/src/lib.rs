@@ -165,6 +165,8 @@
 //! turns any other 1xx into an error; the sender of h2 could, and hyper keeps it to itself. So no
 //! request carries a capability for them.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod accept;
 #[cfg(feature = "socket-activation")]
 mod activation;

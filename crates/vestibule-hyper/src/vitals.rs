@@ -356,10 +356,10 @@ impl InFlight {
 
     /// Its task has begun.
     pub(crate) fn begin(&mut self) {
-        if let What::Task { is_fresh, .. } = &mut self.what {
-            if std::mem::take(is_fresh) {
-                self.link.vitals.fresh.fetch_sub(1, Relaxed);
-            }
+        if let What::Task { is_fresh, .. } = &mut self.what
+            && std::mem::take(is_fresh)
+        {
+            self.link.vitals.fresh.fetch_sub(1, Relaxed);
         }
     }
 
@@ -485,11 +485,11 @@ impl Future for Watchdog<'_> {
         let at_time = |at: u64| this.vitals.started + Duration::from_millis(at.min(FAR));
         let due = this.vitals.deadline(this.limits);
         *this.is_late = !matches!(due, Some((_, Overdue::Rest)));
-        if let Some((at, _)) = due {
-            if at < *this.at {
-                *this.at = at;
-                this.timer.as_mut().reset(at_time(at));
-            }
+        if let Some((at, _)) = due
+            && at < *this.at
+        {
+            *this.at = at;
+            this.timer.as_mut().reset(at_time(at));
         }
         while this.timer.as_mut().poll(cx).is_ready() {
             let now = this.vitals.now();

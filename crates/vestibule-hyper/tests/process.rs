@@ -139,10 +139,10 @@ impl Process {
         let address = loop {
             line.clear();
             assert!(stdout.read_line(&mut line).unwrap() > 0, "it has ended");
-            if let Some((_, address)) = line.trim_end().split_once("at ") {
-                if let Ok(address) = address.parse() {
-                    break address;
-                }
+            if let Some((_, address)) = line.trim_end().split_once("at ")
+                && let Ok(address) = address.parse()
+            {
+                break address;
             }
         };
         // What else it says is nobody's business, and must not block it.

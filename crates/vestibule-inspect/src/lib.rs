@@ -24,6 +24,8 @@
 //! are not in them. A stack that is not [`timed`](vestibule_core::Stack::timed) is drawn without
 //! times.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod inspect;
 mod json;
 

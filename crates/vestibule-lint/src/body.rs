@@ -108,14 +108,14 @@ pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
         probe.completed();
         return body;
     }
-    if let (Some(exact), Some(length)) = (body.size_hint().exact(), probe.expect.length) {
-        if exact != length {
-            probe.report(
-                &LENGTH_IS_TRUE,
-                format!("the head says {length}, the body {exact}"),
-            );
-            probe.expect.length = None;
-        }
+    if let (Some(exact), Some(length)) = (body.size_hint().exact(), probe.expect.length)
+        && exact != length
+    {
+        probe.report(
+            &LENGTH_IS_TRUE,
+            format!("the head says {length}, the body {exact}"),
+        );
+        probe.expect.length = None;
     }
     if body.size_hint().lower() > 0 {
         probe.saw_bytes_where_none_may_be();

@@ -34,6 +34,8 @@
 //! response but the header that it was asked for; watched bodies are what they were: whole ones
 //! stay whole, files stay files.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod body;
 mod exchange;
 mod flow;

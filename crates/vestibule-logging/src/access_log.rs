@@ -209,7 +209,7 @@ impl Settings {
         if self.sample > 1 && !record.is_remarkable() {
             record.sample = self.sample;
             let seen = self.seen.fetch_add(1, Ordering::Relaxed);
-            if seen % u64::from(self.sample) != 0 {
+            if !seen.is_multiple_of(u64::from(self.sample)) {
                 return;
             }
         }

@@ -74,6 +74,8 @@
 //! are UTC. The user's name is there when a layer attached a
 //! [`RemoteUser`](vestibule_core::RemoteUser) to the response, as `vestibule-auth` does.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod access_log;
 mod format;
 mod metrics;

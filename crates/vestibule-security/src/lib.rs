@@ -12,6 +12,8 @@
 //! let app = ProxyHeaders::new(who).trust("127.0.0.0/8".parse().unwrap());
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod proxy_headers;
 mod redirect_https;
 

@@ -29,6 +29,8 @@
 //! not. Its mode is set before anyone can connect. On Linux no more than 128 KiB wait in the kernel
 //! for a client that reads slowly.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoff;
 mod bind;
 #[cfg(unix)]

@@ -40,10 +40,9 @@ pub(crate) fn evaluate(
     } else if let (Some(modified), Some(since)) = (
         modified,
         HttpDate::from_headers(headers, IF_UNMODIFIED_SINCE, now),
-    ) {
-        if modified > since {
-            return Verdict::Failed;
-        }
+    ) && modified > since
+    {
+        return Verdict::Failed;
     }
     if let Some(list) = ETagList::from_headers(headers, IF_NONE_MATCH) {
         let is_known = match tag {
@@ -56,10 +55,9 @@ pub(crate) fn evaluate(
     } else if let (Some(modified), Some(since)) = (
         modified,
         HttpDate::from_headers(headers, IF_MODIFIED_SINCE, now),
-    ) {
-        if modified <= since {
-            return Verdict::NotModified;
-        }
+    ) && modified <= since
+    {
+        return Verdict::NotModified;
     }
     Verdict::Proceed
 }

@@ -62,6 +62,8 @@
 //! What it does not do: compress while it sends (that is a middleware's work, and it leaves room
 //! for it: small files are whole buffers), write, or run anything.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod buffer;
 mod coding;
 mod conditions;

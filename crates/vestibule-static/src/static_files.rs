@@ -527,14 +527,14 @@ impl<S: Source> StaticFiles<S> {
 impl<S: Source> App for StaticFiles<S> {
     async fn call(&self, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        if is_head || request.method() == Method::GET {
-            if let Some(response) = self.answer(&request).await {
-                return if is_head {
-                    without_bytes(response)
-                } else {
-                    response
-                };
-            }
+        if (is_head || request.method() == Method::GET)
+            && let Some(response) = self.answer(&request).await
+        {
+            return if is_head {
+                without_bytes(response)
+            } else {
+                response
+            };
         }
         match &self.or {
             Some(app) => app.call(request).await,
@@ -606,23 +606,24 @@ impl<S: Source> Files<S> {
     ) -> io::Result<Option<Response>> {
         if let Some(page) = &self.options.spa {
             // What was refused is not a page of the app.
-            if wanted.name.is_some() && wants_page(asked.headers) {
-                if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
-                    return self
-                        .send(asked, stored, page.as_bytes(), Page::App)
-                        .map(Some);
-                }
+            if wanted.name.is_some()
+                && wants_page(asked.headers)
+                && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
+            {
+                return self
+                    .send(asked, stored, page.as_bytes(), Page::App)
+                    .map(Some);
             }
         }
         if !wanted.is_last {
             return Ok(None);
         }
-        if let Some(page) = &self.options.not_found {
-            if let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)? {
-                return self
-                    .send(asked, stored, page.as_bytes(), Page::NotFound)
-                    .map(Some);
-            }
+        if let Some(page) = &self.options.not_found
+            && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
+        {
+            return self
+                .send(asked, stored, page.as_bytes(), Page::NotFound)
+                .map(Some);
         }
         let mut response = match wants_page(asked.headers) {
             true => listing::not_found(),

@@ -191,10 +191,11 @@ impl<A: App> Client<A> {
             .iter()
             .filter(|cookie| cookie.is_for(&host, &path));
         let pairs: Vec<_> = own.map(Cookie::pair).collect();
-        if let Ok(value) = HeaderValue::from_str(&pairs.join("; ")) {
-            if !pairs.is_empty() && !request.headers().contains_key(COOKIE) {
-                request.headers_mut().insert(COOKIE, value);
-            }
+        if let Ok(value) = HeaderValue::from_str(&pairs.join("; "))
+            && !pairs.is_empty()
+            && !request.headers().contains_key(COOKIE)
+        {
+            request.headers_mut().insert(COOKIE, value);
         }
         let response = self.app.call(request).await;
         for value in response.headers().get_all(SET_COOKIE) {

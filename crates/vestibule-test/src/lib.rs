@@ -81,6 +81,8 @@
 //! under the rules by `Client::new(Lint::new(app).panics())`. A failure names the case, what it
 //! says, what was seen, and the rules that the middleware broke on the way, as sentences.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod answer;
 mod battery;
 mod client;

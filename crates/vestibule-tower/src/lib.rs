@@ -109,6 +109,8 @@
 //! [`Body`](vestibule_core::Body) that comes back as a `Body` is not touched. tower's own costs
 //! come on top: a clone of the service for each request, as everywhere in tower.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "axum")]
 mod axum;
 mod errors;

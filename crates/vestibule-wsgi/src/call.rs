@@ -169,10 +169,10 @@ impl Call<'_> {
             Ok(result) => result,
             Err(error) => return self.fail(py, &error),
         };
-        if let Ok(file) = result.cast_exact::<FileWrapper>() {
-            if let Some(body) = self.file(py, file, shared) {
-                return reply.send_whole(body);
-            }
+        if let Ok(file) = result.cast_exact::<FileWrapper>()
+            && let Some(body) = self.file(py, file, shared)
+        {
+            return reply.send_whole(body);
         }
         let sent = self.respond(py, &result).and_then(|()| reply.finish());
         leave_if_forked(shared, sent.is_err());

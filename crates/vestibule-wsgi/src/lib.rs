@@ -192,6 +192,8 @@
 //! In a test of your own a live server is `with vestibule_wsgi.Server(app) as server:`, at
 //! `server.port`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "python")]
 mod app;
 #[cfg(feature = "python")]

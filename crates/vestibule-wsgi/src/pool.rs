@@ -181,7 +181,7 @@ impl Runner {
                 let Some(task) = queue.try_take() else {
                     break;
                 };
-                let measured = (count % SAMPLE == 0).then(|| switches.count());
+                let measured = count.is_multiple_of(SAMPLE).then(|| switches.count());
                 count = count.wrapping_add(1);
                 // A mistake of ours must not cost the thread.
                 let ran = catch_unwind(AssertUnwindSafe(|| self.run(py, &mut base, task)));

@@ -191,10 +191,10 @@ impl Reply {
             if data.is_empty() && !matches!(state.stage, Stage::Sending { .. }) {
                 return Ok(Flow::More);
             }
-            if let Stage::Started(_) = state.stage {
-                if self.begin(&mut state) == Flow::Gone {
-                    return Ok(Flow::Gone);
-                }
+            if let Stage::Started(_) = state.stage
+                && self.begin(&mut state) == Flow::Gone
+            {
+                return Ok(Flow::Gone);
             }
             match &mut state.stage {
                 Stage::Sending { sender, left } => {

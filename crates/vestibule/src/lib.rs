@@ -35,6 +35,8 @@
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "auth")]
 pub use vestibule_auth as auth;
 #[cfg(feature = "client")]
@@ -71,5 +73,5 @@ pub mod prelude {
 
 /// The README's program, compiled so that it stays true.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

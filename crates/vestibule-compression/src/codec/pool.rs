@@ -25,13 +25,13 @@ pub(super) fn take(spec: &Spec) -> Option<(Codec, Vec<u8>)> {
 pub(super) fn give(codec: Codec, mut out: Vec<u8>) {
     // A thread that ends has no pool any more; the state is dropped.
     let _ = POOL.try_with(|pool| {
-        if let Ok(mut pool) = pool.try_borrow_mut() {
-            if pool.len() < STATES {
-                if out.capacity() > BUFFER {
-                    out = Vec::new();
-                }
-                pool.push((codec, out));
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.len() < STATES
+        {
+            if out.capacity() > BUFFER {
+                out = Vec::new();
             }
+            pool.push((codec, out));
         }
     });
 }
