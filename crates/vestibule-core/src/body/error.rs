@@ -45,10 +45,10 @@ impl BodyError {
     pub fn new(error: impl Into<BoxError> + 'static) -> Self {
         // `Into` would put a `BodyError` into a box of its own, only to take it out again.
         let mut error = Some(error);
-        if let Some(own) = (&mut error as &mut dyn Any).downcast_mut::<Option<Self>>() {
-            if let Some(own) = own.take() {
-                return own;
-            }
+        if let Some(own) = (&mut error as &mut dyn Any).downcast_mut::<Option<Self>>()
+            && let Some(own) = own.take()
+        {
+            return own;
         }
         match error {
             Some(error) => Self::from(error.into()),
