@@ -6,14 +6,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use vestibule::CatchPanic;
 use vestibule::compression::Compression;
 use vestibule::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use vestibule::http::{HeaderName, HeaderValue, StatusCode};
-use vestibule::hyper::Server;
+use vestibule::hyper::{Server, Shutdown};
 use vestibule::logging::{AccessLog, ServerTiming, SetRequestId, Sink};
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
@@ -89,6 +90,56 @@ async fn a_websocket_echoes_through_seven_layers() {
     stop.send(()).unwrap();
     assert_eq!(serving.await.unwrap().aborted, 0);
     assert!(lines.take().contains("\"GET /chat HTTP/1.1\" 101 "));
+}
+
+/// As [`echo`], and it says goodbye when the server is about to end (RFC 6455, section 7.4.1: 1001).
+async fn echo_until_shutdown(mut request: Request) -> Response {
+    let shutdown = Shutdown::of(&request).unwrap();
+    let key = request.headers()[SEC_WEBSOCKET_KEY].as_bytes();
+    let accept = derive_accept_key(key);
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let upgraded = TokioIo::new(upgrade.await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, None).await;
+        shutdown.begun().await;
+        let away = CloseFrame {
+            code: CloseCode::Away,
+            reason: "restart".into(),
+        };
+        socket.close(Some(away)).await.unwrap();
+        // Until the client has closed, too.
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    let fields = [
+        (CONNECTION, "Upgrade"),
+        (UPGRADE, "websocket"),
+        (SEC_WEBSOCKET_ACCEPT, &accept),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+}
+
+#[tokio::test]
+async fn a_websocket_says_goodbye_before_the_server_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = Server::new(echo_until_shutdown)
+        .bind(listener)
+        .await
+        .unwrap();
+    let serving = tokio::spawn(server.run_until(async { drop(stopped.await) }));
+
+    let client = TcpStream::connect(address).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://example.com/chat", client)
+        .await
+        .unwrap();
+    stop.send(()).unwrap();
+    let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else {
+        panic!("no close frame")
+    };
+    assert_eq!((frame.code, &*frame.reason), (CloseCode::Away, "restart"));
+    while let Some(Ok(_)) = socket.next().await {}
+    assert_eq!(serving.await.unwrap().aborted, 0);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http_body::Body as _;
 use loom::thread;
-use vestibule_core::Abort;
+use vestibule_core::{Abort, BodyError};
 
 use crate::task::block_on;
 use crate::{Model, explore};
@@ -66,7 +66,7 @@ pub(crate) const MODELS: &[Model] = &[
         shows: "a body whose writer is dropped ends in an error, after what was written",
         run: a_dropped_writer_is_heard,
         mistakes: &[
-            ("end(lock(&self.shared), Some(Abort.into()));", ""),
+            ("end(lock(&self.shared), Some(BodyError::new(Abort)));", ""),
             (
                 "if let Some(frame) = shared.frames.pop_front() {",
                 "if let Some(frame) = shared.frames.pop_front().filter(|_| shared.end.is_none()) {",

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::Frame;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use vestibule_core::{Body, BoxError};
+use vestibule_core::{Body, BodyError};
 
 use crate::SLICE;
 use crate::codec::{self, CodecError, Encoder, Spec};
@@ -82,7 +82,7 @@ impl EncodedBody {
     }
 
     /// Reads from `inner`; ready when something changed.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         match http_body::Body::poll_frame(Pin::new(&mut self.inner), cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 // An empty frame is work too: a body may have no end of them.
@@ -154,12 +154,12 @@ impl EncodedBody {
     }
 
     /// Waits for work on another thread. Ready with the encoder, or with nothing after its end.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&mut Encoder>, BoxError>> {
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&mut Encoder>, BodyError>> {
         if let Work::Away(task) = &mut self.work {
-            let (encoder, result) = ready!(Pin::new(task).poll(cx))?;
+            let (encoder, result) = ready!(Pin::new(task).poll(cx)).map_err(BodyError::new)?;
             self.work = Work::Here(encoder);
             self.spent = 0;
-            result?;
+            result.map_err(BodyError::new)?;
         }
         Poll::Ready(Ok(match &mut self.work {
             Work::Here(encoder) => Some(encoder),
@@ -167,7 +167,7 @@ impl EncodedBody {
         }))
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             let (is_due, is_finished) = (self.is_due, self.stage == Stage::Finished);
             if let Some(encoder) = ready!(self.poll_work(cx)?) {
@@ -201,12 +201,14 @@ impl EncodedBody {
                     false => SLICE - self.spent,
                 };
                 let (data, then) = self.next_job(most);
-                self.start(data, then)?;
+                self.start(data, then).map_err(BodyError::new)?;
                 continue;
             }
             match self.poll_inner(cx)? {
                 Poll::Ready(()) => {}
-                Poll::Pending if self.has_unflushed => self.start(Bytes::new(), Then::Flush)?,
+                Poll::Pending if self.has_unflushed => self
+                    .start(Bytes::new(), Then::Flush)
+                    .map_err(BodyError::new)?,
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -226,12 +228,12 @@ fn run(encoder: &mut Encoder, data: &[u8], then: Then) -> Result<(), CodecError>
 
 impl http_body::Body for EncodedBody {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = ready!(self.poll_step(cx));
         if let Some(Err(_)) = &polled {
             self.stage = Stage::Finished;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use vestibule_core::{Body, BoxError};
+use vestibule_core::{Body, BodyError};
 
 use crate::codec::{CodecError, Decoder};
 use crate::turn::after_others;
@@ -68,7 +68,7 @@ impl DecodedBody {
         }
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if self.spent >= SPENT {
                 self.spent = 0;
@@ -76,7 +76,7 @@ impl DecodedBody {
                 return Poll::Pending;
             }
             if !self.pending.is_empty() || matches!(self.state, State::Within(_, true)) {
-                self.step()?;
+                self.step().map_err(BodyError::new)?;
                 if !self.out.is_empty() {
                     let data = Bytes::copy_from_slice(&self.out);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -91,7 +91,7 @@ impl DecodedBody {
             let frame = match ready!(http_body::Body::poll_frame(Pin::new(&mut self.inner), cx)) {
                 Some(frame) => frame?,
                 None => {
-                    self.end()?;
+                    self.end().map_err(BodyError::new)?;
                     self.state = State::Done;
                     continue;
                 }
@@ -188,12 +188,12 @@ impl DecodedBody {
 
 impl http_body::Body for DecodedBody {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = ready!(self.poll_step(cx));
         if let Some(Err(error)) = &polled {
             if let Some(error) = error.downcast_ref::<DecompressionError>() {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use vestibule_core::{Body, BoxError};
+use vestibule_core::{Body, BodyError};
 
 /// Reads what is ready of `body`, up to `most` bytes, without waiting. A body that turns out to be
 /// whole comes back as one that is whole in memory; of all others nothing is lost.
@@ -44,7 +44,7 @@ pub(crate) async fn peek(mut body: Body, most: u64) -> Body {
     }
 }
 
-type Polled = Result<Frame<Bytes>, BoxError>;
+type Polled = Result<Frame<Bytes>, BodyError>;
 
 /// Whether the end of the body was reached.
 fn read_ready(
@@ -85,7 +85,7 @@ struct Chained {
 
 impl http_body::Body for Chained {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Polled>> {
         match self.front.pop_front() {

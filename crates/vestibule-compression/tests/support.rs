@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 use vestibule_compression::Coding;
-use vestibule_core::{App, Body, BoxError, IntoResponse, Request, Response};
+use vestibule_core::{App, Body, BodyError, BoxError, IntoResponse, Request, Response};
 
 /// What a scripted body does next.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ const WORDS: [&str; 16] = [
 ];
 
 /// The whole body and its trailers.
-pub(crate) async fn read(mut body: Body) -> Result<(Vec<u8>, Option<HeaderMap>), BoxError> {
+pub(crate) async fn read(mut body: Body) -> Result<(Vec<u8>, Option<HeaderMap>), BodyError> {
     let (mut bytes, mut trailers) = (Vec::new(), None);
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::{BoxError, HasExtensions, IntoResponse, Response};
+use crate::{BodyError, BoxError, HasExtensions, IntoResponse, Response};
 
 /// Why a response is what it is: an error, the layer that met it, and whose fault it was.
 ///
@@ -71,10 +71,10 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// A failure of the app because of `error`.
+    /// A failure of the app because of `error`. Of a [`BodyError`] it is the inner error.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self {
-            error: Arc::from(error.into()),
+            error: Arc::from(BodyError::from(error.into()).into_inner()),
             kind: FailureKind::App,
             layer: None,
             status: None,

@@ -68,7 +68,8 @@ mod timing;
 pub use app::{App, BoxApp, BoxFuture, Request, Response};
 pub use around::{Around, Next, around};
 pub use body::{
-    Abort, Body, BodySender, Closed, CollectError, End, FilePart, LengthMismatch, Outcome,
+    Abort, Body, BodyError, BodySender, Closed, CollectError, End, FilePart, LengthMismatch,
+    Outcome,
 };
 pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
@@ -94,5 +95,5 @@ pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
 /// The crate whose requests and responses these are, in the version that the contract speaks.
 pub use http;
 
-/// Any error, boxed: what bodies end with and what a [`Failure`] is made from.
+/// Any error, boxed: what a [`Failure`] and a [`BodyError`] are made from.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

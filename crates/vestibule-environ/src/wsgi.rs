@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame};
-use vestibule_core::{App, Body, BoxError, Failure, IntoResponse, Outline, Request, Response};
+use vestibule_core::{App, Body, BodyError, Failure, IntoResponse, Outline, Request, Response};
 
 use crate::Environ;
 use crate::slot::Slot;
@@ -286,7 +286,7 @@ enum Stage {
 
 impl Running {
     /// The next bytes, never none of them.
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.shared.written.listen(cx);
         loop {
             if let Some(written) = self.shared.written.take() {
@@ -341,12 +341,12 @@ impl Drop for Running {
 
 impl http_body::Body for Running {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }

@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use vestibule_core::{
-    App, Body, BodySender, BoxError, Failure, FailureKind, IntoResponse, Mount, Outline, PathError,
-    PathView, Request, Response,
+    App, Body, BodyError, BodySender, BoxError, Failure, FailureKind, IntoResponse, Mount, Outline,
+    PathError, PathView, Request, Response,
 };
 use vestibule_environ::{Environ, Head, HeadError};
 
@@ -199,7 +199,7 @@ pub enum ResponderError {
     /// It broke the protocol, or the connection broke.
     Broken(BoxError),
     /// The body of the request broke before the responder had it.
-    Input(BoxError),
+    Input(BodyError),
 }
 
 impl fmt::Display for ResponderError {
@@ -222,7 +222,8 @@ impl Error for ResponderError {
         match self {
             Self::Connect(error) => Some(error),
             Self::Head(error) => Some(error),
-            Self::Broken(error) | Self::Input(error) => Some(&**error),
+            Self::Broken(error) => Some(&**error),
+            Self::Input(error) => Some(error.get_ref()),
             _ => None,
         }
     }
@@ -302,7 +303,7 @@ async fn send(
     mut io: impl AsyncWrite + Unpin,
     environ: Environ,
     mut body: Body,
-) -> Result<bool, BoxError> {
+) -> Result<bool, BodyError> {
     let mut buffer = Vec::new();
     let begin = [0, fastcgi::RESPONDER as u8, 0, 0, 0, 0, 0, 0];
     push_record(&mut buffer, fastcgi::BEGIN_REQUEST, ID, &begin);

@@ -12,9 +12,9 @@ use vestibule_core::App;
 use vestibule_socket::Backoff;
 
 use crate::connection::Service;
-use crate::drain::{First, Watch, race};
+use crate::drain::{DrainGuard, First, Watch, race};
 use crate::listen::{Accepted, Detached, Listener};
-use crate::per_address::PerAddress;
+use crate::per_address::{Counted, PerAddress};
 
 /// What it takes to serve the connections of a listener.
 pub(crate) struct Accept<A> {
@@ -22,6 +22,7 @@ pub(crate) struct Accept<A> {
     pub(crate) places: Option<Arc<Semaphore>>,
     pub(crate) per_address: Option<PerAddress>,
     pub(crate) watch: Watch,
+    pub(crate) guard: DrainGuard,
 }
 
 impl<A> Clone for Accept<A> {
@@ -31,7 +32,32 @@ impl<A> Clone for Accept<A> {
             places: self.places.clone(),
             per_address: self.per_address.clone(),
             watch: self.watch.clone(),
+            guard: self.guard.clone(),
         }
+    }
+}
+
+/// What a connection holds of its server until its socket is closed: a place among the server's
+/// connections, one among those of its address, and the drain. It has a box of its own, since the
+/// future of a connection would have room for it three times.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit {
+    _place: Option<OwnedSemaphorePermit>,
+    _counted: Option<Counted>,
+    _guard: DrainGuard,
+}
+
+impl ConnectionPermit {
+    pub(crate) fn new(
+        place: Option<OwnedSemaphorePermit>,
+        counted: Option<Counted>,
+        guard: DrainGuard,
+    ) -> Box<Self> {
+        Box::new(Self {
+            _place: place,
+            _counted: counted,
+            _guard: guard,
+        })
     }
 }
 
@@ -133,6 +159,7 @@ async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
         places,
         per_address,
         mut watch,
+        guard,
     } = accept;
     let mut backoff = Backoff::default();
     let connections = watch.clone();
@@ -144,12 +171,9 @@ async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
         let Some(counted) = is_counted.map_or(Some(None), |it| it.count(peer)) else {
             return;
         };
-        let serving = service.clone().serve(accepted, place, connections.clone());
-        tokio::spawn(async move {
-            // A name of its own: it is dropped when the connection has ended.
-            let _counted = counted;
-            serving.await;
-        });
+        let permit = ConnectionPermit::new(place, counted, guard.clone());
+        let serving = service.clone().serve(accepted, permit, connections.clone());
+        tokio::spawn(serving);
     };
     loop {
         let accepted = async {

@@ -14,14 +14,14 @@ use hyper::server::conn;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioExecutor;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline};
 use vestibule_socket::{Rarely, log_order};
 
+use crate::accept::ConnectionPermit;
 use crate::bell::Bell;
 use crate::detect::{Protocol, detect};
-use crate::drain::{First, Shutdown, Watch, race};
+use crate::drain::{First, Watch, race};
 use crate::guard;
 use crate::http1::{self, Http1};
 use crate::http2::{self, Http2};
@@ -71,15 +71,16 @@ impl<A: App> Service<A> {
         Outline::of(&self.app).inner().map(log_order);
     }
 
-    /// Serves a connection until one side ends it.
+    /// Serves a connection until one side ends it, or it is upgraded. The permit is held until its
+    /// socket is closed.
     pub(crate) async fn serve(
         self: Arc<Self>,
         accepted: Accepted,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Box<ConnectionPermit>,
         watch: Watch,
     ) {
         let address = accepted.peer.address().clone();
-        match self.converse(accepted, place, watch).await {
+        match self.converse(accepted, permit, watch).await {
             Ok(()) => {}
             // The parser has answered, if there was something to answer; no app and no log saw it.
             Err(error) if is_breach(&*error) => {
@@ -97,7 +98,7 @@ impl<A: App> Service<A> {
     }
 
     /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
-    async fn greet(&self, accepted: Accepted, shutdown: Shutdown) -> io::Result<Greeted> {
+    async fn greet(&self, accepted: Accepted, watch: Watch) -> io::Result<Greeted> {
         let Accepted {
             mut socket,
             mut peer,
@@ -118,7 +119,7 @@ impl<A: App> Service<A> {
         let link = Arc::new(Link {
             vitals: Vitals::new(),
             peer,
-            shutdown,
+            watch,
             #[cfg(feature = "tls")]
             tls,
         });
@@ -130,10 +131,10 @@ impl<A: App> Service<A> {
     async fn converse(
         self: &Arc<Self>,
         accepted: Accepted,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Box<ConnectionPermit>,
         mut watch: Watch,
     ) -> Result<(), BoxError> {
-        let greeted = self.greet(accepted, watch.shutdown());
+        let greeted = self.greet(accepted, watch.clone());
         let greeted = timeout(self.limits.first_byte_timeout, greeted);
         // What a connection needs only at its beginning, or only in one protocol, has a box of its
         // own: it takes no room in the thousands that are idle.
@@ -149,7 +150,7 @@ impl<A: App> Service<A> {
         let Some(protocol) = protocol else {
             return Ok(());
         };
-        io.keep(place);
+        io.keep(permit);
         link.vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
             link.vitals.make_last();
@@ -443,7 +444,9 @@ mod tests {
             #[cfg(feature = "tls")]
             tls: None,
         };
-        let serving = service.serve(accepted, None, Drain::new().watch());
+        let drain = Drain::new();
+        let permit = ConnectionPermit::new(None, None, drain.guard());
+        let serving = service.serve(accepted, permit, drain.watch());
         let size = size_of_val(&serving);
         assert!(size <= 2048, "{size}");
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use vestibule_core::HasExtensions;
 
 use crate::link::Linked;
@@ -27,19 +27,33 @@ enum Phase {
 pub(crate) struct Drain {
     phase: watch::Sender<Phase>,
     shutdown: Shutdown,
+    guard: DrainGuard,
+    /// Nothing is sent; it is closed when all guards are gone.
+    guards: mpsc::Receiver<()>,
 }
 
-/// The end that connections and listeners hold: it hears the phase, and is counted.
+/// The end that hears the phase. It is not counted, so an app may keep one.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     phase: watch::Receiver<Phase>,
     shutdown: Shutdown,
 }
 
+/// The drain waits until it is dropped. Each listener has one, and each connection, which keeps it
+/// with its socket: an upgraded one has no task of the server's any more.
+#[derive(Clone, Debug)]
+pub(crate) struct DrainGuard {
+    _guard: mpsc::Sender<()>,
+}
+
 /// Tells an app that the server is about to end; an extension of requests.
 ///
 /// What answers for long (an event stream, a long poll) listens to it and comes to an end, before
 /// the drain's time is up and it is cut. Holding one holds nothing up.
+///
+/// A connection that was upgraded (a WebSocket, a tunnel) is in flight until the app drops its
+/// bytes. Its app listens too, says goodbye in its own protocol, and closes. When the time is up,
+/// its reads and writes fail.
 ///
 /// ```
 /// use vestibule_core::{Body, Request};
@@ -57,6 +71,38 @@ pub(crate) struct Watch {
 /// }
 /// # assert!(Shutdown::of(&Request::default()).is_none());
 /// ```
+///
+/// A tunnel that ends with the server:
+///
+/// ```
+/// use http::StatusCode;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use vestibule_core::Request;
+/// use vestibule_hyper::Shutdown;
+///
+/// async fn echo(mut request: Request) -> StatusCode {
+///     let shutdown = Shutdown::of(&request).expect("this app runs under this server");
+///     let upgrade = hyper::upgrade::on(&mut request);
+///     tokio::spawn(async move {
+///         let Ok(upgraded) = upgrade.await else { return };
+///         let mut io = hyper_util::rt::TokioIo::new(upgraded);
+///         let mut byte = [0];
+///         loop {
+///             let read = tokio::select! {
+///                 read = io.read_exact(&mut byte) => read,
+///                 () = shutdown.begun() => break,
+///             };
+///             if read.is_err() || io.write_all(&byte).await.is_err() {
+///                 return;
+///             }
+///         }
+///         let _ = io.write_all(b"goodbye").await;
+///         let _ = io.shutdown().await;
+///     });
+///     StatusCode::SWITCHING_PROTOCOLS
+/// }
+/// # let _ = echo;
+/// ```
 #[derive(Clone)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
@@ -66,7 +112,7 @@ impl Shutdown {
     /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
     pub fn of(source: &impl HasExtensions) -> Option<Self> {
-        Linked::of(source).map(|link| link.shutdown.clone())
+        Linked::of(source).map(|link| link.watch.shutdown())
     }
 
     /// Whether the server drains.
@@ -100,10 +146,17 @@ pub struct Drained {
 
 impl Drain {
     pub(crate) fn new() -> Self {
+        let (guard, guards) = mpsc::channel(1);
         Self {
             phase: watch::Sender::new(Phase::Running),
             shutdown: Shutdown(Arc::new(watch::Sender::new(false))),
+            guard: DrainGuard { _guard: guard },
+            guards,
         }
+    }
+
+    pub(crate) fn guard(&self) -> DrainGuard {
+        self.guard.clone()
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -123,19 +176,25 @@ impl Drain {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Waits until every watch is gone, at most for `limit` or until `now` says that it is enough. The
+    /// Waits until every guard is gone, at most for `limit` or until `now` says that it is enough. The
     /// last of that is for what was cut.
     pub(crate) async fn finish(self, limit: Duration, now: impl Future<Output = ()>) -> Drained {
-        let gone = self.phase.closed();
+        let Self {
+            phase,
+            guard,
+            mut guards,
+            ..
+        } = self;
+        drop(guard);
         let abort = ABORT.min(limit / 10);
         let enough = race(tokio::time::sleep(limit - abort), now);
-        if let First::Left(()) = race(gone, enough).await {
+        if let First::Left(None | Some(())) = race(guards.recv(), enough).await {
             return Drained::default();
         }
-        let aborted = self.phase.receiver_count();
-        self.phase.send_replace(Phase::Aborted);
+        let aborted = guards.sender_strong_count();
+        phase.send_replace(Phase::Aborted);
         // A connection that is told to end needs one poll; one that is blocked gets no more time.
-        let _ = tokio::time::timeout(abort, self.phase.closed()).await;
+        let _ = tokio::time::timeout(abort, guards.recv()).await;
         Drained { aborted }
     }
 }
@@ -152,6 +211,16 @@ impl Watch {
     /// Resolves when the drain begins.
     pub(crate) async fn draining(&mut self) {
         self.reached(Phase::Draining).await;
+    }
+
+    /// Whether the time is up. It is for a watch that waits for nothing itself: one load tells it
+    /// that it has nothing new to look at, as long as the drain has not begun.
+    pub(crate) fn is_aborted(&self) -> bool {
+        match self.phase.has_changed() {
+            Ok(has_changed) => has_changed && *self.phase.borrow() >= Phase::Aborted,
+            // The server is gone.
+            Err(_) => true,
+        }
     }
 
     /// Resolves when the time is up.
@@ -287,13 +356,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_does_not_end_is_counted() {
         let drain = Drain::new();
-        let mut quick = drain.watch();
-        let mut slow = drain.watch();
-        tokio::spawn(async move { quick.draining().await });
+        let (mut quick, held) = (drain.watch(), drain.guard());
+        tokio::spawn(async move {
+            quick.draining().await;
+            drop(held);
+        });
+        let (mut slow, held) = (drain.watch(), drain.guard());
         tokio::spawn(async move {
             slow.aborted().await;
             std::future::pending::<()>().await;
+            drop(held);
         });
+        // Who only watches is not waited for.
+        let _watch = drain.watch();
         drain.begin();
         let begun = tokio::time::Instant::now();
         let drained = drain
@@ -307,12 +382,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn enough_is_enough() {
         let drain = Drain::new();
-        let watch = drain.watch();
+        let guard = drain.guard();
         drain.begin();
         let started = tokio::time::Instant::now();
         let drained = drain.finish(Duration::from_secs(30), async {}).await;
         assert_eq!(drained.aborted, 1);
         assert!(started.elapsed() < Duration::from_secs(2));
-        drop(watch);
+        drop(guard);
+    }
+
+    #[test]
+    fn the_time_is_up_at_the_end_only() {
+        let drain = Drain::new();
+        let watch = drain.watch();
+        assert!(!watch.is_aborted());
+        drain.begin();
+        assert!(!watch.is_aborted());
+        drain.phase.send_replace(Phase::Aborted);
+        assert!(watch.is_aborted());
+
+        let drain = Drain::new();
+        let watch = drain.watch();
+        drop(drain);
+        assert!(watch.is_aborted());
     }
 }

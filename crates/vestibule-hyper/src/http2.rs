@@ -325,7 +325,7 @@ mod tests {
         let link = Arc::new(Link {
             vitals: Vitals::new(),
             peer: Peer::new(Address::Unix(None), Address::Unix(None)),
-            shutdown: Drain::new().watch().shutdown(),
+            watch: Drain::new().watch(),
             #[cfg(feature = "tls")]
             tls: None,
         });

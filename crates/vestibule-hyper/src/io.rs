@@ -1,5 +1,6 @@
 //! The connection's bytes: a socket of any kind, the bytes that were read ahead, and a close that loses nothing.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
+use crate::accept::ConnectionPermit;
 use crate::detect::Protocol;
 use crate::link::Link;
 
@@ -83,8 +84,25 @@ pub(crate) struct Io {
     /// How long hyper does not hear that the client has ended.
     hush: Option<Box<Hush>>,
     lingering: Option<Box<Lingering>>,
-    /// The place among the server's connections; an upgraded one keeps it.
-    place: Option<OwnedSemaphorePermit>,
+    /// An upgraded connection keeps it.
+    permit: Option<Box<ConnectionPermit>>,
+    /// Wakes whoever reads or writes an upgraded connection when it is cut; made at the first wait.
+    cut: Option<Box<Cut>>,
+}
+
+/// Waits for the end of the server's drain, for each direction on its own: two tasks may have one each.
+struct Cut {
+    reads: Aborted,
+    writes: Aborted,
+}
+
+/// Resolves when the drain's time is up.
+type Aborted = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Read,
+    Write,
 }
 
 /// The time for which hyper does not hear of an end.
@@ -125,13 +143,14 @@ impl Io {
             has_ended: false,
             hush: None,
             lingering: None,
-            place: None,
+            permit: None,
+            cut: None,
         }
     }
 
-    /// Keeps a place among the server's connections until the socket is closed.
-    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
-        self.place = place;
+    /// Keeps the permit until the socket is closed.
+    pub(crate) fn keep(&mut self, permit: Box<ConnectionPermit>) {
+        self.permit = Some(permit);
     }
 
     /// The protocol, when it is not for the first bytes to tell.
@@ -186,7 +205,7 @@ impl Io {
 
     fn wrote(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         polled: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.has_ended && polled.is_ready() && self.link.vitals.has_whole_request() {
@@ -196,7 +215,51 @@ impl Io {
             // The connection writes first and asks the body then.
             cx.waker().wake_by_ref();
         }
+        self.unless_cut(Direction::Write, cx, polled)
+    }
+
+    /// Returns what a read or a write came to, or an error once an upgraded connection is cut. No task
+    /// of the server could cut it: it belongs to the app. Any other connection ends with its task.
+    fn unless_cut<T>(
+        &mut self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if !self.link.vitals.is_tunnel() {
+            return polled;
+        }
+        let is_cut = match polled {
+            Poll::Ready(_) => self.link.watch.is_aborted(),
+            Poll::Pending => self.poll_cut(direction, cx).is_ready(),
+        };
+        if is_cut {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, CUT);
+            return Poll::Ready(Err(error));
+        }
         polled
+    }
+
+    fn poll_cut(&mut self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
+        let watch = &self.link.watch;
+        let aborted = || -> Aborted {
+            let mut watch = watch.clone();
+            Box::pin(async move { watch.aborted().await })
+        };
+        let cut = self.cut.get_or_insert_with(|| {
+            Box::new(Cut {
+                reads: aborted(),
+                writes: aborted(),
+            })
+        });
+        let waits = match direction {
+            Direction::Read => &mut cut.reads,
+            Direction::Write => &mut cut.writes,
+        };
+        ready!(waits.as_mut().poll(cx));
+        // It is asked again by an app that goes on after an error.
+        *waits = Box::pin(std::future::ready(()));
+        Poll::Ready(())
     }
 
     /// Gives bytes back that were read too early.
@@ -232,7 +295,7 @@ impl AsyncRead for Io {
         // The rest of a request that came in one piece is read in the same go.
         let polled = Pin::new(&mut this.socket).poll_read(cx, buffer);
         let has_some = buffer.filled().len() > before;
-        match polled {
+        let polled = match polled {
             Poll::Ready(Ok(())) if !has_some => this.poll_end(cx).map(Ok),
             other if !has_some => other,
             // An error comes again at the next read; what is there goes first.
@@ -240,7 +303,8 @@ impl AsyncRead for Io {
                 this.link.vitals.read();
                 Poll::Ready(Ok(()))
             }
-        }
+        };
+        this.unless_cut(Direction::Read, cx, polled)
     }
 }
 
@@ -275,7 +339,8 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let polled = Pin::new(&mut self.socket).poll_flush(cx);
+        self.unless_cut(Direction::Write, cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -283,7 +348,8 @@ impl AsyncWrite for Io {
         if this.lingering.is_none() {
             // From here on it ends, and does not rest: there is nothing more to wait for.
             this.link.vitals.set_awake(false);
-            let closed = ready!(Pin::new(&mut this.socket).poll_shutdown(cx));
+            let polled = Pin::new(&mut this.socket).poll_shutdown(cx);
+            let closed = ready!(this.unless_cut(Direction::Write, cx, polled));
             let is_ours = !this.link.vitals.has_tunnel();
             if closed.is_err() || this.has_ended || !is_ours {
                 return Poll::Ready(closed);
@@ -309,6 +375,12 @@ impl AsyncWrite for Io {
                 Poll::Pending => return lingering.timer.as_mut().poll(cx).map(Ok),
             }
         }
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cut")
     }
 }
 
@@ -408,6 +480,9 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
     }
     true
 }
+
+/// What is said of an upgraded connection whose time is up.
+const CUT: &str = "the server's drain was over";
 
 /// How long an app has for bytes of its answer when the client has closed its side.
 const HUSH: Duration = Duration::from_millis(500);

@@ -17,7 +17,8 @@
 //!
 //! [`serve`] ends at SIGINT or SIGTERM: it stops accepting, finishes what is in flight, cuts what
 //! is left after 30 s, and says how much that was. A second signal ends it at once. [`Server`] has
-//! the options, and [`Bound::run_until`] another end.
+//! the options, and [`Bound::run_until`] another end. A WebSocket is in flight until its app drops it;
+//! [`Shutdown`] tells the app when to say goodbye.
 //!
 //! ```rust
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use vestibule_core::{HasExtensions, Peer};
 
-use crate::drain::Shutdown;
+use crate::drain::Watch;
 use crate::vitals::Vitals;
 
 /// One allocation for all that a connection is asked for.
 pub(crate) struct Link {
     pub(crate) vitals: Vitals,
     pub(crate) peer: Peer,
-    pub(crate) shutdown: Shutdown,
+    pub(crate) watch: Watch,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::TlsInfo>,
 }

@@ -12,7 +12,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_
 use http::{Method, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use vestibule_core::{
-    Abort, Body, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
+    Abort, Body, BodyError, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
 };
 
 use crate::link::Link;
@@ -243,7 +243,7 @@ struct Watched {
     /// What comes next, and was asked for already.
     next: Option<Result<Frame<Bytes>, BoxError>>,
     /// The error that comes next.
-    late: Option<BoxError>,
+    late: Option<BodyError>,
     /// How many frames in a row had no bytes.
     empty: u32,
 }
@@ -259,11 +259,11 @@ impl Watched {
         }
     }
 
-    fn log(&self, error: &BoxError) {
+    fn log(&self, error: &BodyError) {
         let Asked { method, uri, .. } = &self.asked;
-        if error.is::<Abort>() {
+        if is_caused_by::<Abort>(error) {
             tracing::debug!(target: "vestibule", %method, %uri, "the app aborted its response");
-        } else if error.is::<LengthMismatch>() || error.is::<Panicked>() {
+        } else if is_caused_by::<LengthMismatch>(error) || is_caused_by::<Panicked>(error) {
             tracing::error!(target: "vestibule", %method, %uri, "the response is cut: {error}");
         } else {
             tracing::warn!(target: "vestibule", %method, %uri, "the response is cut: {error}");
@@ -294,7 +294,7 @@ impl Watched {
     /// that, the head of the response included: so it gets a turn to write first.
     fn broke(
         &mut self,
-        error: BoxError,
+        error: BodyError,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Frame<Pieces>, BoxError>>> {
         self.log(&error);
@@ -302,7 +302,7 @@ impl Watched {
         if self.asked.version < Version::HTTP_11 {
             self.link.vitals.reset();
         }
-        self.next = Some(Err(error));
+        self.next = Some(Err(error.into_inner()));
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -344,7 +344,8 @@ impl Outgoing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, BoxError>>> {
         let body = &mut self.body;
         let Some(watched) = &mut self.watched else {
-            return Pin::new(body).poll_frame(cx).map_ok(in_pieces);
+            let polled = Pin::new(body).poll_frame(cx);
+            return polled.map(|frame| frame.map(frame_in_pieces));
         };
         if let Some(next) = watched.next.take() {
             return Poll::Ready(Some(next.map(in_pieces)));
@@ -384,8 +385,8 @@ impl Outgoing {
         if !watched.has_next() && body.size_hint().exact() == Some(0) && !body.is_end_stream() {
             match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Err(error))) => return watched.broke(error, cx),
-                Poll::Ready(next) => watched.next = next,
-                Poll::Pending => {}
+                Poll::Ready(Some(Ok(frame))) => watched.next = Some(Ok(frame)),
+                Poll::Ready(None) | Poll::Pending => {}
             }
         }
         Poll::Ready(Some(Ok(Frame::data(pieces))))
@@ -394,6 +395,21 @@ impl Outgoing {
 
 fn in_pieces(frame: Frame<Bytes>) -> Frame<Pieces> {
     frame.map_data(Pieces::One)
+}
+
+/// What hyper gets of a frame; an error as the box inside, which costs no other one.
+fn frame_in_pieces(frame: Result<Frame<Bytes>, BodyError>) -> Result<Frame<Pieces>, BoxError> {
+    match frame {
+        Ok(frame) => Ok(in_pieces(frame)),
+        Err(error) => Err(error.into_inner()),
+    }
+}
+
+/// Whether the error, or one of its sources, is an `E`. A layer that wraps the body in one of its own
+/// (axum's, for example) wraps the error too.
+fn is_caused_by<E: Error + 'static>(error: &BodyError) -> bool {
+    let first: Option<&(dyn Error + 'static)> = Some(error.get_ref());
+    std::iter::successors(first, |&error| error.source()).any(|error| error.is::<E>())
 }
 
 /// From how many bytes on nothing more is added to what is sent in one go.
@@ -461,5 +477,34 @@ mod tests {
             let got = shape(&asked, status, Framing::of(&headers).length).ok();
             assert_eq!(got, want, "{method} {version:?} {status} {lengths:?}");
         }
+    }
+
+    /// An error that was wrapped on its way, as axum's body does it.
+    #[derive(Debug)]
+    struct Wrapped(BodyError);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl Error for Wrapped {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn an_abort_is_known_however_often_it_was_wrapped() {
+        let once = BodyError::new(Wrapped(BodyError::new(Abort)));
+        let twice = BodyError::new(Wrapped(BodyError::new(Wrapped(BodyError::new(Abort)))));
+        for error in [BodyError::new(Abort), once, twice] {
+            assert!(is_caused_by::<Abort>(&error));
+            assert!(!is_caused_by::<Panicked>(&error));
+        }
+        assert!(!is_caused_by::<Abort>(&BodyError::new(
+            "aborted on purpose"
+        )));
     }
 }

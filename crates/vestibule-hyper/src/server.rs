@@ -285,6 +285,9 @@ impl<A: App> Server<A> {
     /// How long the end may take in all, from the signal: 30 s. Connections that are still at work a
     /// second before (or a tenth of it, if that is less) are cut. [`drain_delay`](Self::drain_delay)
     /// is a part of it.
+    ///
+    /// A WebSocket, or any other upgraded connection, is waited for until its app drops it. The app
+    /// learns of the end from [`Shutdown`](crate::Shutdown).
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
         self
@@ -545,6 +548,7 @@ impl<A: App> Bound<A> {
             service: self.service,
             places,
             watch: drain.watch(),
+            guard: drain.guard(),
         };
         let workers = match workers {
             0 => Workers::here(self.listeners, accept),

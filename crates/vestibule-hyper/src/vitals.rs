@@ -255,6 +255,11 @@ impl Vitals {
         self.has_tunnel.load(Relaxed)
     }
 
+    /// Whether the whole connection was upgraded: of HTTP/2 it is only a stream.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.has_tunnel() && self.is_http1()
+    }
+
     pub(crate) fn reset(&self) {
         self.resets.store(true, Relaxed);
     }

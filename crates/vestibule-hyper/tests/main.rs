@@ -22,3 +22,4 @@ mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
+mod upgrades;

@@ -76,6 +76,11 @@ impl Running {
         soon(self.ended).await.unwrap()
     }
 
+    /// Drops the future that serves.
+    pub(crate) fn abort(&self) {
+        self.ended.abort();
+    }
+
     /// Asks the server to end.
     pub(crate) fn begin_stop(self) -> JoinHandle<Drained> {
         let _ = self.stop.send(());

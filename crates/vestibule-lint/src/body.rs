@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use vestibule_core::{Body, BoxError, Panicked, Request, Response};
+use vestibule_core::{Body, BodyError, Panicked, Request, Response};
 
 use crate::exchange::Exchange;
 use crate::flow::{Direction, Last, Port};
@@ -158,12 +158,12 @@ struct Watched {
 
 impl http_body::Body for Watched {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         this.probe.will_poll(this.body.size_hint());
         let body = Pin::new(&mut this.body);
@@ -236,7 +236,7 @@ impl Probe {
         }
     }
 
-    fn polled(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>, is_end: bool) {
+    fn polled(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>, is_end: bool) {
         if let Some((direction, port)) = self.place.port {
             self.place.exchange.polled(direction, port, polled);
         }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
 use http_body::Frame;
-use vestibule_core::{BoxError, Request, Response};
+use vestibule_core::{BodyError, Request, Response};
 
 use crate::flow::{Direction, Flow, Last, Leave, Port};
 use crate::request::Asked;
@@ -197,7 +197,7 @@ impl Exchange {
         &self,
         direction: Direction,
         port: Port,
-        polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>,
+        polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>,
     ) {
         let leave = self.leave(direction);
         let wrong = self.flow(direction).polled(port, polled, leave);

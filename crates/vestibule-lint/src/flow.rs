@@ -5,7 +5,7 @@ use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 use http_body::Frame;
-use vestibule_core::BoxError;
+use vestibule_core::BodyError;
 
 use crate::rule::{Rule, named_rules};
 
@@ -115,7 +115,7 @@ impl Flow {
     pub(crate) fn polled(
         &mut self,
         port: Port,
-        polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>,
+        polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>,
         leave: Leave,
     ) -> Option<(&'static Rule, String)> {
         let is_pending = polled.is_pending();

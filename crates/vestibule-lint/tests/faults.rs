@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use vestibule_core::{
-    App, Body, BoxApp, BoxError, Failure, FilePart, IntoResponse, Mount, Next, Request, Response,
+    App, Body, BodyError, BoxApp, Failure, FilePart, IntoResponse, Mount, Next, Request, Response,
     around, map_response,
 };
 use vestibule_lint::{Lint, Rule, Side, Violation, torture};
@@ -332,7 +332,7 @@ fn rebody(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> impl Fn(BoxApp) -
     move |app| wrap(app).boxed()
 }
 
-type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
 /// Passes on what `f` makes of each frame; `None` swallows it.
 fn frames(body: Body, f: impl FnMut(Polled) -> Option<Polled> + Send + 'static) -> Body {
@@ -349,7 +349,7 @@ struct Frames {
 
 impl http_body::Body for Frames {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Uri};
 use http_body::Frame;
 use vestibule_core::{
-    App, Body, BoxApp, BoxError, IntoResponse, Next, Request, Response, around, map_response,
+    App, Body, BodyError, BoxApp, IntoResponse, Next, Request, Response, around, map_response,
 };
 use vestibule_test::Battery;
 
@@ -24,7 +24,7 @@ fn rebody(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> Wrap {
     wrap(map_response(move |response: Response| response.map(&f)))
 }
 
-type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
 /// Passes on what `f` makes of each frame; `None` swallows it.
 fn frames(body: Body, f: impl FnMut(Polled) -> Option<Polled> + Send + 'static) -> Body {
@@ -41,7 +41,7 @@ struct Frames {
 
 impl http_body::Body for Frames {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {

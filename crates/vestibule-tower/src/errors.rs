@@ -118,7 +118,7 @@ mod tests {
     use std::io;
 
     use http_body_util::{BodyExt, Limited};
-    use vestibule_core::Body;
+    use vestibule_core::{Body, BodyError};
 
     use super::*;
 
@@ -143,7 +143,7 @@ mod tests {
         let never = std::future::pending::<()>();
         let elapsed = tokio::time::timeout(std::time::Duration::from_millis(1), never).await;
         let too_large = Limited::new(Body::from("four"), 3).collect().await;
-        let cases: [(BoxError, _, u16); 9] = [
+        let cases: [(BoxError, _, u16); 11] = [
             (
                 tower::timeout::error::Elapsed::new().into(),
                 FailureKind::Timeout,
@@ -170,6 +170,16 @@ mod tests {
                 CollectError::Body("cut".into()).into(),
                 FailureKind::Request,
                 400,
+            ),
+            (
+                BodyError::new(io::Error::from(io::ErrorKind::TimedOut)).into(),
+                FailureKind::Timeout,
+                504,
+            ),
+            (
+                BodyError::new(CollectError::TooLarge { limit: 3 }).into(),
+                FailureKind::Request,
+                413,
             ),
             (
                 io::Error::from(io::ErrorKind::NotFound).into(),

@@ -7,9 +7,12 @@ use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::{Arc, Mutex};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
-use vestibule_core::{App, Body, FilePart, Request, Response, Stack};
+use std::task::{Context, Poll};
+use tower::layer::layer_fn;
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use vestibule_core::{App, Body, FilePart, LengthMismatch, Request, Response, Stack};
 use vestibule_tower::{from_layer, from_service, layer, service};
 
 use crate::common::{echo, get, mark, streams};
@@ -181,4 +184,48 @@ async fn an_error_of_a_body_is_an_error_on_the_other_side() {
     assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "disk");
     let rest = BodyExt::collect(body).await.unwrap();
     assert!(rest.to_bytes().is_empty());
+}
+
+/// A service that demands of both bodies what many do: an error that is an `Error`.
+#[derive(Clone)]
+struct Demanding<S>(S);
+
+impl<S, Q, R> Service<http::Request<Q>> for Demanding<S>
+where
+    S: Service<http::Request<Q>, Response = http::Response<R>>,
+    Q: http_body::Body<Error: Error + Send + Sync + 'static>,
+    R: http_body::Body<Error: Error + Send + Sync + 'static>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Q>) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+#[tokio::test]
+async fn a_layer_may_demand_that_errors_of_bodies_are_errors() {
+    let app = Stack::new().with(from_layer(layer_fn(Demanding))).app(echo);
+    streams(&app).await;
+
+    // The error that comes out is the one that went in, and is found in the chain of sources.
+    let request = Request::new(Body::from("four").with_length(3));
+    let mut body = app.call(request).await.into_body();
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(error.is::<LengthMismatch>());
+    assert!(error.source().unwrap().is::<LengthMismatch>());
+
+    // Around a service of ours, too.
+    let service = ServiceBuilder::new()
+        .layer_fn(Demanding)
+        .layer(layer(mark()))
+        .service(service(echo));
+    let response = service.oneshot(get("/")).await.unwrap();
+    assert_eq!(response.headers()["x-mark"], "1");
 }

@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use vestibule_core::{
-    Body, BoxError, Failure, FailureKind, IntoResponse, Peer, QueueTime, Request, Response,
+    Body, BodyError, Failure, FailureKind, IntoResponse, Peer, QueueTime, Request, Response,
 };
 use vestibule_environ::Environ;
 
@@ -290,8 +290,8 @@ impl fmt::Display for AppError {
 
 impl Error for AppError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let cause: &BoxError = self.cause.as_deref()?;
-        Some(&**cause)
+        let cause: &BodyError = self.cause.as_deref()?;
+        Some(cause.get_ref())
     }
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body::Body as _;
-use vestibule_core::{Body, BoxError};
+use vestibule_core::{Body, BodyError};
 
 /// What was received and not read yet.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub(crate) enum Taken {
 }
 
 /// Why a body has broken off.
-pub(crate) type Cause = Arc<BoxError>;
+pub(crate) type Cause = Arc<BodyError>;
 
 impl Feed {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,7 +123,7 @@ impl Feed {
         }
     }
 
-    fn end(&self, end: Result<(), BoxError>) {
+    fn end(&self, end: Result<(), BodyError>) {
         self.lock().end = Some(end.map_err(Arc::new));
         self.tell();
     }

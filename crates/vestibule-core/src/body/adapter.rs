@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 
+use super::BodyError;
 use crate::BoxError;
 
 pin_project! {
@@ -33,14 +34,17 @@ impl<B: http_body::Body> Adapter<B> {
     }
 }
 
-impl<B: http_body::Body<Data: Buf, Error: Into<BoxError>>> http_body::Body for Adapter<B> {
+impl<B> http_body::Body for Adapter<B>
+where
+    B: http_body::Body<Data: Buf, Error: Into<BoxError>> + 'static,
+{
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.project();
         let mut body = this.body.get_pin_mut();
         let polled = ready!(body.as_mut().poll_frame(cx));
@@ -50,7 +54,7 @@ impl<B: http_body::Body<Data: Buf, Error: Into<BoxError>>> http_body::Body for A
         Poll::Ready(polled.map(|frame| {
             frame
                 .map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-                .map_err(Into::into)
+                .map_err(BodyError::new)
         }))
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::Abort;
+use super::{Abort, BodyError};
 use crate::BoxError;
 
 /// The writing end of [`Body::channel`](super::Body::channel).
@@ -89,7 +89,7 @@ impl BodySender {
 
     /// Ends the body in an error: the reader can tell that it is not whole.
     pub fn abort(&mut self, error: impl Into<BoxError>) {
-        end(lock(&self.shared), Some(error.into()));
+        end(lock(&self.shared), Some(error.into().into()));
     }
 
     fn push(&mut self, frame: Frame<Bytes>) -> Result<(), Closed> {
@@ -106,7 +106,7 @@ impl BodySender {
 
 impl Drop for BodySender {
     fn drop(&mut self) {
-        end(lock(&self.shared), Some(Abort.into()));
+        end(lock(&self.shared), Some(BodyError::new(Abort)));
     }
 }
 
@@ -135,12 +135,12 @@ pub(super) fn channel() -> (BodySender, Receiver) {
 
 impl http_body::Body for Receiver {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut shared = lock(&self.shared);
         if let Some(frame) = shared.frames.pop_front() {
             shared.waiting -= frame.data_ref().map_or(0, Bytes::len);
@@ -195,7 +195,7 @@ struct Shared {
     /// How many of them there may be before a writer waits.
     room: usize,
     /// Set once by the writer: the end, or the error that is the end.
-    end: Option<Option<BoxError>>,
+    end: Option<Option<BodyError>>,
     /// The reader is gone.
     is_closed: bool,
     reader: Option<Waker>,
@@ -238,7 +238,7 @@ impl Shared {
 }
 
 /// Ends the body, if it has not ended.
-fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BoxError>) {
+fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BodyError>) {
     if shared.end.is_none() {
         shared.end = Some(error);
         wake(shared.reader.take(), shared);

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body as _;
 
-use super::Body;
-use crate::{BoxError, Failure, FailureKind, IntoResponse, Response};
+use super::{Body, BodyError};
+use crate::{Failure, FailureKind, IntoResponse, Response};
 
 /// Why a body could not be read whole.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum CollectError {
         limit: u64,
     },
     /// It ended in an error.
-    Body(BoxError),
+    Body(BodyError),
 }
 
 impl fmt::Display for CollectError {
@@ -35,7 +35,7 @@ impl Error for CollectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::TooLarge { .. } => None,
-            Self::Body(error) => Some(&**error),
+            Self::Body(error) => Some(error.get_ref()),
         }
     }
 }

@@ -4,6 +4,7 @@ mod adapter;
 mod channel;
 mod collect;
 mod end;
+mod error;
 mod file;
 mod rich;
 
@@ -25,6 +26,7 @@ use rich::{Extra, Nothing, Rich};
 pub use channel::{BodySender, Closed};
 pub use collect::CollectError;
 pub use end::{Abort, End, LengthMismatch, Outcome};
+pub use error::BodyError;
 pub use file::FilePart;
 
 /// The bytes of a message, whole or as they come, and its trailers.
@@ -52,7 +54,7 @@ enum Kind {
 }
 
 /// What a body can be made from: a body of our data and error that remembers its sizes.
-trait Frames: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync {
+trait Frames: http_body::Body<Data = Bytes, Error = BodyError> + Send + Sync {
     /// How many bytes of data are in memory already.
     fn at_hand(&self) -> usize {
         0
@@ -60,7 +62,7 @@ trait Frames: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync {
 }
 
 impl<B> Frames for Adapter<B> where
-    Self: http_body::Body<Data = Bytes, Error = BoxError> + Send + Sync
+    Self: http_body::Body<Data = Bytes, Error = BodyError> + Send + Sync
 {
 }
 
@@ -251,7 +253,7 @@ impl Body {
     }
 
     /// The next frame, or `None` at the end.
-    pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(self), cx)).await
     }
 
@@ -283,12 +285,12 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut self.0 {
             Kind::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Kind::Whole(bytes) => {

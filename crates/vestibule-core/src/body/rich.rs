@@ -9,8 +9,8 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 
-use super::{End, FilePart, Frames, LengthMismatch, Outcome};
-use crate::{BoxError, Panicked};
+use super::{BodyError, End, FilePart, Frames, LengthMismatch, Outcome};
+use crate::Panicked;
 
 pin_project! {
     /// Frames, and what is kept beside them: one allocation for both.
@@ -21,7 +21,7 @@ pin_project! {
     }
 }
 
-type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
 impl Rich<dyn Frames> {
     pub(super) fn new(extra: Extra, frames: impl Frames + 'static) -> Pin<Box<Self>> {
@@ -44,7 +44,7 @@ impl Rich<dyn Frames> {
                 let polled = ready!(polled);
                 Poll::Ready(extra.saw(polled, frames.is_end_stream()))
             }
-            Err(panicked) => Poll::Ready(extra.saw(Some(Err(panicked.into())), true)),
+            Err(panicked) => Poll::Ready(extra.saw(Some(Err(BodyError::new(panicked))), true)),
         }
     }
 
@@ -167,15 +167,15 @@ impl Extra {
                     None => is_last,
                 }
             }
-            Some(Err(error)) => self.end(Outcome::Failed(&**error)),
+            Some(Err(error)) => self.end(Outcome::Failed(error.get_ref())),
             None => self.end(Outcome::Complete),
         }
         polled
     }
 
-    fn mismatch(&self, length: u64) -> BoxError {
+    fn mismatch(&self, length: u64) -> BodyError {
         let bytes = self.bytes;
-        LengthMismatch { length, bytes }.into()
+        BodyError::new(LengthMismatch { length, bytes })
     }
 
     fn end(&mut self, outcome: Outcome<'_>) {
@@ -205,7 +205,7 @@ pub(super) struct Nothing;
 
 impl http_body::Body for Nothing {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Polled> {
         Poll::Ready(None)
