@@ -61,7 +61,7 @@ mod tests {
     fn the_rest_of_the_outline_is_that_of_the_layer() {
         let app = Stack::new()
             .with(in_role(Role::CORS, CatchPanic::new))
-            .with(in_role(Role::CATCH_PANIC, |app| CatchPanic::new(app)))
+            .with(in_role(Role::CATCH_PANIC, CatchPanic::new))
             .app(async |_: Request| ());
         let outline = app.outline();
         let roles: Vec<_> = outline.layers().map(Outline::roles).collect();

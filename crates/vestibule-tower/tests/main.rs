@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // what tests share is a test as well, which clippy cannot know
 
 mod bodies;
+mod built_once;
 mod common;
 mod frameworks;
 mod http_layers;
