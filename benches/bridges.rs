@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_layer::Layer;
 use tower_service::Service;
 use vestibule::prelude::*;
-use vestibule::tower::{from_layer, from_service, layer};
+use vestibule::tower::{from_layer, from_service, layer, layer_each, service};
 
 /// The layer of ours that crosses: it sets a header on the way out.
 struct SetHeader<A> {
@@ -79,6 +79,9 @@ const CASES: &[count::Case] = &[
         tower(tower_layer().layer(Roomy))
     }),
     ("our layer on a service", || {
+        tower(layer_each(|app| SetHeader { app }).layer(Roomy))
+    }),
+    ("our layer on a service, built once", || {
         tower(layer(|app| SetHeader { app }).layer(Roomy))
     }),
     ("axum alone", || served(router())),
@@ -90,6 +93,17 @@ const CASES: &[count::Case] = &[
     }),
     ("our layer in axum", || {
         served(router().layer(layer(|app| SetHeader { app })))
+    }),
+    ("two of our layers in axum", || {
+        let layers = router().layer(layer(|app| SetHeader { app }));
+        served(layers.layer(layer(|app| SetHeader { app })))
+    }),
+    ("our layer in axum, by layer_each", || {
+        served(router().layer(layer_each(|app| SetHeader { app })))
+    }),
+    ("our stack around axum", || {
+        let stack = Stack::new().with(|app| SetHeader { app });
+        tower(service(stack.app(from_service(router().with_state(())))))
     }),
     ("axum's from_fn, made anew", || {
         axum(router().layer(axum::middleware::from_fn(set_header)))

@@ -81,7 +81,9 @@ async fn a_layer_is_built_once_in_axum() {
     let built: [Arc<AtomicU32>; 5] = Default::default();
     let count = |index: usize| {
         let built = built[index].clone();
-        move || drop(built.fetch_add(1, Relaxed))
+        move || {
+            built.fetch_add(1, Relaxed);
+        }
     };
     let (lines, log) = Sink::memory();
 

@@ -12,14 +12,11 @@ pub(crate) fn is_body<B: 'static>() -> bool {
     TypeId::of::<B>() == TypeId::of::<axum::body::Body>()
 }
 
-/// Stores the client that axum knows as a [`Peer`], where none is known. axum does not say which of our
-/// addresses the connection came to: it is `0.0.0.0:0` or `[::]:0`.
-pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) {
-    if extensions.get::<Peer>().is_some() {
-        return;
-    }
+/// Stores the client that axum knows as a [`Peer`], and returns whether it knows one. axum does not say
+/// to which of our addresses the connection came: it is `0.0.0.0:0` or `[::]:0`.
+pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
     let Some(&ConnectInfo(client)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-        return;
+        return false;
     };
     let any: IpAddr = match client {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -27,6 +24,7 @@ pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) {
     };
     let local = SocketAddr::new(any, 0);
     extensions.insert(Peer::new(client.into(), local.into()));
+    true
 }
 
 /// Stores the [`Peer`] as axum knows clients, where axum does not know one.

@@ -38,15 +38,23 @@ impl ForeignPath {
 
 /// Makes a foreign request, which had a body of type `B`, one of ours.
 pub(crate) fn enter<B: 'static>(request: &mut Request) {
-    #[cfg(feature = "axum")]
-    framework::peer_from_connect_info(request.extensions_mut());
+    let is_foreign = TypeId::of::<B>() != TypeId::of::<Body>();
+    if Peer::of(&*request).is_none() {
+        #[cfg(feature = "axum")]
+        let is_known = framework::peer_from_connect_info(request.extensions_mut());
+        #[cfg(not(feature = "axum"))]
+        let is_known = false;
+        if is_foreign && !is_known {
+            warn_of_unknown_peer::<B>();
+        }
+    }
     match whole_uri(request).map(|whole| compare(whole, request.uri())) {
         None | Some(Change::Nothing) => {}
         Some(Change::Removed(uri, length)) => restore(request, uri, length),
         Some(Change::Unknown) => mark_unknown(request),
     }
-    if TypeId::of::<B>() != TypeId::of::<Body>() {
-        came_from_outside::<B>(request);
+    if is_foreign && Source::of::<B>() == Source::UnreadableAxum {
+        mark_unknown(request);
     }
 }
 
@@ -97,12 +105,18 @@ struct RemovedPrefix {
 #[derive(Clone, Debug)]
 struct WholeUri(Uri);
 
-/// The URI before any router removed a prefix.
+/// The URI before any router removed a prefix; `None` when none did.
 fn whole_uri(request: &Request) -> Option<&Uri> {
-    let own = request.extensions().get().map(|WholeUri(uri)| uri);
     #[cfg(feature = "axum")]
-    let own = own.or_else(|| framework::original_uri(request.extensions()));
-    own
+    let theirs = framework::original_uri(request.extensions());
+    #[cfg(not(feature = "axum"))]
+    let theirs: Option<&Uri> = None;
+    // Mostly this is the URI of the request, and nothing else has to be looked for.
+    if theirs.is_some_and(|uri| uri.path() == request.uri().path()) {
+        return None;
+    }
+    let own = request.extensions().get().map(|WholeUri(uri)| uri);
+    own.or(theirs)
 }
 
 fn restore(request: &mut Request, uri: Uri, length: usize) {
@@ -161,28 +175,47 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Looks at a request of another framework, known by the type of its body: whether all is known of it.
-fn came_from_outside<B: 'static>(request: &mut Request) {
-    // The name is for diagnostics, so a release may change it. Then this check finds nothing.
-    let is_axum = type_name::<B>() == "axum_core::body::Body";
-    #[cfg(feature = "axum")]
-    let is_readable = !is_axum || framework::is_body::<B>();
-    #[cfg(not(feature = "axum"))]
-    let is_readable = !is_axum;
-    if !is_readable {
-        mark_unknown(request);
+/// The framework that a request came from, by the type of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// axum, whose extensions we read.
+    Axum,
+    /// axum, in a version that we do not read, or without the feature.
+    UnreadableAxum,
+    /// Any other.
+    Other,
+}
+
+impl Source {
+    fn of<B: 'static>() -> Self {
+        #[cfg(feature = "axum")]
+        let is_readable = framework::is_body::<B>();
+        #[cfg(not(feature = "axum"))]
+        let is_readable = false;
+        // The name is for diagnostics, so a release may change it. Then this finds nothing.
+        match (is_readable, type_name::<B>()) {
+            (true, _) => Self::Axum,
+            (false, "axum_core::body::Body") => Self::UnreadableAxum,
+            (false, _) => Self::Other,
+        }
     }
-    if Peer::of(&*request).is_none() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let fix = match (is_axum, is_readable) {
-                (true, true) => "serve by `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())`",
-                (true, false) => "turn on the feature `axum` of `vestibule-tower` (or of `vestibule`), which is for axum 0.8",
-                (false, _) => "insert a `vestibule_core::Peer` into the extensions of each request",
-            };
-            tracing::warn!(target: "vestibule", fix, "the address of the client is not known");
-        });
-    }
+}
+
+/// Logs once that the client of a request is not known, and the line that mends it.
+fn warn_of_unknown_peer<B: 'static>() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let fix = match Source::of::<B>() {
+            Source::Axum => {
+                "serve by `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())`"
+            }
+            Source::UnreadableAxum => {
+                "turn on the feature `axum` of `vestibule-tower` or `vestibule`, which is for axum 0.8"
+            }
+            Source::Other => "insert a `vestibule_core::Peer` into the extensions of each request",
+        };
+        tracing::warn!(target: "vestibule", fix, "the address of the client is not known");
+    });
 }
 
 fn mark_unknown(request: &mut Request) {

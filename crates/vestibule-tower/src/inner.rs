@@ -57,14 +57,18 @@ impl<A: App> App for Applied<A> {
     async fn call(&self, mut request: Request) -> Response {
         let key = self.layer.key();
         InnerService::put(request.extensions_mut(), key, self.inner.clone());
-        let call = {
-            let _polled = Polled::enter(key, &self.inner);
-            self.app.call(request)
-        };
-        let mut call = pin!(call);
+        let mut request = Some(request);
+        let mut call = pin!(None);
         poll_fn(|cx| {
             let _polled = Polled::enter(key, &self.inner);
-            call.as_mut().poll(cx)
+            // The call is made here too, since a middleware may call its app before the first poll.
+            if let Some(request) = request.take() {
+                call.set(Some(self.app.call(request)));
+            }
+            match call.as_mut().as_pin_mut() {
+                Some(call) => call.poll(cx),
+                None => unreachable!("the first poll makes the call"),
+            }
         })
         .await
     }
