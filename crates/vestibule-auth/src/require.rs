@@ -222,7 +222,7 @@ impl<A: App> App for Require<A> {
     }
 }
 
-/// The reason for which the check of the order wants a layer that knows who asks.
+/// The reason for the required role, in a finding of the check of the order.
 const NO_IDENTITY: &str = "without one it refuses every request that it guards (`Authenticate` is one, or `ForwardAuth` with `user`)";
 
 impl fmt::Debug for Condition {

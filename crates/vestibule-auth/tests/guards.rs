@@ -120,7 +120,7 @@ fn what_the_outline_says() {
     );
 }
 
-/// What the check of the order says of a guard, by what is around it.
+/// The check of the order finds a guard that has no layer for identity around it.
 #[test]
 fn a_guard_wants_an_identity_around_it() {
     let basic = |app| Authenticate::new(app, Basic::new(Htpasswd::new().with_user("a", "a")));

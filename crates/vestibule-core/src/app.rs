@@ -58,9 +58,8 @@ pub type Response = http::Response<Body>;
 ///
 /// A tower service, such as an axum `Router`, is an app by `vestibule_tower::from_service`.
 ///
-/// An app has no lifetime: it owns what it holds, or shares it by [`Arc`]. There is no `dyn App`, since
-/// each `call` returns a future of its own type; an app of any type is a [`BoxApp`], which
-/// [`boxed`](App::boxed) makes.
+/// An app has no lifetime: it owns what it holds, or shares it by [`Arc`]. An app of any type is a
+/// [`BoxApp`], which [`boxed`](App::boxed) makes; `Box<dyn App>` and `Arc<dyn App>` are apps as well.
 ///
 /// # Laws
 ///
@@ -74,13 +73,15 @@ pub type Response = http::Response<Body>;
     note = "or a type with `impl App for ...`; a closure takes exactly one `Request` and returns a future that is `Send`",
     note = "or a `Stack` around an app: `stack.app(app)`"
 )]
-pub trait App: Send + Sync + 'static {
+pub trait App: ErasedApp + Send + Sync + 'static {
     /// Answers the request.
-    // Two compile errors show the line of the return type: for a middleware with a lifetime, and for
-    // `dyn App`. Its comment is their remedy.
+    // The compile error of a middleware with a lifetime shows the line of the return type. Its comment
+    // is the remedy.
     #[rustfmt::skip]
     fn call(&self, request: Request)
-        -> impl Future<Output = Response> + Send; // no lifetimes: own or `Arc`; no `dyn`: `BoxApp`
+        -> impl Future<Output = Response> + Send // no lifetimes: own it, or share it by `Arc`
+    where
+        Self: Sized;
 
     /// Tells the outline about this app: options, mounts, and the app that it wraps.
     ///
@@ -147,7 +148,7 @@ pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 /// assert_eq!(apps[1].outline().name(), "bye");
 /// ```
 #[derive(Clone)]
-pub struct BoxApp(Arc<dyn Erased>);
+pub struct BoxApp(Arc<dyn ErasedApp>);
 
 impl BoxApp {
     /// Makes an app of a function whose future is boxed already, so that it is not boxed again.
@@ -195,23 +196,23 @@ impl BoxApp {
     /// ```
     #[must_use = "a future does nothing until it is awaited"]
     pub fn call_owned(self, request: Request) -> BoxFuture<'static> {
-        self.0.call_owned(request)
+        self.0.erased_call_owned(request)
     }
 
     /// The name of the app inside.
     pub(crate) fn inner_name(&self) -> &'static str {
-        self.0.name()
+        self.0.erased_name()
     }
 }
 
 impl App for BoxApp {
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
-        self.0.call(request)
+        self.0.erased_call(request)
     }
 
     fn describe(&self, outline: &mut Outline) {
         outline.rename(self.inner_name());
-        self.0.describe(outline);
+        self.0.erased_describe(outline);
     }
 
     fn boxed(self) -> BoxApp {
@@ -225,30 +226,58 @@ impl fmt::Debug for BoxApp {
     }
 }
 
-/// [`App`] as a trait object: the same questions with the future boxed.
-trait Erased: Send + Sync {
-    fn call(&self, request: Request) -> BoxFuture<'_>;
-    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static>;
-    fn describe(&self, outline: &mut Outline);
-    fn name(&self) -> &'static str;
+/// [`App`] as a trait object: the same questions with the future boxed. Every app has it, and nothing
+/// else can: it is a supertrait so that `dyn App` can be called.
+pub trait ErasedApp: Send + Sync {
+    #[doc(hidden)]
+    fn erased_call(&self, request: Request) -> BoxFuture<'_>;
+    #[doc(hidden)]
+    fn erased_call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static>;
+    #[doc(hidden)]
+    fn erased_describe(&self, outline: &mut Outline);
+    #[doc(hidden)]
+    fn erased_name(&self) -> &'static str;
 }
 
-impl<A: App> Erased for A {
-    fn call(&self, request: Request) -> BoxFuture<'_> {
+macro_rules! dyn_apps {
+    ($($pointer:ty),+) => {$(
+        impl App for $pointer {
+            fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
+                (**self).erased_call(request)
+            }
+
+            fn describe(&self, outline: &mut Outline) {
+                outline.rename((**self).erased_name());
+                (**self).erased_describe(outline);
+            }
+
+            /// Keeps the allocation.
+            fn boxed(self) -> BoxApp {
+                let app: Arc<dyn App> = self.into();
+                BoxApp(app)
+            }
+        }
+    )+};
+}
+
+dyn_apps!(Box<dyn App>, Arc<dyn App>);
+
+impl<A: App> ErasedApp for A {
+    fn erased_call(&self, request: Request) -> BoxFuture<'_> {
         let mut room = Box::<Slot<_>>::default();
         room.future = Some(App::call(self, request));
         Box::into_pin(room)
     }
 
-    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
+    fn erased_call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
         Box::pin(async move { A::call(&self, request).await })
     }
 
-    fn describe(&self, outline: &mut Outline) {
+    fn erased_describe(&self, outline: &mut Outline) {
         App::describe(self, outline);
     }
 
-    fn name(&self) -> &'static str {
+    fn erased_name(&self) -> &'static str {
         A::name()
     }
 }
@@ -259,18 +288,18 @@ struct FromFn<F> {
     f: F,
 }
 
-impl<F: Fn(Request) -> BoxFuture<'static> + Send + Sync> Erased for FromFn<F> {
-    fn call(&self, request: Request) -> BoxFuture<'_> {
+impl<F: Fn(Request) -> BoxFuture<'static> + Send + Sync> ErasedApp for FromFn<F> {
+    fn erased_call(&self, request: Request) -> BoxFuture<'_> {
         (self.f)(request)
     }
 
-    fn call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
+    fn erased_call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
         (self.f)(request)
     }
 
-    fn describe(&self, _: &mut Outline) {}
+    fn erased_describe(&self, _: &mut Outline) {}
 
-    fn name(&self) -> &'static str {
+    fn erased_name(&self) -> &'static str {
         self.name
     }
 }
@@ -335,6 +364,25 @@ mod tests {
         ];
         for (full, short) in cases {
             assert_eq!(short_name(full), short, "{full}");
+        }
+    }
+
+    #[tokio::test]
+    async fn trait_objects_are_apps() {
+        async fn hello(_: Request) -> &'static str {
+            "hello"
+        }
+        let apps: [Box<dyn App>; 2] = [Box::new(hello), Box::new(crate::CatchPanic::new(hello))];
+        let shared: Arc<dyn App> = Arc::new(hello);
+        assert_eq!(Outline::of(&apps[1]).to_string(), "CatchPanic\nhello\n");
+        for app in &apps {
+            assert_eq!(app.call(Request::default()).await.status(), 200);
+        }
+        assert_eq!(shared.call(Request::default()).await.status(), 200);
+        assert_eq!(shared.boxed().outline().name(), "hello");
+        for app in apps {
+            let app = crate::Stack::new().with(crate::CatchPanic::new).app(app);
+            assert_eq!(app.call(Request::default()).await.status(), 200);
         }
     }
 

@@ -143,7 +143,7 @@ impl Outline {
     /// `outer`: the layers outside of this app, outermost first.
     fn check_below<'a>(&'a self, outer: &mut Vec<&'a Self>, findings: &mut Vec<Finding>) {
         for finding in misplaced(self, outer) {
-            // What is mounted in several places is found in each of them.
+            // An app that is mounted in several places is found in each of them.
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
@@ -176,7 +176,7 @@ impl Stack {
     }
 }
 
-/// What is wrong with `layer` in its place inside of `outer`, which has its outermost first.
+/// Checks `layer` in its place inside of `outer`, which has its outermost first.
 fn misplaced(layer: &Outline, outer: &[&Outline]) -> Vec<Finding> {
     let place = match duplicate(layer, outer) {
         Some((role, other)) => Some((
@@ -288,7 +288,7 @@ fn has_known_order(role: Role) -> bool {
     KNOWN.contains(&role)
 }
 
-/// What is outside, what is inside, and why.
+/// A role, a role that has to be inside of it, and the reason.
 ///
 /// IDENTITY and AUTH have no order: address rules (AUTH) are often outside of `Authenticate` (IDENTITY),
 /// and a guard that asks for an identity requires the role itself. IDENTITY and SESSION have none either:

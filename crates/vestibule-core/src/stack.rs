@@ -436,15 +436,15 @@ mod tests {
         // A method is called on each `app` before anything else says that it is a `BoxApp`.
         let wrap = |app: BoxApp| app;
         let stack = Stack::new()
-            .with(|app| app.clone())
-            .named("named", |app| app.clone())
-            .when(true, |app| app.clone())
-            .only(|_| true, |app| app.clone())
+            .with(|app| app.boxed())
+            .named("named", |app| app.boxed())
+            .when(true, |app| app.boxed())
+            .only(|_| true, |app| app.boxed())
             .with(crate::CatchPanic::new)
             .with(wrap);
-        let stack = stack.insert_before("named", |app| app.clone()).unwrap();
-        let stack = stack.insert_after("named", |app| app.clone()).unwrap();
-        let stack = stack.replace("named", |app| app.clone()).unwrap();
+        let stack = stack.insert_before("named", |app| app.boxed()).unwrap();
+        let stack = stack.insert_after("named", |app| app.boxed()).unwrap();
+        let stack = stack.replace("named", |app| app.boxed()).unwrap();
         assert_eq!(stack.names().count(), 8);
     }
 

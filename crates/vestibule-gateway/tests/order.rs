@@ -7,7 +7,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use vestibule_core::{Request, Role, Stack, in_role, map_response};
 use vestibule_gateway::Server;
 
-/// What is logged at WARN.
+/// Keeps the lines of the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -7,7 +7,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use vestibule_core::{BoxApp, Mounts, Request, Role, Stack, in_role, map_response};
 use vestibule_hyper::Server;
 
-/// What is logged at WARN.
+/// Keeps the lines of the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! What handlers of axum and bodies of other crates return, returned from an app.
+//! Responses of axum and bodies of other crates, returned from an app.
 
 use axum::response::{Html, IntoResponse as _, Redirect};
 use http::{HeaderMap, HeaderValue, StatusCode};

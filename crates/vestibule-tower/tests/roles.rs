@@ -81,7 +81,7 @@ fn any_layer_can_have_a_role() {
         roles(in_role(Role::CORS, from_layer(header()))),
         [Role::CORS]
     );
-    // A list of layers has the role of its outermost, and those that are told.
+    // A list of layers has the role of its outermost, and those that `in_role` adds.
     let both = ServiceBuilder::new()
         .layer(CompressionLayer::new())
         .layer(CorsLayer::new());
