@@ -12,12 +12,14 @@
 //! the service of the other request in the list.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, ready};
 use std::mem;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http::Extensions;
+use pin_project_lite::pin_project;
 use vestibule_core::{App, BoxApp, Failure, IntoResponse, Outline, Request, Response};
 
 /// Identifies a layer value, as long as it lives.
@@ -54,23 +56,17 @@ pub(crate) struct Applied<A> {
 }
 
 impl<A: App> App for Applied<A> {
-    async fn call(&self, mut request: Request) -> Response {
-        let key = self.layer.key();
-        InnerService::put(request.extensions_mut(), key, self.inner.clone());
-        let mut request = Some(request);
-        let mut call = pin!(None);
-        poll_fn(|cx| {
-            let _polled = Polled::enter(key, &self.inner);
-            // The call is made here too, since a middleware may call its app before the first poll.
-            if let Some(request) = request.take() {
-                call.set(Some(self.app.call(request)));
-            }
-            match call.as_mut().as_pin_mut() {
-                Some(call) => call.poll(cx),
-                None => unreachable!("the first poll makes the call"),
-            }
-        })
-        .await
+    // Not an async function: its future would have room for the request twice.
+    fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
+        let layer = self.layer.key();
+        InnerService::put(request.extensions_mut(), layer, self.inner.clone());
+        // A middleware may call its app before it is polled.
+        let _polled = Polled::enter(layer, &self.inner);
+        PolledCall {
+            layer,
+            inner: &self.inner,
+            call: self.app.call(request),
+        }
     }
 
     fn describe(&self, outline: &mut Outline) {
@@ -79,6 +75,26 @@ impl<A: App> App for Applied<A> {
 
     fn name() -> &'static str {
         A::name()
+    }
+}
+
+pin_project! {
+    /// The call of a middleware, which is in the thread's list while it is polled.
+    struct PolledCall<'a, F> {
+        layer: usize,
+        inner: &'a BoxApp,
+        #[pin]
+        call: F,
+    }
+}
+
+impl<F: Future> Future for PolledCall<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _polled = Polled::enter(*this.layer, this.inner);
+        this.call.poll(cx)
     }
 }
 

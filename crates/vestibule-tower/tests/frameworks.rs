@@ -124,7 +124,7 @@ async fn our_app_is_a_service_of_a_router() {
     let cases = [
         ("/service", 200, "hello"),
         ("/exact", 200, "/exact"),
-        ("/nested/deep", 200, "/deep"),
+        ("/nested/deep", 200, "/nested/deep"),
         ("/none", 404, "ours"),
     ];
     for (path, status, body) in cases {
