@@ -124,6 +124,7 @@ mod line;
 mod roles;
 mod service;
 mod shared;
+mod with_body;
 
 pub use errors::{OnError, failure};
 pub use from_layer::{from_layer, from_layer_shared};
@@ -132,3 +133,7 @@ pub use hyper::{FromHyper, from_hyper, hyper_service};
 pub use layer::{AppLayer, AppLayerEach, AppLayerShared, layer, layer_each, layer_shared};
 pub use service::{AppService, ResponseFuture, service};
 pub use shared::{FromServiceShared, from_service_shared};
+pub use with_body::{
+    AppServiceWithBody, FromLayerWithBody, HttpServiceWithBody, ResponseFutureWithBody,
+    from_layer_with_body,
+};

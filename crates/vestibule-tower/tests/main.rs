@@ -12,3 +12,4 @@ mod readiness;
 mod responses;
 mod roles;
 mod tower_layers;
+mod with_body;
