@@ -49,6 +49,7 @@ use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Res
 /// The URI is absolute; `Host` is made from it where there is none. A server has ten seconds from the
 /// request to the head of its answer, five of them to be connected; how long the body may take is up
 /// to who reads it. It needs a tokio runtime with I/O and time.
+#[doc(alias("http client", "reverse proxy"))]
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
