@@ -29,18 +29,26 @@ deny:
     cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
     cargo deny check
 
-# What a release would break (installs cargo-semver-checks).
+# The packages for crates.io: what they hold, and the oldest dependencies that they allow.
+package:
+    cargo xtask package
+
+# What a release would break since the last one, whose tag is the baseline (installs cargo-semver-checks).
 semver:
+    #!/bin/sh
+    set -eu
+    last=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true)
+    if [ -z "$last" ]; then
+        echo "There is no release yet: nothing to compare with."
+        exit 0
+    fi
     cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
-    cargo semver-checks --workspace
+    cargo semver-checks --workspace --baseline-rev "$last"
 
-# Whether Windows, macOS and wasm32 compile (installs their targets by rustup).
-platforms:
-    cargo xtask platforms
-
-# What takes long, and CI runs once a week: sets of features, long fuzzing, benchmarks, h2spec.
-weekly:
-    cargo xtask weekly
+# Releases all crates: `just release minor` shows the steps, `just release minor --execute` does them (installs cargo-release).
+release level *options: semver
+    cargo release --version >/dev/null 2>&1 || cargo install --locked cargo-release
+    cargo release {{level}} --workspace {{options}}
 
 # One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":

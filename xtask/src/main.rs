@@ -10,6 +10,7 @@ mod package;
 mod packages;
 mod platforms;
 mod readme;
+mod tree;
 mod weekly;
 
 use std::fs;
@@ -28,11 +29,13 @@ fn main() -> ExitCode {
         ["models", ref which @ ..] => models::run(which),
         ["msrv"] => msrv::compile().and_then(done_or_error),
         ["package"] => package::check(),
+        ["package", "test"] => package::test(),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
         ["platforms"] => platforms::check().and_then(done_or_error),
         ["portable"] => portable(),
         ["weekly"] => weekly::weekly(),
+        ["tree"] => tree::check(),
         ["wsgi"] => packages::install().and_then(|()| wsgi()),
         _ => Err(USAGE.to_owned()),
     };
@@ -50,7 +53,9 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask install                 only install
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
        cargo xtask package                 check the packages for crates.io, and the oldest dependencies they allow
+       cargo xtask package test            run the tests that are in the packages
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
+       cargo xtask tree                    how many crates a user builds, and none in two versions
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
        cargo xtask portable                the tests that pass on every system, for Windows and macOS
@@ -68,6 +73,7 @@ fn test() -> Result<(), String> {
     packages::install()?;
     msrv::check()?;
     readme::check()?;
+    tree::check()?;
     cargo("fmt --all --check", &[])?;
     // As a user gets it, and with every feature, which is what is tested.
     for features in ["", " --all-features"] {

@@ -8,6 +8,7 @@ use crate::{root, run};
 
 /// Files that each package needs, with the reason.
 const NEEDED: &[(&str, &str)] = &[
+    ("CHANGELOG.md", "users read there what an update changes"),
     (
         "LICENSE-APACHE",
         "the licence asks for a copy in each distribution",
@@ -202,6 +203,7 @@ mod tests {
         fs::write(folder.join("LICENSE-MIT"), "../../LICENSE-MIT").unwrap();
         fs::write(folder.join("LICENSE-APACHE"), "1\n2\n3\n").unwrap();
         fs::write(folder.join("README.md"), "1\n2\n3\n").unwrap();
+        fs::write(folder.join("CHANGELOG.md"), "1\n2\n3\n").unwrap();
         let faults = faults_in(&folder).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(faults.len(), 2, "{faults:?}");

@@ -30,6 +30,7 @@ use crate::{Reason, Refusal, Scheme, Tokens, Verdict};
 /// assert_eq!(app.call(request).await.status(), 200);
 /// # }
 /// ```
+#[doc(alias("api key", "x-api-key"))]
 #[derive(Clone, Debug)]
 pub struct ApiKey {
     keys: Arc<Tokens>,

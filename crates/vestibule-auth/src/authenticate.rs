@@ -41,6 +41,7 @@ use crate::{Identity, Refusal, Scheme, Verdict};
 /// Failed too often is 429, too much to check is 503, both with `Retry-After` in seconds.
 ///
 /// A cache that stands inside does not see the credential: it has to look at [`RemoteUser`].
+#[doc(alias("authentication", "login", "auth"))]
 #[derive(Clone, Debug)]
 pub struct Authenticate<A, S> {
     app: A,

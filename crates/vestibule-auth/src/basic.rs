@@ -39,6 +39,7 @@ use crate::{Htpasswd, Identity, Lockout, Reason, Refusal, Scheme, Verdict};
 ///     Ok(is_known.then(|| Identity::new(user, "Basic")))
 /// });
 /// ```
+#[doc(alias("basic auth", "htpasswd", "password"))]
 #[derive(Clone, Debug)]
 pub struct Basic {
     realm: Arc<str>,

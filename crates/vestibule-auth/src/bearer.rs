@@ -37,6 +37,7 @@ use crate::{Identity, Reason, Refusal, Scheme, Tokens, Verdict};
 /// assert_eq!(refused.headers()["www-authenticate"], r#"Bearer realm="example", error="invalid_token""#);
 /// # }
 /// ```
+#[doc(alias("bearer token", "opaque token", "RFC 6750"))]
 #[derive(Clone, Debug)]
 pub struct Bearer {
     realm: Option<Arc<str>>,

@@ -39,6 +39,7 @@ use crate::{Identity, Reason, Refusal, Scheme, Verdict};
 /// assert_eq!(app.call(request).await.status(), 200);
 /// # }
 /// ```
+#[doc(alias("mtls", "x509", "tls"))]
 #[derive(Clone)]
 pub struct ClientCertificate {
     find: fn(&Request) -> Option<&[u8]>,

@@ -42,6 +42,7 @@ use crate::Identity;
 /// assert_eq!(app.call(request).await.status(), 401);
 /// # }
 /// ```
+#[doc(alias("auth_request", "single sign-on", "sso"))]
 #[derive(Clone, Debug)]
 pub struct ForwardAuth<A> {
     app: A,

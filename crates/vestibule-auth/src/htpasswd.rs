@@ -30,6 +30,7 @@ use crate::{HashError, HashKind, Identity, PasswordHash};
 ///     .with_group("staff", ["alice", "bob"]);
 /// assert_eq!(users.len(), 2);
 /// ```
+#[doc(alias("basic auth", "bcrypt", "argon2", "apr1", "password file"))]
 pub struct Htpasswd {
     file: Option<Watched>,
     extra: Vec<(String, PasswordHash)>,

@@ -35,6 +35,7 @@ use crate::authenticate::answer;
 /// assert_eq!(from("192.0.2.1").await.status(), 403);
 /// # }
 /// ```
+#[doc(alias("allowlist", "whitelist", "blocklist", "denylist", "cidr"))]
 #[derive(Clone, Debug)]
 pub struct IpRules<A> {
     app: A,

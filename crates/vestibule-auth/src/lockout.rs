@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 /// let lockout = Lockout::new().by_user(5).by_address(50).period(Duration::from_secs(600));
 /// # let _ = lockout;
 /// ```
+#[doc(alias("rate limit", "brute force", "fail2ban"))]
 #[derive(Debug)]
 pub struct Lockout {
     by_user: u32,

@@ -49,6 +49,7 @@ use crate::{Identity, bearer};
 /// assert_eq!(app.call(Request::default()).await.status(), 200);
 /// # }
 /// ```
+#[doc(alias("authorization", "guard", "permission", "role", "rbac"))]
 #[derive(Clone, Debug)]
 pub struct Require<A> {
     app: A,

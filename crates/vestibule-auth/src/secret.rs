@@ -75,7 +75,7 @@ pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
 /// The system has random numbers.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("a system without random numbers cannot keep secrets");
+    getrandom::getrandom(&mut bytes).expect("a system without random numbers cannot keep secrets");
     bytes
 }
 

@@ -38,6 +38,7 @@ use crate::{Identity, Reason, Refusal, Scheme, Verdict};
 /// assert_eq!(app.call(Request::default()).await.status(), 403);
 /// # }
 /// ```
+#[doc(alias("presigned url", "signed link", "hmac"))]
 #[derive(Clone)]
 pub struct SignedUrl {
     keys: Arc<[Keyed]>,

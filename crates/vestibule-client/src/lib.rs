@@ -1,4 +1,4 @@
-//! An HTTP client that is an [`App`](vestibule_core::App): a request in, a response out. It is what
+//! An HTTP client that is an [`App`]: a request in, a response out. It is what
 //! middleware asks other servers with, so that none of it knows a socket: the keys of
 //! `vestibule_auth::jwt::Jwks`, the judge of `vestibule_auth::ForwardAuth`.
 //!
@@ -24,7 +24,7 @@
 //! It speaks HTTP/1.1 over kept connections. It follows no redirection, keeps no cookies, reads no
 //! proxy from the environment and decodes no coding: an answer is what the server said. What cannot
 //! be asked is 502, what takes too long 504, with the cause in a
-//! [`Failure`](vestibule_core::Failure).
+//! [`Failure`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -49,6 +49,7 @@ use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Res
 /// The URI is absolute; `Host` is made from it where there is none. A server has ten seconds from the
 /// request to the head of its answer, five of them to be connected; how long the body may take is up
 /// to who reads it. It needs a tokio runtime with I/O and time.
+#[doc(alias("http client", "reverse proxy"))]
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,

@@ -67,6 +67,15 @@ use crate::{Coding, Predicate, Types, policy, validators};
 /// A body that holds both a secret and what an attacker chose tells the secret by its size (BREACH).
 /// Send such bodies with [`Uncompressed`], or make the attack costly with
 /// [`padding`](Compression::padding).
+#[doc(alias(
+    "gzip",
+    "deflate",
+    "brotli",
+    "br",
+    "zstd",
+    "content-encoding",
+    "accept-encoding"
+))]
 #[derive(Clone)]
 pub struct Compression<A> {
     app: A,

@@ -56,6 +56,7 @@ use crate::{Coding, policy};
 /// ```
 ///
 /// Source: RFC 9110, sections 8.4 (Content-Encoding), 12.5.3 (Accept-Encoding in a 415), 15.5.14, 15.5.16.
+#[doc(alias("gunzip", "content-encoding", "zip bomb"))]
 #[derive(Clone, Debug)]
 pub struct Decompression<A> {
     app: A,

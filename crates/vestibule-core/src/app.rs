@@ -66,6 +66,7 @@ pub type Response = http::Response<Body>;
 /// The future may be dropped at any await: servers do so when the client goes away. Call the
 /// wrapped app *inside* the async block: a call that is bound before it doubles the size of the
 /// future at every layer.
+#[doc(alias("handler", "endpoint", "middleware", "service"))]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an app",
     label = "an `async fn(Request)` is an app, a tower service or axum `Router` by `vestibule_tower::from_service(..)`",

@@ -15,6 +15,7 @@ use crate::{HasExtensions, Request};
 /// let mount = Mount::new("/app/users", 4);
 /// assert_eq!((mount.prefix(), mount.rest()), ("/app", "/users"));
 /// ```
+#[doc(alias("SCRIPT_NAME", "PATH_INFO", "nest", "prefix"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     path: Arc<str>,

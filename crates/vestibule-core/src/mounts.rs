@@ -32,6 +32,7 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 /// assert_eq!(app.call(request).await.into_body().collect(99).await.unwrap(), "/users");
 /// # }
 /// ```
+#[doc(alias("nest", "router", "prefix"))]
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
     /// Most specific first, so that the first match is the right one.

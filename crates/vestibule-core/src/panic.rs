@@ -27,6 +27,7 @@ use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response,
 /// assert_eq!(Failure::of(&response).unwrap().to_string(), "panicked: no more paper");
 /// # }
 /// ```
+#[doc(alias("catch_unwind"))]
 #[derive(Clone, Debug)]
 pub struct CatchPanic<A> {
     app: A,

@@ -23,6 +23,7 @@ use crate::HasExtensions;
 /// request.extensions_mut().insert(Peer::new(peer, local));
 /// assert_eq!(Peer::of(&request).unwrap().address().to_string(), "192.0.2.1:4711");
 /// ```
+#[doc(alias("ConnectInfo", "remote address", "client ip"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     address: Address,

@@ -20,6 +20,7 @@ use crate::HasExtensions;
 /// let user = RemoteUser::of(&request).unwrap();
 /// assert_eq!((user.name(), user.auth_type()), ("alice", "Basic"));
 /// ```
+#[doc(alias("REMOTE_USER", "user name"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteUser {
     name: Arc<str>,

@@ -35,6 +35,7 @@ use crate::{
 /// assert_eq!(app.call(Request::default()).await.headers()["x-frame-options"], "DENY");
 /// # }
 /// ```
+#[doc(alias("middleware", "pipeline", "ServiceBuilder"))]
 #[derive(Clone, Default)]
 #[must_use = "a stack does nothing until `app` wraps an app in it"]
 pub struct Stack {

@@ -26,6 +26,7 @@ use crate::path::decode_into;
 /// let environ = Environ::of(&request).unwrap();
 /// assert_eq!(environ.get("DOCUMENT_ROOT"), Some(&b"/srv"[..]));
 /// ```
+#[doc(alias("cgi", "wsgi", "PEP 3333"))]
 #[derive(Default)]
 pub struct Environ {
     /// Names and values, one after the other: a host makes a set of them for every request.

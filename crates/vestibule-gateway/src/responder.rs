@@ -38,6 +38,7 @@ use crate::fastcgi::{self, Record, next, push_pair, push_record, push_records};
 /// let blog = FastCgi::new("unix:/run/php/php-fpm.sock").scripts("/srv/blog", "php");
 /// let app = Stack::new().app(blog);
 /// ```
+#[doc(alias("php", "php-fpm"))]
 #[derive(Clone, Debug)]
 pub struct FastCgi {
     address: String,

@@ -40,6 +40,7 @@ use crate::{fastcgi, scgi, simple, uwsgi};
 /// assert_eq!(drained.aborted, 0);
 /// # Ok(()) }
 /// ```
+#[doc(alias("fastcgi", "scgi", "uwsgi", "nginx", "apache"))]
 #[must_use = "a server does nothing until it is bound and run"]
 pub struct Server<A> {
     app: A,

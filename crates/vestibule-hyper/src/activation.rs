@@ -43,6 +43,7 @@ impl Bind {
     /// # Errors
     ///
     /// When one of them is not a TCP or unix stream socket.
+    #[doc(alias("systemd", "socket activation", "LISTEN_FDS"))]
     pub fn inherited() -> io::Result<Vec<(String, Self)>> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').filter(|name| !name.is_empty());

@@ -103,6 +103,7 @@ pub(crate) struct DrainGuard {
 /// }
 /// # let _ = echo;
 /// ```
+#[doc(alias("graceful shutdown"))]
 #[derive(Clone)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 

@@ -19,6 +19,7 @@ use crate::Shutdown;
 /// assert_eq!(vestibule_hyper::ready.call(Request::default()).await.status(), 200);
 /// # }
 /// ```
+#[doc(alias("health check", "healthz", "readiness"))]
 pub async fn ready(
     request: Request,
 ) -> (StatusCode, [(HeaderName, &'static str); 1], &'static str) {

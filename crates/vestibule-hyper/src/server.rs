@@ -69,6 +69,7 @@ pub async fn serve(bind: impl Into<Bind>, app: impl App) -> io::Result<()> {
 /// assert_eq!(drained.aborted, 0);
 /// # Ok(()) }
 /// ```
+#[doc(alias("http server", "http2", "graceful shutdown"))]
 #[must_use = "a server does nothing until it is bound and run"]
 pub struct Server<A> {
     app: A,
@@ -315,6 +316,7 @@ impl<A: App> Server<A> {
     ///
     /// 64 bits of an IPv6 address count as one. Balancers of [`proxy_protocol`](Self::proxy_protocol)
     /// and unix sockets have no limit. Think of offices behind one address: a browser opens six.
+    #[doc(alias("rate limit"))]
     pub fn max_per_address(mut self, count: impl Into<Option<usize>>) -> Self {
         self.limits.max_per_address = count.into();
         self
@@ -335,6 +337,7 @@ impl<A: App> Server<A> {
     ///     .proxy_protocol(|peer: &Address| peer.ip().is_some_and(|ip| ip.is_loopback()));
     /// # drop(server);
     /// ```
+    #[doc(alias("PROXY protocol", "haproxy"))]
     pub fn proxy_protocol(
         mut self,
         trust: impl Fn(&Address) -> bool + Send + Sync + 'static,
@@ -377,6 +380,7 @@ impl<A: App> Server<A> {
     /// The new process's standard input is the way by which the sockets come. It is a child
     /// of this one until this one ends. systemd's `Type=notify` is told that it is the main process now
     /// (`NotifyAccess=all`). One server in a process.
+    #[doc(alias("graceful restart", "zero downtime", "SIGUSR2"))]
     #[cfg(all(feature = "handover", unix))]
     pub fn handover(mut self) -> Self {
         self.limits.hands_over = true;

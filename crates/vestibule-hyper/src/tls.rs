@@ -42,6 +42,7 @@ use crate::link::Linked;
 /// Server::new(app).bind(Bind::from("0.0.0.0:443").tls(tls)).await?.run().await?;
 /// # Ok(()) }
 /// ```
+#[doc(alias("https", "ssl", "rustls", "certificate"))]
 #[derive(Clone)]
 pub struct Tls(Arc<Inner>);
 

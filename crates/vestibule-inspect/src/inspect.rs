@@ -27,6 +27,7 @@ use crate::json;
 /// assert!(body.starts_with(br#"{"is_timed":true,"layers":[{"name":"CatchPanic","options":{},"count":0,"#));
 /// # }
 /// ```
+#[doc(alias("dashboard", "profile", "waterfall"))]
 #[derive(Clone, Debug)]
 pub struct Inspect {
     outline: Outline,

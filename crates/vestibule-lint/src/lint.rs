@@ -50,6 +50,7 @@ named_rules! { CALL_RULES = [
 /// assert_eq!(*told.lock().unwrap(), ["A 405 has an Allow field."]);
 /// # }
 /// ```
+#[doc(alias("validate", "conformance"))]
 #[derive(Clone)]
 pub struct Lint<A> {
     app: A,

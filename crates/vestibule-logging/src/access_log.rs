@@ -37,6 +37,7 @@ use crate::{Format, Record, RecordOutcome, Sink};
 /// that has them; [`show_header`](Self::show_header) shows one.
 ///
 /// Costs two allocations a request, and the time to format a line at its end.
+#[doc(alias("logging", "combined log format", "common log format", "json log"))]
 #[derive(Clone, Debug)]
 pub struct AccessLog<A> {
     app: A,

@@ -36,6 +36,7 @@ use crate::{RecordOutcome, Sink, process};
 /// Counts requests and measures them to the end of their bodies, by method, class of status, and route.
 ///
 /// Costs three allocations a request.
+#[doc(alias("prometheus", "openmetrics"))]
 #[derive(Clone, Debug)]
 pub struct Metrics<A> {
     app: A,

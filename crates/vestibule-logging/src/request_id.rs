@@ -31,6 +31,7 @@ use crate::uuid::Uuid;
 /// 1 to 128 of the characters `A-Z a-z 0-9 - _ . : + / = @`: it can stand in a log, a URL or a page.
 ///
 /// Costs three allocations a request.
+#[doc(alias("x-request-id", "request id", "correlation id"))]
 #[derive(Clone, Debug)]
 pub struct SetRequestId<A> {
     app: A,
@@ -152,6 +153,7 @@ impl Trusted {
 }
 
 /// The id of a request; a value that [`SetRequestId`] stores in the request and the response.
+#[doc(alias("x-request-id", "request id", "correlation id"))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(HeaderValue);
 

@@ -26,6 +26,7 @@ use vestibule_core::{App, Outline, Request, Response, Timing};
 /// that the app set itself are kept. What another site asks for gets no entries, unless that is allowed:
 /// a request is such when its `Sec-Fetch-Site` is `cross-site` or `same-site`, or else when its `Origin` is not its
 /// `Host`. Times can tell secrets, and browsers show them to scripts that have a `Timing-Allow-Origin`.
+#[doc(alias("server-timing"))]
 #[derive(Clone, Debug)]
 pub struct ServerTiming<A> {
     app: A,

@@ -46,6 +46,7 @@ use crate::uuid::random;
 /// `otel.status_code`. What the client chose is escaped.
 ///
 /// Where nobody collects spans, it costs the headers alone.
+#[doc(alias("opentelemetry", "otel", "span", "traceparent", "TraceLayer"))]
 #[derive(Clone, Debug)]
 pub struct Trace<A> {
     app: A,

@@ -42,6 +42,13 @@ use vestibule_fields::list::{Lines, Quotes};
 /// assert_eq!(body.collect(99).await.unwrap(), "192.0.2.7:0");
 /// # }
 /// ```
+#[doc(alias(
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "client ip",
+    "reverse proxy"
+))]
 #[derive(Clone, Debug)]
 pub struct ProxyHeaders<A> {
     app: A,

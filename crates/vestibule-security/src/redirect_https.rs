@@ -28,6 +28,7 @@ use vestibule_fields::host::Host;
 /// assert_eq!(response.headers()["location"], "https://example.org/a?b");
 /// # }
 /// ```
+#[doc(alias("https", "tls", "ssl"))]
 #[derive(Clone, Debug)]
 pub struct RedirectHttps<A> {
     app: A,

@@ -29,6 +29,7 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// assert_eq!(response.into_body().collect(99).await.unwrap(), "<p>hello");
 /// # }
 /// ```
+#[doc(alias("include_dir", "rust-embed"))]
 #[derive(Clone, Copy)]
 pub struct Embedded {
     files: &'static [EmbeddedFile],

@@ -10,6 +10,7 @@ use std::path::Path;
 use http::{HeaderName, HeaderValue};
 
 /// How the server in front is told which file to send.
+#[doc(alias("sendfile", "X-Sendfile", "X-Accel-Redirect"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandOver {

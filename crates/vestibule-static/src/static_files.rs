@@ -63,6 +63,15 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// assert_eq!(response.headers()["content-type"], "text/markdown; charset=utf-8");
 /// # }
 /// ```
+#[doc(alias(
+    "static files",
+    "serve_dir",
+    "ServeDir",
+    "file server",
+    "etag",
+    "sendfile",
+    "spa"
+))]
 pub struct StaticFiles<S = Directory> {
     pub(crate) files: Arc<Files<S>>,
     pub(crate) or: Option<BoxApp>,

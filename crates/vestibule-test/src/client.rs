@@ -76,6 +76,7 @@ pub async fn answer<A: App>(app: &A, text: &str) -> Answer {
 /// assert_eq!(answer.text(), "Some(\"user=me\")");
 /// # }
 /// ```
+#[doc(alias("TestClient", "TestServer", "oneshot"))]
 pub struct Client<A> {
     app: A,
     follow: usize,

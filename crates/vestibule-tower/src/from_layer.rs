@@ -63,6 +63,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 /// assert_eq!(app.call(Request::default()).await.status(), 408);
 /// # }
 /// ```
+#[doc(alias("tower", "tower-http", "cors", "middleware"))]
 pub fn from_layer<L>(
     layer: L,
 ) -> impl Fn(BoxApp) -> FromService<L::Service> + Send + Sync + Clone + 'static

@@ -29,6 +29,7 @@ use crate::roles;
 /// assert_eq!(body.collect(100).await.unwrap(), "from axum");
 /// # }
 /// ```
+#[doc(alias("tower", "axum", "Router"))]
 pub fn from_service<S: HttpService + Clone + Sync>(service: S) -> FromService<S> {
     FromService::new(service, None)
 }

@@ -61,6 +61,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 ///   task gets that 500. It needs [`layer_each`].
 /// - One state for each route is one layer value for each route, or [`layer_each`].
 /// - A middleware that spawns a task when it is made needs the runtime where `layer` is called.
+#[doc(alias("tower", "axum", "middleware"))]
 pub fn layer<F, A>(f: F) -> AppLayer<A>
 where
     F: FnOnce(BoxApp) -> A,

@@ -34,6 +34,7 @@ use crate::foreign;
 /// assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
 /// # }
 /// ```
+#[doc(alias("tower", "axum"))]
 pub fn service(app: impl App) -> AppService {
     AppService { app: app.boxed() }
 }

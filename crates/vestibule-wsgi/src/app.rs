@@ -27,6 +27,7 @@ use crate::progress::Progress;
 /// level error, with the request's `x-request-id`. The app is in this process: what ends the process
 /// (`os._exit`, a crash in C) ends the server too. The last clone that is dropped ends the threads,
 /// once the queue is empty.
+#[doc(alias("python", "flask", "django", "gunicorn"))]
 #[derive(Clone)]
 pub struct WsgiApp {
     name: Arc<str>,

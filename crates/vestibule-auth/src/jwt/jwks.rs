@@ -37,6 +37,7 @@ use super::key::Keys;
 /// # let _ = keys; Ok(())
 /// # }
 /// ```
+#[doc(alias("jwk", "json web key", "oidc", "openid connect"))]
 #[derive(Clone)]
 pub struct Jwks(Arc<Inner>);
 

@@ -53,6 +53,7 @@ use crate::{Identity, Reason, Refusal, Scheme, Verdict};
 /// let app = Authenticate::new(plan, scheme);
 /// # let _ = app;
 /// ```
+#[doc(alias("json web token", "jws", "bearer"))]
 pub struct Jwt<T> {
     keys: Source,
     issuer: Expected,
