@@ -10,6 +10,7 @@ mod package;
 mod packages;
 mod platforms;
 mod readme;
+mod start;
 mod tree;
 mod weekly;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
         ["platforms"] => platforms::check().and_then(done_or_error),
+        ["start"] => start::check(),
         ["portable"] => portable(),
         ["weekly"] => weekly::weekly(),
         ["tree"] => tree::check(),
@@ -58,6 +60,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask tree                    how many crates a user builds, and none in two versions
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
+       cargo xtask start                   the pages for newcomers, built and run as they stand
        cargo xtask portable                the tests that pass on every system, for Windows and macOS
        cargo xtask weekly                  what takes long: sets of features, unpacked packages, long fuzzing, benchmarks
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
@@ -91,6 +94,7 @@ fn test() -> Result<(), String> {
         &format!("doc {HOUSE} --all-features --no-deps --locked"),
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    start::check()?;
     wsgi()?;
     models::run(&[])?;
     fuzz::all("60")?;
