@@ -88,6 +88,11 @@ fn test() -> Result<(), String> {
     // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
     let every = format!("{HOUSE} --all-features --locked --no-fail-fast");
     cargo(&format!("test {every}"), &[])?;
+    // The bridge without axum's extensions: it has to say so, and guards have to refuse.
+    cargo(
+        "test --package vestibule-tower --no-default-features --lib --locked",
+        &[],
+    )?;
     // The benchmarks, each case once; the unit tests come along again, which takes seconds.
     cargo(&format!("test --benches {every}"), &[])?;
     cargo(

@@ -9,7 +9,9 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 /// Sends each request to the app with the longest prefix of its path, at its host.
 ///
 /// A prefix ends where a segment ends: `/css` holds `/css` and `/css/a`, not `/cssx`. The app finds
-/// its [`Mount`] in the request's extensions; the URI stays whole. Requests that no mount holds are
+/// its [`Mount`] in the request's extensions; the URI stays whole. A router of axum, which expects the
+/// path without the prefix, is mounted by `from_service(router).below_mount(true)` of
+/// `vestibule-tower`. Requests that no mount holds are
 /// answered 404, or by the app given to [`or`](Self::or); paths that could be read in two ways
 /// are 400 (see [`PathView`]). `OPTIONS *` is about the server as a whole and no mount's: without
 /// an `or` it is 204.

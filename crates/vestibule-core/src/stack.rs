@@ -237,8 +237,33 @@ impl Stack {
         self.layers.iter().map(|layer| &*layer.name)
     }
 
-    /// Wraps `app` in all layers. A tower service, such as an axum `Router`, is an app by
-    /// `vestibule_tower::from_service(service)`.
+    /// Wraps `app` in all layers, which are built for it: each call makes each middleware anew. A tower
+    /// service, such as an axum `Router`, is an app by `vestibule_tower::from_service(service)`.
+    ///
+    /// So a lock-out, a counter or a cache that is made inside of a layer's closure is one for each app
+    /// that the stack wraps. To share it, wrap all apps at once by [`Mounts`](crate::Mounts), or make
+    /// the state outside of the closure and clone it in:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use vestibule_core::{App, MapResponse, Request, Stack};
+    ///
+    /// let shared = Arc::new(AtomicU32::new(0));
+    /// let stack = Stack::new().with(move |app| {
+    ///     let shared = shared.clone(); // one count for all apps of this stack
+    ///     MapResponse::new(app, move |mut response| {
+    ///         let count = shared.fetch_add(1, Relaxed) + 1;
+    ///         response.headers_mut().insert("x-count", count.into());
+    ///         response
+    ///     })
+    /// });
+    /// let (a, b) = (stack.app(|_: Request| async { "a" }), stack.app(|_: Request| async { "b" }));
+    /// assert_eq!(a.call(Request::default()).await.headers()["x-count"], "1");
+    /// assert_eq!(b.call(Request::default()).await.headers()["x-count"], "2");
+    /// # }
+    /// ```
     pub fn app(&self, app: impl App) -> BoxApp {
         let Some(timings) = &self.timings else {
             return self.wrapped(app.boxed(), |_| None);
@@ -422,6 +447,23 @@ mod tests {
             .append(Stack::new().with(mark("z")));
         assert_eq!(order(&stack).await, "zgt");
         assert_eq!(stack.names().collect::<Vec<_>>(), ["Marked"; 4]);
+    }
+
+    /// A state that is made in the closure belongs to the app that is wrapped, and not to the stack.
+    #[test]
+    fn each_app_has_its_own_middleware() {
+        use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        let built = Arc::new(AtomicU32::new(0));
+        let counted = built.clone();
+        let stack = Stack::new().with(move |app| {
+            counted.fetch_add(1, Relaxed);
+            mark("a")(app)
+        });
+        let leaf = || async |_: Request| ();
+        let _all = stack.app(crate::Mounts::new().at("/a", leaf()).at("/b", leaf()));
+        assert_eq!(built.load(Relaxed), 1);
+        let _each = [stack.app(leaf()), stack.app(leaf())];
+        assert_eq!(built.load(Relaxed), 3);
     }
 
     #[tokio::test]

@@ -297,4 +297,50 @@ mod tests {
         assert_eq!(request.uri(), "/users?q");
         assert_eq!(Mount::of(&request), Some(&outer));
     }
+
+    /// The only test whose requests are foreign and have no peer: the warning is one for the process.
+    #[test]
+    fn a_request_of_axum_is_read_or_marked_and_the_warning_says_what_to_do() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        let mut request = Request::default();
+        tracing::subscriber::with_default(subscriber, || {
+            enter::<::axum::body::Body>(&mut request);
+            enter::<::axum::body::Body>(&mut Request::default());
+            enter::<String>(&mut Request::default());
+        });
+        let fix = if cfg!(feature = "axum") {
+            assert!(UnknownPrefix::of(&request).is_none());
+            "into_make_service_with_connect_info"
+        } else {
+            assert!(UnknownPrefix::of(&request).is_some());
+            "turn on the feature `axum`"
+        };
+        let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        let says = |text: &str| lines.contains(text);
+        assert!(
+            says("WARN vestibule: the address of the client is not known") && says(fix),
+            "{lines}"
+        );
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
 }

@@ -35,7 +35,29 @@
 //! # }
 //! ```
 //!
-//! Our middleware in an axum router, one of it and a whole stack of it:
+//! # Middleware of ours in an axum app
+//!
+//! **Around the whole router** is the first choice: it sees every request, unmatched ones included,
+//! and costs least. The result is a service, so `fallback_service` makes a router of it again:
+//!
+//! ```rust
+//! use std::net::SocketAddr;
+//! use axum::{Router, routing::get};
+//! use vestibule_core::{CatchPanic, Stack};
+//! use vestibule_tower::{from_service, service};
+//!
+//! # fn served() -> axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+//! let router = Router::new().route("/", get(|| async { "hello" }));
+//! let app = Stack::new().with(CatchPanic::new).app(from_service(router));
+//!
+//! let router = Router::new().fallback_service(service(app));
+//! // for `axum::serve(listener, ..)`; without it nobody knows the address of the client
+//! router.into_make_service_with_connect_info::<SocketAddr>()
+//! # }
+//! ```
+//!
+//! **On some routes**, [`layer`] makes a tower layer of a middleware or of a whole stack. It is built
+//! once, so a lock-out, a counter or a cache in it is one for all routes and connections:
 //!
 //! ```rust
 //! use axum::{Router, body::Body, routing::get};
@@ -55,12 +77,37 @@
 //! let router = Router::new()
 //!     .route("/", get(|| async { "hello" }))
 //!     .layer(layer(CatchPanic::new))
-//!     .layer(layer(move |app| stack.app(app)));
+//!     .layer(layer(|app| stack.app(app)));
 //!
 //! let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
 //! assert_eq!(response.headers()["x-frame-options"], "DENY");
 //! # }
 //! ```
+//!
+//! # Clients and paths in axum
+//!
+//! The feature `axum` is on by default in this crate (in `vestibule` it is off, and called `axum` too).
+//! With it the bridge translates between axum's extensions and ours, in both directions:
+//!
+//! | axum | ours | who needs it |
+//! |---|---|---|
+//! | `ConnectInfo<SocketAddr>` | [`Peer`](vestibule_core::Peer) | logs, lock-outs, trusted proxies |
+//! | `OriginalUri`, and a URI without the prefix of `nest` | the whole URI and a [`Mount`](vestibule_core::Mount) | guards, redirects, logs |
+//!
+//! axum's `nest` and `nest_service` remove the prefix from the URI. Our middleware and apps inside see
+//! the whole URI, and the services inside of a [`layer`] see what axum made of it. In the other
+//! direction, [`FromService::below_mount`] hands a request to a router without the prefix of its
+//! `Mounts`.
+//!
+//! When the address of a client is not known, the bridge logs one warning with the line that mends it.
+//! Without the feature, or with another version of axum, a guard refuses requests by path, since it
+//! cannot see whether a prefix is missing ([`UnknownPrefix`](vestibule_core::UnknownPrefix)). axum does
+//! not say to which of our addresses a connection came: [`Peer::local`](vestibule_core::Peer::local) is
+//! `0.0.0.0:0` there.
+//!
+//! This crate is for axum 0.8, tower-http 0.7 and tower 0.5. Layers and services cross the bridge by
+//! tower's own traits (tower-layer 0.3, tower-service 0.3) and http 1, so other versions on top of these
+//! work as well, without the feature `axum`.
 //!
 //! # Readiness
 //!
@@ -105,9 +152,11 @@
 //! # What it costs
 //!
 //! Our side of a crossing is one allocation, the future of the call, which every layer of a `Stack`
-//! has anyway. A body of another type is boxed once, unless it is empty; a
-//! [`Body`](vestibule_core::Body) that comes back as a `Body` is not touched. tower's own costs
-//! come on top: a clone of the service for each request, as everywhere in tower.
+//! has anyway. A [`layer`], which is built once, costs one or two allocations more, for the extension
+//! by which a request finds the service inside; [`layer_each`] does not. A body of another type is
+//! boxed once, unless it is empty; a [`Body`](vestibule_core::Body) that comes back as a `Body` is not
+//! touched. tower's own costs come on top: a clone of the service for each request, as everywhere in
+//! tower.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
