@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use http::{Request, Response};
-use vestibule::auth::Identity;
+use http::{Request, Response, StatusCode};
+use vestibule::auth::{Authenticate, ForwardAuth, Identity, Require, SignedUrl};
 use vestibule::environ::Environ;
+use vestibule::files::StaticFiles;
 use vestibule::hyper::{Shutdown, TlsInfo};
 use vestibule::logging::{RequestId, TraceContext, TraceParent};
+use vestibule::security::RedirectHttps;
 use vestibule::{Address, Failure, Mount, Peer, QueueTime, RemoteUser, Scheme, Timing};
+use vestibule::{App, BoxApp, UnknownPrefix};
 
 /// A body that is not ours, as axum's handlers and tower's services have.
 struct ForeignBody;
@@ -42,6 +45,76 @@ fn values_of_layers_are_read_from_any_message() {
         Failure::new("no more paper") => Failure,
         Identity::new("alice", "Basic") => Identity,
         RequestId::new() => RequestId,
+    }
+}
+
+/// A request whose prefix a foreign router may have removed: everything that decides by the whole path
+/// refuses it, and a redirect to a directory stays below the prefix.
+#[tokio::test]
+async fn an_unknown_prefix_is_refused_by_all_that_read_whole_paths() {
+    let ask = async |app: BoxApp, uri: &str| {
+        let mut request = vestibule::Request::default();
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+            .headers_mut()
+            .insert("host", "localhost".parse().unwrap());
+        request.extensions_mut().insert(UnknownPrefix);
+        let response = app.call(request).await;
+        let location = response.headers().get("location");
+        let location = location.map_or("", |location| location.to_str().unwrap());
+        (response.status().as_u16(), location.to_owned())
+    };
+    let leaf = || (async |_: vestibule::Request| "in").boxed();
+    let signer = SignedUrl::new([7; 32]);
+    let hour = Duration::from_secs(3600);
+    let signed = signer.sign("/sub", hour);
+    let allow_all = (async |_: vestibule::Request| StatusCode::NO_CONTENT).boxed();
+    let cases: [(&str, BoxApp, &str, u16, &str); 6] = [
+        (
+            "a guard of paths",
+            Require::new(leaf()).under("/other").boxed(),
+            "/sub",
+            500,
+            "",
+        ),
+        (
+            "a guard with exceptions",
+            Require::new(leaf()).except("/sub").boxed(),
+            "/sub",
+            500,
+            "",
+        ),
+        (
+            "RedirectHttps",
+            RedirectHttps::new(leaf()).boxed(),
+            "/sub",
+            500,
+            "",
+        ),
+        (
+            "ForwardAuth",
+            ForwardAuth::new(leaf(), "http://auth/".parse().unwrap(), allow_all).boxed(),
+            "/sub",
+            500,
+            "",
+        ),
+        (
+            "SignedUrl",
+            Authenticate::new(leaf(), signer).boxed(),
+            &signed,
+            403,
+            "",
+        ),
+        (
+            "StaticFiles",
+            StaticFiles::new("../../examples").boxed(),
+            "/site",
+            308,
+            "./site/",
+        ),
+    ];
+    for (name, app, uri, status, location) in cases {
+        assert_eq!(ask(app, uri).await, (status, location.to_owned()), "{name}");
     }
 }
 

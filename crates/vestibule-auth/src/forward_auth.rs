@@ -3,7 +3,8 @@
 use http::header::{LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use vestibule_core::{
-    App, BoxApp, Failure, FailureKind, IntoResponse, Outline, RemoteUser, Request, Response, Role,
+    App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathError, RemoteUser, Request,
+    Response, Role, UnknownPrefix,
 };
 
 use crate::Identity;
@@ -90,6 +91,10 @@ impl<A: App> ForwardAuth<A> {
 
 impl<A: App> App for ForwardAuth<A> {
     async fn call(&self, mut request: Request) -> Response {
+        // The server that is asked decides by the whole path.
+        if UnknownPrefix::of(&request).is_some() {
+            return PathError::UnknownPrefix.into_response();
+        }
         let answer = self.client.call(self.question(&request)).await;
         if !answer.status().is_success() {
             return refusal(request.method(), &answer);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{Method, Uri};
-use vestibule_core::Request;
+use vestibule_core::{Request, UnknownPrefix};
 use vestibule_fields::www_authenticate::Challenge;
 
 use crate::api_key::without_parameter;
@@ -157,6 +157,11 @@ impl Scheme for SignedUrl {
         let query = request.uri().query().unwrap_or_default();
         if !query.split('&').any(|pair| pair.starts_with("signature=")) {
             return Verdict::Absent;
+        }
+        // The signature is of the whole path.
+        if UnknownPrefix::of(request).is_some() {
+            let why = "a router may have removed a prefix of the path";
+            return Verdict::Refused(Refusal::new(NAME, Reason::Forbidden, why));
         }
         match self.check(request.method(), request.uri()) {
             Ok(()) => Verdict::Known(Identity::new("link", NAME)),

@@ -4,7 +4,9 @@
 
 use http::header::{HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use vestibule_core::{App, IntoResponse, Outline, Request, Response, Scheme};
+use vestibule_core::{
+    App, IntoResponse, Outline, PathError, Request, Response, Scheme, UnknownPrefix,
+};
 use vestibule_fields::host::Host;
 
 /// Answers requests that came by `http` with a 308 to the same URL by `https`; the app sees the others.
@@ -53,6 +55,10 @@ impl<A: App> App for RedirectHttps<A> {
     async fn call(&self, request: Request) -> Response {
         if Scheme::of(&request) == Scheme::Https {
             return self.app.call(request).await;
+        }
+        // Browsers keep a permanent redirect, so a part of a path must not become one.
+        if UnknownPrefix::of(&request).is_some() {
+            return PathError::UnknownPrefix.into_response();
         }
         match location(request.headers(), request.uri(), self.port) {
             Some(location) => {
