@@ -37,9 +37,9 @@ impl<A> Clone for Accept<A> {
     }
 }
 
-/// What a connection holds of its server until its socket is closed: a place among the server's
-/// connections, one among those of its address, and the drain. It has a box of its own, since the
-/// future of a connection would have room for it three times.
+/// The permits of a connection, held until its socket is closed: one of the server's connections, one
+/// of those of its address, and the drain guard. It is boxed, since the future of a connection would
+/// have room for it three times.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     _place: Option<OwnedSemaphorePermit>,

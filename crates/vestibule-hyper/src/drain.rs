@@ -32,15 +32,15 @@ pub(crate) struct Drain {
     guards: mpsc::Receiver<()>,
 }
 
-/// The end that hears the phase. It is not counted, so an app may keep one.
+/// Follows the phase of the drain. The drain does not wait for it, so an app may keep one.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     phase: watch::Receiver<Phase>,
     shutdown: Shutdown,
 }
 
-/// The drain waits until it is dropped. Each listener has one, and each connection, which keeps it
-/// with its socket: an upgraded one has no task of the server's any more.
+/// Holds the drain up until it is dropped. Each listener has one, and each connection keeps one with
+/// its socket: an upgraded connection has no task of the server any more.
 #[derive(Clone, Debug)]
 pub(crate) struct DrainGuard {
     _guard: mpsc::Sender<()>,

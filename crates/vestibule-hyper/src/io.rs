@@ -86,11 +86,11 @@ pub(crate) struct Io {
     lingering: Option<Box<Lingering>>,
     /// An upgraded connection keeps it.
     permit: Option<Box<ConnectionPermit>>,
-    /// Wakes whoever reads or writes an upgraded connection when it is cut; made at the first wait.
+    /// Wakes the tasks that read or write an upgraded connection when it is cut. Made at the first wait.
     cut: Option<Box<Cut>>,
 }
 
-/// Waits for the end of the server's drain, for each direction on its own: two tasks may have one each.
+/// Waits for the end of the server's drain, once for each direction: each may belong to another task.
 struct Cut {
     reads: Aborted,
     writes: Aborted,
@@ -481,7 +481,7 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
     true
 }
 
-/// What is said of an upgraded connection whose time is up.
+/// The error of an upgraded connection whose time is up.
 const CUT: &str = "the server's drain was over";
 
 /// How long an app has for bytes of its answer when the client has closed its side.

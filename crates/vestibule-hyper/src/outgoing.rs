@@ -397,7 +397,7 @@ fn in_pieces(frame: Frame<Bytes>) -> Frame<Pieces> {
     frame.map_data(Pieces::One)
 }
 
-/// What hyper gets of a frame; an error as the box inside, which costs no other one.
+/// Converts a frame for hyper. An error becomes the box inside, without another allocation.
 fn frame_in_pieces(frame: Result<Frame<Bytes>, BodyError>) -> Result<Frame<Pieces>, BoxError> {
     match frame {
         Ok(frame) => Ok(in_pieces(frame)),

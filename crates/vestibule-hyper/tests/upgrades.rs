@@ -40,16 +40,16 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// What an app does with the bytes.
+/// The behaviour of an app that has the bytes.
 #[derive(Clone)]
 enum Talk {
     /// Gives them back until the client ends.
     Echo,
     /// Gives one word back and closes.
     Once,
-    /// As `Echo`, until it hears of the shutdown; then it says `bye` and closes.
+    /// As `Echo` until the shutdown begins, then says `bye` and closes.
     Listens,
-    /// Keeps them, and neither reads nor writes, until it is told.
+    /// Keeps them without a read or a write until the notification.
     Holds(Arc<Notify>),
     /// Writes for ever and does not read.
     Floods,
@@ -162,7 +162,7 @@ async fn echoes(client: &mut Bytestream) {
     assert_eq!(&word, b"ping");
 }
 
-/// What the client reads to the end, however that comes.
+/// Reads to the end of the connection, or to its error.
 async fn rest(client: &mut Bytestream) -> Vec<u8> {
     let mut read = Vec::new();
     let _ = soon(client.read_to_end(&mut read)).await;
@@ -201,7 +201,7 @@ async fn a_drain_waits_until_the_app_closes() {
 }
 
 #[tokio::test]
-async fn an_app_that_hears_of_the_shutdown_ends_in_time() {
+async fn an_app_that_listens_to_the_shutdown_ends_in_time() {
     for way in WAYS {
         let server = serve(Server::new(app(Talk::Listens))).await;
         let mut client = open(&server, way).await;
@@ -239,7 +239,7 @@ async fn what_does_not_end_in_time_is_cut_and_counted() {
 
 /// As an app reads and writes at once: each half waits in a task of its own.
 #[tokio::test]
-async fn both_halves_hear_of_the_cut() {
+async fn both_halves_fail_at_the_cut() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let app = move |mut request: Request| {
         let (upgrade, told) = (hyper::upgrade::on(&mut request), told.clone());
@@ -363,7 +363,7 @@ async fn limits_of_connections_count_it() {
     }
 }
 
-/// The bytes that an app never asked for are not in flight.
+/// An upgrade whose bytes the app never takes is not in flight.
 #[tokio::test]
 async fn an_upgrade_that_the_app_does_not_take_is_over() {
     let server = serve(Server::new(|_: Request| async { StatusCode::OK })).await;

@@ -12,6 +12,10 @@
 //! | a hyper service | our app | [`from_hyper`] | `stack.app(from_hyper(service_fn(f)))` |
 //! | our app | a hyper service | [`hyper_service`] | `http1::Builder::new().serve_connection(io, hyper_service(app))` |
 //!
+//! [`layers`] has a table with what to write for each layer of tower, tower-http and axum, and our own
+//! equivalents. A layer that is written for axum's body, such as `middleware::from_fn`, needs
+//! [`from_layer_with_body`].
+//!
 //! tower's layers in our stack, around an axum router:
 //!
 //! ```rust
@@ -169,6 +173,7 @@ mod from_service;
 mod hyper;
 mod inner;
 mod layer;
+pub mod layers;
 mod line;
 mod roles;
 mod service;

@@ -58,7 +58,7 @@ use crate::{AppService, ResponseFuture, roles, service};
 /// # Details
 ///
 /// Each of the two bodies is wrapped twice: ours in the other one, and that in ours again. Frames,
-/// trailers, sizes, errors and callbacks of the end pass. A body that was whole in memory, or a file,
+/// trailers, sizes, errors and callbacks of the end pass through. A body that was whole in memory, or a file,
 /// is a stream behind such a layer: a server can no longer send the file itself, and middleware that
 /// looks at whole bodies does not see one. So put the layer inside of those, or on a part of the site.
 pub fn from_layer_with_body<L, F, B>(
@@ -154,7 +154,7 @@ impl<S, F> fmt::Debug for FromLayerWithBody<S, F> {
 
 /// A tower service that answers requests with a body of type `B`; a name for a long bound.
 ///
-/// Everything that fits implements it: nothing else can, and nobody has to.
+/// It is implemented for every service that fits, and cannot be implemented for another one.
 pub trait HttpServiceWithBody<B>:
     Service<
         http::Request<B>,
@@ -178,7 +178,7 @@ where
     type Body = R;
 }
 
-/// An app as a service whose responses have another body; what [`from_layer_with_body`] gives to its
+/// An app as a service whose responses have another body. [`from_layer_with_body`] gives it to its
 /// layer.
 pub struct AppServiceWithBody<F> {
     service: AppService,

@@ -7,6 +7,7 @@ mod built_once;
 mod common;
 mod frameworks;
 mod http_layers;
+mod layers;
 mod mistakes;
 mod readiness;
 mod responses;

@@ -192,7 +192,7 @@ fn text_of(response: &Response) -> &str {
 
 /// Tries again, up to twice, when the answer is a 503.
 #[derive(Clone)]
-struct Twice(usize);
+pub(crate) struct Twice(pub(crate) usize);
 
 impl<E> Policy<Request, Response, E> for Twice {
     type Future = std::future::Ready<()>;
