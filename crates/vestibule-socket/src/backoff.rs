@@ -46,12 +46,19 @@ impl Backoff {
 
 /// Whether something is missing that the next connection would need as well.
 fn is_shortage(error: &io::Error) -> bool {
-    // These have one number on every unix.
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE) if cfg!(unix))
-        || error.kind() == io::ErrorKind::OutOfMemory
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error
+            .raw_os_error()
+            .is_some_and(|it| SHORTAGES.contains(&it))
 }
+
+/// ENFILE and EMFILE, which have one number on every unix.
+#[cfg(not(windows))]
+const SHORTAGES: [i32; 2] = [23, 24];
+
+/// WSAEMFILE and WSAENOBUFS (Microsoft, "Windows Sockets Error Codes").
+#[cfg(windows)]
+const SHORTAGES: [i32; 2] = [10_024, 10_055];
 
 /// The first wait after an error.
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -68,7 +75,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_quarter_second() {
-        let full = io::Error::from_raw_os_error(24); // EMFILE
+        let full = io::Error::from_raw_os_error(SHORTAGES[1]);
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..8).map(|_| backoff.after(&full).as_millis()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 250, 250]);
