@@ -34,10 +34,16 @@ impl ForeignPath {
             Self::AsItCame
         }
     }
+
+    /// The path below the mount if `enabled`, else this one.
+    pub(crate) const fn below_mount(self, enabled: bool) -> Self {
+        if enabled { Self::BelowMount } else { self }
+    }
 }
 
 /// Makes a foreign request, which had a body of type `B`, one of ours.
 pub(crate) fn enter<B: 'static>(request: &mut Request) {
+    // A test, or a service between two of ours.
     let is_foreign = TypeId::of::<B>() != TypeId::of::<Body>();
     if Peer::of(&*request).is_none() {
         #[cfg(feature = "axum")]

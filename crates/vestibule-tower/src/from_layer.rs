@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 use vestibule_core::BoxApp;
 
-use crate::{AppService, FromService, FromServiceShared, HttpService, service};
+use crate::{AppService, FromService, FromServiceShared, HttpService};
 
 /// Makes a middleware, a function from app to app, of a tower or tower-http layer.
 ///
@@ -71,7 +71,12 @@ where
     L: Layer<AppService, Service: HttpService + Clone + Sync> + Send + Sync + 'static,
 {
     let layer = Arc::new(layer);
-    move |app| FromService::new(layer.layer(service(app.clone())), Some(app))
+    move |app| {
+        FromService::new(
+            layer.layer(AppService::in_our_stack(app.clone())),
+            Some(app),
+        )
+    }
 }
 
 /// Makes a middleware of a layer whose service is not `Clone` (or not `Sync`), such as tower's
@@ -104,5 +109,10 @@ where
     L: Layer<AppService, Service: HttpService> + Send + Sync + 'static,
 {
     let layer = Arc::new(layer);
-    move |app| FromServiceShared::new(layer.layer(service(app.clone())), Some(app))
+    move |app| {
+        FromServiceShared::new(
+            layer.layer(AppService::in_our_stack(app.clone())),
+            Some(app),
+        )
+    }
 }

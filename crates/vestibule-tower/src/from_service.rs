@@ -88,11 +88,7 @@ impl<S: HttpService + Clone + Sync> FromService<S> {
     /// ```
     #[must_use]
     pub fn below_mount(mut self, enabled: bool) -> Self {
-        self.path = if enabled {
-            ForeignPath::BelowMount
-        } else {
-            ForeignPath::of(self.inner.is_some())
-        };
+        self.path = ForeignPath::of(self.inner.is_some()).below_mount(enabled);
         self
     }
 }

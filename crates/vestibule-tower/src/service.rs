@@ -36,7 +36,10 @@ use crate::foreign;
 /// ```
 #[doc(alias("tower", "axum"))]
 pub fn service(app: impl App) -> AppService {
-    AppService { app: app.boxed() }
+    AppService {
+        app: app.boxed(),
+        is_in_our_stack: false,
+    }
 }
 
 /// An app as a service, tower's and hyper's; made by [`service`].
@@ -47,16 +50,27 @@ pub fn service(app: impl App) -> AppService {
 #[derive(Clone)]
 pub struct AppService {
     app: BoxApp,
+    is_in_our_stack: bool,
 }
 
 impl AppService {
+    /// The inside of a layer in a stack of ours: its requests were ours before, whatever their body is now.
+    pub(crate) const fn in_our_stack(app: BoxApp) -> Self {
+        Self {
+            app,
+            is_in_our_stack: true,
+        }
+    }
+
     /// The call that both contracts share.
     pub(crate) fn answer<B>(&self, request: http::Request<B>) -> ResponseFuture
     where
         B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let mut request = request.map(Body::new);
-        foreign::enter::<B>(&mut request);
+        if !self.is_in_our_stack {
+            foreign::enter::<B>(&mut request);
+        }
         let answer = self.app.clone().call_owned(request);
         ResponseFuture { answer }
     }

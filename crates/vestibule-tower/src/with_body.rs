@@ -14,7 +14,7 @@ use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 
 use crate::errors::{self, OnError};
 use crate::foreign::{self, ForeignPath};
-use crate::{AppService, ResponseFuture, roles, service};
+use crate::{AppService, ResponseFuture, roles};
 
 /// Makes a middleware of a layer that is written for the body of another framework, such as axum's
 /// `middleware::from_fn`.
@@ -74,7 +74,7 @@ where
     let (layer, new_body) = (Arc::new(layer), Arc::new(new_body));
     move |app| FromLayerWithBody {
         service: layer.layer(AppServiceWithBody {
-            service: service(app.clone()),
+            service: AppService::in_our_stack(app.clone()),
             new_body: new_body.clone(),
         }),
         new_body: new_body.clone(),
@@ -199,8 +199,6 @@ where
     }
 
     fn call(&mut self, request: http::Request<Q>) -> ResponseFutureWithBody<F> {
-        // The request was ours before: it does not come from outside.
-        let request = request.map(Body::new);
         ResponseFutureWithBody {
             answer: self.service.answer(request),
             new_body: self.new_body.clone(),
