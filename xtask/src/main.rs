@@ -60,7 +60,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask tree                    how many crates a user builds, and none in two versions
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
-       cargo xtask start                   the pages for newcomers, built and run as they stand
+       cargo xtask start                   the pages for newcomers, built and run unchanged
        cargo xtask portable                the tests that pass on every system, for Windows and macOS
        cargo xtask weekly                  what takes long: sets of features, unpacked packages, long fuzzing, benchmarks
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute
