@@ -77,10 +77,13 @@ fn unpack() -> Result<PathBuf, String> {
     for name in &names {
         let folder = format!("{name}-{VERSION}");
         let mut tar = Command::new("tar");
-        tar.arg("-xzf")
+        // `m`: cargo gives all files in a package one old date, and would take them for built already.
+        tar.arg("-xzmf")
             .arg(target.join(format!("package/{folder}.crate")));
         tar.arg("-C").arg(&unpacked);
-        run(tar, &format!("tar -xzf {folder}.crate"))?;
+        if !tar.status().is_ok_and(|status| status.success()) {
+            return Err(format!("`tar -xzmf {folder}.crate` failed"));
+        }
         faults.extend(faults_in(&unpacked.join(&folder))?);
     }
     if !faults.is_empty() {
