@@ -3,6 +3,7 @@
 //! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
 //! step alone.
 
+mod companions;
 mod fuzz;
 mod models;
 mod msrv;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["readme", "--check"] => readme::check(),
         ["platforms"] => platforms::check().and_then(done_or_error),
         ["start"] => start::check(),
+        ["companions"] => companions::run(),
         ["portable"] => portable(),
         ["weekly"] => weekly::weekly(),
         ["tree"] => tree::check(),
@@ -61,6 +63,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
        cargo xtask start                   the pages for newcomers, built and run unchanged
+       cargo xtask companions              layers of other crates, such as tower-sessions and axum-login, in our stacks
        cargo xtask portable                the tests that pass on every system, for Windows and macOS
        cargo xtask weekly                  what takes long: sets of features, unpacked packages, long fuzzing, benchmarks
        cargo xtask fuzz                    the fuzz targets of parsers, each for a minute

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::{cargo, fuzz, models, package, packages, run};
+use crate::{cargo, companions, fuzz, models, package, packages, run};
 
 /// Runs every step; returns the names of those that failed.
 pub(crate) fn weekly() -> Result<(), String> {
@@ -20,6 +20,8 @@ pub(crate) fn weekly() -> Result<(), String> {
     }));
     note(tool("cargo-deny").and_then(|()| cargo("deny check", &[])));
     note(package::test());
+    // They bring many crates of their own.
+    note(companions::run());
     note(models::run(&["mistakes"]));
     note(fuzz::all(FUZZ_SECONDS));
     // Its codecs take a minute to build.

@@ -94,13 +94,14 @@
 //!
 //! # Other crates
 //!
-//! These lines are not part of the test, since the crates bring many others. They were compiled and run
-//! with tower-sessions 0.15, axum-login 0.18, tower_governor 0.8 and socketioxide 0.18.
+//! `companions/` in the repository compiles and runs these lines, apart from the tests of this crate,
+//! since the crates bring many others: tower-sessions 0.15, axum-login 0.18, tower_governor 0.8 and
+//! socketioxide 0.18.
 //!
-//! | layer | write |
-//! |---|---|
-//! | tower-sessions | `from_layer(SessionManagerLayer::new(store))`; an app reads `Session` from the request's extensions |
-//! | axum-login | `from_layer(AuthManagerLayerBuilder::new(backend, sessions).build())` |
-//! | its `login_required!` | `from_layer_with_body(login_required!(Backend), axum::body::Body::new)` |
-//! | tower_governor | `from_layer_with_body(GovernorLayer::new(config), axum::body::Body::new)`; it learns the client from [`Peer`](vestibule_core::Peer) with the feature `axum` |
-//! | socketioxide | `from_layer(layer)` of `let (layer, io) = SocketIo::new_layer()` |
+//! | layer | write | remark |
+//! |---|---|---|
+//! | tower-sessions | `from_layer(tower_sessions::SessionManagerLayer::new(store))` | `Session` is in the request's extensions |
+//! | axum-login | `from_layer(axum_login::AuthManagerLayerBuilder::new(backend, sessions).build())` | `AuthSession` is in the request's extensions |
+//! | its `login_required!` | `from_layer_with_body(axum_login::login_required!(Users), axum::body::Body::new)` | inside of the layer above |
+//! | tower_governor | `from_layer_with_body(tower_governor::GovernorLayer::new(config), axum::body::Body::new)` | the feature `axum` tells it the client |
+//! | socketioxide | `from_layer(socket_io)` | `let (socket_io, io) = SocketIo::new_layer();` |
