@@ -8,13 +8,21 @@ use crate::run;
 
 /// One `cargo check`: the target, the arguments, and what it stands for.
 const CHECKS: &[(&str, &str, &str)] = &[
-    (WINDOWS, "-p vestibule", "the facade with its defaults"),
+    (
+        WINDOWS,
+        FACADE,
+        "the facade with its defaults, and the bridge to axum",
+    ),
     (
         WINDOWS,
         PROGRAM,
         "the program and the client, without what is built from C",
     ),
-    (MACOS, "-p vestibule", "the facade with its defaults"),
+    (
+        MACOS,
+        FACADE,
+        "the facade with its defaults, and the bridge to axum",
+    ),
     (
         MACOS,
         PROGRAM,
@@ -37,6 +45,7 @@ const CHECKS: &[(&str, &str, &str)] = &[
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
 const WASM: &str = "wasm32-unknown-unknown";
+const FACADE: &str = "-p vestibule -p vestibule-tower";
 const PROGRAM: &str = "-p vestibule-cli -p vestibule-client --no-default-features";
 
 /// Installs the targets for the toolchain that runs this, and checks each.
