@@ -8,7 +8,9 @@ use vestibule::Address;
 /// What is served, where, and by which stack.
 pub(crate) fn welcome(directory: &Path, addresses: &[String], outline: &str, ink: Ink) -> String {
     let (bold, dim, plain) = ink.codes();
-    let directory = directory.display();
+    let directory = directory.display().to_string();
+    // Windows writes a whole path with a prefix that no user types.
+    let directory = directory.strip_prefix(r"\\?\").unwrap_or(&directory);
     let at = addresses.join("\n     at ");
     format!("{bold}Serving {directory}\n     at {at}{plain}\n\n{dim}{outline}{plain}\n")
 }
@@ -61,6 +63,8 @@ mod tests {
         let text = welcome(Path::new("/srv"), &addresses, "Log\n", Ink::Plain);
         let plain = "Serving /srv\n     at http://127.0.0.1:1/\n     at unix:/x\n\nLog\n\n";
         assert_eq!(text, plain);
+        let text = welcome(Path::new(r"\\?\C:\site"), &[], "", Ink::Plain);
+        assert!(text.starts_with("Serving C:\\site\n"), "{text}");
         let text = welcome(Path::new("/srv"), &addresses, "Log\n", Ink::Colour);
         assert_eq!(text.matches("\x1b[0m").count(), 2);
     }
