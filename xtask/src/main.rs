@@ -4,6 +4,7 @@
 //! step alone.
 
 mod companions;
+mod docs_rs;
 mod fuzz;
 mod models;
 mod msrv;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["fuzz", target] => fuzz::one(target, "60"),
         ["fuzz", target, seconds] => fuzz::one(target, seconds),
         ["models", ref which @ ..] => models::run(which),
+        ["docs-rs"] => docs_rs::check(),
         ["msrv"] => msrv::compile().and_then(done_or_error),
         ["package"] => package::check(),
         ["package", "test"] => package::test(),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 usage: cargo xtask test                    install what the tests need, then run every check
        cargo xtask install                 only install
+       cargo xtask docs-rs                 the docs as docs.rs makes them, by a nightly compiler
        cargo xtask msrv                    check the workspace with the oldest compiler that it promises
        cargo xtask package                 check the packages for crates.io, and the oldest dependencies they allow
        cargo xtask package test            run the tests that are in the packages

@@ -1,4 +1,4 @@
-//! The minimum supported Rust version: one field of the root manifest, and a compiler that proves it.
+//! The minimum supported Rust version: a field of the root manifest, and a compiler to prove it.
 
 use std::fs;
 use std::process::Command;
@@ -14,21 +14,16 @@ pub(crate) fn compile() -> Result<Option<String>, String> {
         .map_err(|error| format!("{}: {error}", manifest.display()))?;
     let version = rust_version(&text)
         .ok_or_else(|| format!("{} has no `rust-version`", manifest.display()))?;
-    let Ok(toolchains) = Command::new("rustup").args(["toolchain", "list"]).output() else {
+    if !install(version)? {
         return Ok(Some(format!(
             "Rust {version}, the MSRV, was not tried: rustup is not installed. \
              Install it (https://rustup.rs), then run `cargo xtask msrv`"
         )));
-    };
-    if !has_toolchain(&String::from_utf8_lossy(&toolchains.stdout), version) {
-        let mut install = Command::new("rustup");
-        install.args(["toolchain", "install", version, "--profile", "minimal"]);
-        run(install, &format!("rustup toolchain install {version}"))?;
     }
     let mut check = Command::new("rustup");
     check.args(["run", version, "cargo", "check"]);
     check.args(["--workspace", "--all-features", "--locked"]);
-    // Another compiler in the same directory would build everything again, and then so would this one.
+    // Two compilers in one directory would each build everything again.
     check.arg("--target-dir").arg(root().join("target/msrv"));
     check.current_dir(root());
     run(
@@ -36,6 +31,19 @@ pub(crate) fn compile() -> Result<Option<String>, String> {
         &format!("cargo +{version} check --workspace --all-features --locked"),
     )?;
     Ok(None)
+}
+
+/// Installs a toolchain, if it is not there. Returns `false` when rustup is missing.
+pub(crate) fn install(version: &str) -> Result<bool, String> {
+    let Ok(toolchains) = Command::new("rustup").args(["toolchain", "list"]).output() else {
+        return Ok(false);
+    };
+    if !has_toolchain(&String::from_utf8_lossy(&toolchains.stdout), version) {
+        let mut install = Command::new("rustup");
+        install.args(["toolchain", "install", version, "--profile", "minimal"]);
+        run(install, &format!("rustup toolchain install {version}"))?;
+    }
+    Ok(true)
 }
 
 /// The version in the root manifest.
@@ -54,7 +62,7 @@ fn has_toolchain(list: &str, version: &str) -> bool {
     })
 }
 
-/// Fails when a manifest does not take its `rust-version`, edition, licence and version from the workspace.
+/// Fails when a manifest does not take its MSRV, edition, licence and version from the workspace.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: every manifest takes its MSRV from the workspace");
     let mut manifests = vec![root().join("xtask/Cargo.toml")];

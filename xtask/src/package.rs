@@ -1,4 +1,4 @@
-//! The packages that crates.io gets: what is in them, and whether they build without this repository.
+//! The packages for crates.io: what is in them, and whether they build without this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub(crate) fn check() -> Result<(), String> {
     }
     let mut resolve = Command::new(env!("CARGO"));
     resolve.args(["update", "--quiet", "-Zdirect-minimal-versions"]);
-    // Lets cargo alone have the option, which is not stable. The compiler below runs without it, since
-    // with it build scripts of dependencies would turn on what only a nightly compiler has.
+    // Lets cargo alone have the option, which is not stable. The compiler below runs without it:
+    // with it, build scripts of dependencies would turn on what only a nightly compiler has.
     resolve.env("RUSTC_BOOTSTRAP", "1");
     resolve.current_dir(&unpacked);
     run(
@@ -50,8 +50,8 @@ pub(crate) fn test() -> Result<(), String> {
     let lock = root().join("Cargo.lock");
     fs::copy(&lock, unpacked.join("Cargo.lock"))
         .map_err(|error| format!("{}: {error}", lock.display()))?;
-    // The tests of the Python host need its environment; `cargo xtask wsgi` runs them. The compile errors
-    // of `vestibule-tower` name paths of this repository.
+    // The tests of the Python host need its environment; `cargo xtask wsgi` runs them. The compile
+    // errors of `vestibule-tower` name paths of this repository.
     cargo_in(
         &unpacked,
         "test --workspace --exclude vestibule-wsgi --all-features --no-fail-fast -- --skip mistakes::mistakes",
@@ -77,7 +77,7 @@ fn unpack() -> Result<PathBuf, String> {
     for name in &names {
         let folder = format!("{name}-{VERSION}");
         let mut tar = Command::new("tar");
-        // `m`: cargo gives all files in a package one old date, and would take them for built already.
+        // `m`: cargo gives all files in a package one old date, and would not build them again.
         tar.arg("-xzmf")
             .arg(target.join(format!("package/{folder}.crate")));
         tar.arg("-C").arg(&unpacked);

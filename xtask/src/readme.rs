@@ -1,7 +1,8 @@
 //! The README of a crate is made from its crate docs, the `//!` lines of `src/lib.rs`.
 //!
-//! docs.rs reads the docs, crates.io and GitHub read the README. Only rustdoc knows hidden lines and
-//! intra-doc links, and a relative link of a README is broken on docs.rs; so the README has none.
+//! docs.rs reads the docs, crates.io and GitHub read the README. Only rustdoc knows hidden lines
+//! and intra-doc links, and a relative link of a README is broken on docs.rs; so the README has
+//! none.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ const HAND_WRITTEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the title of each generated README follows.
+/// The line below the title of each generated README.
 const NOTE: &str = "<!-- Generated from src/lib.rs by `cargo xtask readme`. Change the docs there, not this file. -->";
 
 /// Writes the README of each crate.
@@ -35,7 +36,7 @@ pub(crate) fn write() -> Result<(), String> {
     check_hand_written()
 }
 
-/// Fails when a README differs from what [`write`] would write, or has a link that breaks elsewhere.
+/// Fails when a README differs from what [`write`] would write, or has a link that breaks.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: cargo xtask readme --check");
     let mut old = Vec::new();
@@ -155,7 +156,7 @@ fn render(name: &str, docs: &str) -> Result<String, Vec<String>> {
     }
 }
 
-/// What would not render on crates.io and GitHub as it does on docs.rs.
+/// Lists links and lines that crates.io and GitHub do not show as docs.rs does.
 fn hand_written_faults(text: &str) -> Vec<String> {
     let definitions = definitions(text);
     let mut faults = Vec::new();
@@ -403,7 +404,7 @@ fn opaque(text: &str) -> usize {
 /// `[text](target)`, `[text][label]` or `[label]`.
 struct Link<'a> {
     text: &'a str,
-    /// What follows the text, with its brackets.
+    /// The target or the label behind the text, with its brackets.
     tail: &'a str,
     length: usize,
 }

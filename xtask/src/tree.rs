@@ -1,4 +1,4 @@
-//! What a user of the facade has to build: how many crates, and each in one version only.
+//! The crates that a user of the facade builds: how many, and each in one version only.
 
 use std::collections::BTreeSet;
 use std::process::Command;

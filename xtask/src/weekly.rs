@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::{cargo, companions, fuzz, models, package, packages, run};
+use crate::{cargo, companions, docs_rs, fuzz, models, package, packages, run};
 
 /// Runs every step; returns the names of those that failed.
 pub(crate) fn weekly() -> Result<(), String> {
@@ -22,6 +22,7 @@ pub(crate) fn weekly() -> Result<(), String> {
     note(package::test());
     // They bring many crates of their own.
     note(companions::run());
+    note(docs_rs::check());
     note(models::run(&["mistakes"]));
     note(fuzz::all(FUZZ_SECONDS));
     // Its codecs take a minute to build.
