@@ -73,14 +73,14 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     }
     let removed = request.extensions_mut().remove::<RemovedPrefix>();
     let below = match path {
-        ForeignPath::BelowMount => Mount::of(&*request).map(|mount| mount.prefix().len()),
+        ForeignPath::BelowMount => Mount::of(&*request),
         _ => None,
     };
-    let Some(length) = below.or(removed.as_ref().map(|removed| removed.length)) else {
-        return;
-    };
+    let is_below = below.is_some();
+    let mount = below.or(removed.as_ref().map(|removed| &removed.mount));
     // A rewrite may have left the prefix.
-    let Some(uri) = without_prefix(request.uri(), length) else {
+    let uri = mount.and_then(|mount| without_prefix(request.uri(), mount.prefix()));
+    let Some(uri) = uri else {
         return;
     };
     let whole = std::mem::replace(request.uri_mut(), uri);
@@ -89,7 +89,7 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     if let Some(mount) = removed.and_then(|removed| removed.outer) {
         extensions.insert(mount);
     }
-    if below.is_some() {
+    if is_below {
         #[cfg(feature = "axum")]
         framework::set_original_uri(extensions, &whole);
         extensions.get_or_insert_with(|| OriginalUri(whole.clone()));
@@ -101,7 +101,7 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
 /// of requests that [`enter`] leaves for [`leave`].
 #[derive(Clone, Debug)]
 struct RemovedPrefix {
-    length: usize,
+    mount: Mount,
     outer: Option<Mount>,
 }
 
@@ -129,8 +129,8 @@ fn restore(request: &mut Request, uri: Uri, length: usize) {
     let mount = Mount::new(uri.path(), length);
     *request.uri_mut() = uri;
     let extensions = request.extensions_mut();
-    let outer = extensions.insert(mount);
-    extensions.insert(RemovedPrefix { length, outer });
+    let outer = extensions.insert(mount.clone());
+    extensions.insert(RemovedPrefix { mount, outer });
 }
 
 /// What routers have changed in a path.
@@ -161,9 +161,9 @@ fn compare(whole: &Uri, current: &Uri) -> Change {
     }
 }
 
-/// The URI without the first `length` bytes of its path; `None` when they do not end at a segment.
-fn without_prefix(uri: &Uri, length: usize) -> Option<Uri> {
-    match uri.path().get(length..)? {
+/// The URI without `prefix`; `None` when its path is not below it.
+fn without_prefix(uri: &Uri, prefix: &str) -> Option<Uri> {
+    match uri.path().strip_prefix(prefix)? {
         "" => with_path(uri, "/"),
         rest if rest.starts_with('/') => with_path(uri, rest),
         _ => None,
@@ -273,15 +273,17 @@ mod tests {
     #[test]
     fn prefixes_are_removed_at_segments() {
         let cases = [
-            ("/api/users?q", 4, Some("/users?q")),
-            ("/api", 4, Some("/")),
-            ("/api/", 4, Some("/")),
-            ("/api?q", 4, Some("/?q")),
-            ("/apis", 4, None),
-            ("/a", 4, None),
+            ("/api/users?q", Some("/users?q")),
+            ("/api", Some("/")),
+            ("/api/", Some("/")),
+            ("/api?q", Some("/?q")),
+            ("/apis", None),
+            ("/a", None),
+            ("/abc/users", None),
+            ("http://h/api/users", Some("http://h/users")),
         ];
-        for (uri, length, want) in cases {
-            let found = without_prefix(&uri.parse().unwrap(), length);
+        for (uri, want) in cases {
+            let found = without_prefix(&uri.parse().unwrap(), "/api");
             assert_eq!(found, want.map(|want| want.parse().unwrap()), "{uri}");
         }
     }
@@ -302,6 +304,25 @@ mod tests {
         leave(&mut request, ForeignPath::AsItCame);
         assert_eq!(request.uri(), "/users?q");
         assert_eq!(Mount::of(&request), Some(&outer));
+    }
+
+    #[test]
+    fn a_rewrite_between_may_stay_below_the_prefix_or_leave_it() {
+        let cases = [
+            ("/app/new", "/new"),
+            ("/app", "/"),
+            ("/abc/new", "/abc/new"),
+        ];
+        for (rewritten, left) in cases {
+            let mut request = Request::default();
+            *request.uri_mut() = "/users".parse().unwrap();
+            let whole = WholeUri("/app/users".parse().unwrap());
+            request.extensions_mut().insert(whole);
+            enter::<Body>(&mut request);
+            *request.uri_mut() = rewritten.parse().unwrap();
+            leave(&mut request, ForeignPath::AsItCame);
+            assert_eq!(request.uri(), left, "{rewritten}");
+        }
     }
 
     /// The only test whose requests are foreign and have no peer: the warning is one for the process.
