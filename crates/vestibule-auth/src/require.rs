@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use vestibule_core::{
-    App, Failure, FailureKind, IntoResponse, Outline, PathError, PathView, Request, Response, Role,
+    App, Failure, FailureKind, IntoResponse, Mount, Outline, PathError, PathView, Request,
+    Response, Role,
 };
 
 use crate::authenticate::{Challenges, anonymous, answer};
@@ -21,7 +22,7 @@ use crate::{Identity, bearer};
 /// methods, or those that it is told.
 ///
 /// Paths are whole paths as clients ask for them ([`PathView::whole_of`]), also below a mount and inside
-/// a nested axum router. A path that could be read in two ways is never let past: one without a view is
+/// a nested axum router, or paths as they are below any of the mounts around the guard. A path that could be read in two ways is never let past: one without a view is
 /// 400, one with an escaped slash is guarded if any reading of it is, and one whose prefix a router may
 /// have removed is 500 ([`UnknownPrefix`](vestibule_core::UnknownPrefix)).
 ///
@@ -92,16 +93,17 @@ impl<A: App> Require<A> {
     /// Guards only requests at or below `path`; more calls add more paths.
     ///
     /// `path` is decoded text, compared by whole segments with the whole path of a request. Below a
-    /// mount, and in a nested axum router, a request is guarded as well when its path below the mount
-    /// matches: so the guard is safe whichever of the two paths was meant.
+    /// mount, and in a nested axum router, the segments of the mount's prefix may be left out, from the
+    /// left: below `/v1/api`, each of `/v1/api/admin`, `/api/admin` and `/admin` guards the same. So an
+    /// app whose guard works can be mounted elsewhere.
     #[must_use]
     pub fn under(mut self, path: impl Into<String>) -> Self {
         self.under.push(path.into());
         self
     }
 
-    /// Does not guard requests at or below `path`. It is compared with the path that [`under`](Self::under)
-    /// has matched, and without `under` with the whole path of a request, also below a mount.
+    /// Does not guard requests at or below `path`. It is spelt as the path of [`under`](Self::under) is;
+    /// without `under`, as a whole path or as the path below the innermost mount.
     #[must_use]
     pub fn except(mut self, path: impl Into<String>) -> Self {
         self.except.push(path.into());
@@ -164,8 +166,9 @@ impl<A: App> Require<A> {
         if methods.is_some_and(|methods| !methods.contains(request.method())) {
             return None;
         }
-        let (whole, below) = (PathView::whole_of(request), PathView::of(request));
-        match is_guarded(whole, below, &self.under, &self.except) {
+        let mount = Mount::of(request).map_or("", Mount::prefix).len();
+        let whole = PathView::whole_of(request);
+        match is_guarded(whole, mount, &self.under, &self.except) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => return Some(error.into_response()),
@@ -247,14 +250,14 @@ impl fmt::Display for Denied {
 
 impl Error for Denied {}
 
-/// Whether the whole path of a request is guarded, or its part below a mount.
+/// Whether a path is guarded, of which the first `mount` bytes are the prefix of a mount.
 ///
-/// The part below a mount counts only for the paths `under` which a guard was asked for: so a guard whose
-/// paths were written as the nested router sees them works, and an exception is never found by a prefix
-/// that the client chose.
+/// A guard does not know where the app around it is mounted. So a path of `under` is found at the
+/// beginning of the path, and behind each segment of the mount's prefix. An exception is found in the same
+/// part of the path, so never by a prefix that the client chose.
 fn is_guarded(
     whole: Result<PathView<'_>, PathError>,
-    below: Result<PathView<'_>, PathError>,
+    mount: usize,
     under: &[String],
     except: &[String],
 ) -> Result<bool, PathError> {
@@ -262,13 +265,40 @@ fn is_guarded(
         return Ok(true);
     }
     let whole = match whole {
-        Ok(view) => view,
+        Ok(view) => view.raw(),
         // `OPTIONS *` is about no path and about all.
         Err(PathError::NotAbsolute) => return Ok(true),
         Err(error) => return Err(error),
     };
-    let is_below_guarded = !under.is_empty() && is_in(&below?, under, except);
-    Ok(is_below_guarded || is_in(&whole, under, except))
+    if under.iter().all(|path| segments(path) == 0) {
+        return is_outside(whole, mount, except).map(|is_free| !is_free);
+    }
+    let starts = whole.match_indices('/').map(|(at, _)| at);
+    for start in starts.take_while(|start| *start <= mount) {
+        if is_in(&PathView::parse(&whole[start..])?, under, except) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a path is one of `except`: its part below the mount is, or the exception names a whole path that
+/// ends below the mount's prefix.
+fn is_outside(whole: &str, mount: usize, except: &[String]) -> Result<bool, PathError> {
+    let (prefix, rest) = whole.split_at_checked(mount).unwrap_or(("", whole));
+    if !is_in(&PathView::parse(rest)?, &[], except) {
+        return Ok(true);
+    }
+    let whole = PathView::parse(whole)?;
+    let reaches_below = |path: &&String| segments(path) > segments(prefix);
+    let except: Vec<String> = except.iter().filter(reaches_below).cloned().collect();
+    Ok(!is_in(&whole, &[], &except))
+}
+
+fn segments(path: &str) -> usize {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .count()
 }
 
 /// Whether a path is one of those `under`, or `under` is empty, and it is none of those `except`. A path
@@ -342,14 +372,14 @@ mod tests {
         let (under, except) = (["/admin".to_owned()], ["/admin/open".to_owned()]);
         for (path, expected) in cases {
             let view = PathView::parse(path);
-            let found = is_guarded(view, view, &under, &except);
+            let found = is_guarded(view, 0, &under, &except);
             assert_eq!(found, expected, "{path}");
         }
         let view = PathView::parse("//");
-        assert_eq!(is_guarded(view, view, &[], &[]), Ok(true));
+        assert_eq!(is_guarded(view, 0, &[], &[]), Ok(true));
         let open = |path| {
             let view = PathView::parse(path);
-            is_guarded(view, view, &[], &except)
+            is_guarded(view, 0, &[], &except)
         };
         assert_eq!(open("/admin/open"), Ok(false));
         assert_eq!(open("/x"), Ok(true));
@@ -358,45 +388,80 @@ mod tests {
 
     #[test]
     fn which_paths_below_a_mount_are_guarded() {
-        let (admin, open) = (["/admin".to_owned()], ["/admin/open".to_owned()]);
-        let (api_admin, api_open) = (["/api/admin".to_owned()], ["/api/admin/open".to_owned()]);
-        // the length of the mount's prefix, the path, and whether each of the two spellings guards it
-        let cases = [
-            (4, "/api/admin", true, true),
-            (4, "/api/admin/x", true, true),
-            (4, "/api/%61dmin", true, true),
-            (4, "/api/admin%2Fx", true, true),
-            (4, "/api/admin/open", false, false),
-            (4, "/api/x", false, false),
-            (4, "/api", false, false),
-            (0, "/api/admin", false, true),
-            // A client that chooses the prefix, as of `nest("/{tenant}", ..)`, reaches no exception by it.
-            (11, "/admin/open/admin", true, false),
+        let list = |paths: &[&str]| {
+            paths
+                .iter()
+                .map(|&path| path.to_owned())
+                .collect::<Vec<_>>()
+        };
+        // the prefixes of mounts, outermost first, the rest, what is guarded, what is excepted, and the answer
+        let cases: [(&[&str], &str, &[&str], &[&str], bool); 22] = [
+            (&["/api"], "/admin", &["/admin"], &[], true),
+            (&["/api"], "/admin", &["/api/admin"], &[], true),
+            (&["/api"], "/%61dmin", &["/api/admin"], &[], true),
+            (&["/api"], "/admin%2Fx", &["/api/admin"], &[], true),
+            (&["/api"], "/x", &["/admin"], &[], false),
+            (&["/api"], "", &["/admin"], &[], false),
+            (&[], "/api/admin", &["/admin"], &[], false),
+            // An app that works is mounted once more.
+            (&["/v1", "/api"], "/admin", &["/api/admin"], &[], true),
+            (&["/v1", "/api"], "/admin", &["/v1/api/admin"], &[], true),
+            (&["/v1", "/api"], "/admin", &["/admin"], &[], true),
+            (&["/acme", "/admin"], "/users", &["/admin"], &[], true),
+            (&["/v1", "/api"], "/open", &["/api/admin"], &[], false),
+            // Exceptions are spelt as the guarded paths are.
+            (
+                &["/api"],
+                "/admin/open",
+                &["/admin"],
+                &["/admin/open"],
+                false,
+            ),
+            (
+                &["/api"],
+                "/admin/open",
+                &["/api/admin"],
+                &["/api/admin/open"],
+                false,
+            ),
+            (
+                &["/api"],
+                "/admin/open",
+                &["/api/admin"],
+                &["/admin/open"],
+                true,
+            ),
+            // A client chooses the prefix, as of `nest("/{tenant}", ..)`.
+            (
+                &["/admin", "/open"],
+                "/admin",
+                &["/admin"],
+                &["/admin/open"],
+                true,
+            ),
+            (&["/login"], "/secret", &[], &["/login"], true),
+            (&["/acme"], "/login", &[], &["/login"], false),
+            (&["/acme"], "/login", &["/"], &["/login"], false),
+            (&["/login"], "/secret", &["/"], &["/login"], true),
+            (&["/api"], "/open", &[], &["/api/open"], false),
+            (&["/api"], "/x", &[], &["/api/open"], true),
         ];
-        for (length, path, by_admin, by_api_admin) in cases {
-            let (whole, below) = (PathView::parse(path), PathView::parse(&path[length..]));
-            let guarded =
-                |under: &[String], except: &[String]| is_guarded(whole, below, under, except);
-            assert_eq!(guarded(&admin, &open), Ok(by_admin), "{path} by /admin");
+        for (mounts, rest, under, except, want) in cases {
+            let prefix = mounts.concat();
+            let path = format!("{prefix}{rest}");
+            let whole = PathView::parse(&path);
+            let found = is_guarded(whole, prefix.len(), &list(under), &list(except));
             assert_eq!(
-                guarded(&api_admin, &api_open),
-                Ok(by_api_admin),
-                "{path} by /api/admin"
+                found,
+                Ok(want),
+                "{mounts:?} {rest} under {under:?} except {except:?}"
             );
         }
-        // Without `under` an exception is a whole path.
-        let (whole, below) = (
-            PathView::parse("/api/admin/open"),
-            PathView::parse("/admin/open"),
-        );
-        assert_eq!(is_guarded(whole, below, &[], &api_open), Ok(false));
-        assert_eq!(is_guarded(whole, below, &[], &open), Ok(true));
         let unknown = Err(PathError::UnknownPrefix);
-        let below = PathView::parse("/x");
         assert_eq!(
-            is_guarded(unknown, below, &admin, &[]),
+            is_guarded(unknown, 0, &list(&["/a"]), &[]),
             unknown.map(|_| true)
         );
-        assert_eq!(is_guarded(unknown, below, &[], &[]), Ok(true));
+        assert_eq!(is_guarded(unknown, 0, &[], &[]), Ok(true));
     }
 }

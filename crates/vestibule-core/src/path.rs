@@ -170,8 +170,8 @@ impl fmt::Display for PathError {
             Self::Nul => "the path has a NUL",
             Self::UnknownPrefix => {
                 "a router may have removed a prefix of the path, so a guard cannot read all of it; \
-                 turn on the feature `axum` of `vestibule-tower` (or of `vestibule`), or put the \
-                 guard around the outermost router"
+                 turn on the feature `axum` of `vestibule-tower` or `vestibule`, which is for axum \
+                 0.8, and rewrite no path between a router and a `nest` with captures"
             }
         })
     }

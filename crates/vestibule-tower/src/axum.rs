@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use axum::extract::OriginalUri;
+use axum::extract::{NestedPath, OriginalUri};
 use http::{Extensions, Uri};
 
 #[cfg(not(target_family = "wasm"))]
@@ -15,13 +15,16 @@ pub(crate) fn is_body<B: 'static>() -> bool {
 
 /// wasm32 has no sockets, so no client has an address, and axum no `ConnectInfo`.
 #[cfg(target_family = "wasm")]
-pub(crate) const fn peer_from_connect_info(_: &mut Extensions) -> bool {
-    false
-}
+pub(crate) const fn peer_from_connect_info(_: &mut Extensions) {}
 
 /// There is no `ConnectInfo` to store.
 #[cfg(target_family = "wasm")]
 pub(crate) const fn connect_info_from_peer(_: &mut Extensions) {}
+
+/// The pattern of all prefixes that axum's routers have removed: `/api` or `/api/{tenant}`, or nothing.
+pub(crate) fn nested_path(extensions: &Extensions) -> &str {
+    extensions.get().map_or("", NestedPath::as_str)
+}
 
 /// The URI before axum's routers removed prefixes.
 pub(crate) fn original_uri(extensions: &Extensions) -> Option<&Uri> {
@@ -35,37 +38,54 @@ pub(crate) fn set_original_uri(extensions: &mut Extensions, uri: &Uri) {
     }
 }
 
-/// Who connects.
+/// The client. A middleware of either side may change it: it was the last that knew better, so each
+/// crossing copies the one to the other.
 #[cfg(not(target_family = "wasm"))]
 mod client {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
     use axum::extract::ConnectInfo;
+    use axum::extract::connect_info::MockConnectInfo;
     use http::Extensions;
     use vestibule_core::{Address, Peer};
 
-    /// Stores the client that axum knows as a [`Peer`], and returns whether it knows one. axum does not say
-    /// to which of our addresses the connection came: it is `0.0.0.0:0` or `[::]:0`.
-    pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
-        let Some(&ConnectInfo(client)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-            return false;
+    /// Stores the client that axum knows as a [`Peer`]. axum does not say to which of our addresses the
+    /// connection came: it is `0.0.0.0:0` or `[::]:0`, unless a peer with an address was there.
+    pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) {
+        let known = extensions.get::<Peer>();
+        let client = match (extensions.get::<ConnectInfo<SocketAddr>>(), known) {
+            (Some(info), _) => info.0,
+            (None, Some(_)) => return,
+            (None, None) => match extensions.get::<MockConnectInfo<SocketAddr>>() {
+                Some(info) => info.0,
+                None => return,
+            },
         };
-        let any: IpAddr = match client {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        let client = Address::Tcp(client);
+        let local = match known {
+            Some(peer) if *peer.address() == client => return,
+            Some(peer) => peer.local().clone(),
+            None => unspecified(&client),
         };
-        let local = SocketAddr::new(any, 0);
-        extensions.insert(Peer::new(client.into(), local.into()));
-        true
+        extensions.insert(Peer::new(client, local));
     }
 
-    /// Stores the [`Peer`] as axum knows clients, where axum does not know one.
+    fn unspecified(client: &Address) -> Address {
+        let any: IpAddr = match client.ip() {
+            Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        SocketAddr::new(any, 0).into()
+    }
+
+    /// Stores the [`Peer`] as axum knows clients.
     pub(crate) fn connect_info_from_peer(extensions: &mut Extensions) {
         let client = match extensions.get::<Peer>().map(Peer::address) {
             Some(Address::Tcp(client)) => *client,
             _ => return,
         };
-        if extensions.get::<ConnectInfo<SocketAddr>>().is_none() {
+        let known = extensions.get::<ConnectInfo<SocketAddr>>();
+        if known.is_none_or(|info| info.0 != client) {
             extensions.insert(ConnectInfo(client));
         }
     }
