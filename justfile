@@ -45,10 +45,15 @@ semver:
     cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
     cargo semver-checks --workspace --baseline-rev "$last"
 
-# Releases all crates: `just release minor` shows the steps, `just release minor --execute` does them (installs cargo-release).
+# Sets the version, the changelogs, a commit and a tag: `just release minor` shows them, `just release minor --execute` makes
+# them (installs cargo-release).
 release level *options: semver
     cargo release --version >/dev/null 2>&1 || cargo install --locked cargo-release
     cargo release {{level}} --workspace {{options}}
+
+# Publishes the crates of this commit: `just publish --dry-run` first. `cargo xtask package` has checked the packages.
+publish *options:
+    cargo publish --workspace --exclude xtask --no-verify --locked {{options}}
 
 # One fuzz target for a minute: `just fuzz etag`.
 fuzz target seconds="60":
