@@ -12,6 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tower_layer::Layer;
 use vestibule::auth::{Authenticate, Basic, Identity, Lockout, Require};
 use vestibule::files::StaticFiles;
 use vestibule::http::Uri;
@@ -357,6 +358,240 @@ async fn every_composition_knows_the_same() {
         drop(socket);
     }
     std::fs::remove_dir_all(&site).unwrap();
+}
+
+/// Whether a request without identity is refused: 403 by the guard, 200 by the app behind it.
+async fn status(host: Host, target: &str) -> String {
+    let server = Serving::start(host).await;
+    let answer = ask(server.0, &[&format!("GET {target} HTTP/1.1")]).await;
+    answer[9..12].to_owned()
+}
+
+fn secret() -> Router {
+    let secret = || get(|| async { "secret" });
+    Router::new()
+        .route("/admin", secret())
+        .route("/page", secret())
+}
+
+fn guard(path: &'static str) -> vestibule::tower::AppLayer<Require<BoxApp>> {
+    layer(move |app| Require::new(app).under(path))
+}
+
+/// A layer of ours that replaces one path by another one.
+fn rewrite(from: &'static str, to: &'static str) -> Stack {
+    Stack::new().map_request(move |mut request| {
+        if request.uri().path() == from {
+            *request.uri_mut() = to.parse().unwrap();
+        }
+        request
+    })
+}
+
+/// What stands between a router and a guard must not hide a path from the guard: more mounts, rewrites on
+/// either side, and layers that remove a prefix.
+#[tokio::test]
+async fn a_guard_sees_through_mounts_and_rewrites() {
+    let guarded = || secret().layer(guard("/api/admin"));
+    let api = || Router::new().nest("/api", guarded());
+    let axum = |router: Router| Host::Axum(router);
+    let ours = |app: BoxApp| Host::Ours(app);
+    let in_axum = |app: BoxApp| Host::Axum(Router::new().fallback_service(service(app)));
+    let timeout = tower_http::timeout::TimeoutLayer::with_status_code(
+        vestibule::http::StatusCode::GATEWAY_TIMEOUT,
+        std::time::Duration::from_secs(5),
+    );
+    let limit = tower_http::limit::RequestBodyLimitLayer::new(1000);
+    let trim = tower_http::normalize_path::NormalizePathLayer::trim_trailing_slash;
+    let require = || {
+        let stack = Stack::new().with(|app| Require::new(app).under("/api/admin"));
+        stack.app(ours_leaf)
+    };
+    async fn ours_leaf(_: Request) -> &'static str {
+        "secret"
+    }
+    let de = || rewrite("/de/api/admin", "/api/admin");
+    let bridged = {
+        let timeout = vestibule::tower::from_layer(timeout);
+        let stack = Stack::new().with(move |app| timeout(app).below_mount(true));
+        Mounts::new().at("/api", stack.app(require())).boxed()
+    };
+    let normalized = |app: BoxApp| {
+        let stack = Stack::new().with(vestibule::tower::from_layer(trim()));
+        stack.app(app)
+    };
+    let guarded_route = || secret().route_layer(guard("/admin"));
+    let cases: Vec<(&str, Host, &str, &str)> = vec![
+        ("nest", axum(api()), "/api/admin", "403"),
+        ("nest", axum(api()), "/api/page", "200"),
+        (
+            "one nest more",
+            axum(Router::new().nest("/v1", api())),
+            "/v1/api/admin",
+            "403",
+        ),
+        (
+            "one nest more",
+            axum(Router::new().nest("/v1", api())),
+            "/v1/api/page",
+            "200",
+        ),
+        (
+            "a nest_service more",
+            axum(Router::new().nest_service("/v1", api())),
+            "/v1/api/admin",
+            "403",
+        ),
+        (
+            "a capture more",
+            axum(Router::new().nest("/{tenant}", api())),
+            "/acme/api/admin",
+            "403",
+        ),
+        (
+            "a mount more",
+            ours(
+                Mounts::new()
+                    .at("/v1", from_service(api()).below_mount(true))
+                    .boxed(),
+            ),
+            "/v1/api/admin",
+            "403",
+        ),
+        (
+            "a rewrite outside",
+            in_axum(de().app(from_service(api()))),
+            "/de/api/admin",
+            "403",
+        ),
+        (
+            "a rewrite outside",
+            ours(de().app(from_service(api()))),
+            "/de/api/admin",
+            "403",
+        ),
+        (
+            "a rewrite in a mount",
+            in_axum(
+                rewrite("/admin", "/api/admin")
+                    .app(Mounts::new().at("/api", from_service(guarded()).below_mount(true))),
+            ),
+            "/admin",
+            "403",
+        ),
+        (
+            "a rewrite that leaves the nest",
+            axum(Router::new().nest_service(
+                "/api",
+                layer(|app| rewrite("/api/old", "/pub/admin").app(app)).layer(secret()),
+            )),
+            "/api/old",
+            "404",
+        ),
+        ("below_mount on a layer", ours(bridged), "/api/admin", "403"),
+        (
+            "a body that is wrapped",
+            axum(Router::new().nest("/api", guarded().layer(limit))),
+            "/api/admin",
+            "403",
+        ),
+        (
+            "a slash that is trimmed",
+            in_axum(normalized(from_service(guarded_route()).boxed())),
+            "/page/",
+            "200",
+        ),
+        (
+            "a slash that is trimmed",
+            in_axum(normalized(from_service(guarded_route()).boxed())),
+            "/admin/",
+            "403",
+        ),
+        (
+            "a rewrite and a capture",
+            in_axum(rewrite("/old", "/acme/admin").app(from_service(
+                Router::new().nest("/{tenant}", secret().layer(guard("/admin"))),
+            ))),
+            "/old",
+            "403",
+        ),
+        (
+            "an exception and a capture",
+            axum(Router::new().nest(
+                "/{tenant}",
+                secret().layer(layer(|app| Require::new(app).except("/page"))),
+            )),
+            "/page/admin",
+            "403",
+        ),
+        (
+            "an exception and a capture",
+            axum(Router::new().nest(
+                "/{tenant}",
+                secret().layer(layer(|app| Require::new(app).except("/page"))),
+            )),
+            "/acme/page",
+            "200",
+        ),
+    ];
+    for (name, host, target, want) in cases {
+        assert_eq!(status(host, target).await, want, "{name}: {target}");
+    }
+}
+
+/// The client is the one that was named last, by a middleware of either side.
+#[tokio::test]
+async fn both_sides_agree_on_the_client() {
+    use vestibule::security::ProxyHeaders;
+    async fn both(
+        ConnectInfo(theirs): ConnectInfo<SocketAddr>,
+        request: axum::extract::Request,
+    ) -> String {
+        let ours = Peer::of(&request).map(|peer| peer.address().ip());
+        format!("{} {:?}", theirs.ip(), ours.flatten())
+    }
+    let router = || Router::new().route("/", get(both));
+    let proxy = || Stack::new().with(|app| ProxyHeaders::new(app).trust_count(1));
+    let trace = || vestibule::tower::from_layer(tower_http::trace::TraceLayer::new_for_http());
+    let replace = axum::middleware::map_request(|mut request: axum::extract::Request| async move {
+        let client: SocketAddr = "192.0.2.9:1".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(client));
+        request
+    });
+    let hosts: [(&str, Host); 5] = [
+        ("around", Host::Ours(proxy().app(from_service(router())))),
+        ("around, inside of a bridged layer", {
+            let stack = Stack::new().with(trace()).append(proxy());
+            Host::Ours(stack.app(from_service(router())))
+        }),
+        (
+            "inside",
+            Host::Axum(router().layer(layer(|app| proxy().app(app)))),
+        ),
+        ("by axum, inside of ours", {
+            let inner = router()
+                .layer(layer(vestibule::CatchPanic::new))
+                .layer(replace.clone());
+            Host::Axum(inner.layer(layer(vestibule::CatchPanic::new)))
+        }),
+        (
+            "by axum",
+            Host::Axum(
+                router()
+                    .layer(layer(vestibule::CatchPanic::new))
+                    .layer(replace),
+            ),
+        ),
+    ];
+    for (name, host) in hosts {
+        let server = Serving::start(host).await;
+        let head = "GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.9";
+        let answer = ask(server.0, &[head]).await;
+        assert!(
+            answer.ends_with("192.0.2.9 Some(192.0.2.9)"),
+            "{name}: {answer}"
+        );
+    }
 }
 
 fn tempdir() -> std::path::PathBuf {

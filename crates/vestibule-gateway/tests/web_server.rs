@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ impl WebServer {
             let text = text
                 .replace("DIR", dir.to_str().unwrap())
                 .replace("PORT", &port.to_string());
-            fs::write(dir.join(format!("{name}.conf")), text).unwrap();
+            fs::write(dir.join(format!("{name}.conf")), &text).unwrap();
             let child = command.spawn();
             let mut child = child.unwrap_or_else(|error| {
                 panic!("the Debian package {package} is needed: {error}");
@@ -55,7 +56,12 @@ impl WebServer {
             let mut has_ended = false;
             let is_up = until(|| {
                 has_ended = child.try_wait().unwrap().is_some();
-                has_ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
+                // It opens its sockets one after the other.
+                let listens = || {
+                    TcpStream::connect(("127.0.0.1", port)).is_ok()
+                        && unix_sockets(&text).all(|socket| UnixStream::connect(socket).is_ok())
+                };
+                has_ended || listens()
             });
             if is_up && !has_ended {
                 return Self { child, port, log };
@@ -78,6 +84,14 @@ impl Drop for WebServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The unix sockets that a configuration of nginx listens on.
+fn unix_sockets(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let socket = line.trim().strip_prefix("listen unix:")?;
+        socket.strip_suffix(';')
+    })
 }
 
 fn free_port() -> u16 {

@@ -70,9 +70,14 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
         ForeignPath::AsItCame => None,
     };
     let is_below_mount = prefix.is_some();
-    let (prefix, outer) = match request.extensions_mut().remove::<Border>() {
-        Some(Border::Entered { mount, outer, .. }) => (prefix.or(Some(mount)), outer),
-        _ => (prefix, None),
+    let (prefix, outer, is_told) = match request.extensions_mut().remove() {
+        Some(Border::Entered {
+            mount,
+            outer,
+            is_told,
+            ..
+        }) => (prefix.or(Some(mount)), outer, is_told),
+        _ => (prefix, None, true),
     };
     let whole = request.uri();
     // A rewrite may have left the prefix. Then the service sees the new path.
@@ -85,7 +90,8 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     };
     let extensions = request.extensions();
     let is_known = framework::original_uri(extensions).is_none_or(|uri| uri.path() == whole.path());
-    let is_as_it_came = is_known && !is_below_mount && rest.is_some() == prefix.is_some();
+    let is_as_it_came =
+        is_known && is_told && !is_below_mount && rest.is_some() == prefix.is_some();
     if !is_as_it_came {
         let left = Border::Left {
             whole: whole.clone(),
@@ -120,8 +126,9 @@ enum Border {
     Entered {
         mount: Mount,
         outer: Option<Mount>,
-        /// The length of axum's pattern then.
+        /// The length of axum's pattern then, and whether it tells the whole prefix.
         pattern: usize,
+        is_told: bool,
     },
     /// It left with this URI, and without the first `removed` bytes of its path.
     Left {
@@ -212,12 +219,17 @@ fn restore(request: &mut Request, prefix: &str) {
     *request.uri_mut() = uri;
     let mount = Mount::new(whole, prefix.len());
     let pattern = pattern(request.extensions()).len();
+    let is_told = !matches!(
+        request.extensions().get(),
+        Some(Border::Left { removed: 1.., .. } | Border::Entered { is_told: false, .. })
+    );
     let extensions = request.extensions_mut();
     let outer = extensions.insert(mount.clone());
     extensions.insert(Border::Entered {
         mount,
         outer,
         pattern,
+        is_told,
     });
 }
 

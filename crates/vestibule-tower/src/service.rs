@@ -68,7 +68,9 @@ impl AppService {
         B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let mut request = request.map(Body::new);
-        if !self.is_in_our_stack {
+        if self.is_in_our_stack {
+            foreign::enter::<Body>(&mut request);
+        } else {
             foreign::enter::<B>(&mut request);
         }
         let answer = self.app.clone().call_owned(request);
