@@ -61,6 +61,9 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 ///   task gets that 500. It needs [`layer_each`].
 /// - One state for each route is one layer value for each route, or [`layer_each`].
 /// - A middleware that spawns a task when it is made needs the runtime where `layer` is called.
+/// - A body's error arrives as a [`BodyError`](vestibule_core::BodyError). So axum's extractors answer
+///   400, not 413, when a tower-http `RequestBodyLimitLayer` outside of ours cuts a body without a
+///   length. Put that layer inside of ours; axum's own `DefaultBodyLimit` may stand anywhere.
 #[doc(alias("tower", "axum", "middleware"))]
 pub fn layer<F, A>(f: F) -> AppLayer<A>
 where

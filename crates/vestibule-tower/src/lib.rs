@@ -103,11 +103,21 @@
 //! direction, [`FromService::below_mount`] hands a request to a router without the prefix of its
 //! `Mounts`.
 //!
+//! A middleware of either side may change the client or the path, and the other side sees the change.
+//! axum does not say to which of our addresses a connection came: [`Peer::local`] is `0.0.0.0:0` or
+//! `[::]:0` there. For a listener without IP addresses, insert a [`Peer`] yourself, as
+//! `Router::layer(axum::Extension(peer))`.
+//!
 //! When the address of a client is not known, the bridge logs one warning with the line that mends it.
-//! Without the feature, or with another version of axum, a guard refuses requests by path, since it
-//! cannot see whether a prefix is missing ([`UnknownPrefix`](vestibule_core::UnknownPrefix)). axum does
-//! not say to which of our addresses a connection came: [`Peer::local`](vestibule_core::Peer::local) is
-//! `0.0.0.0:0` there.
+//! When a path is not known, it logs another one, and a guard refuses requests by path
+//! ([`UnknownPrefix`](vestibule_core::UnknownPrefix)): without the feature, with another version of
+//! axum, and with it where a path is rewritten between a router and a `nest` with captures. Two things
+//! hide a removed prefix from the bridge: an axum middleware that makes a new request without the
+//! extensions of the first one, and, without the feature, a layer that turns axum's body into a
+//! [`Body`](vestibule_core::Body) of ours.
+//!
+//! [`Peer`]: vestibule_core::Peer
+//! [`Peer::local`]: vestibule_core::Peer::local
 //!
 //! This crate is for axum 0.8, tower-http 0.7 and tower 0.5. Layers and services cross the bridge by
 //! tower's own traits (tower-layer 0.3, tower-service 0.3) and http 1, so other versions on top of these
