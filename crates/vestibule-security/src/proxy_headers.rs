@@ -115,7 +115,9 @@ impl<A: App> ProxyHeaders<A> {
     }
 
     /// Whether `X-Forwarded-Prefix` is the mount of this server, which the proxy has cut off the path:
-    /// no. The path of the request is the whole one then, and [`Mount`] has its two parts.
+    /// no. The path of the request is the whole one then, and [`Mount`] has its two parts. A router of
+    /// axum inside expects the path without the prefix: `from_service(router).below_mount(true)` of
+    /// `vestibule-tower`.
     #[must_use]
     pub fn prefix(mut self, reads: bool) -> Self {
         self.reads_prefix = reads;

@@ -2,8 +2,8 @@
 //! below a removed prefix.
 //!
 //! [`enter`] makes a foreign request one of ours: the URI is whole, a removed prefix is a [`Mount`], and
-//! the client is a [`Peer`]. [`leave`] makes it foreign again. What axum calls these facts is in
-//! [`axum`](crate::axum), behind the feature `axum`.
+//! the client is a [`Peer`]. [`leave`] makes it foreign again. The names that axum has for
+//! these facts are in [`axum`](crate::axum), behind the feature `axum`.
 //!
 //! axum says which prefixes its routers have removed, as a pattern: `/api` or `/{tenant}`. A pattern
 //! without captures is the removed text. The text of captures is looked up in the URI that the routers
@@ -20,7 +20,7 @@ use self::no_framework as framework;
 #[cfg(feature = "axum")]
 use crate::axum as framework;
 
-/// What a foreign service sees of the path of a request that is below a mount.
+/// The part of a path that a foreign service sees, when the request is below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignPath {
     /// The whole path, but without the prefix that a foreign router had removed: as it came.
@@ -139,7 +139,7 @@ enum Border {
     },
 }
 
-/// What routers have removed from the path of a request since it was one of ours.
+/// The prefix that routers have removed from the path of a request since it was one of ours.
 #[derive(Debug, PartialEq, Eq)]
 enum Removed {
     Nothing,
@@ -332,7 +332,7 @@ fn mark_unknown(request: &mut Request) {
 const TURN_ON: &str = "turn on the feature `axum` of `vestibule-tower` or `vestibule`, which is for axum 0.8; with it, \
     do not rewrite a path between a router and a `nest` with captures";
 
-/// What is known of axum without the feature.
+/// Without the feature nothing is known of axum.
 #[cfg(not(feature = "axum"))]
 mod no_framework {
     use http::{Extensions, Uri};

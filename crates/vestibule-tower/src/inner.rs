@@ -1,4 +1,4 @@
-//! Finds the service inside of a layer that was built once, anew for each request.
+//! Finds the service inside of a layer that was built once, for each request.
 //!
 //! axum applies a layer for each route, method and connection, and each time to another service. A
 //! middleware that is built once cannot hold all of them. It holds a placeholder, and the request says

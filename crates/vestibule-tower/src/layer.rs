@@ -14,7 +14,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 /// `tower::ServiceBuilder`, for a tonic server.
 ///
 /// The middleware is built once, here, and all services that the layer wraps share it: counters,
-/// limits and caches are those of the layer value. (axum applies a layer anew for each route, method
+/// limits and caches are those of the layer value. (axum applies a layer to each route, method
 /// and connection.) A whole [`Stack`](vestibule_core::Stack) is one middleware:
 /// `layer(|app| stack.app(app))`. The wrapped services are `Clone`; for others there is
 /// [`layer_shared`].
@@ -63,7 +63,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 /// - A middleware that spawns a task when it is made needs the runtime where `layer` is called.
 /// - A body's error arrives as a [`BodyError`](vestibule_core::BodyError). So axum's extractors answer
 ///   400, not 413, when a tower-http `RequestBodyLimitLayer` outside of ours cuts a body without a
-///   length. Put that layer inside of ours; axum's own `DefaultBodyLimit` may stand anywhere.
+///   length. Put that layer inside of ours; axum's own `DefaultBodyLimit` works on either side.
 #[doc(alias("tower", "axum", "middleware"))]
 pub fn layer<F, A>(f: F) -> AppLayer<A>
 where
@@ -148,7 +148,7 @@ pub struct AppLayer<A>(Built<A>);
 /// A middleware as a tower layer for services that are not `Clone`; made by [`layer_shared`].
 pub struct AppLayerShared<A>(Built<A>);
 
-/// What the two layers that build once have in common.
+/// The common part of the two layers that build once.
 struct Built<A> {
     app: Arc<A>,
     id: LayerId,
