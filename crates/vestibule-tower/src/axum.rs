@@ -15,7 +15,9 @@ pub(crate) fn is_body<B: 'static>() -> bool {
 
 /// wasm32 has no sockets, so no client has an address, and axum no `ConnectInfo`.
 #[cfg(target_family = "wasm")]
-pub(crate) const fn peer_from_connect_info(_: &mut Extensions) {}
+pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
+    extensions.get::<vestibule_core::Peer>().is_some()
+}
 
 /// There is no `ConnectInfo` to store.
 #[cfg(target_family = "wasm")]
@@ -49,25 +51,27 @@ mod client {
     use http::Extensions;
     use vestibule_core::{Address, Peer};
 
-    /// Stores the client that axum knows as a [`Peer`]. axum does not say to which of our addresses the
-    /// connection came: it is `0.0.0.0:0` or `[::]:0`, unless a peer with an address was there.
-    pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) {
+    /// Stores the client that axum knows as a [`Peer`], and returns whether there is one now. axum does
+    /// not say to which of our addresses the connection came: it is `0.0.0.0:0` or `[::]:0`, unless a
+    /// peer was there.
+    pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
         let known = extensions.get::<Peer>();
         let client = match (extensions.get::<ConnectInfo<SocketAddr>>(), known) {
             (Some(info), _) => info.0,
-            (None, Some(_)) => return,
+            (None, Some(_)) => return true,
             (None, None) => match extensions.get::<MockConnectInfo<SocketAddr>>() {
                 Some(info) => info.0,
-                None => return,
+                None => return false,
             },
         };
         let client = Address::Tcp(client);
         let local = match known {
-            Some(peer) if *peer.address() == client => return,
+            Some(peer) if *peer.address() == client => return true,
             Some(peer) => peer.local().clone(),
             None => unspecified(&client),
         };
         extensions.insert(Peer::new(client, local));
+        true
     }
 
     fn unspecified(client: &Address) -> Address {

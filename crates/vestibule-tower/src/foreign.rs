@@ -13,7 +13,7 @@ use std::any::{TypeId, type_name};
 use std::sync::Once;
 
 use http::Uri;
-use vestibule_core::{Body, Mount, OriginalUri, Peer, Request, UnknownPrefix};
+use vestibule_core::{Body, Mount, OriginalUri, Request, UnknownPrefix};
 
 #[cfg(not(feature = "axum"))]
 use self::no_framework as framework;
@@ -49,9 +49,9 @@ impl ForeignPath {
 
 /// Makes a foreign request, which had a body of type `B`, one of ours.
 pub(crate) fn enter<B: 'static>(request: &mut Request) {
-    framework::peer_from_connect_info(request.extensions_mut());
+    let has_peer = framework::peer_from_connect_info(request.extensions_mut());
     if TypeId::of::<B>() != TypeId::of::<Body>() {
-        came_from_outside::<B>(request);
+        came_from_outside::<B>(request, has_peer);
     }
     match removed_prefix(request) {
         Removed::Nothing => {}
@@ -63,55 +63,59 @@ pub(crate) fn enter<B: 'static>(request: &mut Request) {
 /// Makes one of our requests foreign again, for a service that is not ours.
 pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     framework::connect_info_from_peer(request.extensions_mut());
-    let prefix = match path {
-        // It comes back to us, and then it is compared with the patterns that it has now.
+    let mount = match path {
+        // It comes back to us, and then it is compared with the pattern that it has now.
         ForeignPath::Whole => return,
-        ForeignPath::BelowMount => Mount::of(&*request).cloned(),
+        ForeignPath::BelowMount => Mount::of(&*request),
         ForeignPath::AsItCame => None,
     };
-    let is_below_mount = prefix.is_some();
+    let extensions = request.extensions();
+    let original = framework::original_uri(extensions);
+    let is_original = original.is_none_or(|uri| uri.path() == request.uri().path());
+    // Nearly all requests: axum knows all that there is to know.
+    if mount.is_none() && is_original && extensions.get::<Border>().is_none() {
+        return;
+    }
+    let mount = mount.cloned();
+    remove_prefix(request, mount, is_original);
+}
+
+/// Removes the prefix of `mount`, else the one that was restored when the request entered, and remembers
+/// what axum cannot say of it.
+fn remove_prefix(request: &mut Request, mount: Option<Mount>, is_original: bool) {
+    let is_below_mount = mount.is_some();
     let (prefix, outer, is_told) = match request.extensions_mut().remove() {
         Some(Border::Entered {
-            mount,
+            mount: entered,
             outer,
             is_told,
             ..
-        }) => (prefix.or(Some(mount)), outer, is_told),
-        _ => (prefix, None, true),
+        }) => (mount.or(Some(entered)), outer, is_told),
+        _ => (mount, None, true),
     };
-    let whole = request.uri();
     // A rewrite may have left the prefix. Then the service sees the new path.
-    let rest = prefix
-        .as_ref()
-        .and_then(|mount| without_prefix(whole, mount.prefix()));
-    let removed = match (&rest, &prefix) {
-        (Some(_), Some(mount)) => mount.prefix().len(),
-        _ => 0,
-    };
-    let extensions = request.extensions();
-    let is_known = framework::original_uri(extensions).is_none_or(|uri| uri.path() == whole.path());
-    let is_as_it_came =
-        is_known && is_told && !is_below_mount && rest.is_some() == prefix.is_some();
-    if !is_as_it_came {
+    let without = |mount: &Mount| without_prefix(request.uri(), mount.prefix());
+    let rest = prefix.as_ref().and_then(without);
+    let is_removed = rest.is_some() == prefix.is_some();
+    if !(is_original && is_told && is_removed) || is_below_mount {
+        let removed = prefix.as_ref().filter(|_| rest.is_some());
         let left = Border::Left {
-            whole: whole.clone(),
-            removed,
-            pattern: pattern(extensions).len(),
+            whole: request.uri().clone(),
+            removed: removed.map_or(0, |mount| mount.prefix().len()),
+            pattern: pattern(request.extensions()).len(),
         };
         request.extensions_mut().insert(left);
     }
-    if prefix.is_none() {
-        return;
-    }
-    let extensions = request.extensions_mut();
-    extensions.remove::<Mount>();
-    if let Some(mount) = outer {
-        extensions.insert(mount);
+    if prefix.is_some() {
+        request.extensions_mut().remove::<Mount>();
     }
     if let Some(uri) = rest {
         let whole = std::mem::replace(request.uri_mut(), uri);
+        let extensions = request.extensions_mut();
+        if let Some(mount) = outer {
+            extensions.insert(mount);
+        }
         if is_below_mount {
-            let extensions = request.extensions_mut();
             framework::set_original_uri(extensions, &whole);
             extensions.get_or_insert_with(|| OriginalUri(whole));
         }
@@ -264,12 +268,12 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
 }
 
 /// Looks at a request of another framework: whether we can read its path, and who sent it.
-fn came_from_outside<B: 'static>(request: &mut Request) {
+fn came_from_outside<B: 'static>(request: &mut Request, has_peer: bool) {
     let source = Source::of::<B>(request);
     if source == Source::Unreadable {
         mark_unknown(request);
     }
-    if Peer::of(&*request).is_none() {
+    if !has_peer {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let fix = match source {
@@ -341,7 +345,9 @@ mod no_framework {
         false
     }
 
-    pub(super) const fn peer_from_connect_info(_: &mut Extensions) {}
+    pub(super) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
+        extensions.get::<vestibule_core::Peer>().is_some()
+    }
 
     pub(super) const fn connect_info_from_peer(_: &mut Extensions) {}
 
