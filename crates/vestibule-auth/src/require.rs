@@ -395,7 +395,8 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         // the prefixes of mounts, outermost first, the rest, what is guarded, what is excepted, and the answer
-        let cases: [(&[&str], &str, &[&str], &[&str], bool); 22] = [
+        type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str], bool);
+        let cases: [Case<'_>; 22] = [
             (&["/api"], "/admin", &["/admin"], &[], true),
             (&["/api"], "/admin", &["/api/admin"], &[], true),
             (&["/api"], "/%61dmin", &["/api/admin"], &[], true),
