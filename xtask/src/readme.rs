@@ -36,7 +36,7 @@ pub(crate) fn write() -> Result<(), String> {
     check_hand_written()
 }
 
-/// Fails when a README differs from what [`write`] would write, or has a link that breaks.
+/// Fails when a README differs from what [`write()`] would write, or has a link that breaks.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: cargo xtask readme --check");
     let mut old = Vec::new();
