@@ -341,6 +341,10 @@ const TURN_ON: &str = "turn on the feature `axum` of `vestibule-tower` or `vesti
 mod no_framework {
     use http::{Extensions, Uri};
 
+    #[expect(
+        clippy::extra_unused_type_parameters,
+        reason = "the body of axum has no name here"
+    )]
     pub(super) const fn is_body<B>() -> bool {
         false
     }
