@@ -145,7 +145,7 @@ fn main() -> std::process::ExitCode {
         let allocations = |case| counts.of(case).allocations;
         let more = allocations("our layer in axum") - allocations("axum's from_fn in axum");
         bars.push(count::at_most(what, more, 2.0));
-        // What it does more: it finds the service inside, the client and the whole path of a nest.
+        // It also finds the service inside, the client, and the whole path of a nest.
         let what = "our layer in axum: more instructions than axum's own from_fn";
         bars.push(count::at_most(what, ours - from_fn, 2200.0));
         let each = counts.of("our layer in axum, by layer_each").instructions;

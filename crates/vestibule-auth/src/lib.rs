@@ -33,7 +33,7 @@
 //!
 //! | middleware | effect |
 //! |---|---|
-//! | [`Authenticate`] | asks a scheme who sends a request; 401 with every challenge, or nobody goes in |
+//! | [`Authenticate`] | asks a scheme who sends a request; 401 with every challenge when it does not know |
 //! | [`Require`] | guards paths and methods by group, scope, claim or any predicate; 401 or 403 |
 //! | [`IpRules`] | lets networks in or keeps them out, by the address of the connection |
 //! | [`ForwardAuth`] | another server decides; its headers go to the app |
@@ -50,7 +50,7 @@
 //!
 //! A scheme says who it is, that there is no credential, or that it is refused and why. The why is
 //! for the log, in a [`Failure`](vestibule_core::Failure); the client learns the status and the
-//! challenge. No log line, error or `Debug` of this crate holds a credential. What is inside sees
+//! challenge. No log line, error or `Debug` of this crate holds a credential. The app inside sees
 //! an [`Identity`] and, as gateways and logs do, a [`RemoteUser`](vestibule_core::RemoteUser).
 //!
 //! # Passwords
@@ -84,7 +84,7 @@
 //! # Limits
 //!
 //! - A client certificate is known by its fingerprint, not by the names in it.
-//! - Digest (RFC 7616) is left out: its passwords are stored so that whoever reads the file can log
+//! - Digest (RFC 7616) is left out: its passwords are stored so that a reader of the file can log
 //!   in.
 //! - What a redirection of a server that is asked says is told to the client, and never followed.
 //! - Names and passwords are compared as they are sent, without Unicode normalization.
