@@ -416,6 +416,12 @@ async fn a_guard_sees_through_mounts_and_rewrites() {
         let stack = Stack::new().with(move |app| timeout(app).below_mount(true));
         Mounts::new().at("/api", stack.app(require())).boxed()
     };
+    // The layer is a router, which removes `/api` from the path.
+    let stripped = {
+        let router = |app| -> Router { Router::new().nest_service("/api", app) };
+        let nested = vestibule::tower::from_layer(tower_layer::layer_fn(router));
+        Stack::new().with(nested).app(require())
+    };
     let normalized = |app: BoxApp| {
         let stack = Stack::new().with(vestibule::tower::from_layer(trim()));
         stack.app(app)
@@ -489,6 +495,12 @@ async fn a_guard_sees_through_mounts_and_rewrites() {
             "404",
         ),
         ("below_mount on a layer", ours(bridged), "/api/admin", "403"),
+        (
+            "a layer that removes a prefix",
+            ours(stripped),
+            "/api/admin",
+            "403",
+        ),
         (
             "a body that is wrapped",
             axum(Router::new().nest("/api", guarded().layer(limit))),

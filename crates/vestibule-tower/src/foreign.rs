@@ -505,6 +505,29 @@ mod tests {
         );
     }
 
+    /// A layer between axum and us may have wrapped axum's body, or erased its type.
+    #[test]
+    fn a_body_that_may_be_of_axum_is_read_or_marked() {
+        type Limited = http_body_util::Limited<::axum::body::Body>;
+        type Erased = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, ::axum::Error>;
+        fn source<B: 'static>() -> Source {
+            Source::of::<B>(&Request::default())
+        }
+        let bare = if cfg!(feature = "axum") {
+            Source::Axum
+        } else {
+            Source::Unreadable
+        };
+        assert_eq!(source::<::axum::body::Body>(), bare);
+        assert_eq!(source::<Limited>(), Source::Unreadable);
+        assert_eq!(source::<Erased>(), Source::Unreadable);
+        assert_eq!(source::<hyper::body::Incoming>(), Source::Other);
+        assert_eq!(
+            source::<http_body_util::Full<bytes::Bytes>>(),
+            Source::Other
+        );
+    }
+
     #[derive(Clone, Default)]
     struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
