@@ -6,6 +6,7 @@ mod examples;
 mod inside_axum;
 mod middleware;
 mod otlp;
+mod real_sites;
 mod stacks;
 mod stored_values;
 mod websocket;
