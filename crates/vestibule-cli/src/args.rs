@@ -7,6 +7,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use vestibule::Network;
 use vestibule::logging::Format;
 
+use crate::cors::origin;
 use crate::values::{Certificate, Proxy, certificate, count, duration, mode, pair, prefix};
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -239,6 +240,10 @@ pub(crate) struct Files {
     /// Load pages in browsers anew when a file changes, while you write them
     #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
     pub(crate) watch: bool,
+
+    /// Let scripts of pages from other origins read the site: from every origin, or from the one that is given, as in https://example.org; may be repeated. Browsers then send no cookies and no saved passwords
+    #[arg(long, value_name = "ORIGIN", num_args = 0..=1, default_missing_value = "*", require_equals = true, value_parser = origin)]
+    pub(crate) cors: Vec<String>,
 
     /// Let nginx send the files, from its internal location of this prefix
     #[arg(long, value_name = "PREFIX", conflicts_with_all = ["x_sendfile", "watch"])]

@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod cors;
 mod files;
 #[cfg(unix)]
 mod gateway;

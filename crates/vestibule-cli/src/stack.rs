@@ -14,6 +14,7 @@ use vestibule::security::{ProxyHeaders, RedirectHttps};
 use vestibule::{App, BoxApp, Mounts, Stack};
 
 use crate::args::{Gateway, Serve, Watching};
+use crate::cors::{AllowedOrigins, Cors};
 use crate::files::files;
 use crate::log::format;
 use crate::reload::{self, Reload};
@@ -53,8 +54,10 @@ pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<S
         Some(index) => index.clone().boxed(),
         None => files.boxed(),
     };
+    let cors = AllowedOrigins::from_options(&serve.files.cors)
+        .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
     Ok(Served {
-        app: watched(stack, files, &serve.watching, users, https, log),
+        app: watched(stack, files, &serve.watching, users, https, cors, log),
         index,
         changes,
     })
@@ -67,6 +70,7 @@ pub fn watched(
     options: &Watching,
     users: Option<Htpasswd>,
     https: Option<u16>,
+    cors: Option<AllowedOrigins>,
     log: &Sink,
 ) -> BoxApp {
     let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
@@ -83,7 +87,12 @@ pub fn watched(
         .when(https.is_some(), move |app| {
             RedirectHttps::new(app).port(https.unwrap_or(443))
         });
-    // Whoever has no password sees nothing, the metrics included.
+    // Outside of the password, since a preflight has none and a script must be able to read a 401.
+    let stack = match cors {
+        None => stack,
+        Some(origins) => stack.with(move |app| Cors::new(app, origins.clone())),
+    };
+    // Without a password there is nothing to see, the metrics included.
     let stack = match users {
         None => stack,
         Some(users) => {
@@ -184,7 +193,9 @@ mod tests {
             let users = is_on.then(|| Htpasswd::new().with_user("a", "a"));
             let hello = async |_: vestibule::Request| "hello";
             let log = Sink::stdout();
-            let app = watched(inner, hello, &watching, users, is_on.then_some(443), &log);
+            let cors = is_on.then_some(AllowedOrigins::Any);
+            let https = is_on.then_some(443);
+            let app = watched(inner, hello, &watching, users, https, cors, &log);
             let outline = behind(&gateway, app).outline();
             assert_eq!(outline.check(), [], "{outline}");
         }

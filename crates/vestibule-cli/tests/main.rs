@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod behind;
 mod clients;
+mod cors;
 #[cfg(target_os = "linux")]
 mod disk;
 #[cfg(unix)]

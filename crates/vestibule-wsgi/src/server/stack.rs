@@ -26,8 +26,16 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
         .when(!args.no_compression, Compression::new);
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = match args.files.is_empty() {
-        true => watched(inner, app, &args.watching, users, https, log),
-        false => watched(inner, beside(args, app)?, &args.watching, users, https, log),
+        true => watched(inner, app, &args.watching, users, https, None, log),
+        false => watched(
+            inner,
+            beside(args, app)?,
+            &args.watching,
+            users,
+            https,
+            None,
+            log,
+        ),
     };
     match is_behind_proxy {
         true => Ok(behind(&args.trust_proxy, app)),
