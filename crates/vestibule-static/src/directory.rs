@@ -19,6 +19,10 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// names are walked segment by segment, each opened without following links. Only regular files are ever read, and
 /// opening one never waits for a writer.
 ///
+/// A name in another case than the file's own is not found on Windows and macOS either, so that a guard in front of
+/// `/private` also guards `/PRIVATE`. Elsewhere the file system decides: do not serve a folder with guarded parts from a
+/// file system of Linux that ignores case.
+///
 /// A small file that is asked for again within a tenth of a second is not opened again, but looked at: one that was
 /// changed, replaced or removed meanwhile is. A folder below the root that is put in the place of another may be seen so
 /// much later. The root is looked at again at most once a second: one that is made later, or put in the place of another (as
@@ -348,7 +352,11 @@ mod system {
             }
             let _ = wait;
             match symlinks {
-                Symlinks::Follow => Ok(openat(&self.fd, name, flags, Mode::empty())?),
+                Symlinks::Follow => {
+                    #[cfg(target_vendor = "apple")]
+                    check_names(&self.fd, name)?;
+                    Ok(openat(&self.fd, name, flags, Mode::empty())?)
+                }
                 _ => Ok(walk(&self.fd, name, flags, symlinks)?),
             }
         }
@@ -443,7 +451,8 @@ mod system {
                 _ => {}
             }
             let how = if is_last { flags } else { DIRECTORY };
-            match openat(here, &*segment, how | OFlags::NOFOLLOW, Mode::empty()) {
+            let opened = openat(here, &*segment, how | OFlags::NOFOLLOW, Mode::empty());
+            match opened.and_then(|fd| exactly_called(fd, &segment)) {
                 Ok(fd) if is_last => return Ok(fd),
                 Ok(fd) => folders.push(fd),
                 // A link is ELOOP, EMLINK or EFTYPE to those who ask for a file, ENOTDIR to those who ask for a folder.
@@ -451,6 +460,8 @@ mod system {
                     let Ok(target) = readlinkat(here, &*segment, Vec::new()) else {
                         return Err(error);
                     };
+                    #[cfg(target_vendor = "apple")]
+                    exactly_called(openat(here, &*segment, LINK, Mode::empty())?, &segment)?;
                     links += 1;
                     if symlinks == Symlinks::Deny || links > MAX_LINKS {
                         return Err(Errno::LOOP);
@@ -463,6 +474,35 @@ mod system {
             }
         }
         Err(Errno::NOENT)
+    }
+
+    /// Gives `fd` back, unless its file was found although it is called otherwise (see [`crate::exact_name`]).
+    #[cfg(target_vendor = "apple")]
+    fn exactly_called(fd: OwnedFd, segment: &[u8]) -> rustix::io::Result<OwnedFd> {
+        if crate::exact_name::is_called(&fd, segment) {
+            Ok(fd)
+        } else {
+            Err(Errno::NOENT)
+        }
+    }
+
+    /// File systems of other Unixes tell cases apart.
+    #[cfg(not(target_vendor = "apple"))]
+    #[allow(clippy::unnecessary_wraps, reason = "on Apple's systems it may fail")]
+    const fn exactly_called(fd: OwnedFd, _: &[u8]) -> rustix::io::Result<OwnedFd> {
+        Ok(fd)
+    }
+
+    /// Checks every segment of a name whose links may lead anywhere.
+    #[cfg(target_vendor = "apple")]
+    fn check_names(root: &OwnedFd, name: &[u8]) -> rustix::io::Result<()> {
+        let ends = (0..=name.len()).filter(|&end| name.get(end).is_none_or(|&byte| byte == b'/'));
+        for prefix in ends.map(|end| &name[..end]) {
+            let segment = prefix.rsplit(|&byte| byte == b'/').next();
+            let fd = openat(root, prefix, FILE, Mode::empty())?;
+            exactly_called(fd, segment.unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     #[allow(
@@ -482,6 +522,10 @@ mod system {
         .union(OFlags::NONBLOCK)
         .union(OFlags::NOCTTY)
         .union(OFlags::CLOEXEC);
+
+    /// The link itself.
+    #[cfg(target_vendor = "apple")]
+    const LINK: OFlags = OFlags::RDONLY.union(OFlags::SYMLINK).union(OFlags::CLOEXEC);
 
     /// Enough to ask what something is.
     #[cfg(target_os = "linux")]
@@ -579,6 +623,9 @@ mod system {
                 }
             }
             let real = path.canonicalize()?;
+            if !crate::exact_name::is_called(name, &real) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
             match symlinks == Symlinks::Follow || real.starts_with(&self.real) {
                 true => Ok(real),
                 false => Err(io::ErrorKind::NotFound.into()),

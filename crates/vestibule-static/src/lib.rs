@@ -71,6 +71,8 @@ mod directory;
 #[cfg(feature = "embed")]
 mod embed;
 mod embedded;
+#[cfg(any(test, target_vendor = "apple", not(unix)))]
+mod exact_name;
 mod file_body;
 mod glob;
 mod hand_over;
