@@ -14,6 +14,10 @@
 //! | a target longer than 8 KiB | 414 | RFC 9110, section 15.5.15 |
 //! | HTTP/2: neither `:authority` nor `Host`, or two that differ | 400 | RFC 9113, section 8.3.1 |
 //! | HTTP/2: `Connection` and its like; `TE` other than `trailers` | 400 | RFC 9113, section 8.2.2 |
+//! | HTTP/2: a value that begins or ends with a space or a tab | 400 | RFC 9113, section 8.2.1 |
+//!
+//! Several `Cookie` fields, which HTTP/2 allows for the sake of compression, become one with `; ` in between (RFC 9113,
+//! section 8.2.3). HTTP/1 clients send one; a proxy that has forwarded the fields of HTTP/2 one by one is read the same way.
 //!
 //! An empty `Host` is in the grammar, for targets that have no authority; `http` has none such, so
 //! it is refused. In an absolute target the authority wins over `Host` (RFC 9112, section 3.2.2),
@@ -28,7 +32,7 @@ use std::error::Error;
 use std::fmt;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
@@ -114,6 +118,9 @@ pub(crate) fn admit(head: &mut Parts) -> Result<bool, Refused> {
         check_transfer_encoding(&fields)?;
     }
     let expects_continue = fields.expect.is_some_and(is_continue);
+    if fields.cookies > 1 {
+        join_cookies(headers);
+    }
     if let Some(host) = effective_host(method, uri, headers) {
         headers.insert(HOST, host);
     }
@@ -129,6 +136,7 @@ struct Fields<'a> {
     coding_lines: usize,
     has_length: bool,
     expect: Option<&'a HeaderValue>,
+    cookies: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -145,9 +153,29 @@ impl<'a> Fields<'a> {
                 fields.expect.get_or_insert(value);
             } else if *name == CONTENT_LENGTH {
                 fields.has_length = true;
+            } else if *name == COOKIE {
+                fields.cookies += 1;
             }
         }
         fields
+    }
+}
+
+/// Puts all `Cookie` fields into one, as a generic app expects them (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let is_sensitive = headers
+        .get_all(COOKIE)
+        .iter()
+        .any(HeaderValue::is_sensitive);
+    // The bytes of values, with `; ` in between, are those of a value.
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        cookie.set_sensitive(is_sensitive);
+        headers.insert(COOKIE, cookie);
     }
 }
 
@@ -254,6 +282,9 @@ fn check_http2(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Re
     {
         return Err(Refused::bad("a field that is about an HTTP/1 connection"));
     }
+    if headers.values().any(has_blank_at_an_end) {
+        return Err(Refused::bad("a value with a space or a tab at its end"));
+    }
     let mut te = headers.get_all(TE).iter();
     if te.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
         return Err(Refused::bad("TE other than trailers"));
@@ -269,6 +300,13 @@ fn check_http2(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Re
         true => Ok(()),
         false => check_path(method, uri),
     }
+}
+
+/// RFC 9113, section 8.2.1. In HTTP/1 the parser cuts them off.
+fn has_blank_at_an_end(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    is_blank(value.first()) || is_blank(value.last())
 }
 
 /// What `Host` has to become: the authority of the target, where there is one.
@@ -395,10 +433,41 @@ mod tests {
                 400,
             ),
             ("GET ftp://a/ HTTP/2", 400),
+            ("GET http://a/ HTTP/2\nx-a:  b", 400),
+            ("GET http://a/ HTTP/2\nx-a: b ", 400),
+            ("GET http://a/ HTTP/2\nx-a: \tb", 400),
+            ("GET http://a/ HTTP/2\nx-a: b\t", 400),
+            ("GET http://a/ HTTP/2\ncookie: a=1\ncookie: b=2 ", 400),
+            ("GET http://a/ HTTP/2\nx-a:  ", 400),
         ];
         for (text, status) in cases {
             let refused = admit(&mut head(text)).expect_err(text);
             assert_eq!(refused.status(), status, "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn cookies_become_one_field() {
+        let cases: &[(&[&str], Option<&str>)] = &[
+            (&[], None),
+            (&["a=1"], Some("a=1")),
+            (&["a=1; b=2"], Some("a=1; b=2")),
+            (&["a=1", "b=2"], Some("a=1; b=2")),
+            (&["a=1", "b=2; c=3", "d=4"], Some("a=1; b=2; c=3; d=4")),
+            (&["a=1", "a=1"], Some("a=1; a=1")),
+            (&["a=\u{e9}", "b=2"], Some("a=\u{e9}; b=2")),
+            (&["", "b=2"], Some("; b=2")),
+        ];
+        for version in ["GET http://h/ HTTP/2", "GET / HTTP/1.1\nhost: h"] {
+            for (crumbs, want) in cases {
+                let lines: Vec<_> = crumbs.iter().map(|it| format!("\ncookie: {it}")).collect();
+                let mut head = head(&format!("{version}{}", lines.concat()));
+                assert_eq!(admit(&mut head), Ok(false), "{version} {crumbs:?}");
+                let found: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+                let found: Vec<_> = found.iter().map(|value| value.as_bytes()).collect();
+                let want: Vec<_> = want.iter().map(|text| text.as_bytes()).collect();
+                assert_eq!(found, want, "{version} {crumbs:?}");
+            }
         }
     }
 
