@@ -56,6 +56,32 @@ fn max_requests_end_a_connection() {
     site.interrupt();
 }
 
+/// Asks with a cookie of so many bytes: the status. curl sends less than 64 KiB over HTTP/2.
+fn status_with_cookie(site: &Running, version: &str, bytes: usize) -> String {
+    let cookie = format!("cookie: a={}", "x".repeat(bytes));
+    let answer = site.curl(&[version, "-H", &cookie], "style.css");
+    answer.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn both_versions_take_heads_of_the_same_size() {
+    let limits: [(&[&str], usize, usize); 3] = [
+        (&[], 31_000, 40_000),
+        (&["--max-header-bytes", "8192"], 7_000, 16_000),
+        (&["--max-header-bytes", "49152"], 47_000, 60_000),
+    ];
+    for (arguments, fits, is_too_much) in limits {
+        let site = Running::serve(&[arguments, &[SITE]].concat());
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            for (bytes, want) in [(1_000, "200"), (fits, "200"), (is_too_much, "431")] {
+                let found = status_with_cookie(&site, version, bytes);
+                assert_eq!(found, want, "{arguments:?} {version} {bytes}");
+            }
+        }
+        site.interrupt();
+    }
+}
+
 #[test]
 fn max_header_bytes_are_a_431() {
     let site = Running::serve(&["--max-header-bytes", "2000", SITE]);

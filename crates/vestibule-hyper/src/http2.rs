@@ -88,12 +88,20 @@ pub(crate) fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout)
         .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(MAX_HEADER_LIST)
+        .max_header_list_size(max_header_list(limits))
         .max_send_buf_size(MAX_BUFFER);
     if limits.extended_connect {
         builder.enable_connect_protocol();
     }
     builder
+}
+
+/// The value of `SETTINGS_MAX_HEADER_LIST_SIZE`: what HTTP/1 may send, counted as RFC 9113, section 6.5.2 does, with 32
+/// bytes more for each field.
+fn max_header_list(limits: &Limits) -> u32 {
+    let fields = limits.max_headers.saturating_mul(FIELD_OVERHEAD);
+    let bytes = limits.max_header_bytes.saturating_add(fields);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A connection's bytes, as HTTP/2 reads and writes them: no more than there are in a turn, and answers to
@@ -283,8 +291,8 @@ impl Turn {
 /// How much of an HTTP/2 response waits in memory for a client that reads slowly, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// In bytes, counted as RFC 9113 section 6.5.2 does.
-const MAX_HEADER_LIST: u32 = 16 * 1024;
+/// In bytes.
+const FIELD_OVERHEAD: usize = 32;
 
 /// A wait that is longer is the last for a while: apps that compute would keep their client from answers
 /// that are ready.

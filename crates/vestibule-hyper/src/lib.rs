@@ -72,7 +72,7 @@
 //! | | 32 KiB | 431 | [`max_header_bytes`](Server::max_header_bytes) |
 //! | | 100 fields | 431 | [`max_headers`](Server::max_headers) |
 //! | | target of 8 KiB | 414 | |
-//! | header list of an HTTP/2 request | 16 KiB | 431, or the stream is reset | |
+//! | header list of an HTTP/2 request | 32 KiB, and 32 bytes for each of 100 fields | 431, or the stream is reset | the two above |
 //! | open streams of an HTTP/2 connection | 100 | refused | [`max_streams`](Server::max_streams) |
 //! | sign of life on HTTP/2 | every 60 s, within 20 s | closed | [`ping_interval`](Server::ping_interval), [`ping_timeout`](Server::ping_timeout) |
 //! | idleness between requests | 60 s | closed | [`idle_timeout`](Server::idle_timeout) |

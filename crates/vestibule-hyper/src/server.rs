@@ -240,9 +240,10 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How many bytes the head of an HTTP/1 request may have: 32 KiB. More is a 431.
+    /// Sets the maximum size of a request head in bytes. Defaults to 32 KiB. A larger one is answered with 431.
     ///
-    /// HTTP/2 has a limit of its own, 16 KiB after decompression.
+    /// HTTP/2 counts 32 bytes more for each field (RFC 9113, section 6.5.2), so clients are told of this size and of 32
+    /// bytes for each of [`max_headers`](Self::max_headers).
     pub const fn max_header_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_header_bytes = bytes;
         self
