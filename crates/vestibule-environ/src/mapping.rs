@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap};
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue};
 use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request};
+use vestibule_fields::cookie;
 use vestibule_fields::host::Host;
 use vestibule_fields::list::trim;
 
@@ -162,6 +163,8 @@ fn headers(environ: &Environ) -> Result<HeaderMap, EnvironError> {
         headers.insert(header::AUTHORIZATION, header_value(value)?);
     }
     remove_hop_by_hop(&mut headers);
+    // nginx sends a variable for each.
+    cookie::join(&mut headers);
     Ok(headers)
 }
 
@@ -454,7 +457,7 @@ mod tests {
             (
                 &[("HTTP_COOKIE", b"a=1"), ("HTTP_COOKIE", b"b=2")],
                 "cookie",
-                Ok("a=1|b=2"),
+                Ok("a=1; b=2"),
             ),
             (&[("HTTP_COOKIE", b"a=1, b=2")], "cookie", Ok("a=1, b=2")),
             (

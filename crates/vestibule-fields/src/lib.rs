@@ -34,6 +34,7 @@
 //! | `Cache-Control` | `cache_control.rs` | `CacheControl` |
 //! | `Content-Range` | `content_range.rs` | `ContentRange`, written only |
 //! | `Content-Type` | `media_type.rs` | `MediaType` |
+//! | `Cookie` | `cookie.rs` | none: `join` makes one field of several |
 //! | `Date`, `Last-Modified`, `If-Modified-Since`, ... | `date.rs` | `HttpDate` |
 //! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
 //! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
@@ -67,6 +68,7 @@ pub mod accept_encoding;
 pub mod authorization;
 pub mod cache_control;
 pub mod content_range;
+pub mod cookie;
 pub mod date;
 pub mod etag;
 pub mod forwarded;
