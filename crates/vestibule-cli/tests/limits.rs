@@ -195,3 +195,55 @@ fn a_wrong_value_says_what_is_right() {
         assert!(said.contains(right) && said.contains(flag), "{said}");
     }
 }
+
+/// How many clients, each of which asks again and again, connected and sent their request without an answer, while the
+/// server was told to end.
+fn unanswered_at_the_end(arguments: &[&str], place: &str) -> (usize, usize) {
+    let mut site = Running::serve_at(
+        &["--listen", place],
+        &[arguments, &[SITE, "--no-log"]].concat(),
+    );
+    let address = site
+        .address
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    let ask_until_refused = || {
+        let (mut answered, mut unanswered) = (0, 0);
+        // A connect that is refused, or that begins too late, is no loss.
+        while let Ok(mut stream) = TcpStream::connect(&address) {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            match ask(&mut stream).starts_with("HTTP/1.1 200") {
+                true => answered += 1,
+                false => unanswered += 1,
+            }
+        }
+        (answered, unanswered)
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..30).map(|_| scope.spawn(ask_until_refused)).collect();
+        // Until all are at work.
+        for _ in 0..300 {
+            ask(&mut TcpStream::connect(&address).unwrap());
+        }
+        site.signal("-TERM");
+        assert!(site.child.wait().unwrap().success());
+        let counts = clients.into_iter().map(|client| client.join().unwrap());
+        counts.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    })
+}
+
+#[test]
+fn no_request_that_was_sent_is_lost_at_the_end() {
+    let cases: [(&[&str], &str); 4] = [
+        (&[], "127.0.0.1:0"),
+        (&["--workers", "2"], "127.0.0.1:0"),
+        (&["--workers", "2"], "[::1]:0"),
+        (&["--workers", "2"], "0.0.0.0:0"),
+    ];
+    for (arguments, place) in cases {
+        let (answered, unanswered) = unanswered_at_the_end(arguments, place);
+        assert!(answered > 100, "{arguments:?}: only {answered}");
+        assert_eq!(unanswered, 0, "{arguments:?} {place}");
+    }
+}

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use vestibule_core::{Address, App, BoxError, CatchPanic, Outline, Peer};
 use vestibule_environ::{HeadForm, Mapping};
@@ -292,10 +292,11 @@ impl<A: App> Bound<A> {
     ///
     /// Dropping the future ends everything at once. The order of the layers is checked as by
     /// [`run`](Self::run).
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Drained {
-        let limits = &self.service.limits;
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Drained {
+        let drain_timeout = self.service.limits.drain_timeout;
         let (drain, watch) = watch::channel(false);
-        let most = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let most = self.service.limits.max_connections;
+        let most = most.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
         let mut connections = JoinSet::new();
         let (mut backoff, refusals) = (Backoff::default(), Rarely::default());
@@ -329,27 +330,24 @@ impl<A: App> Bound<A> {
                 }
             };
             backoff.reset();
-            let peer = peer.address();
-            if !self.allows(peer) {
-                if let Some(silent) = refusals.line() {
-                    tracing::warn!(target: "vestibule", %peer, silent, "refused a connection");
-                }
-                continue;
-            }
-            let (service, watch) = (self.service.clone(), watch.clone());
-            let served = serve(socket.into(), self.protocol, service, watch);
-            connections.spawn(async move {
-                if let Err(error) = served.await {
-                    tracing::debug!(
-                        target: "vestibule", error = &*error, "a connection ended early"
-                    );
-                }
-                drop(place);
-            });
+            self.start(
+                &mut connections,
+                socket,
+                &peer,
+                &refusals,
+                &watch,
+                place.ok(),
+            );
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            let start = |socket, peer: Peer| {
+                self.start(&mut connections, socket, &peer, &refusals, &watch, None);
+            };
+            listener.close(start).await;
         }
         drain.send_replace(true);
         let all = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(limits.drain_timeout, all).await;
+        let _ = tokio::time::timeout(drain_timeout, all).await;
         let aborted = connections.len();
         connections.shutdown().await;
         Drained { aborted }
@@ -365,6 +363,33 @@ impl<A: App> Bound<A> {
             Poll::Pending
         })
         .await
+    }
+
+    /// Serves a connection in a task of its own, if its peer is allowed.
+    fn start(
+        &self,
+        connections: &mut JoinSet<()>,
+        socket: Socket,
+        peer: &Peer,
+        refusals: &Rarely,
+        watch: &watch::Receiver<bool>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        let peer = peer.address();
+        if !self.allows(peer) {
+            if let Some(silent) = refusals.line() {
+                tracing::warn!(target: "vestibule", %peer, silent, "refused a connection");
+            }
+            return;
+        }
+        let (service, watch) = (self.service.clone(), watch.clone());
+        let served = serve(socket.into(), self.protocol, service, watch);
+        connections.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!(target: "vestibule", error = &*error, "a connection ended early");
+            }
+            drop(place);
+        });
     }
 
     /// A unix socket has its permissions instead.

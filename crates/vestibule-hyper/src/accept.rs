@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread;
 
 use tokio::runtime;
@@ -62,36 +61,41 @@ impl ConnectionPermit {
 }
 
 /// Those that accept.
-pub(crate) struct Workers {
+pub(crate) struct Workers<A> {
     /// Nothing is sent; it is closed when all have stopped accepting.
     accepting: mpsc::Receiver<()>,
     /// Keeps the threads of workers: they end when these are dropped.
     threads: Vec<oneshot::Sender<()>>,
-    /// The sockets that the workers have copies of, with their files.
-    _listeners: Vec<Listener>,
+    /// The sockets that the workers have copies of, with their files. The last connections are taken from these.
+    listeners: Vec<Listener>,
+    accept: Option<Accept<A>>,
 }
 
-impl Workers {
+impl<A: App> Workers<A> {
     /// Accepts in this runtime.
-    pub(crate) fn here<A: App>(listeners: Vec<Listener>, accept: Accept<A>) -> Self {
+    pub(crate) fn here(listeners: Vec<Listener>, accept: Accept<A>) -> Self {
         let (busy, accepting) = mpsc::channel(1);
         for listener in listeners {
             let (busy, accept) = (busy.clone(), accept.clone());
             tokio::spawn(async move {
-                accept_all(listener, accept).await;
+                accept_all(&listener, &accept).await;
+                listener
+                    .close(|accepted| accept.start(accepted, None))
+                    .await;
                 drop(busy);
             });
         }
         Self {
             accepting,
             threads: Vec::new(),
-            _listeners: Vec::new(),
+            listeners: Vec::new(),
+            accept: None,
         }
     }
 
     /// Starts `count` threads, each with a runtime of its own. All accept from the same sockets,
     /// so that whoever is free takes the next connection, and none waits at one that is not.
-    pub(crate) fn start<A: App>(count: usize, listeners: Vec<Listener>, accept: Accept<A>) -> Self {
+    pub(crate) fn start(count: usize, listeners: Vec<Listener>, accept: Accept<A>) -> Self {
         let (busy, accepting) = mpsc::channel(1);
         let mut threads = Vec::new();
         for number in 0..count {
@@ -111,13 +115,23 @@ impl Workers {
         Self {
             accepting,
             threads,
-            _listeners: listeners,
+            listeners,
+            accept: Some(accept),
         }
     }
 
-    /// Waits until nobody accepts any more. What it gives keeps the threads.
+    /// Waits until all have stopped, and takes the connections that were made until then. The value that it returns keeps
+    /// the threads.
     pub(crate) async fn accepted(mut self) -> Vec<oneshot::Sender<()>> {
+        // The workers' copies of the sockets are closed after this.
         self.accepting.recv().await;
+        if let Some(accept) = self.accept {
+            for listener in self.listeners {
+                listener
+                    .close(|accepted| accept.start(accepted, None))
+                    .await;
+            }
+        }
         self.threads
     }
 }
@@ -137,8 +151,8 @@ fn start_worker<A: App>(
             let (busy, accept) = (busy.clone(), accept.clone());
             match listener.attach() {
                 Ok(listener) => drop(tokio::spawn(async move {
-                    accept_all(listener, accept).await;
-                    drop(busy);
+                    accept_all(&listener, &accept).await;
+                    drop((listener, busy));
                 })),
                 Err(error) => tracing::error!(target: "vestibule", number, "no listener: {error}"),
             }
@@ -152,39 +166,38 @@ fn start_worker<A: App>(
     Ok(keep)
 }
 
-/// Takes connections until the server drains; those that wait in the queue then are still taken.
-async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
-    let Accept {
-        service,
-        places,
-        per_address,
-        mut watch,
-        guard,
-    } = accept;
-    let mut backoff = Backoff::default();
-    let connections = watch.clone();
-    let start = |accepted: Accepted, place| {
+impl<A: App> Accept<A> {
+    /// Serves a connection in a task of its own, unless its address has too many.
+    fn start(&self, accepted: Accepted, place: Option<OwnedSemaphorePermit>) {
         let peer = accepted.peer.address();
-        let is_counted = per_address
-            .as_ref()
-            .filter(|_| !service.limits().is_proxy(peer));
-        let Some(counted) = is_counted.map_or(Some(None), |it| it.count(peer)) else {
+        let is_proxy = self.service.limits().is_proxy(peer);
+        let per_address = self.per_address.as_ref().filter(|_| !is_proxy);
+        let Some(counted) = per_address.map_or(Some(None), |it| it.count(peer)) else {
             return;
         };
-        let permit = ConnectionPermit::new(place, counted, guard.clone());
-        let serving = service.clone().serve(accepted, permit, connections.clone());
-        tokio::spawn(serving);
-    };
+        let permit = ConnectionPermit::new(place, counted, self.guard.clone());
+        let connection = self
+            .service
+            .clone()
+            .serve(accepted, permit, self.watch.clone());
+        tokio::spawn(connection);
+    }
+}
+
+/// Takes connections until the server drains.
+async fn accept_all<A: App>(listener: &Listener, accept: &Accept<A>) {
+    let mut backoff = Backoff::default();
+    let mut watch = accept.watch.clone();
     loop {
         let accepted = async {
             // Without a free place the connection waits in the kernel's queue.
-            let place = take_place(places.as_ref()).await;
+            let place = take_place(accept.places.as_ref()).await;
             (poll_fn(|cx| listener.poll_accept(cx)).await, place)
         };
         let wait = match race(accepted, watch.draining()).await {
             First::Left((Ok(accepted), place)) => {
                 backoff.reset();
-                start(accepted, place);
+                accept.start(accepted, place);
                 continue;
             }
             First::Left((Err(error), _)) => backoff.after(&error),
@@ -194,13 +207,6 @@ async fn accept_all<A: App>(listener: Listener, accept: Accept<A>) {
             break;
         }
     }
-    poll_fn(|cx| {
-        while let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx) {
-            start(accepted, None);
-        }
-        Poll::Ready(())
-    })
-    .await;
 }
 
 async fn take_place(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {

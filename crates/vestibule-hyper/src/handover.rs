@@ -25,7 +25,7 @@ use rustix::net::{
 use tokio::net::UnixStream as Pair;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
-use vestibule_socket::SocketFile;
+use vestibule_socket::{Ownership, SocketFile};
 
 use crate::listen::{BindError, Listener};
 
@@ -36,6 +36,7 @@ pub(crate) struct Handover {
     /// Copies of the listening sockets, and the text that each was bound by.
     sockets: Vec<(String, OwnedFd)>,
     files: Vec<SocketFile>,
+    ownerships: Vec<Ownership>,
     asked: Signal,
 }
 
@@ -52,6 +53,7 @@ impl Handover {
             program: std::env::current_exe().ok(),
             sockets,
             files: files(listeners).cloned().collect(),
+            ownerships: listeners.iter().map(|it| it.socket.ownership()).collect(),
             asked: signal(SignalKind::user_defined2())?,
         })
     }
@@ -63,6 +65,7 @@ impl Handover {
             match self.pass().await {
                 Ok(next) => {
                     self.files.iter().for_each(|file| file.set_ours(false));
+                    self.ownerships.iter().for_each(|it| it.set_ours(false));
                     return next;
                 }
                 Err(error) => tracing::error!(

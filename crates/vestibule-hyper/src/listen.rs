@@ -135,4 +135,19 @@ impl Listener {
                 tls: self.tls.clone(),
             })
     }
+
+    /// Stops listening, and gives what waits to `take`. There must be no other copy in this process.
+    pub(crate) async fn close(self, mut take: impl FnMut(Accepted)) {
+        #[cfg(feature = "tls")]
+        let tls = self.tls;
+        let take = |socket: vestibule_socket::Socket, peer| {
+            take(Accepted {
+                socket: socket.into(),
+                peer,
+                #[cfg(feature = "tls")]
+                tls: tls.clone(),
+            });
+        };
+        self.socket.close(take).await;
+    }
 }

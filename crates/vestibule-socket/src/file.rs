@@ -38,20 +38,31 @@ impl SocketFile {
         self.0.is_ours.store(is_ours, Ordering::Relaxed);
     }
 
+    /// Removes the file now, so that nothing can connect any more.
+    pub(crate) fn remove(&self) {
+        self.0.remove();
+    }
+
     fn identity(path: &Path) -> io::Result<(u64, u64)> {
         let metadata = std::fs::symlink_metadata(path)?;
         Ok((metadata.dev(), metadata.ino()))
     }
 }
 
-impl Drop for OwnFile {
-    fn drop(&mut self) {
+impl OwnFile {
+    fn remove(&self) {
         // Another server may have put its own socket in this place.
         let is_there =
             || SocketFile::identity(&self.path).is_ok_and(|identity| identity == self.identity);
-        if *self.is_ours.get_mut() && is_there() {
+        if self.is_ours.load(Ordering::Relaxed) && is_there() {
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -20,10 +20,13 @@
 //! | [`Bind`] | a place to listen: `127.0.0.1:8080`, `localhost:8080`, `unix:/run/app.sock`, or a socket that listens already |
 //! | [`BindError`] | why that cannot be, and what to do about it |
 //! | [`Listener`] | takes connections, and says who made each: an address, or the user and process behind a unix socket |
+//! | [`Ownership`] | whether this process alone listens on a socket, and may end that |
 //! | [`SocketFile`] | the file of a unix socket: it goes with the server, unless it has become another's |
 //! | [`Backoff`] | what an accept loop does about an error |
 //! | [`Rarely`] | lines of the log that clients can cause: one a second |
 //! | [`log_order`] | warns of layers in the wrong order, when a server starts |
+//!
+//! A server that ends loses no connection: [`Listener::close`] refuses new ones and hands out those that wait.
 //!
 //! A unix socket on which nobody listens any more is replaced, one in use and any other file are
 //! not. Its mode is set before anyone can connect. On Linux no more than 128 KiB wait in the kernel
@@ -33,6 +36,7 @@
 
 mod backoff;
 mod bind;
+mod closing;
 #[cfg(unix)]
 mod file;
 mod gate;
@@ -42,6 +46,7 @@ mod rarely;
 
 pub use backoff::Backoff;
 pub use bind::{Bind, BindError};
+pub use closing::Ownership;
 #[cfg(unix)]
 pub use file::SocketFile;
 pub use listener::{Detached, Listener, Socket};

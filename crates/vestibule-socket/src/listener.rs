@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[cfg(unix)]
 use std::path::Path;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,6 +18,7 @@ use vestibule_core::Credentials;
 use vestibule_core::{Address, Peer};
 
 use crate::bind::{Options, Source};
+use crate::closing::Ownership;
 #[cfg(unix)]
 use crate::file::{SocketFile, remove_stale};
 use crate::{Bind, BindError};
@@ -23,16 +26,17 @@ use crate::{Bind, BindError};
 /// A socket that listens: connections wait in its queue until they are accepted.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Listening,
+    pub(crate) socket: Listening,
     address: Address,
     text: Option<String>,
     /// The file of a unix socket that we made: it goes when we do.
     #[cfg(unix)]
-    file: Option<SocketFile>,
+    pub(crate) file: Option<SocketFile>,
+    pub(crate) ownership: Ownership,
 }
 
 #[derive(Debug)]
-enum Listening {
+pub(crate) enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
@@ -53,6 +57,7 @@ pub enum Socket {
 pub struct Detached {
     socket: StdListening,
     address: Address,
+    ownership: Ownership,
 }
 
 #[derive(Debug)]
@@ -113,6 +118,7 @@ impl Listener {
             }),
             None => Self::std_tcp(socket.into()),
         };
+        let adopted = adopted.inspect(|listener| listener.ownership.set_ours(true));
         Self::named(text.to_owned(), adopted)
     }
 
@@ -164,33 +170,20 @@ impl Listener {
         Ok(Detached {
             socket,
             address: self.address.clone(),
+            ownership: self.ownership.clone(),
         })
     }
 
     /// Waits for the next connection, and for who made it.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         match &self.socket {
-            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                // A connection that is gone already says so later.
-                let _ = stream.set_nodelay(true);
-                let local = stream
-                    .local_addr()
-                    .map_or_else(|_| self.address.clone(), Address::Tcp);
-                (Socket::Tcp(stream), Peer::new(Address::Tcp(peer), local))
-            }),
+            Listening::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| tcp(stream, peer, &self.address)),
             #[cfg(unix)]
             Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                let address = Address::Unix(peer.as_pathname().map(Into::into));
-                let peer = Peer::new(address, self.address.clone());
-                let peer = match stream.peer_cred() {
-                    Ok(process) => peer.with_credentials(Credentials {
-                        uid: process.uid(),
-                        gid: process.gid(),
-                        pid: process.pid(),
-                    }),
-                    Err(_) => peer,
-                };
-                (Socket::Unix(stream), peer)
+                let path = peer.as_pathname().map(Into::into);
+                unix(stream, path, &self.address)
             }),
         }
     }
@@ -216,7 +209,11 @@ impl Listener {
         let mut refused = None;
         for address in tokio::net::lookup_host(text).await? {
             match open_tcp(address, options) {
-                Ok(listener) => return Self::tcp(listener),
+                Ok(listener) => {
+                    let listener = Self::tcp(listener)?;
+                    listener.ownership.set_ours(true);
+                    return Ok(listener);
+                }
                 Err(error) => refused = Some(error),
             }
         }
@@ -233,6 +230,7 @@ impl Listener {
             text: None,
             #[cfg(unix)]
             file: None,
+            ownership: Ownership::new(false),
         })
     }
 
@@ -269,6 +267,7 @@ impl Listener {
             address: Address::Unix(path),
             socket: Listening::Unix(listener),
             text: None,
+            ownership: Ownership::new(file.is_some()),
             file,
         })
     }
@@ -334,8 +333,51 @@ impl Detached {
             text: None,
             #[cfg(unix)]
             file: None,
+            ownership: self.ownership,
         })
     }
+
+    /// Takes the next connection, in the runtime in which it is called.
+    pub(crate) fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match &self.socket {
+            StdListening::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(tcp(TcpStream::from_std(stream)?, peer, &self.address))
+            }
+            #[cfg(unix)]
+            StdListening::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                let path = peer.as_pathname().map(Into::into);
+                Ok(unix(UnixStream::from_std(stream)?, path, &self.address))
+            }
+        }
+    }
+}
+
+/// A connection by TCP to the listener at `address`.
+fn tcp(stream: TcpStream, peer: SocketAddr, address: &Address) -> (Socket, Peer) {
+    // A connection that is gone already says so later.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr();
+    let local = local.map_or_else(|_| address.clone(), Address::Tcp);
+    (Socket::Tcp(stream), Peer::new(Address::Tcp(peer), local))
+}
+
+/// A connection by the unix socket at `address`, from a client whose socket may have a path.
+#[cfg(unix)]
+fn unix(stream: UnixStream, path: Option<Arc<Path>>, address: &Address) -> (Socket, Peer) {
+    let peer = Peer::new(Address::Unix(path), address.clone());
+    let peer = match stream.peer_cred() {
+        Ok(process) => peer.with_credentials(Credentials {
+            uid: process.uid(),
+            gid: process.gid(),
+            pid: process.pid(),
+        }),
+        Err(_) => peer,
+    };
+    (Socket::Unix(stream), peer)
 }
 
 fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
