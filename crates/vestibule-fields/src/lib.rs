@@ -36,6 +36,7 @@
 //! | `Content-Type` | `media_type.rs` | `MediaType` |
 //! | `Date`, `Last-Modified`, `If-Modified-Since`, ... | `date.rs` | `HttpDate` |
 //! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
+//! | `Content-Type` of a file, by its name | `file_type.rs` | `FileType` |
 //! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
 //! | `Host` | `host.rs` | `Host` |
 //! | `If-Range` | `if_range.rs` | `IfRange` |
@@ -69,6 +70,7 @@ pub mod cache_control;
 pub mod content_range;
 pub mod date;
 pub mod etag;
+pub mod file_type;
 pub mod forwarded;
 pub mod host;
 pub mod if_range;
@@ -138,6 +140,8 @@ mod tests {
                 let _ = date::HttpDate::parse(&value, now);
                 let _ = etag::ETag::parse(&value);
                 let _ = etag::ETagList::parse(&value).iter().count();
+                let _ = file_type::FileType::of_name(&value);
+                let _ = media_type::MediaType::parse(&value).map(|found| found.shrinks());
                 let _ = forwarded::Forwarded::parse(&value).hops();
                 let _ = host::Host::parse(&value);
                 let _ = if_range::IfRange::parse(&value, now);
