@@ -517,6 +517,7 @@ mod tests {
                 panic!("{line:?} has not three columns");
             };
             let media = MediaType::parse(value).unwrap();
+            assert!(http::HeaderValue::try_from(value).is_ok(), "{value}");
             assert!(
                 matches!(property, "text" | "shrinks" | "archive" | "-"),
                 "{line}"

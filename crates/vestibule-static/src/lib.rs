@@ -74,6 +74,7 @@ mod embedded;
 #[cfg(any(test, target_vendor = "apple", not(unix)))]
 mod exact_name;
 mod file_body;
+mod file_kind;
 mod glob;
 mod hand_over;
 #[cfg(target_os = "linux")]
@@ -101,7 +102,7 @@ pub use directory::{Directory, Symlinks};
 #[cfg(feature = "embed")]
 pub use embed::Embed;
 pub use embedded::{Embedded, EmbeddedFile};
-pub use glob::Glob;
+pub use glob::{Glob, GlobError};
 pub use hand_over::HandOver;
 pub use hashed::has_hashed_name;
 pub use indexed::IndexedFiles;
