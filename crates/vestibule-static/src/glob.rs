@@ -70,7 +70,7 @@ impl Glob {
     /// # Errors
     ///
     /// When the pattern can match no name, so that a rule with it would have no effect. The error says what to write
-    /// instead. `[` and `]` are refused as well: they are no wildcards here, and `?` matches them in a name.
+    /// instead. `[` and `]` are refused as well: they are not wildcards here, and `?` matches them in a name.
     ///
     /// ```
     /// use vestibule_static::Glob;
@@ -237,7 +237,7 @@ impl fmt::Display for GlobError {
                 let braces = braces.as_deref().unwrap_or("{a,b}");
                 write!(
                     f,
-                    "has brackets, which are no wildcards here: write '{braces}' for alternatives, or '?' for a bracket in a name"
+                    "has brackets, which are not wildcards here: write '{braces}' for alternatives, or '?' for a bracket in a name"
                 )
             }
             Fault::Brace => f.write_str(
@@ -270,7 +270,7 @@ impl fmt::Display for GlobError {
             ),
             Fault::DotInExtension => write!(
                 f,
-                "is no extension, since it has a dot: write '*.{0}' for the names that end so, or '**/{1}' for files of this name",
+                "is not an extension, since it has a dot: write '*.{0}' for the names that end so, or '**/{1}' for files of this name",
                 pattern.trim_start_matches('.'),
                 pattern
             ),
