@@ -35,9 +35,6 @@
 //! assert!(other.is_text() && other.shrinks());
 //! ```
 
-use std::cmp::Ordering;
-use std::iter;
-
 use crate::media_type::MediaType;
 
 /// The type of a file, by its name.
@@ -48,7 +45,7 @@ pub struct FileType {
     coding: Option<&'static str>,
 }
 
-/// What the table says about a type.
+/// The property of a type in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Property {
     Text,
@@ -56,6 +53,18 @@ enum Property {
     Archive,
     /// The name of the type says it.
     Plain,
+}
+
+impl Property {
+    /// The property whose word begins so.
+    const fn of(first: u8) -> Self {
+        match first {
+            b't' => Self::Text,
+            b's' => Self::Shrinks,
+            b'a' => Self::Archive,
+            _ => Self::Plain,
+        }
+    }
 }
 
 impl FileType {
@@ -247,37 +256,44 @@ fn is_text_by_name(media: &MediaType<'_>) -> bool {
     media.main().eq_ignore_ascii_case("text") || media.suffix().is_some_and(is_suffix)
 }
 
-/// What the table says about a type.
+/// The property that the table gives to a type. Each response asks, so only rows with a property are searched.
 fn property_of(media: &MediaType<'_>) -> Property {
-    let lower = |byte: u8| byte.to_ascii_lowercase();
-    let compare = |start: &u16| -> Ordering {
-        let line = TABLE.get(usize::from(*start)..).unwrap_or_default();
-        let own = line
-            .bytes()
-            .take_while(|byte| !matches!(byte, b';' | b'\t'));
-        let wanted = media
-            .main()
-            .bytes()
-            .chain(iter::once(b'/'))
-            .chain(media.subtype().bytes());
-        own.map(lower).cmp(wanted.map(lower))
+    let mut key = [0; TYPE_KEY];
+    let essence = [media.main(), "/", media.subtype(), "\t"];
+    let mut length = 0;
+    for part in essence {
+        let end = part.len().saturating_add(length);
+        match key.get_mut(length..end) {
+            Some(place) => place.copy_from_slice(part.as_bytes()),
+            None => return Property::Plain,
+        }
+        length = end;
+    }
+    key.make_ascii_lowercase();
+    let key = key.get(..length).unwrap_or_default();
+    // A tab sorts before all that a type may hold, so a type and the tab behind it have the order of the types.
+    let start_of = |row: &u16| {
+        let line = TABLE
+            .as_bytes()
+            .get(usize::from(*row)..)
+            .unwrap_or_default();
+        line.get(..length).unwrap_or(line)
     };
-    let found = INDEX.rows.binary_search_by(compare).ok();
-    found
-        .and_then(row_at)
-        .map_or(Property::Plain, |(_, property, _)| property)
+    let found = INDEX.special.binary_search_by(|row| start_of(row).cmp(key));
+    let row = found.ok().and_then(|place| INDEX.special.get(place));
+    let property = row.and_then(|row| {
+        TABLE
+            .as_bytes()
+            .get(usize::from(*row).saturating_add(length))
+    });
+    property.map_or(Property::Plain, |first| Property::of(*first))
 }
 
 /// The type and the property of a row, and what follows the type in the table.
 fn row_at(row: usize) -> Option<(&'static str, Property, &'static str)> {
     let start = usize::from(*INDEX.rows.get(row)?);
     let (media_type, rest) = TABLE.get(start..)?.split_once('\t')?;
-    let property = match rest.as_bytes().first()? {
-        b't' => Property::Text,
-        b's' => Property::Shrinks,
-        b'a' => Property::Archive,
-        _ => Property::Plain,
-    };
+    let property = Property::of(*rest.as_bytes().first()?);
     Some((media_type, property, rest))
 }
 
@@ -349,6 +365,9 @@ const TABLE: &str = include_str!("file_types.txt");
 /// The length of a key of the index in bytes: one number. A longer extension has its start as key.
 const KEY: usize = 16;
 
+/// Room for a type with a property and the tab behind it, in bytes. Longer types have none.
+const TYPE_KEY: usize = 64;
+
 /// In a row's number of the index: the extension belongs to files that are stored in gzip.
 const GZIP: u16 = 1 << 15;
 
@@ -356,6 +375,8 @@ const GZIP: u16 = 1 << 15;
 struct Index {
     /// Where the line of each row begins in the table.
     rows: [u16; COUNTS.0],
+    /// Where the lines of the rows with a property begin.
+    special: [u16; COUNTS.2],
     /// The first [`KEY`] bytes of the extensions, padded with zeros, in order.
     keys: [u128; COUNTS.1],
     /// The row of each extension.
@@ -364,24 +385,30 @@ struct Index {
 
 static INDEX: Index = index();
 
-/// How many rows and how many extensions the table has.
-const COUNTS: (usize, usize) = counts();
+/// How many rows and extensions the table has, and how many rows with a property.
+const COUNTS: (usize, usize, usize) = counts();
 
 #[expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     reason = "only the compiler runs it, and a fault in it is an error of the build"
 )]
-const fn counts() -> (usize, usize) {
+const fn counts() -> (usize, usize, usize) {
     let table = TABLE.as_bytes();
-    let (mut rows, mut extensions, mut tabs, mut at) = (0, 0, 0, 0);
+    let (mut rows, mut extensions, mut special) = (0, 0, 0);
+    let (mut tabs, mut at) = (0, 0);
     while at < table.len() {
         match table[at] {
             b'\n' => {
                 rows += 1;
                 tabs = 0;
             }
-            b'\t' => tabs += 1,
+            b'\t' => {
+                tabs += 1;
+                if tabs == 1 && table[at + 1] != b'-' {
+                    special += 1;
+                }
+            }
             b' ' | b'-' => {}
             // The first byte of an extension has a space or a tab before it.
             _ if tabs == 2 && matches!(table[at - 1], b' ' | b'\t') => extensions += 1,
@@ -389,7 +416,7 @@ const fn counts() -> (usize, usize) {
         }
         at += 1;
     }
-    (rows, extensions)
+    (rows, extensions, special)
 }
 
 #[expect(
@@ -405,15 +432,20 @@ const fn index() -> Index {
         "numbers of the index are 16 bits long"
     );
     let mut rows = [0; COUNTS.0];
+    let mut special = [0; COUNTS.2];
     let mut keys = [0; COUNTS.1];
     let mut rows_of_keys = [0; COUNTS.1];
-    let (mut row, mut count, mut at) = (0, 0, 0);
+    let (mut row, mut count, mut specials, mut at) = (0, 0, 0, 0);
     while at < table.len() {
         rows[row] = at as u16;
         let mut tabs = 0;
         while tabs < 2 {
             if table[at] == b'\t' {
                 tabs += 1;
+                if tabs == 1 && table[at + 1] != b'-' {
+                    special[specials] = rows[row];
+                    specials += 1;
+                }
             }
             at += 1;
         }
@@ -449,6 +481,7 @@ const fn index() -> Index {
     let (keys, rows_of_keys) = sorted(keys, rows_of_keys);
     Index {
         rows,
+        special,
         keys,
         rows_of_keys,
     }
@@ -521,6 +554,11 @@ mod tests {
             assert!(
                 matches!(property, "text" | "shrinks" | "archive" | "-"),
                 "{line}"
+            );
+            let has_short_name = value.len() < TYPE_KEY && value == value.to_ascii_lowercase();
+            assert!(
+                property == "-" || has_short_name,
+                "{line}: a key is short and in lower case"
             );
             assert!(
                 property == "-" || !is_text_by_name(&media),
@@ -692,6 +730,13 @@ mod tests {
             ("application/epub+zip", false, false),
             ("application/no-such-type", false, false),
             ("zzz/zzz", false, false),
+            ("application/wasm2", false, false),
+            ("application/was", false, false),
+            (
+                "application/a-type-with-a-name-that-is-longer-than-any-in-the-table",
+                false,
+                false,
+            ),
             ("a/a", false, false),
         ];
         for (value, is_text, shrinks) in table {

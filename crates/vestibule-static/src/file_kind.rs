@@ -22,6 +22,8 @@ use crate::source::{Stored, Wait};
 #[derive(Clone, Debug)]
 pub(crate) struct FileKind {
     pub(crate) content_type: HeaderValue,
+    /// Whether the bytes are worth compressing, so that the file may have sidecars.
+    pub(crate) shrinks: bool,
     pub(crate) coding: Option<StoredCoding>,
 }
 
@@ -49,11 +51,14 @@ impl FileKind {
         wait: Wait,
     ) -> io::Result<Self> {
         let known = FileType::of_name(name);
-        let content_type = match (options.media_type_rule(name), known) {
-            (Some(rule), _) => rule.clone(),
-            (None, Some(known)) => HeaderValue::from_static(known.media_type()),
-            (None, None) if may_be_text(name) && is_stored_text(stored, wait)? => TEXT,
-            (None, None) => HeaderValue::from_static(UNKNOWN),
+        let (content_type, shrinks) = match (options.media_type_rule(name), known) {
+            (Some(rule), _) => (rule.clone(), type_shrinks(rule)),
+            (None, Some(known)) => {
+                let value = HeaderValue::from_static(known.media_type());
+                (value, known.shrinks())
+            }
+            (None, None) if may_be_text(name) && is_stored_text(stored, wait)? => (TEXT, true),
+            (None, None) => (HeaderValue::from_static(UNKNOWN), false),
         };
         let coding = match known.and_then(|known| known.coding()) {
             // A rule may say that it is a compressed file and nothing else.
@@ -70,6 +75,7 @@ impl FileKind {
         };
         Ok(Self {
             content_type,
+            shrinks: shrinks && coding.is_none(),
             coding,
         })
     }
@@ -163,6 +169,10 @@ fn is_text(head: &[u8], is_whole: bool) -> bool {
         Err(error) => !is_whole && error.error_len().is_none(),
     };
     is_utf8 && !head.iter().any(is_binary)
+}
+
+fn type_shrinks(content_type: &HeaderValue) -> bool {
+    MediaType::parse(content_type).is_some_and(|media| media.shrinks())
 }
 
 fn is_gzip(content_type: &HeaderValue) -> bool {

@@ -123,11 +123,14 @@ impl Glob {
             return Ok(glob);
         }
         let word = pattern.strip_prefix('.').unwrap_or(pattern);
-        if word.is_empty() || word.contains('.') {
-            return Err(GlobError {
-                pattern: pattern.to_owned(),
-                fault: Fault::DotInExtension,
-            });
+        let fault = match word {
+            _ if word.contains([',', ' ']) => Some(Fault::List),
+            _ if word.is_empty() || word.contains('.') => Some(Fault::DotInExtension),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            let pattern = pattern.to_owned();
+            return Err(GlobError { pattern, fault });
         }
         glob.extension = Some(word.to_owned());
         Ok(glob)
@@ -222,6 +225,7 @@ enum Fault {
     SlashAtEnd,
     EmptySegment,
     DotSegment,
+    List,
     DotInExtension,
     Archive,
 }
@@ -268,6 +272,9 @@ impl fmt::Display for GlobError {
             Fault::DotSegment => f.write_str(
                 "has a segment '.' or '..', which no name has: begin with '/' for the root",
             ),
+            Fault::List => f.write_str(
+                "is a list: write alternatives in braces, as in '*.{js,css}', or one rule for each pattern",
+            ),
             Fault::DotInExtension => write!(
                 f,
                 "is not an extension, since it has a dot: write '*.{0}' for the names that end so, or '**/{1}' for files of this name",
@@ -310,8 +317,16 @@ fn check_characters(pattern: &str) -> Result<(), Fault> {
         return Err(Fault::Empty);
     }
     let mut is_in_braces = false;
-    for byte in pattern.bytes() {
+    for (at, byte) in pattern.bytes().enumerate() {
         match (byte, is_in_braces) {
+            // A name may have a comma, but `*.js,*.css` is not for such names.
+            (b',', false)
+                if [",*.", ",/", ", "]
+                    .iter()
+                    .any(|next| pattern[at..].starts_with(next)) =>
+            {
+                return Err(Fault::List);
+            }
             (b'[' | b']', _) => return Err(Fault::Bracket),
             (b'\\', _) => return Err(Fault::Backslash),
             (0..=0x1f | 0x7f, _) => return Err(Fault::Control),
@@ -438,6 +453,8 @@ const MAX_FORMS: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -473,6 +490,8 @@ mod tests {
             ("{a,b}{1,2}", "b3", false),
             ("*a*b*c*", "xxaxxbxxcxx", true),
             ("*a*b*c*", "xxaxxcxxbxx", false),
+            ("*,v", "page.html,v", true),
+            ("*:2,*", "1.host:2,S", true),
             ("index.html", "blog/index.html", true),
             ("A", "a", false),
         ];
@@ -502,6 +521,9 @@ mod tests {
             ("*.{js,css", "close it"),
             ("a}", "close it"),
             ("{a,{b,c}}", "'{a,b,c}'"),
+            ("*.js,*.css", "'*.{js,css}'"),
+            ("/a.js,/b.js", "'*.{js,css}'"),
+            ("*.js, *.css", "'*.{js,css}'"),
             ("docs\\*.js", "separate folders with '/'"),
             ("a\n", "control character"),
             ("/", "'/index.html'"),
@@ -550,6 +572,9 @@ mod tests {
             ("tar.gz", "'*.tar.gz'"),
             (".tar.gz", "'*.tar.gz'"),
             ("README.md", "'**/README.md'"),
+            ("js,css", "'*.{js,css}'"),
+            ("js css", "'*.{js,css}'"),
+            (".js,.css", "'*.{js,css}'"),
             ("", "write '*'"),
             (".", "'.' or '..'"),
             ("*.[jt]s", "'*.{j,t}s'"),
@@ -584,6 +609,38 @@ mod tests {
             "a?",
         ] {
             assert!(Glob::try_stored_encoded(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    /// A name that the tokens match.
+    fn witness(form: &[Token]) -> Vec<u8> {
+        let bytes = form.iter().map(|token| match token {
+            Token::Byte(byte) => vec![*byte],
+            Token::One | Token::Segment | Token::All => b"x".to_vec(),
+            Token::Folders => b"x/".to_vec(),
+        });
+        bytes.collect::<Vec<_>>().concat()
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_is_read_or_refused(pattern: String) {
+            let _ = Glob::try_new_or_extension(&pattern);
+            let _ = Glob::try_stored_encoded(&pattern).map_err(|error| error.to_string());
+        }
+
+        #[test]
+        fn a_pattern_that_is_read_matches_a_name_that_a_file_may_have(pattern in "/?([ab.*?{},/]|\\*\\*/){1,9}") {
+            if let Ok(glob) = Glob::try_new(&pattern) {
+                for form in &glob.forms {
+                    let name = witness(form);
+                    prop_assert!(is_match(form, &name), "{pattern} {name:?}");
+                    let segments = name.split(|&byte| byte == b'/');
+                    for segment in segments {
+                        prop_assert!(!matches!(segment, b"" | b"." | b".."), "{pattern} {name:?}");
+                    }
+                }
+            }
         }
     }
 }

@@ -17,7 +17,6 @@ use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
 use crate::file_kind::{FileKind, StoredCoding};
 use crate::hash::hash;
-use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond};
@@ -433,14 +432,13 @@ impl Index {
         };
         let Ok(FileKind {
             content_type,
+            shrinks,
             coding: stored_coding,
         }) = FileKind::of(options, name, &stored, Wait::Allowed)
         else {
             return;
         };
-        let varies = options.precompressed
-            && stored_coding.is_none()
-            && content_type.to_str().is_ok_and(is_compressible);
+        let varies = options.precompressed && shrinks;
         let mut sidecars = Vec::new();
         for coding in Coding::ALL.into_iter().filter(|_| varies) {
             let name = [name, coding.suffix().as_bytes()].concat();

@@ -23,7 +23,6 @@ use crate::file_kind::FileKind;
 use crate::glob::{Glob, GlobError};
 use crate::hand_over::HandOver;
 use crate::listing::{self, Listing};
-use crate::mime::is_compressible;
 use crate::name::Name;
 use crate::open_file::FileChanged;
 use crate::options::{self, Options, wants_page};
@@ -724,10 +723,11 @@ impl<S: Source> Files<S> {
                 return Ok(respond::handed_over(header, file));
             }
         }
-        match &kind.coding {
-            Some(coding) => coding.apply(asked, &mut file),
-            None if self.options.precompressed => self.encode(asked, &mut file, name)?,
-            None => {}
+        if let Some(coding) = &kind.coding {
+            coding.apply(asked, &mut file);
+        }
+        if self.options.precompressed && kind.shrinks {
+            self.encode(asked, &mut file, name)?;
         }
         respond(asked, file)
     }
@@ -794,11 +794,8 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Puts the best sidecar in the place of `file`, if there is one.
+    /// Puts the best sidecar in the place of `file`, which is of a type that shrinks, if there is one.
     fn encode(&self, asked: &Asked<'_>, file: &mut Representation, name: &[u8]) -> io::Result<()> {
-        if !file.content_type.to_str().is_ok_and(is_compressible) {
-            return Ok(());
-        }
         file.varies_by_coding = true;
         for coding in coding::wanted(asked.headers) {
             let name = [name, coding.suffix().as_bytes()].concat();
