@@ -317,38 +317,39 @@ const ANYWHERE: [(&str, &str); 2] = [
 
 /// Names below `.well-known/`, without an extension, whose type their standard gives.
 ///
-/// Source: IANA's registry "Well-Known URIs" and the documents that it names.
+/// Source: IANA's registry "Well-Known URIs" and the documents that it names; for passkeys and FedCM, their specifications at
+/// W3C.
 #[rustfmt::skip]
 const WELL_KNOWN: [(&str, &str); 34] = [
     ("api-catalog", "application/linkset+json"),
-    ("browserid", JSON),
     ("core", "application/link-format"),
     ("csvm", TEXT),
-    ("did-configuration", JSON),
     ("fido-2fa-configuration", JSON),
-    ("fido-configuration", JSON),
     ("gnap-as-rs", JSON),
     ("host-meta", "application/xrd+xml"),
-    ("jwks", JSON),
+    ("http-opportunistic", JSON),
+    ("jmap", JSON),
     ("jwt-vc-issuer", JSON),
-    ("keybase", TEXT),
     ("knx", "application/link-format"),
     ("looking-glass", JSON),
     ("matrix", JSON),
+    ("nfv-oauth-server-configuration", JSON),
     ("nodeinfo", JSON),
     ("oauth-authorization-server", JSON),
     ("oauth-protected-resource", JSON),
+    ("open-resource-discovery", JSON),
     ("openid-configuration", JSON),
     ("openid-credential-issuer", JSON),
     ("openid-federation", "application/entity-statement+jwt"),
     ("passkey-endpoints", JSON),
-    ("posh", JSON),
+    ("private-token-issuer-directory", "application/private-token-issuer-directory"),
     ("pvd", "application/pvd+json"),
     ("reload-config", "application/p2p-overlay+xml"),
+    ("repute-template", TEXT),
     ("resourcesync", "application/xml"),
     ("smart-configuration", JSON),
     ("ssf-configuration", JSON),
-    ("terraform", JSON),
+    ("traffic-advice", "application/trafficadvice+json"),
     ("uma2-configuration", JSON),
     ("web-identity", JSON),
     ("webauthn", JSON),
