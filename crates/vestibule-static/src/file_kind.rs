@@ -22,8 +22,8 @@ use crate::source::{Stored, Wait};
 #[derive(Clone, Debug)]
 pub(crate) struct FileKind {
     pub(crate) content_type: HeaderValue,
-    /// Whether the bytes are worth compressing, so that the file may have sidecars.
-    pub(crate) shrinks: bool,
+    /// Whether sidecars are sent, and the bytes are worth compressing.
+    pub(crate) may_have_sidecars: bool,
     pub(crate) coding: Option<StoredCoding>,
 }
 
@@ -51,13 +51,14 @@ impl FileKind {
         wait: Wait,
     ) -> io::Result<Self> {
         let known = FileType::of_name(name);
+        let sidecars = options.precompressed;
         let (content_type, shrinks) = match (options.media_type_rule(name), known) {
-            (Some(rule), _) => (rule.clone(), type_shrinks(rule)),
+            (Some(rule), _) => (rule.clone(), sidecars && type_shrinks(rule)),
             (None, Some(known)) => {
                 let value = HeaderValue::from_static(known.media_type());
-                (value, known.shrinks())
+                (value, sidecars && known.shrinks())
             }
-            (None, None) if may_be_text(name) && is_stored_text(stored, wait)? => (TEXT, true),
+            (None, None) if may_be_text(name) && is_stored_text(stored, wait)? => (TEXT, sidecars),
             (None, None) => (HeaderValue::from_static(UNKNOWN), false),
         };
         let coding = match known.and_then(|known| known.coding()) {
@@ -75,7 +76,7 @@ impl FileKind {
         };
         Ok(Self {
             content_type,
-            shrinks: shrinks && coding.is_none(),
+            may_have_sidecars: shrinks && coding.is_none(),
             coding,
         })
     }

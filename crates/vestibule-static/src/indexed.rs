@@ -432,13 +432,12 @@ impl Index {
         };
         let Ok(FileKind {
             content_type,
-            shrinks,
+            may_have_sidecars: varies,
             coding: stored_coding,
         }) = FileKind::of(options, name, &stored, Wait::Allowed)
         else {
             return;
         };
-        let varies = options.precompressed && shrinks;
         let mut sidecars = Vec::new();
         for coding in Coding::ALL.into_iter().filter(|_| varies) {
             let name = [name, coding.suffix().as_bytes()].concat();

@@ -726,7 +726,7 @@ impl<S: Source> Files<S> {
         if let Some(coding) = &kind.coding {
             coding.apply(asked, &mut file);
         }
-        if self.options.precompressed && kind.shrinks {
+        if kind.may_have_sidecars {
             self.encode(asked, &mut file, name)?;
         }
         respond(asked, file)
