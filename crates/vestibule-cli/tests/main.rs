@@ -324,7 +324,7 @@ fn options_reach_the_files() {
     site.interrupt();
 }
 
-/// A rule that can match nothing would be noticed by nobody.
+/// A rule that can match nothing would have no effect, and no user would see why.
 #[test]
 fn rules_without_effect_are_refused_with_their_fix() {
     for (option, value, fix) in [

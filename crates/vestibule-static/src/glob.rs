@@ -152,7 +152,7 @@ impl Glob {
     pub fn try_stored_encoded(pattern: &str) -> Result<Self, GlobError> {
         let glob = Self::try_new_or_extension(pattern)?;
         let is_archive = |form: &Vec<Token>| {
-            // What follows the last wildcard is the end of every name that matches.
+            // Every name that matches ends in the bytes after the last wildcard.
             let end = form.iter().rev().map_while(|token| match token {
                 Token::Byte(byte) => Some(*byte),
                 _ => None,
@@ -311,7 +311,7 @@ fn without_classes(pattern: &str) -> Option<String> {
     (!text.contains(']')).then_some(text)
 }
 
-/// Looks for characters that no name has, or that have no meaning as they stand.
+/// Looks for characters that no name has, or that are not complete.
 fn check_characters(pattern: &str) -> Result<(), Fault> {
     if pattern.is_empty() {
         return Err(Fault::Empty);
