@@ -8,7 +8,10 @@ use vestibule::Network;
 use vestibule::logging::Format;
 
 use crate::cors::origin;
-use crate::values::{Certificate, Proxy, certificate, count, duration, mode, pair, prefix};
+use crate::values::{
+    Certificate, Proxy, certificate, count, duration, encoded_glob, glob_rule, mode, prefix,
+    type_rule,
+};
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
 #[derive(Debug, Parser)]
@@ -222,16 +225,20 @@ pub(crate) struct Files {
     pub(crate) hashed_names: bool,
 
     /// Set Cache-Control on names that match, as in '*.html=no-cache'; may be repeated, and the last match counts
-    #[arg(long, value_name = "GLOB=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "GLOB=VALUE", value_parser = glob_rule)]
     pub(crate) cache_control: Vec<(String, String)>,
 
     /// Set a header on names that match, as in '*.html=referrer-policy: same-origin'; may be repeated
-    #[arg(long, value_name = "GLOB=HEADER", value_parser = pair)]
+    #[arg(long, value_name = "GLOB=HEADER", value_parser = glob_rule)]
     pub(crate) header: Vec<(String, String)>,
 
-    /// Set the type of an extension, as in ts=video/mp2t; may be repeated
-    #[arg(long = "type", value_name = "EXT=TYPE", value_parser = pair)]
+    /// Set the type of an extension or of names that match, as in ts=video/mp2t, '*.tar.gz=application/gzip' or '/api/**=application/json'; may be repeated, and the last match counts
+    #[arg(long = "type", value_name = "EXT|GLOB=TYPE", value_parser = type_rule)]
     pub(crate) media_type: Vec<(String, String)>,
+
+    /// Send matching files that are stored compressed, as in '*.gz', with Content-Encoding and the type of their content to clients that accept it; archives such as .tar.gz stay downloads; may be repeated
+    #[arg(long, value_name = "EXT|GLOB", value_parser = encoded_glob)]
+    pub(crate) encoded: Vec<String>,
 
     /// Look at all files once, and again on SIGHUP, and hold up to so many MB of small ones in memory
     #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]

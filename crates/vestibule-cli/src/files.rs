@@ -62,8 +62,11 @@ fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
     if options.x_sendfile {
         files = files.hand_over(HandOver::XSendfile);
     }
-    for (extension, media_type) in &options.media_type {
-        files = files.media_type(extension, header_value("--type", media_type)?);
+    for (glob, media_type) in &options.media_type {
+        files = files.media_type(glob, header_value("--type", media_type)?);
+    }
+    for glob in &options.encoded {
+        files = files.stored_encoded(glob);
     }
     Ok(files)
 }

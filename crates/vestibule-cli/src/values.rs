@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vestibule::Network;
+use vestibule::fields::media_type::MediaType;
+use vestibule::files::Glob;
 
 /// One `--tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,34 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a name, `=`, and a value".to_owned()),
+    }
+}
+
+/// `GLOB=VALUE`, in two.
+pub(crate) fn glob_rule(text: &str) -> Result<(String, String), String> {
+    let rule = pair(text)?;
+    Glob::try_new(&rule.0).map_err(|error| error.to_string())?;
+    Ok(rule)
+}
+
+/// `GLOB=TYPE` or `EXT=TYPE`, in two.
+pub(crate) fn type_rule(text: &str) -> Result<(String, String), String> {
+    let rule = pair(text)?;
+    Glob::try_new_or_extension(&rule.0).map_err(|error| error.to_string())?;
+    match MediaType::parse(&rule.1) {
+        Some(_) => Ok(rule),
+        None => Err(format!(
+            "{:?} is not a media type: write a type and a subtype, as in text/plain",
+            rule.1
+        )),
+    }
+}
+
+/// The pattern, or the extension, of files that are stored in a content coding.
+pub(crate) fn encoded_glob(text: &str) -> Result<String, String> {
+    match Glob::try_stored_encoded(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -120,6 +150,49 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_without_effect_are_refused_with_their_fix() {
+        type Parser = fn(&str) -> Result<(), String>;
+        let rule: Parser = |text| glob_rule(text).map(drop);
+        let media: Parser = |text| type_rule(text).map(drop);
+        let encoded: Parser = |text| encoded_glob(text).map(drop);
+        let refused = [
+            (rule, "*.[jt]s=no-cache", "'*.{j,t}s'"),
+            (rule, "docs/=no-cache", "'docs/**'"),
+            (rule, "./a.js=no-cache", "begin with '/'"),
+            (rule, "=no-cache", "a name, `=`, and a value"),
+            (rule, "*.js", "a name, `=`, and a value"),
+            (media, "tar.gz=application/gzip", "'*.tar.gz'"),
+            (media, "README.md=text/plain", "'**/README.md'"),
+            (media, "*.[jt]s=text/plain", "'*.{j,t}s'"),
+            (media, "ts=video", "as in text/plain"),
+            (media, "ts=", "as in text/plain"),
+            (media, "ts=video/mp2t, a/b", "as in text/plain"),
+            (encoded, "*.tar.gz", "archives only"),
+            (encoded, "tar.gz", "'*.tar.gz'"),
+            (encoded, "Build/", "'Build/**'"),
+        ];
+        for (parser, text, fix) in refused {
+            let error = parser(text).unwrap_err();
+            assert!(error.contains(fix), "{text}: {error}");
+        }
+        let taken = [
+            (rule, "*.{js,ts}=no-cache"),
+            (rule, "/docs/**=a=b"),
+            (media, "ts=video/mp2t"),
+            (media, ".ts=video/mp2t"),
+            (media, "*.tar.gz=application/gzip"),
+            (media, "/api/**=application/json"),
+            (media, "LICENSE=text/plain; charset=utf-8"),
+            (encoded, "*.gz"),
+            (encoded, "gz"),
+            (encoded, "/tiles/**"),
+        ];
+        for (parser, text) in taken {
+            assert_eq!(parser(text), Ok(()), "{text}");
+        }
+    }
 
     #[test]
     fn prefixes_and_modes() {

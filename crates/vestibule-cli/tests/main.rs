@@ -299,6 +299,8 @@ fn options_reach_the_files() {
         "*.css=max-age=60",
         "--type",
         "js=text/plain",
+        "--type",
+        "/style.*=text/x-style",
     ];
     let site = Running::serve(&[&options, &[SITE][..]].concat());
     let page = site.curl(&["-H", "accept: text/html"], "no/such/page");
@@ -315,7 +317,56 @@ fn options_reach_the_files() {
         site.curl(&[], "door.js")
             .contains("content-type: text/plain")
     );
+    assert!(
+        site.curl(&[], "style.css")
+            .contains("content-type: text/x-style\r\n")
+    );
     site.interrupt();
+}
+
+/// A rule that can match nothing would have no effect, and no user would see why.
+#[test]
+fn rules_without_effect_are_refused_with_their_fix() {
+    for (option, value, fix) in [
+        ("--type", "tar.gz=application/gzip", "write '*.tar.gz'"),
+        ("--type", "ts=video", "as in text/plain"),
+        ("--cache-control", "*.[jt]s=no-cache", "write '*.{j,t}s'"),
+        ("--header", "docs/=x-a: b", "write 'docs/**'"),
+        ("--encoded", "*.tar.gz", "archives only"),
+    ] {
+        let output = vestibule(&["serve", SITE, option, value]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(option) && text.contains(fix), "{text}");
+    }
+}
+
+#[test]
+fn files_that_are_stored_compressed_are_sent_so() {
+    let site = Scratch::new("encoded");
+    site.write("game.js.gz", "\u{1f}\u{8}");
+    site.write("logo.svgz", "\u{1f}\u{8}");
+    let running = Running::serve(&[site.path(), "--encoded", "*.gz"]);
+    let script = running.curl(&["-H", "accept-encoding: gzip"], "game.js.gz");
+    assert!(
+        script.contains("content-type: text/javascript; charset=utf-8\r\n")
+            && script.contains("content-encoding: gzip\r\n"),
+        "{script}"
+    );
+    let download = running.curl(&[], "game.js.gz");
+    assert!(
+        download.contains("content-type: application/gzip\r\n")
+            && download.contains("vary: accept-encoding\r\n")
+            && !download.contains("content-encoding"),
+        "{download}"
+    );
+    let image = running.curl(&[], "logo.svgz");
+    assert!(
+        image.contains("content-type: image/svg+xml\r\n")
+            && image.contains("content-encoding: gzip\r\n"),
+        "{image}"
+    );
+    running.interrupt();
 }
 
 /// A page that is not there is no mistake, since it may come; but nobody looks for long why it is not sent.

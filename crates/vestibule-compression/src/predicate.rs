@@ -86,11 +86,12 @@ impl<P: Predicate> Predicate for Not<P> {
     }
 }
 
-/// The default: types that shrink. Text, JSON, XML, scripts, WebAssembly, SVG, fonts that are not
-/// compressed already, and whatever is written in one of these (`application/problem+json`).
+/// The default: types that shrink, by the table that static files and sidecars use too
+/// ([`MediaType::shrinks`]). Text, JSON, XML, scripts, WebAssembly, SVG, playlists, and fonts that
+/// are not compressed already.
 ///
-/// A response without a `Content-Type` is not one of them, nor is one of an unknown type: images,
-/// films, archives and PDF are compressed already.
+/// A response without a `Content-Type`, or of an unknown type, is left alone: images, films,
+/// archives and PDF are compressed already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Types;
 
@@ -110,63 +111,11 @@ impl Predicate for ContentType {
     }
 }
 
+/// Whether bytes of a type are worth encoding. gRPC-Web is not a type of files, so the table has no row for it.
 fn shrinks(media: &MediaType<'_>) -> bool {
-    let is_one = |name: &str, list: &[&str]| list.iter().any(|one| name.eq_ignore_ascii_case(one));
-    let subtype = media.subtype();
-    if media
-        .suffix()
-        .is_some_and(|suffix| is_one(suffix, SUFFIXES))
-    {
-        return true;
-    }
-    match () {
-        () if media.main().eq_ignore_ascii_case("text") => true,
-        () if media.main().eq_ignore_ascii_case("application") => {
-            is_one(subtype, APPLICATION) || is_grpc_web(subtype)
-        }
-        () if media.main().eq_ignore_ascii_case("font") => is_one(subtype, FONT),
-        () if media.main().eq_ignore_ascii_case("image") => is_one(subtype, IMAGE),
-        () => false,
-    }
+    media.shrinks()
+        || media.main().eq_ignore_ascii_case("application") && is_grpc_web(media.subtype())
 }
-
-/// What a type may be written in: RFC 6839, RFC 9512.
-const SUFFIXES: &[&str] = &["json", "xml", "yaml", "json-seq"];
-
-const APPLICATION: &[&str] = &[
-    "json",
-    "javascript",
-    "x-javascript",
-    "ecmascript",
-    "xml",
-    "xml-dtd",
-    "wasm",
-    "graphql",
-    "x-ndjson",
-    "ndjson",
-    "jsonl",
-    "json-seq",
-    "json5",
-    "yaml",
-    "x-yaml",
-    "toml",
-    "sql",
-    "rtf",
-    "x-sh",
-    "x-www-form-urlencoded",
-    "vnd.ms-fontobject",
-    "vnd.ms-opentype",
-    "x-font-ttf",
-    "x-font-truetype",
-    "x-font-opentype",
-    "x-font-otf",
-    "font-sfnt",
-];
-
-/// Not `woff` and `woff2`, which are compressed.
-const FONT: &[&str] = &["ttf", "otf", "sfnt", "collection"];
-
-const IMAGE: &[&str] = &["bmp", "x-icon", "vnd.microsoft.icon", "x-ms-bmp"];
 
 #[cfg(test)]
 mod tests {
@@ -184,6 +133,12 @@ mod tests {
             ("application/problem+json", true),
             ("application/ATOM+XML", true),
             ("application/javascript", true),
+            ("application/x-javascript", true),
+            ("application/vnd.apple.mpegurl", true),
+            ("audio/mpegurl", true),
+            ("application/postscript", true),
+            ("application/x-x509-ca-cert", false),
+            ("application/x-tar", false),
             ("application/wasm", true),
             ("application/grpc-web+proto", true),
             ("image/svg+xml", true),

@@ -37,6 +37,7 @@
 //! | `Cookie` | `cookie.rs` | none: `join` makes one field of several |
 //! | `Date`, `Last-Modified`, `If-Modified-Since`, ... | `date.rs` | `HttpDate` |
 //! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
+//! | `Content-Type` of a file, by its name | `file_type.rs` | `FileType` |
 //! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
 //! | `Host` | `host.rs` | `Host` |
 //! | `If-Range` | `if_range.rs` | `IfRange` |
@@ -71,6 +72,7 @@ pub mod content_range;
 pub mod cookie;
 pub mod date;
 pub mod etag;
+pub mod file_type;
 pub mod forwarded;
 pub mod host;
 pub mod if_range;
@@ -140,6 +142,8 @@ mod tests {
                 let _ = date::HttpDate::parse(&value, now);
                 let _ = etag::ETag::parse(&value);
                 let _ = etag::ETagList::parse(&value).iter().count();
+                let _ = file_type::FileType::of_name(&value);
+                let _ = media_type::MediaType::parse(&value).map(|found| found.shrinks());
                 let _ = forwarded::Forwarded::parse(&value).hops();
                 let _ = host::Host::parse(&value);
                 let _ = if_range::IfRange::parse(&value, now);

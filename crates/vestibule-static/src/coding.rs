@@ -34,6 +34,26 @@ impl Coding {
             Self::Gzip => ".gz",
         }
     }
+
+    /// The coding that the suffix of a name says, and the name without it. The case of the suffix does not count.
+    pub(crate) fn of_name(name: &[u8]) -> Option<(Self, &[u8])> {
+        Self::ALL.into_iter().find_map(|coding| {
+            let stem = name.len().checked_sub(coding.suffix().len())?;
+            let (inner, suffix) = name.split_at_checked(stem)?;
+            let is_it = suffix.eq_ignore_ascii_case(coding.suffix().as_bytes());
+            let has_name = inner.last().is_some_and(|&byte| byte != b'/');
+            (is_it && has_name).then_some((coding, inner))
+        })
+    }
+
+    /// The coding of a file that begins so (RFC 1952, section 2.3.1; RFC 8878, section 3.1.1). Brotli has no mark.
+    pub(crate) fn of_head(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
+            _ if head.starts_with(&ZSTD_MAGIC) => Some(Self::Zstd),
+            _ => None,
+        }
+    }
 }
 
 /// The codings to look for, the best first: those that the client likes better than none at all.
@@ -124,6 +144,37 @@ mod tests {
             assert_eq!(ask(value), want, "{value}");
         }
         assert_eq!(wanted(&HeaderMap::new()).count(), 0);
+    }
+
+    #[test]
+    fn codings_of_files() {
+        let cases = [
+            ("app.js.gz", Some(("gzip", "app.js"))),
+            ("a/game.data.br", Some(("br", "a/game.data"))),
+            ("a.json.ZST", Some(("zstd", "a.json"))),
+            ("Packages.gz", Some(("gzip", "Packages"))),
+            ("app.js", None),
+            ("gz", None),
+            (".gz", None),
+            ("a/.br", None),
+            ("", None),
+        ];
+        for (name, want) in cases {
+            let found = Coding::of_name(name.as_bytes());
+            let found =
+                found.map(|(coding, inner)| (coding.token(), str::from_utf8(inner).unwrap()));
+            assert_eq!(found, want, "{name}");
+        }
+        let heads: [(&[u8], Option<Coding>); 5] = [
+            (b"\x1f\x8b\x08\0", Some(Coding::Gzip)),
+            (b"\x28\xb5\x2f\xfd", Some(Coding::Zstd)),
+            (b"\x1f\x8b", None),
+            (b"text", None),
+            (b"", None),
+        ];
+        for (head, want) in heads {
+            assert_eq!(Coding::of_head(head), want, "{head:x?}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::coding::Coding;
+use crate::file_kind::{SNIFFED, shrinks};
 use crate::hash::hash;
-use crate::mime::{is_compressible, media_type};
 use crate::name::{Name, WELL_KNOWN};
 use crate::precompress::{encode, is_worth_it};
 
@@ -119,7 +119,8 @@ impl Embed {
             }
             let bytes = fs::read(&path)?;
             let tag = hash(&bytes);
-            if self.compresses && is_compressible(media_type(&name)) {
+            let head = || Ok(bytes[..bytes.len().min(SNIFFED)].to_vec());
+            if self.compresses && shrinks(name.as_bytes(), bytes.len() as u64, head)? {
                 for coding in Coding::ALL {
                     let sidecar = out.join(format!("{tag}{}", coding.suffix()));
                     let encoded = match fs::read(&sidecar) {

@@ -1,6 +1,11 @@
 //! Patterns of names.
 
+use std::error::Error;
 use std::fmt;
+
+use vestibule_fields::file_type::{FileType, extension};
+
+use crate::coding::Coding;
 
 /// A pattern that names match.
 ///
@@ -25,6 +30,8 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Glob {
     pattern: String,
+    /// An extension that matches as well, in any case.
+    extension: Option<String>,
     /// One of them has to match.
     forms: Vec<Vec<Token>>,
     /// Whether the last segment is looked at, not the whole name.
@@ -45,16 +52,127 @@ enum Token {
 }
 
 impl Glob {
-    /// Reads a pattern. Every text is one: braces without their other half stand for themselves.
+    /// Reads a pattern that is written in a program; [`try_new`](Self::try_new) is for those of users.
+    ///
+    /// # Panics
+    ///
+    /// When the pattern can match no name.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
+        match Self::try_new(pattern) {
+            Ok(glob) => glob,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern can match no name, so that a rule with it would have no effect. The error says what to write
+    /// instead. `[` and `]` are refused as well: they are not wildcards here, and `?` matches them in a name.
+    ///
+    /// ```
+    /// use vestibule_static::Glob;
+    ///
+    /// let error = Glob::try_new("*.[jt]s").unwrap_err();
+    /// assert!(error.to_string().contains("'*.{j,t}s'"));
+    /// assert!(Glob::try_new("docs/").is_err());
+    /// assert!(Glob::try_new("docs/**").is_ok());
+    /// ```
+    pub fn try_new(pattern: &str) -> Result<Self, GlobError> {
+        let error = |fault| GlobError {
+            pattern: pattern.to_owned(),
+            fault,
+        };
+        check_characters(pattern).map_err(error)?;
         let is_file_name = !pattern.contains('/');
         let rooted = pattern.strip_prefix('/').unwrap_or(pattern);
-        let forms = expand(rooted.as_bytes());
-        Self {
+        let forms = expand(rooted.as_bytes()).ok_or_else(|| error(Fault::TooManyForms))?;
+        for form in &forms {
+            check_form(form).map_err(error)?;
+        }
+        Ok(Self {
             pattern: pattern.to_owned(),
+            extension: None,
             forms: forms.iter().map(|form| tokens(form)).collect(),
             is_file_name,
+        })
+    }
+
+    /// Reads a pattern that may also be an extension: a word without `.`, `/` and wildcards, or a word after one dot. It
+    /// matches the names that end so, in any case, and the name that is the word itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_new`](Self::try_new), and when the pattern is a word with a dot inside, such as `tar.gz`: an extension
+    /// has none.
+    ///
+    /// ```
+    /// use vestibule_static::Glob;
+    ///
+    /// let glob = Glob::try_new_or_extension("ts").unwrap();
+    /// assert!(glob.matches("a/clip.TS") && glob.matches("ts") && !glob.matches("clips"));
+    ///
+    /// let error = Glob::try_new_or_extension("tar.gz").unwrap_err();
+    /// assert!(error.to_string().contains("'*.tar.gz'"));
+    /// ```
+    pub fn try_new_or_extension(pattern: &str) -> Result<Self, GlobError> {
+        let mut glob = Self::try_new(pattern)?;
+        if pattern.contains(['*', '?', '{', '/']) {
+            return Ok(glob);
+        }
+        let word = pattern.strip_prefix('.').unwrap_or(pattern);
+        let fault = match word {
+            _ if word.contains([',', ' ']) => Some(Fault::List),
+            _ if word.is_empty() || word.contains('.') => Some(Fault::DotInExtension),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            let pattern = pattern.to_owned();
+            return Err(GlobError { pattern, fault });
+        }
+        glob.extension = Some(word.to_owned());
+        Ok(glob)
+    }
+
+    /// Reads a pattern, or an extension, of files that are stored in a content coding
+    /// ([`StaticFiles::stored_encoded`](crate::StaticFiles::stored_encoded)).
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_new_or_extension`](Self::try_new_or_extension), and when all names that match are archives.
+    ///
+    /// ```
+    /// use vestibule_static::Glob;
+    ///
+    /// assert!(Glob::try_stored_encoded("*.gz").is_ok());
+    /// assert!(Glob::try_stored_encoded("*.tar.gz").is_err());
+    /// ```
+    pub fn try_stored_encoded(pattern: &str) -> Result<Self, GlobError> {
+        let glob = Self::try_new_or_extension(pattern)?;
+        let is_archive = |form: &Vec<Token>| {
+            // Every name that matches ends in the bytes after the last wildcard.
+            let end = form.iter().rev().map_while(|token| match token {
+                Token::Byte(byte) => Some(*byte),
+                _ => None,
+            });
+            let mut name: Vec<_> = end.collect();
+            name.push(b'x');
+            name.reverse();
+            if let Some(word) = &glob.extension {
+                name = [b"x.", word.as_bytes()].concat();
+            }
+            let inner = Coding::of_name(&name).map_or(&*name, |(_, inner)| inner);
+            let known = FileType::of_name(inner);
+            known.is_some_and(|known| !known.may_be_stored_encoded() && known.coding().is_none())
+        };
+        match glob.forms.iter().all(is_archive) {
+            true => Err(GlobError {
+                pattern: pattern.to_owned(),
+                fault: Fault::Archive,
+            }),
+            false => Ok(glob),
         }
     }
 
@@ -62,6 +180,11 @@ impl Glob {
     #[must_use]
     pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
         let name = name.as_ref();
+        if let Some(word) = &self.extension
+            && extension(name).is_some_and(|own| own.eq_ignore_ascii_case(word.as_bytes()))
+        {
+            return true;
+        }
         let name = match name.iter().rposition(|&byte| byte == b'/') {
             Some(slash) if self.is_file_name => &name[slash + 1..],
             _ => name,
@@ -82,8 +205,163 @@ impl fmt::Debug for Glob {
     }
 }
 
-/// The pattern with each of its alternatives.
-fn expand(pattern: &[u8]) -> Vec<Vec<u8>> {
+/// The error of a pattern that would have no effect; its text says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobError {
+    pattern: String,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Empty,
+    Bracket,
+    Brace,
+    NestedBraces,
+    Backslash,
+    Control,
+    TooManyForms,
+    Root,
+    SlashAtEnd,
+    EmptySegment,
+    DotSegment,
+    List,
+    DotInExtension,
+    Archive,
+}
+
+impl fmt::Display for GlobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pattern, fault } = self;
+        write!(f, "the pattern '{}' ", pattern.escape_debug())?;
+        match fault {
+            Fault::Empty => f.write_str("is empty: write '*' for all files"),
+            Fault::Bracket => {
+                let braces = without_classes(pattern);
+                let braces = braces.as_deref().unwrap_or("{a,b}");
+                write!(
+                    f,
+                    "has brackets, which are not wildcards here: write '{braces}' for alternatives, or '?' for a bracket in a name"
+                )
+            }
+            Fault::Brace => f.write_str(
+                "has a brace without its other half: close it as in '{a,b}', or write '?' for a brace in a name",
+            ),
+            Fault::NestedBraces => {
+                f.write_str("has braces inside of braces: write all alternatives in one pair, as in '{a,b,c}'")
+            }
+            Fault::Backslash => {
+                f.write_str("has a backslash, which no name has: separate folders with '/', and write '?' for a wildcard in a name")
+            }
+            Fault::Control => f.write_str("has a control character, which no name has: remove it"),
+            Fault::TooManyForms => write!(
+                f,
+                "has more than {MAX_FORMS} alternatives: write several rules"
+            ),
+            Fault::Root => f.write_str(
+                "is a folder, and rules are for files: write '/index.html' for its page, or '/**' for all files",
+            ),
+            Fault::SlashAtEnd => write!(
+                f,
+                "ends in a slash, and rules are for files: write '{}/**' for all files below the folder",
+                pattern.trim_end_matches(['*', '/'])
+            ),
+            Fault::EmptySegment => {
+                f.write_str("has two slashes in a row, which no name has: write one")
+            }
+            Fault::DotSegment => f.write_str(
+                "has a segment '.' or '..', which no name has: begin with '/' for the root",
+            ),
+            Fault::List => f.write_str(
+                "is a list: write alternatives in braces, as in '*.{js,css}', or one rule for each pattern",
+            ),
+            Fault::DotInExtension => write!(
+                f,
+                "is not an extension, since it has a dot: write '*.{0}' for the names that end so, or '**/{1}' for files of this name",
+                pattern.trim_start_matches('.'),
+                pattern
+            ),
+            Fault::Archive => f.write_str(
+                "matches archives only, which are sent as they are stored: write a pattern of other files, such as '*.js.gz'",
+            ),
+        }
+    }
+}
+
+impl Error for GlobError {}
+
+/// A pattern with `{j,t}` instead of `[jt]`, if all its classes are plain letters and figures.
+fn without_classes(pattern: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('[') {
+        let (class, after) = after.split_once(']')?;
+        if class.is_empty() || !class.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let letters: Vec<_> = class.chars().map(String::from).collect();
+        text += before;
+        text += &match &letters[..] {
+            [letter] => letter.clone(),
+            _ => format!("{{{}}}", letters.join(",")),
+        };
+        rest = after;
+    }
+    text += rest;
+    (!text.contains(']')).then_some(text)
+}
+
+/// Looks for characters that no name has, or that are not complete.
+fn check_characters(pattern: &str) -> Result<(), Fault> {
+    if pattern.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let mut is_in_braces = false;
+    for (at, byte) in pattern.bytes().enumerate() {
+        match (byte, is_in_braces) {
+            // A name may have a comma, but `*.js,*.css` is not for such names.
+            (b',', false)
+                if [",*.", ",/", ", "]
+                    .iter()
+                    .any(|next| pattern[at..].starts_with(next)) =>
+            {
+                return Err(Fault::List);
+            }
+            (b'[' | b']', _) => return Err(Fault::Bracket),
+            (b'\\', _) => return Err(Fault::Backslash),
+            (0..=0x1f | 0x7f, _) => return Err(Fault::Control),
+            (b'{', true) => return Err(Fault::NestedBraces),
+            (b'}', false) => return Err(Fault::Brace),
+            (b'{', false) => is_in_braces = true,
+            (b'}', true) => is_in_braces = false,
+            _ => {}
+        }
+    }
+    match is_in_braces {
+        true => Err(Fault::Brace),
+        false => Ok(()),
+    }
+}
+
+/// Looks for segments that no name of a file has.
+fn check_form(form: &[u8]) -> Result<(), Fault> {
+    match form {
+        [] => return Err(Fault::Root),
+        [.., b'/'] => return Err(Fault::SlashAtEnd),
+        _ => {}
+    }
+    for segment in form.split(|&byte| byte == b'/') {
+        match segment {
+            [] => return Err(Fault::EmptySegment),
+            b"." | b".." => return Err(Fault::DotSegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The pattern with each of its alternatives; `None` when there are more than [`MAX_FORMS`].
+fn expand(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let braces = pattern
         .iter()
         .position(|&byte| byte == b'{')
@@ -92,15 +370,16 @@ fn expand(pattern: &[u8]) -> Vec<Vec<u8>> {
             Some((open, close))
         });
     let Some((open, close)) = braces else {
-        return vec![pattern.to_vec()];
+        return Some(vec![pattern.to_vec()]);
     };
-    let tails = expand(&pattern[close + 1..]);
+    let tails = expand(&pattern[close + 1..])?;
     let alternatives = pattern[open + 1..close].split(|&byte| byte == b',');
-    alternatives
+    let forms: Vec<_> = alternatives
         .flat_map(|middle| tails.iter().map(move |tail| (middle, tail)))
         .map(|(middle, tail)| [&pattern[..open], middle, tail].concat())
-        .take(MAX_FORMS)
-        .collect()
+        .take(MAX_FORMS + 1)
+        .collect();
+    (forms.len() <= MAX_FORMS).then_some(forms)
 }
 
 fn tokens(mut form: &[u8]) -> Vec<Token> {
@@ -174,6 +453,8 @@ const MAX_FORMS: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -187,7 +468,6 @@ mod tests {
             ("/*.js", "a/app.js", false),
             ("a/*", "a/b", true),
             ("a/*", "a/b/c", false),
-            ("a/*", "a/", true),
             ("a/**", "a/b/c", true),
             ("a/**", "ab/c", false),
             ("**", "a/b", true),
@@ -203,16 +483,15 @@ mod tests {
             ("/**/z", "az", false),
             ("?.txt", "a.txt", true),
             ("?.txt", ".txt", false),
-            ("a?b/", "a/b/", false),
+            ("a?b", "a/b", false),
             ("*.{js,css}", "x.css", true),
             ("*.{js,css}", "x.html", false),
             ("{a,b}{1,2}", "b1", true),
             ("{a,b}{1,2}", "b3", false),
-            ("a{b", "a{b", true),
             ("*a*b*c*", "xxaxxbxxcxx", true),
             ("*a*b*c*", "xxaxxcxxbxx", false),
-            ("", "", true),
-            ("", "a", false),
+            ("*,v", "page.html,v", true),
+            ("*:2,*", "1.host:2,S", true),
             ("index.html", "blog/index.html", true),
             ("A", "a", false),
         ];
@@ -225,6 +504,143 @@ mod tests {
     fn hostile_patterns_are_linear() {
         let glob = Glob::new(&"*a".repeat(200));
         assert!(!glob.matches("a".repeat(4000) + "b"));
-        assert_eq!(Glob::new(&"{a,b}".repeat(20)).forms.len(), MAX_FORMS);
+        assert_eq!(Glob::new(&"{a,b}".repeat(8)).forms.len(), MAX_FORMS);
+    }
+
+    #[test]
+    fn a_pattern_without_effect_is_an_error_with_its_fix() {
+        let cases = [
+            ("", "write '*'"),
+            ("*.[jt]s", "write '*.{j,t}s'"),
+            ("[a].[jt]s", "write 'a.{j,t}s'"),
+            ("*.[a-z]", "write '{a,b}'"),
+            ("[!a].js", "write '{a,b}'"),
+            ("[slug].html", "'?' for a bracket"),
+            ("a]", "'?' for a bracket"),
+            ("[a", "'?' for a bracket"),
+            ("*.{js,css", "close it"),
+            ("a}", "close it"),
+            ("{a,{b,c}}", "'{a,b,c}'"),
+            ("*.js,*.css", "'*.{js,css}'"),
+            ("/a.js,/b.js", "'*.{js,css}'"),
+            ("*.js, *.css", "'*.{js,css}'"),
+            ("docs\\*.js", "separate folders with '/'"),
+            ("a\n", "control character"),
+            ("/", "'/index.html'"),
+            ("docs/", "'docs/**'"),
+            ("/docs/", "'/docs/**'"),
+            ("a/**/", "'a/**' for all files below"),
+            ("{a/,b}", "ends in a slash"),
+            ("//a.js", "write one"),
+            ("a//b", "write one"),
+            ("https://example.org/a.js", "write one"),
+            ("./a.js", "begin with '/'"),
+            ("../a.js", "begin with '/'"),
+            ("a/../b", "begin with '/'"),
+            ("..", "begin with '/'"),
+        ];
+        for (pattern, fix) in cases {
+            let text = Glob::try_new(pattern).unwrap_err().to_string();
+            assert!(text.contains(fix), "{pattern}: {text}");
+        }
+        let many = Glob::try_new(&"{a,b}".repeat(9)).unwrap_err();
+        assert!(many.to_string().contains("more than 256"));
+    }
+
+    #[test]
+    fn extensions() {
+        let cases = [
+            ("ts", "clip.ts", true),
+            ("TS", "a/clip.ts", true),
+            (".ts", "clip.TS", true),
+            ("ts", "ts", true),
+            ("ts", "clip.mts", false),
+            ("ts", "ts.js", false),
+            ("LICENSE", "a/LICENSE", true),
+            ("LICENSE", "license", false),
+            (".htaccess", ".htaccess", true),
+            ("*.tar.gz", "a.tar.gz", true),
+            ("*.tar.gz", "a.gz", false),
+            ("/api/**", "api/a/b", true),
+            ("/README.md", "README.md", true),
+        ];
+        for (pattern, name, want) in cases {
+            let glob = Glob::try_new_or_extension(pattern).unwrap();
+            assert_eq!(glob.matches(name), want, "{pattern} {name}");
+        }
+        let faults = [
+            ("tar.gz", "'*.tar.gz'"),
+            (".tar.gz", "'*.tar.gz'"),
+            ("README.md", "'**/README.md'"),
+            ("js,css", "'*.{js,css}'"),
+            ("js css", "'*.{js,css}'"),
+            (".js,.css", "'*.{js,css}'"),
+            ("", "write '*'"),
+            (".", "'.' or '..'"),
+            ("*.[jt]s", "'*.{j,t}s'"),
+        ];
+        for (pattern, fix) in faults {
+            let text = Glob::try_new_or_extension(pattern).unwrap_err().to_string();
+            assert!(text.contains(fix), "{pattern}: {text}");
+        }
+    }
+
+    #[test]
+    fn archives_are_never_sent_in_a_coding() {
+        for pattern in [
+            "*.tar.gz",
+            "/a/*.tgz",
+            "tgz",
+            "*.{tar.gz,tar.zst}",
+            "*.iso.br",
+            "*.zip",
+        ] {
+            let text = Glob::try_stored_encoded(pattern).unwrap_err().to_string();
+            assert!(text.contains("archives only"), "{pattern}: {text}");
+        }
+        for pattern in [
+            "*.gz",
+            "gz",
+            "**",
+            "/Build/*",
+            "*.{tar.gz,js.gz}",
+            "*.data.br",
+            "*.pbf",
+            "a?",
+        ] {
+            assert!(Glob::try_stored_encoded(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    /// A name that the tokens match.
+    fn witness(form: &[Token]) -> Vec<u8> {
+        let bytes = form.iter().map(|token| match token {
+            Token::Byte(byte) => vec![*byte],
+            Token::One | Token::Segment | Token::All => b"x".to_vec(),
+            Token::Folders => b"x/".to_vec(),
+        });
+        bytes.collect::<Vec<_>>().concat()
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_is_read_or_refused(pattern: String) {
+            let _ = Glob::try_new_or_extension(&pattern);
+            let _ = Glob::try_stored_encoded(&pattern).map_err(|error| error.to_string());
+        }
+
+        #[test]
+        fn a_pattern_that_is_read_matches_a_name_that_a_file_may_have(pattern in "/?([ab.*?{},/]|\\*\\*/){1,9}") {
+            if let Ok(glob) = Glob::try_new(&pattern) {
+                for form in &glob.forms {
+                    let name = witness(form);
+                    prop_assert!(is_match(form, &name), "{pattern} {name:?}");
+                    let segments = name.split(|&byte| byte == b'/');
+                    for segment in segments {
+                        prop_assert!(!matches!(segment, b"" | b"." | b".."), "{pattern} {name:?}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -15,8 +15,8 @@ use vestibule_fields::date::HttpDate;
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
+use crate::file_kind::{FileKind, StoredCoding};
 use crate::hash::hash;
-use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond};
@@ -85,6 +85,7 @@ struct Indexed {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Kind {
     content_type: HeaderValue,
+    stored_coding: Option<StoredCoding>,
     cache_control: Option<HeaderValue>,
     extra: Vec<(HeaderName, HeaderValue)>,
     varies: bool,
@@ -186,7 +187,7 @@ impl<S: Source> IndexedFiles<S> {
         let Some(stored) = variant.open(&self.files.files.source, coding) else {
             return Ok(None);
         };
-        let representation = Representation {
+        let mut representation = Representation {
             stored,
             made: Some(variant.made()),
             status: StatusCode::OK,
@@ -197,6 +198,9 @@ impl<S: Source> IndexedFiles<S> {
             cache_control: file.kind.cache_control.clone(),
             extra: file.kind.extra.clone(),
         };
+        if let Some(coding) = &file.kind.stored_coding {
+            coding.apply(&asked, &mut representation);
+        }
         respond(&asked, representation).map(Some)
     }
 }
@@ -426,8 +430,14 @@ impl Index {
         ) else {
             return;
         };
-        let content_type = options.content_type(name);
-        let varies = options.precompressed && content_type.to_str().is_ok_and(is_compressible);
+        let Ok(FileKind {
+            content_type,
+            may_have_sidecars: varies,
+            coding: stored_coding,
+        }) = FileKind::of(options, name, &stored, Wait::Allowed)
+        else {
+            return;
+        };
         let mut sidecars = Vec::new();
         for coding in Coding::ALL.into_iter().filter(|_| varies) {
             let name = [name, coding.suffix().as_bytes()].concat();
@@ -444,6 +454,7 @@ impl Index {
         }
         let kind = Kind {
             content_type,
+            stored_coding,
             cache_control: options.cache_control(name),
             extra: options.headers(name),
             varies,

@@ -35,14 +35,20 @@
 //! With an index ([`StaticFiles::indexed`]) a request for a file up to 1 MiB asks no file system at
 //! all: one look-up, headers that were made once, bytes that are held.
 //!
+//! **Types.** The type of a file comes from its name, by the table that compression uses too
+//! ([`FileType`](vestibule_fields::file_type::FileType)). A file without an extension is
+//! `text/plain` when its first 512 bytes are text in UTF-8, at the cost of one `preadv2`; it is
+//! never HTML. `.svgz` is an image in gzip, and [`StaticFiles::stored_encoded`] names other files
+//! that are stored in a content coding.
+//!
 //! | where | what |
 //! |---|---|
-//! | [`StaticFiles`] | the app, and all that may be said about its files: index names, dot files, symbolic links, sidecars, clean URLs, single-page apps, 404 pages, caching and headers by name, listings, types |
+//! | [`StaticFiles`] | the app, and all that may be said about its files: index names, dot files, symbolic links, sidecars, clean URLs, single-page apps, 404 pages, caching and headers by name, listings, types, files that are stored encoded |
 //! | [`IndexedFiles`] | the same files, looked at once |
 //! | [`Source`], [`Directory`], [`Memory`] | where files come from |
 //! | [`Embedded`] | files that are part of the program, which `Embed` (feature `embed`) builds into it |
 //! | [`HandOver`] | the server in front sends the bytes: `X-Sendfile`, `X-Accel-Redirect` |
-//! | [`Glob`] | patterns of names, for rules |
+//! | [`Glob`], [`GlobError`] | patterns of names, for rules; one that can match nothing is an error with its fix |
 //! | [`media_type`], [`is_compressible`], [`has_hashed_name`] | what a name says of its file |
 //! | [`FileChanged`] | the body error of a file that changed while it was sent |
 //! | `Precompress` (feature `precompress`) | makes the sidecars in brotli, zstd and gzip |
@@ -74,6 +80,7 @@ mod embedded;
 #[cfg(any(test, target_vendor = "apple", not(unix)))]
 mod exact_name;
 mod file_body;
+mod file_kind;
 mod glob;
 mod hand_over;
 #[cfg(target_os = "linux")]
@@ -101,7 +108,7 @@ pub use directory::{Directory, Symlinks};
 #[cfg(feature = "embed")]
 pub use embed::Embed;
 pub use embedded::{Embedded, EmbeddedFile};
-pub use glob::Glob;
+pub use glob::{Glob, GlobError};
 pub use hand_over::HandOver;
 pub use hashed::has_hashed_name;
 pub use indexed::IndexedFiles;

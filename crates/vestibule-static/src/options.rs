@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use vestibule_core::Outline;
+use vestibule_fields::media_type::MediaType;
 use vestibule_fields::quality::Weights;
 
 use crate::glob::Glob;
 use crate::hand_over::HandOver;
 use crate::hashed::has_hashed_name;
-use crate::mime::{extension, media_type};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -28,8 +28,10 @@ pub(crate) struct Options {
     pub(crate) spa: Option<Cow<'static, str>>,
     /// The page of a 404.
     pub(crate) not_found: Option<Cow<'static, str>>,
-    /// By extension, in lower case.
-    pub(crate) media_types: Vec<(String, HeaderValue)>,
+    /// The types that were set, by extension or pattern.
+    pub(crate) media_types: Vec<(Glob, HeaderValue)>,
+    /// Files that are stored in a content coding.
+    pub(crate) stored_encoded: Vec<Glob>,
     pub(crate) cache: Vec<(Glob, HeaderValue)>,
     pub(crate) headers: Vec<(Glob, HeaderName, HeaderValue)>,
     /// How the server in front is asked to send the files.
@@ -48,6 +50,7 @@ impl Default for Options {
             spa: None,
             not_found: None,
             media_types: Vec::new(),
+            stored_encoded: Vec::new(),
             cache: Vec::new(),
             headers: Vec::new(),
             hand_over: None,
@@ -56,21 +59,17 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The type of a file: what was said of its extension, else the table's.
-    pub(crate) fn content_type(&self, name: &[u8]) -> HeaderValue {
-        let said = |extension: &[u8]| {
-            let is_said =
-                |(other, _): &&(String, _)| extension.eq_ignore_ascii_case(other.as_bytes());
-            self.media_types.iter().rev().find(is_said)
-        };
-        let said = match self.media_types.is_empty() {
-            true => None,
-            false => extension(name).and_then(said),
-        };
-        match said {
-            Some((_, value)) => value.clone(),
-            None => HeaderValue::from_static(media_type(name)),
-        }
+    /// The type that was set for a name: by the last rule that matches.
+    pub(crate) fn media_type_rule(&self, name: &[u8]) -> Option<&HeaderValue> {
+        let mut rules = self.media_types.iter().rev();
+        rules
+            .find(|(glob, _)| glob.matches(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Whether a file may be stored in a content coding.
+    pub(crate) fn is_stored_encoded(&self, name: &[u8]) -> bool {
+        self.stored_encoded.iter().any(|glob| glob.matches(name))
     }
 
     /// The `Cache-Control` of a file: the last rule that its name matches, else what its hash allows.
@@ -111,8 +110,11 @@ impl Options {
         if let Some(hand_over) = &self.hand_over {
             outline.option("hand_over", hand_over);
         }
-        for (extension, value) in &self.media_types {
-            outline.option(format!(".{extension}"), shown(value));
+        for (glob, value) in &self.media_types {
+            outline.option(format!("type {glob}"), shown(value));
+        }
+        for glob in &self.stored_encoded {
+            outline.option("stored_encoded", glob);
         }
         for (glob, value) in &self.cache {
             outline.option(format!("cache {glob}"), shown(value));
@@ -132,6 +134,20 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
             .iter()
             .any(|weight| weight.is("text/html") && weight.quality().is_acceptable())
     })
+}
+
+/// A media type as a header value.
+///
+/// # Panics
+///
+/// When it is not a media type.
+pub(crate) fn media_type_value<V: TryInto<HeaderValue>>(media_type: V) -> HeaderValue {
+    let value = value(media_type);
+    assert!(
+        MediaType::parse(&value).is_some(),
+        "{value:?} is not a media type: write a type and a subtype, as in text/plain"
+    );
+    value
 }
 
 /// A value of ours or of the one who set it up, as a header value.

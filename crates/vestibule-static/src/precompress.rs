@@ -1,7 +1,7 @@
 //! Makes the sidecars that [`StaticFiles::precompressed`](crate::StaticFiles::precompressed) sends.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,12 +9,12 @@ use std::thread;
 use std::time::SystemTime;
 
 use crate::coding::{Coding, is_zstd_for_the_web};
-use crate::mime::{is_compressible, media_type};
+use crate::file_kind::{SNIFFED, shrinks};
 use crate::name::{Name, WELL_KNOWN};
 
 /// Writes `app.js.br`, `app.js.zst` and `app.js.gz` beside each `app.js` below a folder: brotli at 11, zstd at 19, gzip at 9.
 ///
-/// Files of types that shrink are looked at, dot files and what links lead to are not. A sidecar is written only if it is
+/// Files of types that shrink are looked at, text without an extension (`LICENSE`) among them; dot files and what links lead to are not. A sidecar is written only if it is
 /// smaller than its file by at least a twentieth, and gets the file's time, so that a second run finds it fresh and does
 /// nothing. One that is out of date and not worth making again is removed. Each is written under another name first and
 /// then renamed: a server beside it never sees half of one. All of a file is in memory while it is compressed.
@@ -175,8 +175,17 @@ impl Precompress {
                 let kind = entry.file_type()?;
                 if kind.is_dir() {
                     folders.push(entry.path());
-                } else if kind.is_file() && is_compressible(media_type(name)) {
+                } else if kind.is_file() {
                     let metadata = entry.metadata()?;
+                    let path = entry.path();
+                    match shrinks(name, metadata.len(), || start_of(&path)) {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(error) => {
+                            report.failed.push((path, error));
+                            continue;
+                        }
+                    }
                     if (self.min_size..=self.max_size).contains(&metadata.len()) {
                         files.push((metadata.len(), entry.path()));
                     } else {
@@ -302,6 +311,15 @@ fn write(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+/// The first bytes of a file, as many as its type may depend on.
+fn start_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?
+        .take(SNIFFED as u64)
+        .read_to_end(&mut start)?;
+    Ok(start)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

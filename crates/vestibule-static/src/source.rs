@@ -229,10 +229,35 @@ impl Stored {
     /// The first bytes, at most `size`.
     pub(crate) fn head(&self, size: usize, wait: Wait) -> io::Result<Bytes> {
         let size = usize::try_from(self.length).map_or(size, |length| length.min(size));
-        match &self.content {
-            Content::Memory(bytes) => Ok(bytes.slice(..size)),
-            Content::File(file) => read_whole(file, 0, size, wait),
+        match (&self.content, self.kept_bytes()) {
+            (Content::Memory(bytes), _) | (_, Some(bytes)) => Ok(bytes.slice(..size)),
+            (Content::File(file), None) => read_whole(file, 0, size, wait),
         }
+    }
+
+    /// Reads the first bytes into `buffer` with at most one system call, perhaps fewer than fit. Whether the file has changed
+    /// is not asked: the bytes only tell what kind of file it is.
+    pub(crate) fn read_start<'b>(
+        &'b self,
+        buffer: &'b mut [u8],
+        wait: Wait,
+    ) -> io::Result<&'b [u8]> {
+        let count = match (&self.content, self.kept_bytes()) {
+            (Content::Memory(bytes), _) | (_, Some(bytes)) => {
+                return Ok(&bytes[..bytes.len().min(buffer.len())]);
+            }
+            (Content::File(_), None) if self.length == 0 => 0,
+            (Content::File(file), None) => match wait {
+                Wait::Never => file.read_now(buffer, 0)?,
+                Wait::Allowed => file.read(buffer, 0)?,
+            },
+        };
+        Ok(&buffer[..count])
+    }
+
+    /// All bytes of a file on disk, if they are held.
+    fn kept_bytes(&self) -> Option<&Bytes> {
+        self.made.as_ref().and_then(|made| made.bytes.as_ref())
     }
 
     /// The length in bytes.

@@ -19,10 +19,10 @@ use vestibule_core::{
 
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
-use crate::glob::Glob;
+use crate::file_kind::FileKind;
+use crate::glob::{Glob, GlobError};
 use crate::hand_over::HandOver;
 use crate::listing::{self, Listing};
-use crate::mime::is_compressible;
 use crate::name::Name;
 use crate::open_file::FileChanged;
 use crate::options::{self, Options, wants_page};
@@ -342,31 +342,78 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets the media type of all files with an extension (without its dot; case does not count).
+    /// Sets the media type of files by an extension or a [`Glob`]; of several rules the last one that matches counts.
+    ///
+    /// A word without `.`, `/` and wildcards is an extension, in any case, and also the whole name of a file: `ts` is for
+    /// `clip.ts` and `clip.TS`, `LICENSE` for a file of this name. All else is a pattern: `*.tar.gz`, `/api/**`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// use vestibule_core::{App, Request};
     /// use vestibule_static::{Memory, StaticFiles, Stored};
     ///
-    /// let files = Memory::new().with("clip.ts", Stored::memory("G"));
-    /// let app = StaticFiles::from_source(files).media_type("ts", "video/mp2t");
-    /// let mut request = Request::default();
-    /// *request.uri_mut() = "/clip.ts".parse().unwrap();
-    /// assert_eq!(app.call(request).await.headers()["content-type"], "video/mp2t");
+    /// let files = Memory::new()
+    ///     .with("clip.ts", Stored::memory("G"))
+    ///     .with("api/users", Stored::memory("[]"));
+    /// let app = StaticFiles::from_source(files)
+    ///     .media_type("ts", "video/mp2t")
+    ///     .media_type("/api/**", "application/json");
+    /// for (path, media_type) in [("/clip.ts", "video/mp2t"), ("/api/users", "application/json")] {
+    ///     let mut request = Request::default();
+    ///     *request.uri_mut() = path.parse().unwrap();
+    ///     assert_eq!(app.call(request).await.headers()["content-type"], media_type);
+    /// }
     /// # }
     /// ```
     ///
     /// # Panics
     ///
-    /// When `media_type` cannot stand in a header.
+    /// When `pattern` can match no name ([`Glob::try_new_or_extension`]), or `media_type` is not a media type.
     #[must_use]
-    pub fn media_type<V: TryInto<HeaderValue>>(mut self, extension: &str, media_type: V) -> Self {
-        let rule = (
-            extension.trim_start_matches('.').to_ascii_lowercase(),
-            options::value(media_type),
-        );
+    pub fn media_type<V: TryInto<HeaderValue>>(mut self, pattern: &str, media_type: V) -> Self {
+        let glob = expect_glob(Glob::try_new_or_extension(pattern));
+        let rule = (glob, options::media_type_value(media_type));
         self.options().media_types.push(rule);
+        self
+    }
+
+    /// Names files that are stored in a content coding, by an extension or a [`Glob`]. Defaults to none; `.svgz` files are
+    /// always sent in gzip.
+    ///
+    /// Games, map tiles and the like are published as `game.framework.js.gz` and are asked for by this name. A client that
+    /// accepts the coding gets `text/javascript` with `Content-Encoding: gzip`, and decodes it. Others get the file as it
+    /// is, as `application/gzip`. Both answers say `Vary: Accept-Encoding` and have different entity tags; ranges are of
+    /// the stored bytes.
+    ///
+    /// The coding comes from `.gz`, `.br` or `.zst` at the end of the name. Without such an end (`tiles/3/4/2.pbf`) it comes
+    /// from the first bytes, for gzip and zstd; a file without their mark is sent as it is. Archives and disk images are
+    /// never sent so: `backup.tar.gz` stays a download.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderValue;
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("game.js.gz", Stored::memory("(as gzip)"));
+    /// let app = StaticFiles::from_source(files).stored_encoded("*.gz");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/game.js.gz".parse().unwrap();
+    /// request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip"));
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["content-type"], "text/javascript; charset=utf-8");
+    /// assert_eq!(response.headers()["content-encoding"], "gzip");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `pattern` can match no name, or only archives ([`Glob::try_stored_encoded`]).
+    #[doc(alias("content-encoding", "unity", "svgz", "gzip_static"))]
+    #[must_use]
+    pub fn stored_encoded(mut self, pattern: &str) -> Self {
+        let glob = expect_glob(Glob::try_stored_encoded(pattern));
+        self.options().stored_encoded.push(glob);
         self
     }
 
@@ -385,10 +432,10 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `value` cannot stand in a header.
+    /// When `pattern` can match no name ([`Glob::try_new`]), or `value` cannot stand in a header.
     #[must_use]
     pub fn cache_control<V: TryInto<HeaderValue>>(mut self, pattern: &str, value: V) -> Self {
-        let rule = (Glob::new(pattern), options::value(value));
+        let rule = (expect_glob(Glob::try_new(pattern)), options::value(value));
         self.options().cache.push(rule);
         self
     }
@@ -433,13 +480,14 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `name` is no header name, or `value` cannot stand in a header. The headers that describe the bytes and the
+    /// When `pattern` can match no name ([`Glob::try_new`]), when `name` is no header name, or when `value` cannot stand in a header. The headers that describe the bytes and the
     /// answer (`Content-Length`, `Content-Range`, `ETag` and so on) are not to be set here.
     #[must_use]
     pub fn header<V: TryInto<HeaderValue>>(mut self, pattern: &str, name: &str, value: V) -> Self {
         let name: HeaderName = name.parse().expect("a header name is an RFC 9110 token");
         assert!(!OURS.contains(&name), "{name} is set by StaticFiles itself");
-        let rule = (Glob::new(pattern), name, options::value(value));
+        let glob = expect_glob(Glob::try_new(pattern));
+        let rule = (glob, name, options::value(value));
         self.options().headers.push(rule);
         self
     }
@@ -448,7 +496,7 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// Conditions, ranges and sidecars are left to that server, which has entity tags of its own; so are the headers of
     /// its own answer (nginx keeps `Content-Type`, `Cache-Control` and few others of ours). Pages that come with a 404,
-    /// and files that are not on disk, are sent as ever. Only for apps that nobody reaches but through that server.
+    /// files that are stored in a content coding, and files that are not on disk, are sent as ever. Only for apps that nobody reaches but through that server.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -651,6 +699,7 @@ impl<S: Source> Files<S> {
         name: &[u8],
         page: Page,
     ) -> io::Result<Response> {
+        let kind = FileKind::of(&self.options, name, &stored, asked.wait)?;
         let mut file = Representation {
             stored,
             made: None,
@@ -658,20 +707,26 @@ impl<S: Source> Files<S> {
                 Page::Itself | Page::App => StatusCode::OK,
                 Page::NotFound => StatusCode::NOT_FOUND,
             },
-            content_type: self.options.content_type(name),
+            content_type: kind.content_type,
             encoding: None,
             varies_by_coding: false,
             varies_by_type: self.options.spa.is_some() && page != Page::Itself,
             cache_control: self.options.cache_control(name),
             extra: self.options.headers(name),
         };
-        if let (Some(hand_over), Page::Itself | Page::App) = (&self.options.hand_over, page) {
+        // The server in front would drop the coding that a file is stored in.
+        if let (Some(hand_over), Page::Itself | Page::App, None) =
+            (&self.options.hand_over, page, &kind.coding)
+        {
             let path = file.stored.path();
             if let Some(header) = path.and_then(|path| hand_over.header(name, path)) {
                 return Ok(respond::handed_over(header, file));
             }
         }
-        if self.options.precompressed {
+        if let Some(coding) = &kind.coding {
+            coding.apply(asked, &mut file);
+        }
+        if kind.may_have_sidecars {
             self.encode(asked, &mut file, name)?;
         }
         respond(asked, file)
@@ -739,11 +794,8 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Puts the best sidecar in the place of `file`, if there is one.
+    /// Puts the best sidecar in the place of `file`, which is of a type that shrinks, if there is one.
     fn encode(&self, asked: &Asked<'_>, file: &mut Representation, name: &[u8]) -> io::Result<()> {
-        if !file.content_type.to_str().is_ok_and(is_compressible) {
-            return Ok(());
-        }
         file.varies_by_coding = true;
         for coding in coding::wanted(asked.headers) {
             let name = [name, coding.suffix().as_bytes()].concat();
@@ -895,6 +947,18 @@ impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
             .field("options", &self.files.options)
             .field("or", &self.or)
             .finish()
+    }
+}
+
+/// The pattern of a rule that is written in a program.
+///
+/// # Panics
+///
+/// With the fix, when it is wrong.
+fn expect_glob(glob: Result<Glob, GlobError>) -> Glob {
+    match glob {
+        Ok(glob) => glob,
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -39,11 +39,11 @@ const CASES: &str = r#"
 8.3 wasm                          | GET /x.wasm           |  | 200 | content-type: application/wasm
 8.3 avif                          | GET /x.avif           |  | 200 | content-type: image/avif
 8.3 webmanifest                   | GET /x.webmanifest    |  | 200 | content-type: application/manifest+json
-8.3 svg                           | GET /x.svg            |  | 200 | content-type: image/svg+xml; charset=utf-8
+8.3 svg declares its encoding     | GET /x.svg            |  | 200 | content-type: image/svg+xml
 8.3 woff2                         | GET /x.woff2          |  | 200 | content-type: font/woff2
 8.3 case of the extension         | GET /X.PNG            |  | 200 | content-type: image/png
 8.3 the last extension counts     | GET /x.tar.gz         |  | 200 | content-type: application/gzip
-8.3 no extension                  | GET /LICENSE          |  | 200 | content-type: application/octet-stream & x-content-type-options: nosniff
+8.3 no extension, text            | GET /LICENSE          |  | 200 | content-type: text/plain; charset=utf-8 & x-content-type-options: nosniff
 8.3 unknown extension             | GET /x.unknown        |  | 200 | content-type: application/octet-stream & x-content-type-options: nosniff
 8.6 empty file                    | GET /empty.txt        |  | 200 | content-length: 0 & =
 8.8.2 last-modified               | GET /ten.txt          |  | 200 | last-modified: Sun, 06 Nov 1994 08:49:37 GMT

@@ -61,6 +61,36 @@ async fn what_the_page_cache_has_forgotten_comes_whole() {
     }
 }
 
+/// The type of a file without an extension comes from its first bytes, which may have to be waited for, for HEAD too.
+#[tokio::test]
+async fn a_type_that_takes_the_disk_waits_elsewhere() {
+    let folder = Folder::new();
+    let app = StaticFiles::new(folder.path()).stored_encoded("pbf");
+    let gzip = b"\x1f\x8b\x08\0tile".repeat(20_000);
+    let text = "text ".repeat(50_000);
+    for (name, content, expected) in [
+        (
+            "LICENSE",
+            text.as_bytes(),
+            ("text/plain; charset=utf-8", ""),
+        ),
+        ("archive", &gzip[..], ("application/octet-stream", "")),
+        ("2.pbf", &gzip[..], ("application/x-protobuf", "gzip")),
+    ] {
+        let file = std::fs::File::open(folder.file(name, content)).unwrap();
+        for method in ["HEAD", "GET"] {
+            file.sync_all().unwrap();
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            let request = format!("{method} /{name}");
+            let answer = ask(&app, &request, &["accept-encoding: gzip"]).await;
+            let header = |name| answer.header(name);
+            let found = (header("content-type"), header("content-encoding"));
+            assert_eq!((answer.status, found), (200, expected), "{request}");
+            assert_eq!(header("content-length"), content.len().to_string());
+        }
+    }
+}
+
 #[test]
 fn without_a_runtime_files_are_read_in_place() {
     let folder = Folder::new();

@@ -201,6 +201,34 @@ fn a_header_that_cannot_be_sent_is_seen_at_once() {
 }
 
 #[test]
+fn rules_without_effect_are_seen_at_once_with_their_fix() {
+    type Rule = fn(StaticFiles) -> StaticFiles;
+    let rules: [(Rule, &str); 7] = [
+        (
+            |files| files.media_type("tar.gz", "application/gzip"),
+            "'*.tar.gz'",
+        ),
+        (
+            |files| files.media_type("js,css", "text/plain"),
+            "'*.{js,css}'",
+        ),
+        (|files| files.media_type("ts", "video"), "as in text/plain"),
+        (
+            |files| files.cache_control("*.[jt]s", "no-cache"),
+            "'*.{j,t}s'",
+        ),
+        (|files| files.header("docs/", "x-a", "b"), "'docs/**'"),
+        (|files| files.stored_encoded("*.tar.gz"), "archives only"),
+        (|files| files.stored_encoded("./a.gz"), "begin with '/'"),
+    ];
+    for (rule, fix) in rules {
+        let made = std::panic::catch_unwind(|| rule(StaticFiles::new("public")));
+        let text = made.unwrap_err().downcast::<String>().unwrap();
+        assert!(text.contains(fix), "{text}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "content-length is set by StaticFiles itself")]
 fn a_header_that_is_ours_is_seen_at_once() {
     let _ = StaticFiles::new("public").header("*", "Content-Length", "0");
