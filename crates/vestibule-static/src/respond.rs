@@ -145,14 +145,14 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
             let body = part(asked, &stored, made, ranges[0].first(), ranges[0].bytes())?;
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
-        Outcome::Satisfiable(ranges) if ranges.len() <= MAX_PARTS => {
+        Outcome::Satisfiable(ranges) => {
             let parts = Multipart::new(&ranges, &content_type, stored.length);
             headers.insert(CONTENT_TYPE, parts.content_type());
             headers.insert(CONTENT_LENGTH, parts.length().into());
             let body = several(&stored, parts);
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
-        _ => {
+        Outcome::Whole => {
             headers.insert(CONTENT_TYPE, content_type);
             let length = made.map_or_else(|| stored.length.into(), |made| made.length.clone());
             headers.insert(CONTENT_LENGTH, length);
@@ -293,9 +293,6 @@ pub(crate) fn method_not_allowed() -> Response {
     response.headers_mut().insert(ALLOW, METHODS);
     response
 }
-
-/// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
-const MAX_PARTS: usize = 8;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
