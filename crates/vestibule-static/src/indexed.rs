@@ -256,7 +256,11 @@ impl Variant {
         let length = stored.length.to_string();
         let parts = [
             content.as_deref().unwrap_or_default(),
-            stored.tag.as_ref().map_or(b"", HeaderValue::as_bytes),
+            // One that is not held has the tag of the file that is opened.
+            match (&content, &stored.tag) {
+                (Some(_), Some(tag)) => tag.as_bytes(),
+                _ => b"",
+            },
             date.as_ref().map_or(b"", |date| date),
             length.as_bytes(),
             b"/",
@@ -306,13 +310,12 @@ impl Variant {
 
     /// The bytes, if they are what they were.
     fn open<S: Source>(&self, source: &S, coding: Option<Coding>) -> Option<Stored> {
-        let tag = self.value(Part::Tag);
         if self.is_held {
             return Some(Stored {
                 content: Content::Memory(self.block.slice(..self.ends[0] as usize)),
                 length: self.length,
                 modified: self.modified,
-                tag,
+                tag: self.value(Part::Tag),
                 made: None,
             });
         }
@@ -323,8 +326,9 @@ impl Variant {
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
+        // The tag may be another one: that of a file that was indexed when it was new covers its inode.
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
-        (is_same && stored.tag == tag).then_some(stored)
+        is_same.then_some(stored)
     }
 }
 

@@ -67,6 +67,7 @@
 mod buffer;
 mod coding;
 mod conditions;
+mod content_check;
 mod directory;
 #[cfg(feature = "embed")]
 mod embed;

@@ -153,7 +153,10 @@ impl Stored {
         }
     }
 
-    /// A regular file, opened from `path`. Its validators come from its size, its times and its inode.
+    /// A regular file, opened from `path`. Its entity tag is a hash of its size and its time of modification.
+    ///
+    /// Where that time cannot tell versions apart (before 1986, which archives set it to, or just now), the hash covers the
+    /// inode and its time of change too.
     ///
     /// # Errors
     ///

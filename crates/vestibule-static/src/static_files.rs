@@ -761,7 +761,7 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // A file without a tag has a time that says nothing, and so has what was packed with it.
+            // The source of a file without a tag does not tell its versions apart.
             match file.stored.tag {
                 Some(_) => sidecar.tag_coding(coding.token()),
                 None => sidecar.tag = None,
