@@ -95,6 +95,8 @@ mod options;
 mod precompress;
 mod redirect;
 mod respond;
+#[cfg(unix)]
+mod root_names;
 mod source;
 mod static_files;
 
