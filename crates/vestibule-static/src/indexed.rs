@@ -20,6 +20,7 @@ use crate::mime::is_compressible;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond};
+use crate::sidecar_rights::{file_of, is_refused};
 use crate::source::{Content, Entry, Made, Source, Stored, Wait};
 use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 
@@ -183,6 +184,11 @@ impl<S: Source> IndexedFiles<S> {
             wait: Wait::Never,
         };
         let (coding, variant) = file.choose(&asked);
+        // What is not held is sent as it is now, so a sidecar is sent only for a file that is what it was.
+        let needs_file = coding.is_some() && !variant.is_held && !file.itself.is_held;
+        if needs_file && file.itself.open(&self.files.files.source, None).is_none() {
+            return Ok(None);
+        }
         let Some(stored) = variant.open(&self.files.files.source, coding) else {
             return Ok(None);
         };
@@ -430,6 +436,11 @@ impl Index {
         ) else {
             return;
         };
+        // The slower way says whether the file of a sidecar may be read.
+        let is_sidecar = file_of(name).is_some();
+        if is_sidecar && !matches!(is_refused(source, name, Wait::Allowed), Ok(false)) {
+            return;
+        }
         let content_type = options.content_type(name);
         let varies = options.precompressed && content_type.to_str().is_ok_and(is_compressible);
         let mut sidecars = Vec::new();
@@ -461,6 +472,9 @@ impl Index {
             }
         };
         let itself = self.hold(stored, name, None, memory);
+        if is_sidecar && !itself.is_held {
+            return;
+        }
         self.files.push(Indexed {
             itself,
             sidecars: sidecars.into(),

@@ -95,8 +95,11 @@ mod options;
 mod precompress;
 mod redirect;
 mod respond;
+#[cfg(feature = "precompress")]
+mod rights;
 #[cfg(unix)]
 mod root_names;
+mod sidecar_rights;
 mod source;
 mod static_files;
 
