@@ -8,6 +8,7 @@
 //! | shorter than at any earlier look | any | ends in an error |
 //! | as long | the same | goes on |
 //! | as long | another | ends in an error: it was overwritten |
+//! | as long, and its metadata changed | the same | goes on if it was renamed, else ends in an error |
 //! | longer | the same or later | goes on if the samples are the same, else ends in an error |
 //! | longer | earlier | ends in an error: an append does not set the time back |
 //!
@@ -73,11 +74,13 @@ impl ContentCheck {
                 Change::Shrunk => return Err(file.changed()),
                 _ if !self.has_samples(file, wait)? => return Err(file.changed()),
                 Change::Grown => break,
-                Change::Written if wait == Wait::Never => {
+                Change::Written | Change::Touched if wait == Wait::Never => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                Change::Written if look >= LOOKS => return Err(file.changed()),
-                Change::Written => {
+                // A log that was rotated. To set a time back is what a writer does who keeps the name.
+                Change::Touched if !file.has_its_name() => break,
+                Change::Written | Change::Touched if look >= LOOKS => return Err(file.changed()),
+                Change::Written | Change::Touched => {
                     std::thread::sleep(Duration::from_millis(1));
                     now = file.stamp_now()?;
                 }

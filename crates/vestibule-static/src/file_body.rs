@@ -208,7 +208,7 @@ pub(crate) fn read_whole(
                 Err(file.changed())
             }
         }
-        Change::Written | Change::Shrunk => Err(file.changed()),
+        Change::Written | Change::Touched | Change::Shrunk => Err(file.changed()),
     }
 }
 

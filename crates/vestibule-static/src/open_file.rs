@@ -95,7 +95,29 @@ impl OpenFile {
     pub(crate) fn validators(&self) -> (Option<HttpDate>, Option<HeaderValue>) {
         let seconds = self.stamp.seconds;
         let date = (!matches!(seconds, 0 | 1)).then(|| HttpDate::from_unix(seconds));
-        (date, self.stamp.tag(SystemTime::now()))
+        let is_unique = self.stamp.is_time_unique(SystemTime::now());
+        (date, self.stamp.tag(is_unique))
+    }
+
+    /// Returns the tag of this version, and the one that it had when it was new.
+    pub(crate) fn tags(&self) -> [Option<HeaderValue>; 2] {
+        [true, false].map(|is_unique| self.stamp.tag(is_unique))
+    }
+
+    /// Whether the path by which the file was opened still leads to it. Waits for the disk.
+    #[cfg(unix)]
+    pub(crate) fn has_its_name(&self) -> bool {
+        let now = rustix::fs::stat(&*self.path);
+        now.ok()
+            .and_then(|stat| Stamp::from_stat(&stat))
+            .is_some_and(|now| now.inode == self.stamp.inode)
+    }
+
+    /// Elsewhere a rename does not change what a [`Stamp`] holds.
+    #[cfg(not(unix))]
+    #[allow(clippy::unused_self, reason = "other systems ask")]
+    pub(crate) const fn has_its_name(&self) -> bool {
+        true
     }
 
     /// The state at the time of opening.
@@ -224,6 +246,8 @@ pub(crate) enum Change {
     /// It was written to, and is not longer. The system sets the time before the length, so an append that has just begun
     /// looks the same for a moment.
     Written,
+    /// Only the time of the last change is another one: it was renamed, or written to and had its time set back.
+    Touched,
     /// It is shorter.
     Shrunk,
 }
@@ -288,14 +312,14 @@ impl Stamp {
 
     /// Compares a file with its earlier self.
     ///
-    /// A file that was unlinked, or whose mode or owner changed, has its old bytes. One whose `changed` moved and nothing
-    /// else was written to and had its time set back.
+    /// A file that was unlinked, or whose mode or owner changed, has its old bytes.
     pub(crate) fn compare(&self, now: &Self) -> Change {
         let modified = |stamp: &Self| (stamp.seconds, stamp.nanoseconds);
-        let is_same_time = modified(self) == modified(now)
-            && (self.changed == now.changed || self.others != now.others);
+        let is_same_time = modified(self) == modified(now);
+        let is_touched = self.changed != now.changed && self.others == now.others;
         match now.length.cmp(&self.length) {
             std::cmp::Ordering::Less => Change::Shrunk,
+            std::cmp::Ordering::Equal if is_same_time && is_touched => Change::Touched,
             std::cmp::Ordering::Equal if is_same_time => Change::Same,
             std::cmp::Ordering::Greater if modified(now) >= modified(self) => Change::Grown,
             _ => Change::Written,
@@ -308,10 +332,10 @@ impl Stamp {
     /// tar by default) make other tags than the original has, and the same tags on all their copies. To ignore the
     /// nanoseconds would let two versions of one second and one length share a tag.
     ///
-    /// Where the time cannot tell versions apart, the inode and the time of its last change count too.
-    fn tag(&self, now: SystemTime) -> Option<HeaderValue> {
+    /// Where the time is not unique among versions, the inode and the time of its last change count too.
+    fn tag(&self, is_time_unique: bool) -> Option<HeaderValue> {
         let numbers = [self.length, self.seconds as u64, self.nanoseconds as u64];
-        let hash = if self.is_time_unique(now) {
+        let hash = if is_time_unique {
             hash_numbers(&numbers)
         } else {
             let [length, seconds, nanoseconds] = numbers;
@@ -396,7 +420,8 @@ mod tests {
 
     fn tag_after(stamp: Stamp, age: Duration) -> HeaderValue {
         let modified = Duration::new(stamp.seconds as u64, stamp.nanoseconds as u32);
-        stamp.tag(UNIX_EPOCH + modified + age).unwrap()
+        let is_unique = stamp.is_time_unique(UNIX_EPOCH + modified + age);
+        stamp.tag(is_unique).unwrap()
     }
 
     #[test]
@@ -447,7 +472,7 @@ mod tests {
                     changed: (1_800_000_000, 0),
                     ..STAMP
                 },
-                Change::Written,
+                Change::Touched,
             ),
             ("truncated", sized(999, later(STAMP)), Change::Shrunk),
             (

@@ -70,6 +70,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     let is_ok = status == StatusCode::OK;
     let modified = stored.modified.filter(|_| is_ok);
     let modified = modified.map(|modified| modified.min(asked.now));
+    stored.take_tag_of_request(asked.headers, encoding, asked.now);
     let (verdict, outcome) = match is_ok {
         true => weigh(asked, &stored, modified),
         false => (Verdict::Proceed, Outcome::Whole),
