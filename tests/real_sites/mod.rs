@@ -1,6 +1,11 @@
 //! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
 
+mod entity_tags;
+mod growing_files;
+mod links;
 mod media_types;
+mod ranges;
+mod sidecar_rights;
 mod stored_encoded;
 
 use std::fs;

@@ -62,6 +62,17 @@ pub(crate) fn evaluate(
     Verdict::Proceed
 }
 
+/// Whether a condition of the request names `tag`.
+pub(crate) fn names_tag(headers: &HeaderMap, tag: &ETag<'_>, now: HttpDate) -> bool {
+    let list = |name| ETagList::from_headers(headers, name);
+    list(IF_NONE_MATCH).is_some_and(|list| list.weak_match(tag))
+        || list(IF_MATCH).is_some_and(|list| list.strong_match(tag))
+        || matches!(
+            IfRange::from_headers(headers, now),
+            Some(IfRange::Tag(other)) if other.strong_eq(tag)
+        )
+}
+
 /// Whether `Range` counts: there is no `If-Range`, or it holds.
 ///
 /// A date holds only when the file is older than this second, since it may change again within it (section 8.8.2.2).
@@ -198,6 +209,27 @@ mod tests {
         ];
         for (lines, want) in cases {
             assert_eq!(ask(lines), *want, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn tags_that_conditions_name() {
+        let tag = ETag::strong("v1").unwrap();
+        let now = HttpDate::from_unix(1_700_000_000);
+        let cases = [
+            ("if-none-match", "\"v1\"", true),
+            ("if-none-match", "\"v0\", W/\"v1\"", true),
+            ("if-none-match", "*", true),
+            ("if-none-match", "\"v0\"", false),
+            ("if-match", "\"v1\"", true),
+            ("if-match", "W/\"v1\"", false),
+            ("if-range", "\"v1\"", true),
+            ("if-range", SAME, false),
+            ("range", "bytes=0-1", false),
+        ];
+        for (name, value, expected) in cases {
+            let found = names_tag(&headers(&[(name, value)]), &tag, now);
+            assert_eq!(found, expected, "{name}: {value}");
         }
     }
 

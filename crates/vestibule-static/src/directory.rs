@@ -15,8 +15,8 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// The files below a folder.
 ///
 /// On Linux every name is opened by `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, which the kernel
-/// holds to also while links and folders are being swapped. Where there is no such call (older kernels, other systems)
-/// names are walked segment by segment, each opened without following links. Only regular files are ever read, and
+/// holds to also while links and folders are being swapped. Where there is no such call (older kernels, other systems),
+/// and for links with absolute targets, names are walked segment by segment, each opened without following links. Only regular files are ever read, and
 /// opening one never waits for a writer.
 ///
 /// A name in another case than the file's own is not found on Windows and macOS either, so that a guard in front of
@@ -47,7 +47,8 @@ pub struct Directory {
 pub enum Symlinks {
     /// A name with a link in it is not found.
     Deny,
-    /// Links are followed as long as they stay below the root. Links with absolute targets do not.
+    /// Links are followed as long as they stay below the root. An absolute target counts as below it when it begins with a
+    /// path of the root: the one that was given, the one without links, or one of the links that lead to it.
     #[default]
     Beneath,
     /// Links are followed wherever they lead.
@@ -182,10 +183,12 @@ mod system {
     #[cfg(target_os = "linux")]
     use crate::handles::{Handles, Known};
     use crate::open_file::Reads;
+    use crate::root_names::below_root;
 
     /// An open root.
     pub(super) struct Root {
         fd: OwnedFd,
+        path: PathBuf,
         /// Device and inode.
         id: (u64, u64),
         reads: Arc<Reads>,
@@ -219,6 +222,7 @@ mod system {
             let reads = Reads::new(false);
             Ok(Self {
                 fd,
+                path: path.to_owned(),
                 id,
                 reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
@@ -348,7 +352,16 @@ mod system {
         ) -> io::Result<OwnedFd> {
             #[cfg(target_os = "linux")]
             if self.can.openat2 {
-                return self.openat2(name, flags, symlinks, wait);
+                match self.openat2(name, flags, symlinks, wait) {
+                    // The kernel refuses links that lead out, and all that have absolute targets.
+                    Err(error)
+                        if symlinks == Symlinks::Beneath
+                            && Errno::from_io_error(&error) == Some(Errno::XDEV) => {}
+                    other => return other,
+                }
+                if wait == Wait::Never {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
             }
             let _ = wait;
             match symlinks {
@@ -357,7 +370,11 @@ mod system {
                     check_names(&self.fd, name)?;
                     Ok(openat(&self.fd, name, flags, Mode::empty())?)
                 }
-                _ => Ok(walk(&self.fd, name, flags, symlinks)?),
+                _ => {
+                    let below =
+                        |target: &[u8]| below_root(target, &self.path, |path| self.is_at(path));
+                    Ok(walk(&self.fd, name, flags, symlinks, below)?)
+                }
             }
         }
 
@@ -420,11 +437,14 @@ mod system {
     }
 
     /// Opens `name` below `root` segment by segment; no step follows a link, links are read and walked in turn.
+    ///
+    /// `below` returns the part of an absolute target that is below the root.
     pub(super) fn walk(
         root: &OwnedFd,
         name: &[u8],
         flags: OFlags,
         symlinks: Symlinks,
+        below: impl Fn(&[u8]) -> Option<Vec<u8>>,
     ) -> rustix::io::Result<OwnedFd> {
         /// Segments that are still to be walked, the next one last.
         fn push(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
@@ -450,8 +470,13 @@ mod system {
                 }
                 _ => {}
             }
-            let how = if is_last { flags } else { DIRECTORY };
+            let how = if is_last { flags } else { STEP };
             let opened = openat(here, &*segment, how | OFlags::NOFOLLOW, Mode::empty());
+            let opened = if flags == PEEK {
+                opened.and_then(not_link)
+            } else {
+                opened
+            };
             match opened.and_then(|fd| exactly_called(fd, &segment)) {
                 Ok(fd) if is_last => return Ok(fd),
                 Ok(fd) => folders.push(fd),
@@ -463,13 +488,17 @@ mod system {
                     #[cfg(target_vendor = "apple")]
                     exactly_called(openat(here, &*segment, LINK, Mode::empty())?, &segment)?;
                     links += 1;
-                    if symlinks == Symlinks::Deny || links > MAX_LINKS {
+                    if symlinks == Symlinks::Deny || links > MAX_LINKS || has_magic_links(here) {
                         return Err(Errno::LOOP);
                     }
-                    if target.to_bytes().starts_with(b"/") {
-                        return Err(Errno::XDEV);
+                    let target = target.to_bytes();
+                    if target.starts_with(b"/") {
+                        let rest = below(target).ok_or(Errno::XDEV)?;
+                        folders.clear();
+                        push(&mut todo, &rest);
+                    } else {
+                        push(&mut todo, target);
                     }
-                    push(&mut todo, target.to_bytes());
                 }
             }
         }
@@ -505,6 +534,27 @@ mod system {
         Ok(())
     }
 
+    /// Fails with `ELOOP` for a link: one is opened itself when it is only asked what it is ([`PEEK`] on Linux).
+    fn not_link(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
+        match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => Ok(fd),
+        }
+    }
+
+    /// Whether the links in a folder lead to other places than they say, as those of `/proc` do.
+    fn has_magic_links(folder: &OwnedFd) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            rustix::fs::fstatfs(folder).is_ok_and(|fs| fs.f_type as u64 == PROC_MAGIC)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = folder;
+            false
+        }
+    }
+
     #[allow(
         clippy::unnecessary_cast,
         reason = "the types of these fields differ between systems"
@@ -516,6 +566,12 @@ mod system {
     const DIRECTORY: OFlags = OFlags::RDONLY
         .union(OFlags::DIRECTORY)
         .union(OFlags::CLOEXEC);
+
+    /// A folder that is only gone through, which takes no right to read it.
+    #[cfg(target_os = "linux")]
+    const STEP: OFlags = DIRECTORY.union(OFlags::PATH);
+    #[cfg(not(target_os = "linux"))]
+    const STEP: OFlags = DIRECTORY;
 
     /// Opening never waits for the other end of a pipe, and no terminal becomes ours.
     const FILE: OFlags = OFlags::RDONLY
@@ -541,6 +597,9 @@ mod system {
 
     #[cfg(target_os = "linux")]
     const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+    #[cfg(target_os = "linux")]
+    const PROC_MAGIC: u64 = 0x9fa0;
 
     #[cfg(target_os = "linux")]
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
@@ -644,6 +703,7 @@ mod tests {
     use rustix::fs::OFlags;
 
     use super::*;
+    use crate::root_names::below_root;
 
     /// The walk and the kernel have to agree, so both are asked the same.
     #[test]
@@ -664,11 +724,27 @@ mod tests {
         symlink("../root/a", root.join("out-and-in")).unwrap();
         symlink("..", root.join("parent")).unwrap();
         symlink(root.join("a"), root.join("absolute")).unwrap();
+        symlink(root.join("sub"), root.join("absolute-folder")).unwrap();
+        symlink(root.join("absolute-folder/up"), root.join("chain")).unwrap();
+        symlink(root.join("sub/../a"), root.join("dots")).unwrap();
+        symlink(&root, root.join("sub/root")).unwrap();
+        symlink(base.join("secret"), root.join("absolute-out")).unwrap();
+        symlink(root.join("../secret"), root.join("dots-out")).unwrap();
+        symlink(base.join("root-2/a"), root.join("neighbour")).unwrap();
+        fs::create_dir_all(base.join("root-2")).unwrap();
+        fs::write(base.join("root-2/a"), "secret").unwrap();
+        symlink(root.join("absolute-loop"), root.join("absolute-loop")).unwrap();
+        symlink("/proc/self/root", root.join("magic")).unwrap();
+        symlink(base.join("current/a"), root.join("by-current")).unwrap();
+        symlink("root", base.join("release")).unwrap();
+        symlink(base.join("release"), base.join("current")).unwrap();
+        symlink(base.join("release/sub/b"), root.join("by-release")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
         symlink("near", root.join("twice")).unwrap();
 
-        let kernel = Directory::open(&root).unwrap();
+        let given = base.join("current");
+        let kernel = Directory::open(&given).unwrap();
         let fd = OwnedFd::from(fs::File::open(&root).unwrap());
         let names = [
             ("a", Some("a"), Some("a")),
@@ -684,7 +760,20 @@ mod tests {
             ("out-and-in", None, None),
             ("parent/secret", None, None),
             ("parent/root/a", None, None),
-            ("absolute", None, None),
+            ("absolute", None, Some("a")),
+            ("absolute-folder/b", None, Some("b")),
+            ("absolute-folder/up", None, Some("a")),
+            ("absolute-folder/root/sub/root/near", None, Some("a")),
+            ("chain", None, Some("a")),
+            ("dots", None, Some("a")),
+            ("sub/root/a", None, Some("a")),
+            ("absolute-out", None, None),
+            ("dots-out", None, None),
+            ("neighbour", None, None),
+            ("absolute-loop", None, None),
+            ("magic/etc/passwd", None, None),
+            ("by-current", None, Some("a")),
+            ("by-release", None, Some("b")),
             ("loop", None, None),
             ("dangling", None, None),
             ("a/b", None, None),
@@ -692,7 +781,8 @@ mod tests {
         ];
         for (name, denied, beneath) in names {
             for (symlinks, want) in [(Symlinks::Deny, denied), (Symlinks::Beneath, beneath)] {
-                let walked = system::walk(&fd, name.as_bytes(), OFlags::RDONLY, symlinks);
+                let below = |target: &[u8]| below_root(target, &given, |_| true);
+                let walked = system::walk(&fd, name.as_bytes(), OFlags::RDONLY, symlinks, below);
                 let walked = walked.ok().map(|fd| {
                     let mut text = String::new();
                     fs::File::from(fd).read_to_string(&mut text).unwrap();

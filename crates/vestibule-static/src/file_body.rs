@@ -12,25 +12,29 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 
 use crate::buffer::Buffer;
+use crate::content_check::ContentCheck;
 #[cfg(target_os = "linux")]
 use crate::kept::Kept;
-use crate::open_file::OpenFile;
+use crate::open_file::{Change, OpenFile};
 use crate::source::Wait;
 
 /// Parts of one file, with bytes of ours before, between and after them.
 ///
 /// Each piece is read when it is asked for: in place when the page cache has it, by one call to the blocking pool
-/// when it has not. Nothing is held for a reader that does not read. The file is held against what it was after each
-/// piece; one that changed ends the body in an error.
+/// when it has not. Nothing is held for a reader that does not read. The file is checked after each piece: one that was
+/// truncated or overwritten ends the body in an error, one that was appended to does not.
 pub(crate) struct FileBody {
     file: OpenFile,
+    check: ContentCheck,
     segments: VecDeque<Segment>,
     /// The bytes of all segments.
     remaining: u64,
     /// A piece that comes from the disk.
-    reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
+    reading: Option<Reading>,
     pace: Pace,
 }
+
+type Reading = Pin<Box<dyn Future<Output = io::Result<(Bytes, ContentCheck)>> + Send>>;
 
 /// A piece of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,7 @@ impl FileBody {
             .filter(|segment| segment.length() > 0)
             .collect();
         Self {
+            check: ContentCheck::new(&file),
             file,
             remaining: segments.iter().map(Segment::length).sum(),
             segments,
@@ -69,7 +74,10 @@ impl FileBody {
         if let Some(reading) = &mut self.reading {
             let read = ready!(reading.as_mut().poll(cx));
             self.reading = None;
-            return Poll::Ready(Some(read));
+            return Poll::Ready(Some(read.map(|(piece, check)| {
+                self.check = check;
+                piece
+            })));
         }
         let (start, length) = match self.segments.front() {
             None => return Poll::Ready(None),
@@ -78,22 +86,23 @@ impl FileBody {
         };
         let chunk = self.pace.next(Instant::now()).min(Buffer::share());
         let size = usize::try_from(length).map_or(chunk, |length| length.min(chunk));
-        match read_now(&self.file, start, size) {
+        match read_now(&self.file, &mut self.check, start, size) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return Poll::Ready(Some(read)),
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return Poll::Ready(Some(read_whole(&self.file, start, size, Wait::Allowed)));
+            let read = read_and_wait(&self.file, &mut self.check, start, size);
+            return Poll::Ready(Some(read));
         };
-        let file = self.file.clone();
+        let (file, mut check) = (self.file.clone(), self.check.clone());
         let size = size.min(COLD);
         self.reading = Some(Box::pin(async move {
             // The semaphore is never closed, and without a permit one may read as well.
             let permit = READERS.acquire().await.ok();
             let reading = runtime.spawn_blocking(move || {
-                let read = read_whole(&file, start, size, Wait::Allowed);
+                let read = read_and_wait(&file, &mut check, start, size);
                 drop(permit);
-                read
+                read.map(|piece| (piece, check))
             });
             // A runtime that shuts down cancels reads.
             reading
@@ -147,15 +156,39 @@ impl http_body::Body for FileBody {
 }
 
 /// Reads `size` bytes, fewer if fewer are in memory; `WouldBlock` if none are. An end before them is an error.
-fn read_now(file: &OpenFile, start: u64, size: usize) -> io::Result<Bytes> {
+fn read_now(
+    file: &OpenFile,
+    check: &mut ContentCheck,
+    start: u64,
+    size: usize,
+) -> io::Result<Bytes> {
     let mut buffer = Buffer::new(size);
     match file.read_now(buffer.as_mut(), start)? {
         0 => Err(file.changed()),
-        count => finish(file, buffer, count),
+        count => {
+            check.accept(file, &buffer.as_mut()[..count], start, Wait::Never)?;
+            Ok(buffer.freeze(count))
+        }
     }
 }
 
+/// Reads `size` bytes and waits for the disk if need be.
+fn read_and_wait(
+    file: &OpenFile,
+    check: &mut ContentCheck,
+    start: u64,
+    size: usize,
+) -> io::Result<Bytes> {
+    let mut buffer = Buffer::new(size);
+    fill(file, start, buffer.as_mut(), Wait::Allowed)?;
+    check.accept(file, buffer.as_mut(), start, Wait::Allowed)?;
+    Ok(buffer.freeze(size))
+}
+
 /// Reads `size` bytes, all of them: what is in memory or `WouldBlock`, or waiting for them if that is allowed.
+///
+/// None of them has been sent yet. When the file has grown meanwhile they are read a second time: the same bytes were
+/// not overwritten.
 pub(crate) fn read_whole(
     file: &OpenFile,
     start: u64,
@@ -164,10 +197,22 @@ pub(crate) fn read_whole(
 ) -> io::Result<Bytes> {
     let mut buffer = Buffer::new(size);
     fill(file, start, buffer.as_mut(), wait)?;
-    finish(file, buffer, size)
+    match file.stamp().compare(&file.stamp_now()?) {
+        Change::Same => Ok(buffer.freeze(size)),
+        Change::Grown => {
+            let mut again = Buffer::new(size);
+            fill(file, start, again.as_mut(), wait)?;
+            if again.as_mut() == buffer.as_mut() {
+                Ok(buffer.freeze(size))
+            } else {
+                Err(file.changed())
+            }
+        }
+        Change::Written | Change::Touched | Change::Shrunk => Err(file.changed()),
+    }
 }
 
-/// As [`read_whole`], into bytes of the caller's; whether the file is still what it was is not asked.
+/// Reads into all of `buffer`; whether the file is still what it was is not asked.
 fn fill(file: &OpenFile, start: u64, buffer: &mut [u8], wait: Wait) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -197,12 +242,6 @@ pub(crate) fn read_to_keep(file: &OpenFile) -> Option<Bytes> {
 /// Files up to this size are read whole before the answer, so that outer layers can look at them. It is as much as may be
 /// held for a reader that does not read.
 pub(crate) const SMALL: u64 = 128 * 1024;
-
-/// What was read, if the file is still what it was.
-fn finish(file: &OpenFile, buffer: Buffer, count: usize) -> io::Result<Bytes> {
-    file.check()?;
-    Ok(buffer.freeze(count))
-}
 
 /// How large the next piece is: more for a reader that keeps up, less for one that does not.
 #[derive(Debug, Default)]

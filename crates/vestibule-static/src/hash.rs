@@ -1,4 +1,4 @@
-//! Entity tags of content.
+//! Hashes for entity tags.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -11,4 +11,13 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
         hasher.finish()
     };
     format!("{:016x}{:016x}", half(1), half(2))
+}
+
+/// 64 bits of some numbers, the same on all systems.
+pub(crate) fn hash_numbers(numbers: &[u64]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for number in numbers {
+        hasher.write(&number.to_le_bytes());
+    }
+    hasher.finish()
 }

@@ -20,6 +20,7 @@ use crate::hash::hash;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond};
+use crate::sidecar_rights::{file_of, is_refused};
 use crate::source::{Content, Entry, Made, Source, Stored, Wait};
 use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 
@@ -184,6 +185,11 @@ impl<S: Source> IndexedFiles<S> {
             wait: Wait::Never,
         };
         let (coding, variant) = file.choose(&asked);
+        // What is not held is sent as it is now, so a sidecar is sent only for a file that is what it was.
+        let needs_file = coding.is_some() && !variant.is_held && !file.itself.is_held;
+        if needs_file && file.itself.open(&self.files.files.source, None).is_none() {
+            return Ok(None);
+        }
         let Some(stored) = variant.open(&self.files.files.source, coding) else {
             return Ok(None);
         };
@@ -260,7 +266,11 @@ impl Variant {
         let length = stored.length.to_string();
         let parts = [
             content.as_deref().unwrap_or_default(),
-            stored.tag.as_ref().map_or(b"", HeaderValue::as_bytes),
+            // One that is not held has the tag of the file that is opened.
+            match (&content, &stored.tag) {
+                (Some(_), Some(tag)) => tag.as_bytes(),
+                _ => b"",
+            },
             date.as_ref().map_or(b"", |date| date),
             length.as_bytes(),
             b"/",
@@ -310,13 +320,12 @@ impl Variant {
 
     /// The bytes, if they are what they were.
     fn open<S: Source>(&self, source: &S, coding: Option<Coding>) -> Option<Stored> {
-        let tag = self.value(Part::Tag);
         if self.is_held {
             return Some(Stored {
                 content: Content::Memory(self.block.slice(..self.ends[0] as usize)),
                 length: self.length,
                 modified: self.modified,
-                tag,
+                tag: self.value(Part::Tag),
                 made: None,
             });
         }
@@ -327,8 +336,9 @@ impl Variant {
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
+        // The tag may be another one: that of a file that was indexed when it was new covers its inode.
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
-        (is_same && stored.tag == tag).then_some(stored)
+        is_same.then_some(stored)
     }
 }
 
@@ -430,6 +440,11 @@ impl Index {
         ) else {
             return;
         };
+        // The slower way says whether the file of a sidecar may be read.
+        let is_sidecar = file_of(name).is_some();
+        if is_sidecar && !matches!(is_refused(source, name, Wait::Allowed), Ok(false)) {
+            return;
+        }
         let Ok(FileKind {
             content_type,
             may_have_sidecars: varies,
@@ -468,6 +483,9 @@ impl Index {
             }
         };
         let itself = self.hold(stored, name, None, memory);
+        if is_sidecar && !itself.is_held {
+            return;
+        }
         self.files.push(Indexed {
             itself,
             sidecars: sidecars.into(),

@@ -73,6 +73,7 @@
 mod buffer;
 mod coding;
 mod conditions;
+mod content_check;
 mod directory;
 #[cfg(feature = "embed")]
 mod embed;
@@ -101,6 +102,11 @@ mod options;
 mod precompress;
 mod redirect;
 mod respond;
+#[cfg(feature = "precompress")]
+mod rights;
+#[cfg(unix)]
+mod root_names;
+mod sidecar_rights;
 mod source;
 mod static_files;
 

@@ -1,4 +1,4 @@
-//! An open regular file: read at a place, with or without waiting, and asked whether it is still what it was.
+//! An open regular file: reads at an offset, with or without waiting, its validators, and whether it changed.
 
 use std::error::Error;
 use std::fmt;
@@ -8,10 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use vestibule_core::FilePart;
 use vestibule_fields::date::HttpDate;
+
+use crate::hash::hash_numbers;
 
 /// An open file and its [`Stamp`] at the moment it was opened.
 #[derive(Clone)]
@@ -86,31 +89,45 @@ impl OpenFile {
         self.stamp.length
     }
 
-    /// The date and the strong tag that tell this file from its earlier self.
+    /// Returns the date and the strong tag of this version of the file.
     ///
-    /// There are none when the time is 0 or 1: archives, Nix and container images set it to these, so that it says nothing.
+    /// There is no date when the time is 0 or 1: archives, Nix and container images set it to these.
     pub(crate) fn validators(&self) -> (Option<HttpDate>, Option<HeaderValue>) {
-        let Stamp {
-            length,
-            seconds,
-            nanoseconds,
-            inode,
-            ..
-        } = self.stamp;
-        if matches!(seconds, 0 | 1) {
-            return (None, None);
-        }
-        let mut tag = Vec::with_capacity(TAG_LENGTH);
-        let numbers = [inode, length, seconds as u64, nanoseconds as u64];
-        for (number, before) in numbers.into_iter().zip(*b"\"--.") {
-            tag.push(before);
-            push_hex(&mut tag, number);
-        }
-        tag.push(b'"');
-        (
-            Some(HttpDate::from_unix(seconds)),
-            HeaderValue::try_from(tag).ok(),
-        )
+        let seconds = self.stamp.seconds;
+        let date = (!matches!(seconds, 0 | 1)).then(|| HttpDate::from_unix(seconds));
+        let is_unique = self.stamp.is_time_unique(SystemTime::now());
+        (date, self.stamp.tag(is_unique))
+    }
+
+    /// Returns the tag of this version, and the one that it had when it was new.
+    pub(crate) fn tags(&self) -> [Option<HeaderValue>; 2] {
+        [true, false].map(|is_unique| self.stamp.tag(is_unique))
+    }
+
+    /// Whether the path by which the file was opened still leads to it. Waits for the disk.
+    #[cfg(unix)]
+    pub(crate) fn has_its_name(&self) -> bool {
+        let now = rustix::fs::stat(&*self.path);
+        now.ok()
+            .and_then(|stat| Stamp::from_stat(&stat))
+            .is_some_and(|now| now.inode == self.stamp.inode)
+    }
+
+    /// Elsewhere a rename does not change what a [`Stamp`] holds.
+    #[cfg(not(unix))]
+    #[allow(clippy::unused_self, reason = "other systems ask")]
+    pub(crate) const fn has_its_name(&self) -> bool {
+        true
+    }
+
+    /// The state at the time of opening.
+    pub(crate) const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The state now; an error when it is not a regular file any more.
+    pub(crate) fn stamp_now(&self) -> io::Result<Stamp> {
+        Stamp::of(&self.file)?.ok_or_else(|| self.changed())
     }
 
     /// The part of this file as a gateway may send it.
@@ -163,10 +180,11 @@ impl OpenFile {
         matches!(Stamp::of(&self.file), Ok(Some(now)) if now == self.stamp && now.others.0 > 0)
     }
 
-    /// Fails with [`FileChanged`] when the file is not what it was when it was opened.
+    /// Fails with [`FileChanged`] when the file is not what it was when it was opened, or has grown.
+    #[cfg(target_os = "linux")]
     pub(crate) fn check(&self) -> io::Result<()> {
-        match Stamp::of(&self.file)? {
-            Some(now) if self.stamp.is_same(&now) => Ok(()),
+        match self.stamp.compare(&self.stamp_now()?) {
+            Change::Same => Ok(()),
             _ => Err(self.changed()),
         }
     }
@@ -179,9 +197,10 @@ impl OpenFile {
     }
 }
 
-/// The body error of a file that was shortened, written to or replaced in place while it was sent.
+/// The body error of a file that was truncated or overwritten while it was sent.
 ///
-/// What was promised cannot be sent any more, so the connection is closed.
+/// The rest of the promised bytes does not exist any more, so the connection is closed. A file that was only appended to
+/// is not an error: the response has the bytes of the moment when the file was opened.
 #[derive(Clone, Debug)]
 pub struct FileChanged {
     path: Arc<Path>,
@@ -203,10 +222,10 @@ impl fmt::Display for FileChanged {
 
 impl Error for FileChanged {}
 
-/// What identifies the bytes of a file, as far as a file system can.
+/// The metadata that identifies the bytes of a file, as far as a file system can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
+pub(crate) struct Stamp {
+    pub(crate) length: u64,
     /// When the bytes were changed, in seconds since 1970.
     seconds: i64,
     nanoseconds: i64,
@@ -215,6 +234,22 @@ struct Stamp {
     changed: (i64, i64),
     /// Links, mode and owners: a change of these changes `changed`, and not the bytes.
     others: (u64, u32, u32, u32),
+}
+
+/// The difference between two stamps of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The bytes are the same, as far as can be known.
+    Same,
+    /// It is longer, and its time is not an earlier one: it was appended to, or truncated and written anew.
+    Grown,
+    /// It was written to, and is not longer. The system sets the time before the length, so an append that has just begun
+    /// looks the same for a moment.
+    Written,
+    /// Only the time of the last change is another one: it was renamed, or written to and had its time set back.
+    Touched,
+    /// It is shorter.
+    Shrunk,
 }
 
 impl Stamp {
@@ -275,30 +310,83 @@ impl Stamp {
         }))
     }
 
-    /// Whether the bytes are the same, as far as can be known.
+    /// Compares a file with its earlier self.
     ///
-    /// A file that was unlinked, or whose mode or owner changed, has its old bytes. One whose `changed` moved and nothing
-    /// else was written to and had its time set back.
-    fn is_same(&self, now: &Self) -> bool {
-        (self.length, self.seconds, self.nanoseconds) == (now.length, now.seconds, now.nanoseconds)
-            && (self.changed == now.changed || self.others != now.others)
+    /// A file that was unlinked, or whose mode or owner changed, has its old bytes.
+    pub(crate) fn compare(&self, now: &Self) -> Change {
+        let modified = |stamp: &Self| (stamp.seconds, stamp.nanoseconds);
+        let is_same_time = modified(self) == modified(now);
+        let is_touched = self.changed != now.changed && self.others == now.others;
+        match now.length.cmp(&self.length) {
+            std::cmp::Ordering::Less => Change::Shrunk,
+            std::cmp::Ordering::Equal if is_same_time && is_touched => Change::Touched,
+            std::cmp::Ordering::Equal if is_same_time => Change::Same,
+            std::cmp::Ordering::Greater if modified(now) >= modified(self) => Change::Grown,
+            _ => Change::Written,
+        }
     }
-}
 
-/// Writes `number` in hexadecimal digits, without zeros before it.
-fn push_hex(text: &mut Vec<u8>, number: u64) {
-    let digits = (number.max(1).ilog2() / 4) as usize;
-    text.extend(
-        (0..=digits)
-            .rev()
-            .map(|digit| HEX[(number >> (4 * digit)) as usize & 15]),
-    );
+    /// The strong entity tag: a hash of the length and the time, as the file system stores it.
+    ///
+    /// So replicas share a tag if their files have the same times, to the nanosecond. Tools that keep whole seconds (GNU
+    /// tar by default) make other tags than the original has, and the same tags on all their copies. To ignore the
+    /// nanoseconds would let two versions of one second and one length share a tag.
+    ///
+    /// Where the time is not unique among versions, the inode and the time of its last change count too.
+    fn tag(&self, is_time_unique: bool) -> Option<HeaderValue> {
+        let numbers = [self.length, self.seconds as u64, self.nanoseconds as u64];
+        let hash = if is_time_unique {
+            hash_numbers(&numbers)
+        } else {
+            let [length, seconds, nanoseconds] = numbers;
+            let (changed, changed_nanoseconds) = self.changed;
+            hash_numbers(&[
+                length,
+                seconds,
+                nanoseconds,
+                self.inode,
+                changed as u64,
+                changed_nanoseconds as u64,
+            ])
+        };
+        let mut tag = [b'"'; 18];
+        for (place, digit) in tag[1..17].iter_mut().zip((0..16).rev()) {
+            *place = HEX[(hash >> (4 * digit)) as usize & 15];
+        }
+        HeaderValue::from_bytes(&tag).ok()
+    }
+
+    /// Whether another version of the file has another time: no tool set it to a constant, and the clock has moved on
+    /// since, so that the next write has a later one.
+    fn is_time_unique(&self, now: SystemTime) -> bool {
+        if self.seconds <= LAST_CONSTANT_TIME {
+            return false;
+        }
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = Duration::new(
+            u64::try_from(self.seconds).unwrap_or(0),
+            u32::try_from(self.nanoseconds).unwrap_or(0),
+        );
+        let grain = if self.nanoseconds == 0 {
+            GRAIN_OF_SECONDS
+        } else {
+            GRAIN
+        };
+        now.checked_sub(since).is_some_and(|age| age >= grain)
+    }
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Room for the tag of a file of our time.
-const TAG_LENGTH: usize = 48;
+/// The last moment of 1985, UTC. Tools that make archives give all files one constant time: 0, 1, the first time of zip
+/// (1980), or npm's (26 October 1985).
+const LAST_CONSTANT_TIME: i64 = 504_921_599;
+
+/// The clock of file times ticks every 10 ms or faster; the rest is for clocks that differ a little.
+const GRAIN: Duration = Duration::from_millis(100);
+
+/// File systems that store whole seconds (FAT: every second one) have no nanoseconds.
+const GRAIN_OF_SECONDS: Duration = Duration::from_secs(2);
 
 #[cfg(unix)]
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -320,12 +408,137 @@ fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
 mod tests {
     use super::*;
 
+    /// 2026-01-01 00:00:00 UTC and a half.
+    const STAMP: Stamp = Stamp {
+        length: 1000,
+        seconds: 1_767_225_600,
+        nanoseconds: 500_000_000,
+        inode: 7,
+        changed: (1_767_225_600, 500_000_000),
+        others: (1, 0o644, 0, 0),
+    };
+
+    fn tag_after(stamp: Stamp, age: Duration) -> HeaderValue {
+        let modified = Duration::new(stamp.seconds as u64, stamp.nanoseconds as u32);
+        let is_unique = stamp.is_time_unique(UNIX_EPOCH + modified + age);
+        stamp.tag(is_unique).unwrap()
+    }
+
     #[test]
-    fn hexadecimal() {
-        for number in [0, 1, 9, 15, 16, 255, 256, 0x1234_5678_9abc_def0, u64::MAX] {
-            let mut text = Vec::new();
-            push_hex(&mut text, number);
-            assert_eq!(String::from_utf8(text).unwrap(), format!("{number:x}"));
+    fn comparisons() {
+        let later = |stamp: Stamp| Stamp {
+            seconds: stamp.seconds + 1,
+            changed: (stamp.seconds + 1, 0),
+            ..stamp
+        };
+        let earlier = |stamp: Stamp| Stamp {
+            seconds: stamp.seconds - 1,
+            changed: (stamp.seconds + 1, 0),
+            ..stamp
+        };
+        let sized = |length: u64, stamp: Stamp| Stamp { length, ..stamp };
+        let cases = [
+            ("nothing", STAMP, Change::Same),
+            (
+                "another mode",
+                Stamp {
+                    changed: (1_800_000_000, 0),
+                    others: (1, 0o600, 0, 0),
+                    ..STAMP
+                },
+                Change::Same,
+            ),
+            (
+                "unlinked",
+                Stamp {
+                    changed: (1_800_000_000, 0),
+                    others: (0, 0o644, 0, 0),
+                    ..STAMP
+                },
+                Change::Same,
+            ),
+            ("appended", sized(1001, later(STAMP)), Change::Grown),
+            ("appended in one tick", sized(1001, STAMP), Change::Grown),
+            (
+                "longer and older",
+                sized(1001, earlier(STAMP)),
+                Change::Written,
+            ),
+            ("overwritten", later(STAMP), Change::Written),
+            ("the time set back", earlier(STAMP), Change::Written),
+            (
+                "the time set back to what it was",
+                Stamp {
+                    changed: (1_800_000_000, 0),
+                    ..STAMP
+                },
+                Change::Touched,
+            ),
+            ("truncated", sized(999, later(STAMP)), Change::Shrunk),
+            (
+                "emptied, with its old time",
+                sized(0, STAMP),
+                Change::Shrunk,
+            ),
+        ];
+        for (name, now, expected) in cases {
+            assert_eq!(STAMP.compare(&now), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_tag_covers_the_inode_where_the_time_says_nothing() {
+        let hour = Duration::from_secs(3600);
+        let millis = Duration::from_millis;
+        let at = |seconds: i64, nanoseconds: i64| Stamp {
+            seconds,
+            nanoseconds,
+            ..STAMP
+        };
+        let new_year = STAMP.seconds;
+        let cases = [
+            ("old", at(new_year, 500_000_000), hour, false),
+            (
+                "older than the clock's grain",
+                at(new_year, 1),
+                millis(100),
+                false,
+            ),
+            ("younger", at(new_year, 1), millis(99), true),
+            ("just now", at(new_year, 1), Duration::ZERO, true),
+            ("whole seconds", at(new_year, 0), millis(2000), false),
+            ("whole seconds, young", at(new_year, 0), millis(1999), true),
+            ("epoch", at(0, 0), hour, true),
+            ("a second after it", at(1, 0), hour, true),
+            ("zip", at(315_532_800, 0), hour, true),
+            ("npm", at(499_162_500, 0), hour, true),
+            ("1994", at(784_111_777, 0), hour, false),
+        ];
+        for (name, stamp, age, covers) in cases {
+            let copy = Stamp {
+                inode: 8,
+                changed: (1_800_000_000, 1),
+                ..stamp
+            };
+            let is_other = tag_after(stamp, age) != tag_after(copy, age);
+            assert_eq!(is_other, covers, "{name}");
+            let longer = Stamp {
+                length: 1001,
+                ..stamp
+            };
+            assert_ne!(tag_after(stamp, age), tag_after(longer, age), "{name}");
+        }
+        // A time that lies ahead, and one before 1970.
+        assert!(!STAMP.is_time_unique(UNIX_EPOCH));
+        assert!(!at(-1, 0).is_time_unique(SystemTime::now()));
+    }
+
+    /// Replicas may run other versions of this program: the tag of a file stays what it is.
+    #[test]
+    fn tags_are_stable() {
+        assert_eq!(
+            tag_after(STAMP, Duration::from_secs(3600)),
+            "\"5f54737bba4e3ded\""
+        );
     }
 }

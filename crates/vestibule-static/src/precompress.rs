@@ -11,12 +11,13 @@ use std::time::SystemTime;
 use crate::coding::{Coding, is_zstd_for_the_web};
 use crate::file_kind::{SNIFFED, shrinks};
 use crate::name::{Name, WELL_KNOWN};
+use crate::rights;
 
 /// Writes `app.js.br`, `app.js.zst` and `app.js.gz` beside each `app.js` below a folder: brotli at 11, zstd at 19, gzip at 9.
 ///
 /// Files of types that shrink are looked at, text without an extension (`LICENSE`) among them; dot files and what links lead to are not. A sidecar is written only if it is
 /// smaller than its file by at least a twentieth, and gets the file's time, so that a second run finds it fresh and does
-/// nothing. One that is out of date and not worth making again is removed. Each is written under another name first and
+/// nothing. It also gets the mode of its file, and the owner where the system allows it, and never more rights. One that is out of date and not worth making again is removed. Each is written under another name first and
 /// then renamed: a server beside it never sees half of one. All of a file is in memory while it is compressed.
 ///
 /// ```
@@ -200,7 +201,8 @@ impl Precompress {
     }
 
     fn compress(&self, path: &Path, report: &mut Report) -> io::Result<()> {
-        let modified = fs::metadata(path)?.modified()?;
+        let mut file = File::open(path)?;
+        let modified = file.metadata()?.modified()?;
         let mut bytes = None;
         for coding in Coding::ALL {
             let sidecar = with_suffix(path, coding.suffix());
@@ -210,16 +212,21 @@ impl Precompress {
                 .as_ref()
                 .is_ok_and(|made| seconds(*made) >= seconds(modified))
             {
+                rights::copy_to(&file, &sidecar)?;
                 report.fresh += 1;
                 continue;
             }
             let bytes = match &bytes {
                 Some(bytes) => bytes,
-                None => bytes.insert(fs::read(path)?),
+                None => {
+                    let mut content = Vec::new();
+                    file.read_to_end(&mut content)?;
+                    bytes.insert(content)
+                }
             };
             let encoded = encode(coding, bytes)?;
             if is_worth_it(coding, bytes, &encoded) {
-                write(&sidecar, &encoded, modified)?;
+                write(&sidecar, &encoded, modified, &file)?;
                 report.made += 1;
                 report.bytes_before += bytes.len() as u64;
                 report.bytes_after += encoded.len() as u64;
@@ -295,15 +302,18 @@ fn remove_stale(path: &Path, modified: SystemTime) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// Writes a file under another name, dates it and gives it its own.
-fn write(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<()> {
+/// Writes a sidecar under another name, with the date and the rights of its `file`, and gives it its own name.
+fn write(path: &Path, bytes: &[u8], modified: SystemTime, file: &File) -> io::Result<()> {
     // A dot file, which is not served.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&draft)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.set_modified(modified)
+    // One that an earlier process of this number left.
+    let _ = fs::remove_file(&draft);
+    let written = rights::create_private(&draft)
+        .and_then(|mut sidecar| {
+            sidecar.write_all(bytes)?;
+            sidecar.set_modified(modified)?;
+            rights::copy(file, &sidecar)
         })
         .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {

@@ -70,6 +70,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     let is_ok = status == StatusCode::OK;
     let modified = stored.modified.filter(|_| is_ok);
     let modified = modified.map(|modified| modified.min(asked.now));
+    stored.take_tag_of_request(asked.headers, encoding, asked.now);
     let (verdict, outcome) = match is_ok {
         true => weigh(asked, &stored, modified),
         false => (Verdict::Proceed, Outcome::Whole),
@@ -145,14 +146,14 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
             let body = part(asked, &stored, made, ranges[0].first(), ranges[0].bytes())?;
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
-        Outcome::Satisfiable(ranges) if ranges.len() <= MAX_PARTS => {
+        Outcome::Satisfiable(ranges) => {
             let parts = Multipart::new(&ranges, &content_type, stored.length);
             headers.insert(CONTENT_TYPE, parts.content_type());
             headers.insert(CONTENT_LENGTH, parts.length().into());
             let body = several(&stored, parts);
             Ok(build(StatusCode::PARTIAL_CONTENT, headers, body))
         }
-        _ => {
+        Outcome::Whole => {
             headers.insert(CONTENT_TYPE, content_type);
             let length = made.map_or_else(|| stored.length.into(), |made| made.length.clone());
             headers.insert(CONTENT_LENGTH, length);
@@ -293,9 +294,6 @@ pub(crate) fn method_not_allowed() -> Response {
     response.headers_mut().insert(ALLOW, METHODS);
     response
 }
-
-/// More ranges than these are answered with the whole file (RFC 9110 section 14.2).
-const MAX_PARTS: usize = 8;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE};
+use http::{HeaderMap, HeaderValue};
 use vestibule_core::Outline;
 use vestibule_fields::date::HttpDate;
 use vestibule_fields::etag::ETag;
 
+use crate::conditions::names_tag;
 use crate::file_body::read_whole;
 use crate::open_file::OpenFile;
 
@@ -153,7 +155,10 @@ impl Stored {
         }
     }
 
-    /// A regular file, opened from `path`. Its validators come from its size, its times and its inode.
+    /// A regular file, opened from `path`. Its entity tag is a hash of its size and its time of modification.
+    ///
+    /// Where that time cannot tell versions apart (before 1986, which archives set it to, or just now), the hash covers the
+    /// inode and its time of change too.
     ///
     /// # Errors
     ///
@@ -221,9 +226,33 @@ impl Stored {
 
     /// Makes the tag another one for a content coding: two codings of one file must not share a tag.
     pub(crate) fn tag_coding(&mut self, token: &str) {
-        let tag = self.tag.as_ref().and_then(ETag::parse);
-        let tag = tag.map(|tag| [b"\"", tag.opaque(), b"-", token.as_bytes(), b"\""].concat());
-        self.tag = tag.and_then(|tag| HeaderValue::try_from(tag).ok());
+        self.tag = with_coding(self.tag.take(), Some(token));
+    }
+
+    /// Takes the tag that the file had when it was new, if a condition of the request names that one (see
+    /// [`OpenFile::validators`]): a client that has it goes on with it.
+    pub(crate) fn take_tag_of_request(
+        &mut self,
+        headers: &HeaderMap,
+        coding: Option<&str>,
+        now: HttpDate,
+    ) {
+        let has_condition = [IF_NONE_MATCH, IF_RANGE, IF_MATCH]
+            .into_iter()
+            .any(|name| headers.contains_key(name));
+        let (true, Content::File(file)) = (has_condition, &self.content) else {
+            return;
+        };
+        let [later, new] = file.tags().map(|tag| with_coding(tag, coding));
+        let is_named =
+            |tag: &HeaderValue| ETag::parse(tag).is_some_and(|tag| names_tag(headers, &tag, now));
+        // A source may have set another tag.
+        if self.tag == later
+            && !later.as_ref().is_some_and(is_named)
+            && new.as_ref().is_some_and(is_named)
+        {
+            self.tag = new;
+        }
     }
 
     /// The first bytes, at most `size`.
@@ -265,6 +294,16 @@ impl Stored {
     pub const fn length(&self) -> u64 {
         self.length
     }
+}
+
+/// The tag of a file in a content coding.
+fn with_coding(tag: Option<HeaderValue>, coding: Option<&str>) -> Option<HeaderValue> {
+    let Some(token) = coding else {
+        return tag;
+    };
+    let tag = tag.as_ref().and_then(ETag::parse)?;
+    let tag = [b"\"", tag.opaque(), b"-", token.as_bytes(), b"\""].concat();
+    HeaderValue::try_from(tag).ok()
 }
 
 impl fmt::Debug for Stored {

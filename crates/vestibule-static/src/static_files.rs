@@ -28,6 +28,7 @@ use crate::open_file::FileChanged;
 use crate::options::{self, Options, wants_page};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond, status_page};
+use crate::sidecar_rights::is_refused;
 use crate::source::{Entry, Source, Stored, Wait};
 
 /// Answers with files.
@@ -39,7 +40,7 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
 /// | what is not there, or is refused | 404, a page to browsers; or the app given to [`or`](Self::or) |
 /// | a path that could be read in two ways | 400 (see [`PathView`]) |
-/// | a file that may not be read | 403 |
+/// | a file that may not be read, or a sidecar of one (`a.txt.gz`) | 403 |
 /// | OPTIONS | 204 with `Allow` |
 /// | other methods | 405 with `Allow`, or the app given to [`or`](Self::or) |
 ///
@@ -634,6 +635,9 @@ impl<S: Source> Files<S> {
             None => Found::Nothing,
         };
         match found {
+            Found::File(_, name) if is_refused(&self.source, &name, asked.wait)? => {
+                self.answer_nothing(asked, wanted)
+            }
             Found::File(stored, name) => self.send(asked, stored, &name, Page::Itself).map(Some),
             Found::Directory => match redirect::with_slash(asked.uri, asked.is_whole_path) {
                 Some(location) => Ok(Some(respond::redirect(location))),
@@ -813,7 +817,7 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // A file without a tag has a time that says nothing, and so has what was packed with it.
+            // The source of a file without a tag does not tell its versions apart.
             match file.stored.tag {
                 Some(_) => sidecar.tag_coding(coding.token()),
                 None => sidecar.tag = None,
@@ -884,7 +888,7 @@ fn has_changed(error: &io::Error) -> bool {
 }
 
 /// Whether an error of opening says that there is no such file, or none that may be served.
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     #[cfg(unix)]
     {

@@ -1,7 +1,7 @@
 //! Files that change while they are sent.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 use vestibule_core::{App, Body};
 use vestibule_static::{FileChanged, StaticFiles};
@@ -69,14 +69,130 @@ async fn written_over_with_the_time_set_back_is_an_error() {
     assert!(!is_whole && bytes.iter().all(|byte| *byte == b'a'));
 }
 
+/// A file that only grows (a log, a recording) keeps the bytes that were promised.
 #[tokio::test]
-async fn appended_to_is_an_error() {
-    let (_, is_whole) = meanwhile(|path| {
+async fn appended_to_is_sent_to_its_opening_length() {
+    let append = |path: &std::path::Path, bytes: &[u8]| {
+        let mut file = fs::File::options().append(true).open(path).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    let once = meanwhile(|path| append(path, b"more"));
+    let much = meanwhile(|path| append(path, &vec![b'b'; 3 * SIZE]));
+    let twice = meanwhile(|path| {
+        append(path, b"more");
+        append(path, b"more");
+    });
+    let sparse = meanwhile(|path| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(2 * SIZE as u64).unwrap();
+    });
+    for (bytes, is_whole) in [once.await, much.await, twice.await, sparse.await] {
+        assert!(is_whole && bytes.len() == SIZE && bytes.iter().all(|byte| *byte == b'a'));
+    }
+}
+
+/// It is longer at the next look, as one that was appended to.
+#[tokio::test]
+async fn written_anew_and_longer_is_an_error_and_never_mixed() {
+    let anew = meanwhile(|path| fs::write(path, vec![b'b'; 2 * SIZE]).unwrap());
+    // A writer that keeps the file and begins at its start.
+    let over = meanwhile(|path| {
+        let mut file = fs::File::options().write(true).open(path).unwrap();
+        file.write_all(&vec![b'b'; SIZE + 1]).unwrap();
+    });
+    // A recording that ends: its length is written into its head.
+    let head = meanwhile(|path| {
+        let mut file = fs::File::options().write(true).open(path).unwrap();
+        file.write_all(b"RIFF").unwrap();
+        drop(file);
+        let mut file = fs::File::options().append(true).open(path).unwrap();
+        file.write_all(b"index").unwrap();
+    });
+    // The end is another one.
+    let tail = meanwhile(|path| {
+        let mut file = fs::File::options().write(true).open(path).unwrap();
+        file.seek(std::io::SeekFrom::Start(SIZE as u64 - 3))
+            .unwrap();
+        file.write_all(b"another end").unwrap();
+    });
+    let emptied = meanwhile(|path| fs::write(path, "").unwrap());
+    let back = meanwhile(|path| {
         let mut file = fs::File::options().append(true).open(path).unwrap();
         file.write_all(b"more").unwrap();
-    })
-    .await;
-    assert!(!is_whole);
+        date(path, 700_000_000);
+    });
+    let cut = [
+        anew.await,
+        over.await,
+        head.await,
+        tail.await,
+        emptied.await,
+        back.await,
+    ];
+    for (index, (bytes, is_whole)) in cut.into_iter().enumerate() {
+        assert!(!is_whole && bytes.len() < SIZE, "{index}");
+        assert!(bytes.iter().all(|byte| *byte == b'a'), "{index}");
+    }
+}
+
+/// A log is written by the thousand lines a second; no answer for it fails, whole, in part, or small.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_written_all_the_time_can_be_read() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const MOST_LINES: usize = 400_000;
+    const LINE: &str = "2026-01-01 12:00:00 GET / 200\n";
+    let folder = Folder::new();
+    let large = folder.file("large.log", LINE.repeat(100_000));
+    let small = folder.file("small.log", LINE.repeat(10));
+    let is_done = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let is_done = is_done.clone();
+        std::thread::spawn(move || {
+            let open = |path| fs::File::options().append(true).open(path).unwrap();
+            let (mut large, mut small) = (open(large), open(small));
+            // The disk has an end.
+            for line in 0..MOST_LINES {
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+                large.write_all(LINE.as_bytes()).unwrap();
+                if line % 100 == 0 {
+                    small.write_all(LINE.as_bytes()).unwrap();
+                }
+                std::thread::sleep(std::time::Duration::from_micros(1));
+            }
+        })
+    };
+    let app = StaticFiles::new(folder.path());
+    let all = LINE.repeat(100_000 + MOST_LINES);
+    let cases = [
+        ("/large.log", "", 0),
+        ("/large.log", "bytes=1000000-2999999", 1_000_000),
+        ("/small.log", "", 0),
+        ("/small.log", "bytes=5-200", 5),
+    ];
+    for round in 0..20 {
+        for (path, range, start) in cases {
+            let mut fields = vec![format!("range: {range}")];
+            fields.retain(|_| !range.is_empty());
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            let response = app.call(request(&format!("GET {path}"), &fields)).await;
+            assert!(response.status().is_success(), "{round} {path} {range}");
+            let length: usize = response.headers()["content-length"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            let (bytes, is_whole) = drain(response.into_body()).await;
+            assert!(is_whole && bytes.len() == length, "{round} {path} {range}");
+            let expected = &all.as_bytes()[start..start + length];
+            assert!(bytes == expected, "{round} {path} {range}");
+        }
+    }
+    is_done.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
 }
 
 #[tokio::test]

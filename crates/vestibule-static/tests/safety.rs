@@ -123,7 +123,7 @@ async fn links() {
         ("/up/secret.txt", [404, 404, 200]),
         ("/up/www/a.txt", [404, 404, 200]),
         ("/absolute", [404, 404, 200]),
-        ("/absolute-inside", [404, 404, 200]),
+        ("/absolute-inside", [404, 200, 200]),
         ("/loop", [404, 404, 404]),
         ("/dangling", [404, 404, 404]),
         ("/magic/etc/passwd", [404, 404, 404]),
