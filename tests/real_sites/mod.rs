@@ -1,5 +1,7 @@
 //! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
 
+mod compression;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
