@@ -30,7 +30,7 @@ async fn plain(answer: &Answer) -> Vec<u8> {
     Answer::read(response).await.body.to_vec()
 }
 
-/// The files of a folder, and at `/held` a stream that goes on when it is told to.
+/// The files of a folder, and at `/held` a stream that goes on after a notification.
 async fn site(folder: &Folder, compressed: impl Fn(BoxApp) -> BoxApp, go_on: &Arc<Notify>) -> Site {
     let files = StaticFiles::new(folder.path()).boxed();
     let go_on = go_on.clone();

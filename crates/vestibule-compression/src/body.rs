@@ -129,7 +129,7 @@ impl EncodedBody {
         let slice = self.pending.split_to(self.pending.len().min(most));
         let is_block = !slice.is_empty() && self.seat.is_stored();
         let then = match (self.pending.is_empty(), self.stage) {
-            // What comes behind a block is written after it.
+            // A flush or the end comes after the bytes of the block.
             _ if is_block => Then::Nothing,
             (true, Stage::Read) => Then::Finish,
             (true, _) if self.is_flushed_by_frame => Then::Flush,

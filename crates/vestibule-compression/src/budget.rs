@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::codec::{CodecError, Encoder, Spec};
 
-/// Limits the memory of the encoders that are at work on bodies whose end is not known, or far.
+/// Limits the memory of the encoders that are at work on bodies whose end is not known, or far away.
 ///
 /// A clone is the same budget. Each [`Compression`](crate::Compression) has one of its own, and shares it with its
 /// clones. Give several the same one to limit them together, and where a middleware is built again for each
@@ -54,7 +54,7 @@ struct Ledger {
 }
 
 impl EncoderBudget {
-    /// Creates a budget of so many bytes. An encoder takes 0.5 MiB of it for gzip, 0.7 MiB for zstd and 2 MiB for
+    /// Creates a budget of `max_bytes`. An encoder takes 0.5 MiB of it for gzip, 0.7 MiB for zstd and 2 MiB for
     /// brotli, and less when half of it is used.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
@@ -219,7 +219,7 @@ impl Seat {
         Ok(Self::new(spec, Encoder::stored(spec)?, 0))
     }
 
-    /// What the encoder makes, which may be less than was asked for.
+    /// Returns the parameters of the encoder; its level may be lower than the level asked for.
     pub(crate) const fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -266,7 +266,7 @@ impl Seat {
 /// 16 MiB: 32 streams of gzip at a time, beside what 2,000 connections take.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A stream that nobody has asked for bytes for a second waits for its client.
+/// A stream waits for its client when it was not polled for this time, in milliseconds.
 const IDLE: u64 = 1_000;
 
 #[cfg(test)]

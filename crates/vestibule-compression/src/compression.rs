@@ -363,7 +363,7 @@ impl<A: App> Compression<A> {
                 self.mark(response.headers_mut(), coding);
             }
             if !is_head_alone {
-                // Its length is not that of what a GET gets, and nobody reads it.
+                // The length of the plain bytes is not that of the GET, and the server sends no body.
                 let body = std::mem::take(response.body_mut());
                 *response.body_mut() = Body::new(Unmeasured(body));
             }

@@ -8,7 +8,7 @@ use crate::support::*;
 
 const GZIP: &[(&str, &str)] = &[("accept-encoding", "gzip")];
 
-/// What a HEAD says has to be true of its GET, whatever comes of its body (RFC 9110, section 9.3.2).
+/// A HEAD is true of its GET, whatever the body of the GET is (RFC 9110, section 9.3.2).
 #[tokio::test]
 async fn head_says_of_its_coding_what_is_known() {
     /// Answers as a good app does: the same head, no body for HEAD.
@@ -41,7 +41,7 @@ async fn head_says_of_its_coding_what_is_known() {
         (300_001, "gzip", plain),
         (10_000, "identity", plain),
         (10_000, "br;q=0, snappy", plain),
-        // What is not taken plain is encoded for sure.
+        // A client that refuses plain bytes gets its coding for sure.
         (16, "gzip, identity;q=0", coded),
         (10_000, "gzip, *;q=0", coded),
         (300_001, "gzip, identity;q=0", coded),

@@ -1,4 +1,4 @@
-//! What encoders may hold, and what becomes of bodies when there is no more.
+//! The memory of encoders, and bodies for which there is none left.
 
 use http_body::Body as _;
 use vestibule_compression::{Coding, Compression, EncoderBudget};
@@ -6,7 +6,7 @@ use vestibule_core::{App, IntoResponse, Request, Response};
 
 use crate::support::*;
 
-/// A stream of a length that is not said, with a head as of a file.
+/// A stream of unknown length, with a head as of a file.
 fn stream(bytes: usize) -> Response {
     let mut steps = vec![Step::Pause];
     for piece in words(bytes).chunks(30_000) {
@@ -21,7 +21,7 @@ fn stream(bytes: usize) -> Response {
     (lines, Response::new(script(steps))).into_response()
 }
 
-/// Bodies that nobody reads hold what they were granted; those that come later are plain and whole.
+/// Unread bodies hold the memory that they were granted; later ones are plain and whole.
 #[tokio::test]
 async fn bodies_beyond_the_budget_are_plain() {
     for &coding in Coding::ALL {

@@ -45,7 +45,7 @@ pub(crate) async fn refuse(socket: &mut Socket) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Sends the answer. What the client is still sending is read for a moment: a close with bytes unread is a reset,
+/// Sends the answer. The rest of the request is read for a moment: a close with bytes unread is a reset,
 /// which can destroy the answer (RFC 9112, section 9.6).
 async fn answer(stream: &mut TcpStream, has_body: bool) -> io::Result<()> {
     let mut answer = format!(
@@ -70,18 +70,18 @@ async fn answer(stream: &mut TcpStream, has_body: bool) -> io::Result<()> {
     timeout(LINGER, rest).await.unwrap_or(Ok(()))
 }
 
-/// What a client begins with.
+/// The kind of the first bytes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     /// A request of HTTP/1.
     Request,
     /// One whose answer has no body.
     Head,
-    /// Something else, the preface of HTTP/2 included: nobody reads a sentence of HTTP/1 there.
+    /// Something else, the preface of HTTP/2 included: its clients cannot read an answer of HTTP/1.
     Other,
 }
 
-/// What begins with `bytes`; `None` when more of them are needed.
+/// Returns the kind of what begins with `bytes`, or `None` when more of them are needed.
 fn tell(bytes: &[u8]) -> Option<Start> {
     let is_of_method = |byte: &&u8| byte.is_ascii_uppercase() || **byte == b'-';
     let length = bytes.iter().take_while(is_of_method).count();
@@ -98,7 +98,7 @@ fn tell(bytes: &[u8]) -> Option<Start> {
     }
 }
 
-const SENTENCE: &str = "This port speaks HTTPS: ask again with https:// in place of http://.\n";
+const SENTENCE: &str = "This port speaks HTTPS: ask again with https:// instead of http://.\n";
 
 /// The longest method that is registered has 17 letters, and a space and the target's first byte follow.
 const MAX_START: usize = 24;

@@ -47,7 +47,7 @@ impl Container {
         match self {
             Self::Gzip(crc) => crc.update(data),
             Self::Zlib(a, b) => {
-                // After so many bytes the sums still fit 32 bits.
+                // The sums of 5,552 bytes fit 32 bits.
                 for data in data.chunks(5552) {
                     for byte in data {
                         *a += u32::from(*byte);

@@ -31,7 +31,7 @@ pub(crate) struct Spec {
 pub(crate) enum Size {
     /// So many bytes, and all of them at once: the state is gone before the client reads.
     Whole(u64),
-    /// More than that, or nobody knows. The client says how long the state is held.
+    /// More bytes, or an unknown number. The client decides how long the state is held.
     Stream,
     /// The same, when memory is scarce.
     LeanStream,
@@ -225,7 +225,7 @@ impl Encoder {
         let bytes = Bytes::copy_from_slice(&self.out);
         self.out.clear();
         if self.is_stream && self.grant.is_none() {
-            // A buffer that nobody has granted is not held for a client that does not read.
+            // A buffer without a grant is not held for a client that does not read.
             self.out = Vec::new();
         }
         bytes
@@ -287,7 +287,7 @@ impl Codec {
     }
 }
 
-/// What an encoder's buffer takes at most, or nearly so.
+/// The memory of an encoder's buffer, in bytes: a slice that does not shrink and some room.
 const BUFFER: u64 = 64 * 1024;
 
 #[cfg(test)]

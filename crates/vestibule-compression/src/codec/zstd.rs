@@ -52,7 +52,7 @@ impl ZstdEncoder {
         self.has_header
     }
 
-    /// What the state takes, in bytes.
+    /// Returns the memory of the state, in bytes.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.state.sizeof()
@@ -185,7 +185,7 @@ const STREAM_WINDOW_LOG: u32 = 16;
 /// The window of a stream when memory is scarce: 32 KB.
 const LEAN_WINDOW_LOG: u32 = 15;
 
-/// The tables of a stream have so many entries.
+/// The tables of a stream have 16,384 entries.
 const STREAM_TABLE_LOG: u32 = 14;
 
 /// The window that a decoder allows: 8 MB (RFC 9659, section 3).
