@@ -101,14 +101,23 @@ impl Server {
 
     /// Its resident memory, in bytes (proc(5), `VmRSS` of `status`).
     pub(crate) fn memory(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was ever resident, in bytes (`VmHWM`).
+    pub(crate) fn peak_memory(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> f64 {
         let path = format!("/proc/{}/status", self.process.id());
         let text = std::fs::read_to_string(path).expect("the server runs");
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         1024.0
             * kib
                 .and_then(|it| it.parse::<f64>().ok())
-                .expect("VmRSS is in kB")
+                .expect("it is in kB")
     }
 
     /// Sends it SIGTERM.

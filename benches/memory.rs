@@ -7,9 +7,15 @@
 //! read nothing, on our `StaticFiles` and on tower-http's `ServeDir` in axum. All of it needs 20,000
 //! open files a process. `-- back` looks what is left of such a crowd half a minute after it has gone:
 //! in our server, or in the program that is named behind, as `$PWD/target/release/vestibule`.
+//!
+//! `-- coded` has 2,000 clients ask for texts in each coding and read nothing: of the program `vestibule`, of an app
+//! that streams, of nginx and of tower-http. Beside what is resident at most it says how much is left a minute after
+//! they have gone. A word behind it is for rows that contain it alone: `-- coded stream`.
 
+mod coded;
 mod hand_written;
 mod load;
+mod peer;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -50,6 +56,8 @@ fn main() -> ExitCode {
                 back(folder.serve_by(program));
                 ExitCode::SUCCESS
             }
+            ["coded", "--bench"] => coded::measure(""),
+            ["coded", rows, "--bench"] => coded::measure(rows),
             _ => measure(),
         },
     }

@@ -220,6 +220,15 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) no_compression: bool,
 
+    /// Size of the largest file that is compressed when it is asked for, in MiB; larger ones are sent plain, with
+    /// their length and ranges [default: 64]
+    #[arg(long, value_name = "MIB", conflicts_with = "no_compression")]
+    pub(crate) compress_max_size: Option<u32>,
+
+    /// Memory of all encoders that are at work, in MiB; when it is used up, more is sent plain [default: 16]
+    #[arg(long, value_name = "MIB", conflicts_with = "no_compression")]
+    pub(crate) compress_memory: Option<u32>,
+
     /// Let browsers keep files with a hash in their names for ever
     #[arg(long)]
     pub(crate) hashed_names: bool,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
-use vestibule::compression::Compression;
+use vestibule::compression::{Compression, EncoderBudget};
 use vestibule::files::IndexedFiles;
 use vestibule::hyper::ready;
 use vestibule::inspect::Inspect;
@@ -38,7 +38,8 @@ pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<S
         None => None,
     };
     let compresses = !serve.files.no_compression;
-    let mut stack = Stack::new().when(compresses, Compression::new);
+    let (max_size, memory) = (serve.files.compress_max_size, serve.files.compress_memory);
+    let mut stack = Stack::new().when(compresses, move |app| compression(app, max_size, memory));
     let mut changes = None;
     if serve.files.watch {
         let (sender, told) = reload::watch(serve.directory.clone());
@@ -61,6 +62,18 @@ pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<S
         index,
         changes,
     })
+}
+
+/// Compression with limits in MiB, where they are set.
+fn compression<A: App>(app: A, max_size: Option<u32>, memory: Option<u32>) -> Compression<A> {
+    let mut compression = Compression::new(app);
+    if let Some(max_size) = max_size {
+        compression = compression.max_size(u64::from(max_size) << 20);
+    }
+    if let Some(memory) = memory {
+        compression = compression.budget(EncoderBudget::new(u64::from(memory) << 20));
+    }
+    compression
 }
 
 /// An app in a stack that is logged, counted, guarded and shown as the options say.
@@ -198,6 +211,24 @@ mod tests {
             let app = watched(inner, hello, &watching, users, https, cors, &log);
             let outline = behind(&gateway, app).outline();
             assert_eq!(outline.check(), [], "{outline}");
+        }
+    }
+
+    #[test]
+    fn limits_of_compression_are_in_mebibytes() {
+        let hello = async |_: vestibule::Request| "hello";
+        for (max_size, memory, shown) in [
+            (None, None, "max_size: 67108864, budget: 16777216"),
+            (Some(1), None, "max_size: 1048576, budget: 16777216"),
+            (
+                Some(0),
+                Some(u32::MAX),
+                "max_size: 0, budget: 4503599626321920",
+            ),
+        ] {
+            let app = compression(hello, max_size, memory);
+            let outline = app.boxed().outline().to_string();
+            assert!(outline.contains(shown), "{outline}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use vestibule_core::{Body, BodyError};
 
 use crate::SLICE;
+use crate::budget::{EncoderBudget, Seat};
 use crate::codec::{self, CodecError, Encoder, Spec};
 use crate::policy::remove_digests;
 use crate::turn::{Turn, after_others};
@@ -23,11 +25,14 @@ use crate::turn::{Turn, after_others};
 /// back while a reader waits. After a slice of work it yields, ready or not.
 pub(crate) struct EncodedBody {
     inner: Body,
-    spec: Spec,
+    seat: Arc<Seat>,
+    budget: EncoderBudget,
     work: Work,
     stage: Stage,
     /// What was read and is not encoded yet.
     pending: Bytes,
+    /// The bytes of a block that is not compressed; its beginning is with the encoder.
+    block: Bytes,
     trailers: Option<HeaderMap>,
     is_flushed_by_frame: bool,
     /// The encoder holds data that a decoder cannot see yet.
@@ -39,7 +44,8 @@ pub(crate) struct EncodedBody {
 }
 
 enum Work {
-    Here(Encoder),
+    /// The encoder is in its seat.
+    Here,
     /// On a thread for blocking work, since the level is costly.
     Away(JoinHandle<(Encoder, Result<(), CodecError>)>),
     Done,
@@ -64,21 +70,24 @@ enum Then {
 impl EncodedBody {
     pub(crate) fn new(
         inner: Body,
-        spec: Spec,
+        seat: Arc<Seat>,
+        budget: EncoderBudget,
         is_flushed_by_frame: bool,
-    ) -> Result<Self, CodecError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             inner,
-            spec,
-            work: Work::Here(Encoder::new(spec)?),
+            seat,
+            budget,
+            work: Work::Here,
             stage: Stage::Reading,
             pending: Bytes::new(),
+            block: Bytes::new(),
             trailers: None,
             is_flushed_by_frame,
             has_unflushed: false,
             is_due: false,
             spent: 0,
-        })
+        }
     }
 
     /// Reads from `inner`; ready when something changed.
@@ -118,7 +127,10 @@ impl EncodedBody {
     /// Takes a slice of what is pending, and what to do after it.
     fn next_job(&mut self, most: usize) -> (Bytes, Then) {
         let slice = self.pending.split_to(self.pending.len().min(most));
+        let is_block = !slice.is_empty() && self.seat.is_stored();
         let then = match (self.pending.is_empty(), self.stage) {
+            // A flush or the end comes after the bytes of the block.
+            _ if is_block => Then::Nothing,
             (true, Stage::Read) => Then::Finish,
             (true, _) if self.is_flushed_by_frame => Then::Flush,
             _ => Then::Nothing,
@@ -133,11 +145,17 @@ impl EncodedBody {
             Then::Flush => (self.has_unflushed, self.is_due) = (false, true),
             Then::Finish => (self.stage, self.is_due) = (Stage::Finished, true),
         }
-        let Work::Here(mut encoder) = mem::replace(&mut self.work, Work::Done) else {
+        let Some(mut encoder) = self.seat.take() else {
             return Err(CodecError::Internal("it was given two tasks at once"));
         };
+        if matches!(then, Then::Nothing) && encoder.begin_stored(&data) {
+            self.spent += data.len();
+            self.seat.put(encoder);
+            (self.block, self.is_due, self.has_unflushed) = (data, true, false);
+            return Ok(());
+        }
         match Handle::try_current() {
-            Ok(runtime) if self.spec.is_costly() => {
+            Ok(runtime) if self.seat.spec().is_costly() && !encoder.is_stored() => {
                 self.work = Work::Away(runtime.spawn_blocking(move || {
                     let result = run(&mut encoder, &data, then);
                     (encoder, result)
@@ -147,42 +165,49 @@ impl EncodedBody {
             _ => {
                 self.spent += data.len();
                 let result = run(&mut encoder, &data, then);
-                self.work = Work::Here(encoder);
+                self.seat.put(encoder);
                 result
             }
         }
     }
 
-    /// Waits for work on another thread. Ready with the encoder, or with nothing after its end.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&mut Encoder>, BodyError>> {
+    /// Waits for work on another thread; after it the encoder is in its seat.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         if let Work::Away(task) = &mut self.work {
             let (encoder, result) = ready!(Pin::new(task).poll(cx)).map_err(BodyError::new)?;
-            self.work = Work::Here(encoder);
+            self.seat.put(encoder);
+            self.work = Work::Here;
             self.spent = 0;
             result.map_err(BodyError::new)?;
         }
-        Poll::Ready(Ok(match &mut self.work {
-            Work::Here(encoder) => Some(encoder),
-            _ => None,
-        }))
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the encoder back.
+    fn end_work(&mut self) {
+        self.work = Work::Done;
+        drop(self.seat.take());
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let (is_due, is_finished) = (self.is_due, self.stage == Stage::Finished);
-            if let Some(encoder) = ready!(self.poll_work(cx)?) {
-                if encoder.len() >= ENOUGH || (is_due && encoder.len() > 0) {
-                    let data = encoder.take();
-                    if is_finished {
-                        self.work = Work::Done;
-                    }
-                    self.is_due = false;
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+            let is_finished = self.stage == Stage::Finished;
+            ready!(self.poll_work(cx)?);
+            let least = if self.is_due { 1 } else { ENOUGH };
+            self.is_due = false;
+            let made = self.seat.take_made(least);
+            if made.is_none() && !self.block.is_empty() {
+                let block = mem::take(&mut self.block);
+                return Poll::Ready(Some(Ok(Frame::data(block))));
+            }
+            if let Some(data) = made {
+                if is_finished {
+                    self.end_work();
                 }
-                self.is_due = false;
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             if is_finished {
-                self.work = Work::Done;
+                self.end_work();
                 return Poll::Ready(
                     self.trailers
                         .take()
@@ -196,9 +221,13 @@ impl EncodedBody {
                 return Poll::Pending;
             }
             if !self.pending.is_empty() || self.stage == Stage::Read {
-                let most = match self.spec.is_costly() {
-                    true => SLICE_AWAY,
-                    false => SLICE - self.spent,
+                let left = SLICE - self.spent;
+                let most = if self.seat.is_stored() {
+                    left.min(codec::BLOCK)
+                } else if self.seat.spec().is_costly() {
+                    SLICE_AWAY
+                } else {
+                    left
                 };
                 let (data, then) = self.next_job(most);
                 self.start(data, then).map_err(BodyError::new)?;
@@ -234,10 +263,11 @@ impl http_body::Body for EncodedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.seat.asked(self.budget.now());
         let polled = ready!(self.poll_step(cx));
         if let Some(Err(_)) = &polled {
             self.stage = Stage::Finished;
-            self.work = Work::Done;
+            self.end_work();
             self.trailers = None;
             self.inner = Body::empty();
         }
@@ -250,10 +280,16 @@ impl http_body::Body for EncodedBody {
 }
 
 /// Encodes a body that is whole in memory, slice by slice, and yields in between.
-pub(crate) async fn encode_whole(spec: Spec, bytes: Bytes) -> Result<Bytes, CodecError> {
+pub(crate) async fn encode_whole(
+    spec: Spec,
+    bytes: Bytes,
+    budget: &EncoderBudget,
+) -> Result<Bytes, CodecError> {
     if spec.is_costly()
         && let Ok(runtime) = Handle::try_current()
     {
+        // More at a time would take memory, and be no quicker.
+        let _core = budget.core().await;
         let task = runtime.spawn_blocking(move || codec::encode(spec, &bytes));
         let failed = CodecError::Internal("it panicked, or the runtime ends");
         return task.await.unwrap_or(Err(failed));

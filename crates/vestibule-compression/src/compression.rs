@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
-use vestibule_core::{App, Body, IntoResponse, Outcome, Outline, Request, Response, Role};
+use vestibule_core::{
+    App, Body, BodyError, IntoResponse, Outcome, Outline, Request, Response, Role,
+};
 use vestibule_fields::etag::ETag;
 
 use crate::body::{EncodedBody, encode_whole};
-use crate::codec::Spec;
+use crate::budget::{EncoderBudget, Seat};
+use crate::codec::{Size, Spec};
 #[cfg(feature = "dictionary")]
 use crate::dictionary::{self, Dictionary, DictionaryCoding};
 use crate::negotiation::{IsPlainFine, Wanted, wanted};
@@ -29,7 +34,8 @@ use crate::{Coding, Predicate, Types, policy, validators};
 /// entity tags off `If-None-Match` and `If-Match`. Sets `Content-Encoding`; adds `Accept-Encoding` to
 /// `Vary` of every response that might have been encoded, and of the 304 and 206 that stand for one; gives
 /// strong entity tags the suffix of the coding (`"v1+gzip"`); drops `Content-Length`, `Accept-Ranges` and
-/// digests. A HEAD has the head of its GET, as far as that is known without a body.
+/// digests. A HEAD has the head of its GET where that is known without a body. Where the coding depends on the
+/// body or on the memory that is left, a HEAD has `Vary`, no length, and a weak entity tag.
 ///
 /// A part (206) is one of the plain bytes. So that no client puts it behind the beginning of encoded ones, `Range`
 /// is taken off beside an `If-Match` that names encoded bytes, and beside a date in `If-Range` where the client
@@ -39,7 +45,9 @@ use crate::{Coding, Predicate, Types, policy, validators};
 /// `Content-Length`; they stay plain when that makes them no smaller. All others are encoded as they
 /// are read: event streams and the like are flushed after each frame, others when the app has nothing
 /// ready. No more than 32 KiB are encoded before others have their turn; levels that are slower than
-/// that allows run on the runtime's threads for blocking work. Encoder states are used again.
+/// that allows run on the runtime's threads for blocking work. Encoder states are used again. Streams share an
+/// [`EncoderBudget`]; when it is used up, further bodies are sent plain. So are bodies that are known to be larger
+/// than [`max_size`](Compression::max_size).
 ///
 /// ```
 /// use vestibule_compression::Compression;
@@ -86,6 +94,8 @@ pub struct Compression<A> {
     predicate: Arc<dyn Predicate>,
     is_strict: bool,
     max_padding: u16,
+    max_size: u64,
+    budget: EncoderBudget,
     #[cfg(feature = "dictionary")]
     dictionaries: Vec<Dictionary>,
 }
@@ -127,6 +137,8 @@ impl<A: App> Compression<A> {
             predicate: Arc::new(Types),
             is_strict: false,
             max_padding: 0,
+            max_size: MAX_SIZE,
+            budget: EncoderBudget::default(),
             #[cfg(feature = "dictionary")]
             dictionaries: Vec::new(),
         }
@@ -181,6 +193,39 @@ impl<A: App> Compression<A> {
     #[must_use]
     pub const fn min_size(mut self, bytes: u64) -> Self {
         self.min_size = bytes;
+        self
+    }
+
+    /// Sets the largest body of known length that is encoded, in bytes. Defaults to 64 MiB. A larger one is sent plain,
+    /// so that clients show progress and resume after a break. A client that refuses plain bytes gets a coding.
+    ///
+    /// ```
+    /// use vestibule_compression::Compression;
+    /// use vestibule_core::{App, IntoResponse, Request, Response};
+    ///
+    /// async fn dump(_: Request) -> Response {
+    ///     ([("content-type", "text/csv")], "1,2,3\n".repeat(1_000)).into_response()
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let app = Compression::new(dump).max_size(5_000);
+    /// let mut request = Request::default();
+    /// request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+    /// let response = app.call(request).await;
+    /// assert!(!response.headers().contains_key("content-encoding"));
+    /// assert_eq!(response.headers()["vary"], "accept-encoding");
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// Sets the memory that the encoders of streams share. Defaults to a budget of its own, of 16 MiB.
+    #[must_use]
+    pub fn budget(mut self, budget: EncoderBudget) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -239,6 +284,7 @@ impl<A: App> Compression<A> {
         let size = plain.len();
         let coded = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
+                let _core = self.budget.core().await;
                 let task = runtime.spawn_blocking(move || dictionary.encode(coding, &plain));
                 task.await.ok().and_then(Result::ok)
             }
@@ -287,8 +333,7 @@ impl<A: App> Compression<A> {
         #[cfg(feature = "dictionary")]
         if let Some((dictionary, coding)) = asked.dictionary {
             if is_head_alone && size.is_some_and(|size| size <= dictionary::MAX_BODY as u64) {
-                policy::mark(response.headers_mut(), coding.token());
-                weaken(response.headers_mut());
+                leave_open(response.headers_mut());
                 return response;
             }
             let coded = self
@@ -302,17 +347,29 @@ impl<A: App> Compression<A> {
         let Wanted::Coded(coding, is_plain_fine) = asked.wanted else {
             return response;
         };
-        let spec = self.spec(coding, size);
-        if is_head_alone {
-            self.mark(response.headers_mut(), coding);
+        if is_plain_fine && size.is_some_and(|size| size > self.max_size) {
             return response;
         }
-        match response.body().as_bytes() {
-            Some(bytes) if bytes.len() <= WHOLE => {
-                self.encode_whole(response, spec, is_plain_fine).await
-            }
-            _ => self.encode_stream(response, spec, is_stream),
+        let whole = response.body().as_bytes().map(bytes::Bytes::len);
+        let whole = whole.filter(|length| *length <= WHOLE && !is_head_alone);
+        if let Some(length) = whole {
+            let spec = self.spec(coding, Size::Whole(length as u64));
+            return self.encode_whole(response, spec, is_plain_fine).await;
         }
+        if asked.is_head {
+            if is_plain_fine {
+                leave_open(response.headers_mut());
+            } else {
+                self.mark(response.headers_mut(), coding);
+            }
+            if !is_head_alone {
+                // The length of the plain bytes is not that of the GET, and the server sends no body.
+                let body = std::mem::take(response.body_mut());
+                *response.body_mut() = Body::new(Unmeasured(body));
+            }
+            return response;
+        }
+        self.encode_stream(response, coding, is_plain_fine, is_stream)
     }
 
     /// Whether this response could be encoded for some client, were it large enough.
@@ -333,7 +390,7 @@ impl<A: App> Compression<A> {
             return response;
         };
         let plain_size = plain.len();
-        let Ok(coded) = encode_whole(spec, plain).await else {
+        let Ok(coded) = encode_whole(spec, plain, &self.budget).await else {
             return response;
         };
         if coded.len() >= plain_size && is_plain_fine {
@@ -348,14 +405,29 @@ impl<A: App> Compression<A> {
         response
     }
 
-    fn encode_stream(&self, response: Response, spec: Spec, is_flushed_by_frame: bool) -> Response {
+    /// The response with a body that is encoded as it is read; as it was when there is no memory for that.
+    fn encode_stream(
+        &self,
+        response: Response,
+        coding: Coding,
+        is_plain_fine: IsPlainFine,
+        is_flushed_by_frame: bool,
+    ) -> Response {
+        let spec = self.spec(coding, Size::Stream);
+        let seat = match self.budget.encoder(spec) {
+            Ok(Some(seat)) => Ok(seat),
+            // An encoder that cannot be made is one for which there is no memory, too.
+            Ok(None) | Err(_) if is_plain_fine => return response,
+            Ok(None) | Err(_) => Seat::stored(spec),
+        };
         let (mut head, body) = response.into_parts();
-        match EncodedBody::new(body, spec, is_flushed_by_frame) {
-            Ok(body) => {
+        match seat {
+            Ok(seat) => {
                 self.mark(&mut head.headers, spec.coding);
+                let budget = self.budget.clone();
+                let body = EncodedBody::new(body, seat, budget, is_flushed_by_frame);
                 Response::from_parts(head, Body::new(body))
             }
-            // Only for want of memory; the body is gone with the encoder.
             Err(error) => vestibule_core::Failure::new(error)
                 .layer("Compression")
                 .into_response(),
@@ -370,7 +442,7 @@ impl<A: App> Compression<A> {
         }
     }
 
-    fn spec(&self, coding: Coding, size: Option<u64>) -> Spec {
+    fn spec(&self, coding: Coding, size: Size) -> Spec {
         let mut offered = self.offered.iter();
         let level = offered.find_map(|(other, level)| (*other == coding).then_some(*level));
         Spec {
@@ -453,7 +525,9 @@ impl<A: App> App for Compression<A> {
         outline
             .role(Role::COMPRESSION)
             .option("codings", codings.trim_end().to_owned())
-            .option("min_size", self.min_size.to_string());
+            .option("min_size", self.min_size.to_string())
+            .option("max_size", self.max_size.to_string())
+            .option("budget", self.budget.max_bytes().to_string());
         if self.max_padding > 0 {
             outline.option("padding", self.max_padding.to_string());
         }
@@ -491,6 +565,8 @@ impl<A: fmt::Debug> fmt::Debug for Compression<A> {
             .field("min_size", &self.min_size)
             .field("is_strict", &self.is_strict)
             .field("max_padding", &self.max_padding)
+            .field("max_size", &self.max_size)
+            .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
 }
@@ -505,10 +581,8 @@ fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
         let mut plain = plain;
         if matches!(end.outcome, Outcome::Complete) {
             // Whole in memory, so it is read without waiting.
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            while let std::task::Poll::Ready(Some(_)) =
-                std::pin::Pin::new(&mut plain).poll_frame(&mut context)
-            {}
+            let mut context = Context::from_waker(Waker::noop());
+            while let Poll::Ready(Some(_)) = Pin::new(&mut plain).poll_frame(&mut context) {}
         }
     })
 }
@@ -518,6 +592,34 @@ fn not_acceptable() -> Response {
     let mut response = (status, "406 Not Acceptable\n").into_response();
     policy::vary(response.headers_mut(), policy::ACCEPT_ENCODING);
     response
+}
+
+/// The head of a HEAD whose GET may be encoded or plain: without what is true of one of them only. A weak tag is
+/// that of both.
+fn leave_open(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(ACCEPT_RANGES);
+    policy::remove_digests(headers);
+    weaken(headers);
+}
+
+/// A body that does not say how long it is.
+struct Unmeasured(Body);
+
+impl http_body::Body for Unmeasured {
+    type Data = bytes::Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
 }
 
 /// A weak tag in place of a strong one.
@@ -541,6 +643,9 @@ fn random_up_to(max: u16) -> usize {
         }
     }
 }
+
+/// 64 MiB: a download that takes minutes is watched, and taken up again after a break.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
 /// 860 bytes fit a packet with their head; smaller bodies arrive no sooner when they shrink.
 const MIN_SIZE: u64 = 860;

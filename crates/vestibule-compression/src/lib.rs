@@ -43,12 +43,24 @@
 //! # What it costs
 //!
 //! An encoder's state is several hundred KB, and making one costs more than the compression of a
-//! small page. States are kept, sixteen for each thread, and used again; brotli's cannot be. A body
+//! small page. States are kept, two for each thread, and used again; brotli's cannot be. A body
 //! is encoded in slices of 32 KiB, with a turn for others in between. Of bodies that are whole in
 //! memory a thread encodes one after the other, since the states of several do not stay in a cache.
 //! Levels at which a slice takes more than about 2 ms (zstd 11, brotli 6) run on the threads that
 //! tokio has for blocking work. A frame costs one allocation. Beside nginx and tower-http:
 //! [benches/README.md](https://github.com/vestibule-rs/vestibule/blob/main/benches/README.md).
+//!
+//! # Memory
+//!
+//! A client decides how long a stream's encoder lives, so an [`EncoderBudget`] limits what all of them hold: 16 MiB
+//! by default. Streams have small windows: 32 KB for gzip, 64 KB for zstd and brotli. When half of the budget is
+//! used, new encoders get smaller tables (brotli: level 1). When all of it is used, the encoder that has waited
+//! longest for its client, a second at least, is taken away. The rest of its stream is sent in blocks of the same
+//! coding that are not compressed. When no encoder waits, the response is sent plain, with its length, its entity
+//! tag and its ranges. A client that refuses plain bytes (`identity;q=0`) gets such blocks from the start.
+//!
+//! Bodies of known length above [`Compression::max_size`] (64 MiB) are sent plain. Bodies of at most 256 KiB that
+//! are whole in memory are encoded before a client can stop them, and are not counted.
 //!
 //! # Bodies that are read while they are written
 //!
@@ -87,6 +99,7 @@
 compile_error!("turn on a coding: one of the features `gzip`, `brotli` and `zstd`");
 
 mod body;
+mod budget;
 mod codec;
 mod coding;
 mod compression;
@@ -101,6 +114,7 @@ mod predicate;
 mod turn;
 mod validators;
 
+pub use budget::EncoderBudget;
 pub use coding::Coding;
 pub use compression::{Compression, Uncompressed};
 pub use decompression::{Decompression, DecompressionError};

@@ -1,38 +1,86 @@
 //! The head of an encoded response, and revalidation.
 
-use vestibule_compression::{Coding, Compression, Types, Uncompressed};
+use http_body::Body as _;
+use vestibule_compression::{Coding, Compression, EncoderBudget, Types, Uncompressed};
 use vestibule_core::{App, Body, IntoResponse, Request, Response};
 
 use crate::support::*;
 
 const GZIP: &[(&str, &str)] = &[("accept-encoding", "gzip")];
 
+/// A HEAD is true of its GET, whatever the body of the GET is (RFC 9110, section 9.3.2).
 #[tokio::test]
-async fn head_has_the_head_of_get() {
+async fn head_says_of_its_coding_what_is_known() {
     /// Answers as a good app does: the same head, no body for HEAD.
     async fn page(request: Request) -> Response {
+        let size: usize = request.uri().path()[1..].parse().unwrap();
         let body = match *request.method() {
             http::Method::HEAD => Body::empty(),
-            _ => Body::from(words(10_000)),
+            _ => Body::from(words(size)),
         };
         let lines = [
-            ("content-type", "text/html"),
-            ("content-length", "10000"),
-            ("etag", "\"v\""),
-            ("accept-ranges", "bytes"),
+            ("content-type", "text/html".to_owned()),
+            ("content-length", size.to_string()),
+            ("etag", "\"v\"".to_owned()),
+            ("accept-ranges", "bytes".to_owned()),
+            ("content-digest", "sha-256=:AAAA:".to_owned()),
         ];
         (lines, Response::new(body)).into_response()
     }
-    let app = Compression::new(page);
-    let (got, _) = ask(&app, get(GZIP)).await;
-    let mut head = get(GZIP);
-    *head.method_mut() = http::Method::HEAD;
-    let (head, bytes) = ask(&app, head).await;
-    assert!(bytes.is_empty());
-    // The length of what a GET sends is not known without making it (RFC 9110, section 9.3.2).
-    let mut want = got.headers().clone();
-    assert!(want.remove("content-length").is_some());
-    assert_eq!(*head.headers(), want);
+    let app = Compression::new(page).max_size(300_000);
+    let plain = ("", "\"v\"", "bytes", true);
+    let open = ("", "W/\"v\"", "", false);
+    let coded = ("gzip", "\"v+gzip\"", "", false);
+    let cases = [
+        // size, Accept-Encoding, Content-Encoding, ETag, Accept-Ranges, whether the length is there
+        (16, "gzip", plain),
+        (859, "gzip", plain),
+        (860, "gzip", open),
+        (10_000, "gzip", open),
+        (300_000, "gzip", open),
+        (300_001, "gzip", plain),
+        (10_000, "identity", plain),
+        (10_000, "br;q=0, snappy", plain),
+        // A client that refuses plain bytes gets its coding for sure.
+        (16, "gzip, identity;q=0", coded),
+        (10_000, "gzip, *;q=0", coded),
+        (300_001, "gzip, identity;q=0", coded),
+    ];
+    for (size, accept, (coding, tag, ranges, has_length)) in cases {
+        let mut head = get(&[("accept-encoding", accept)]);
+        *head.method_mut() = http::Method::HEAD;
+        *head.uri_mut() = format!("/{size}").parse().unwrap();
+        let (head, bytes) = ask(&app, head).await;
+        assert!(bytes.is_empty());
+        let name = format!("{size}, {accept}: {:?}", head.headers());
+        assert_eq!(header(&head, "content-encoding"), coding, "{name}");
+        assert_eq!(header(&head, "etag"), tag, "{name}");
+        assert_eq!(header(&head, "accept-ranges"), ranges, "{name}");
+        let digest = head.headers().contains_key("content-digest");
+        let length = head.headers().contains_key("content-length");
+        assert_eq!((length, digest), (has_length, has_length), "{name}");
+        let vary = if size < 860 && coding.is_empty() {
+            ""
+        } else {
+            "accept-encoding"
+        };
+        assert_eq!(header(&head, "vary"), vary, "{name}");
+
+        // Nothing in it is false of the GET.
+        let mut request = get(&[("accept-encoding", accept)]);
+        *request.uri_mut() = format!("/{size}").parse().unwrap();
+        let (got, bytes) = ask(&app, request).await;
+        for name in ["content-encoding", "content-length", "accept-ranges"] {
+            let said = header(&head, name);
+            assert!(
+                said.is_empty() || said == header(&got, name),
+                "{size}, {accept}: {name}"
+            );
+        }
+        if length {
+            assert_eq!(header(&head, "content-length"), bytes.len().to_string());
+        }
+    }
 
     // An app that leaves the body to the server has it to the byte.
     let app = Compression::new(text(10_000));
@@ -41,6 +89,15 @@ async fn head_has_the_head_of_get() {
     let (head, _) = ask(&app, head).await;
     let (got, _) = ask(&app, get(GZIP)).await;
     assert_eq!(head.headers(), got.headers());
+
+    // Of a stream it is not known, and its length is not that of the plain bytes.
+    let app = Compression::new(text(1_000_000));
+    let mut head = get(GZIP);
+    *head.method_mut() = http::Method::HEAD;
+    let head = app.call(head).await;
+    assert_eq!(header(&head, "content-encoding"), "");
+    assert_eq!(header(&head, "vary"), "accept-encoding");
+    assert_eq!(head.body().size_hint().exact(), None);
 }
 
 #[tokio::test]
@@ -118,6 +175,11 @@ async fn options_are_kept() {
         .level(Coding::Zstd, 200);
     let outline = app.boxed().outline().to_string();
     assert!(outline.contains("gzip:1 zstd:19"), "{outline}");
+    let app = Compression::new(text(5_000))
+        .max_size(7)
+        .budget(EncoderBudget::new(9));
+    let outline = app.boxed().outline().to_string();
+    assert!(outline.contains("max_size: 7, budget: 9"), "{outline}");
 
     let app = Compression::new(text(5_000)).only(|_: &Response| false);
     assert_eq!(

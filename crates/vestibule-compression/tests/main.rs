@@ -7,6 +7,7 @@ mod clients;
 mod dictionaries;
 mod faults;
 mod heads;
+mod memory;
 mod requests;
 mod support;
 mod tools;

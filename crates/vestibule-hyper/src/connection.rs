@@ -30,6 +30,8 @@ use crate::io::Io;
 use crate::link::{Link, Linked};
 use crate::listen::Accepted;
 use crate::outgoing::{Asked, Outgoing, prepare};
+#[cfg(feature = "tls")]
+use crate::plain_http;
 use crate::proxy;
 use crate::server::Limits;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
@@ -110,6 +112,7 @@ impl<A: App> Service<A> {
         #[cfg(feature = "tls")]
         let tls = match accepted.tls {
             Some(tls) => {
+                plain_http::refuse(&mut socket).await?;
                 let (encrypted, info) = tls.accept(socket).await?;
                 socket = encrypted;
                 Some(info)

@@ -190,6 +190,8 @@ mod notify;
 mod outgoing;
 mod per_address;
 mod pieces;
+#[cfg(feature = "tls")]
+mod plain_http;
 mod proxy;
 mod ready;
 mod server;

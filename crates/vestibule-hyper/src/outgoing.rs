@@ -96,8 +96,18 @@ pub(crate) fn prepare(
         }
         Shape::Any => {}
     }
-    if (closes || vitals.is_last()) && !is_http2 && shape != Shape::Handover {
+    // An HTTP/1.0 client knows no chunks: to it the end of the connection is the end of such a body, whatever it
+    // asked for (RFC 9112, sections 6.3 and 9.3).
+    let ends_with_connection = asked.version < Version::HTTP_11
+        && shape == Shape::Any
+        && body.size_hint().exact().is_none();
+    let closes = closes || ends_with_connection || vitals.is_last();
+    if closes && !is_http2 && shape != Shape::Handover {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if asked.version < Version::HTTP_11 {
+            // To an answer of 1.1 hyper would add `keep-alive`, where the client asked for it.
+            head.version = Version::HTTP_10;
+        }
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
     let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));

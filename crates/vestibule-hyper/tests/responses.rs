@@ -533,6 +533,86 @@ async fn rfc9112_6_3_a_cut_without_framing_is_a_reset() {
     assert!(is_reset);
 }
 
+/// A client of HTTP/1.0 that keeps its connection takes it for kept if the answer says so (RFC 9112, section 9.3).
+#[tokio::test]
+async fn http_1_0_keeps_the_connection_where_the_length_is_known() {
+    let (server, _) = start().await;
+    let last = Running::with(Server::new(|_: Request| async { "hello" }).max_requests(1)).await;
+    let answer = last
+        .send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        .await;
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    let keep_alive = "Connection: keep-alive\r\n";
+    let cases = [
+        // method, path, fields, Connection, Content-Length, body
+        ("GET", "/text", keep_alive, "keep-alive", Some("5"), "hello"),
+        (
+            "GET",
+            "/sized",
+            keep_alive,
+            "keep-alive",
+            Some("5"),
+            "hello",
+        ),
+        (
+            "GET",
+            "/twice",
+            keep_alive,
+            "keep-alive",
+            Some("5"),
+            "hello",
+        ),
+        ("GET", "/te", keep_alive, "keep-alive", Some("5"), "hello"),
+        ("GET", "/204", keep_alive, "keep-alive", None, ""),
+        ("GET", "/304", keep_alive, "keep-alive", None, ""),
+        ("GET", "/404", keep_alive, "keep-alive", Some("0"), ""),
+        ("HEAD", "/text", keep_alive, "keep-alive", Some("5"), ""),
+        ("HEAD", "/stream", keep_alive, "keep-alive", None, ""),
+        ("GET", "/stream", keep_alive, "close", None, "hello"),
+        ("POST", "/stream", keep_alive, "close", None, "hello"),
+        (
+            "GET",
+            "/stream",
+            "Connection: Keep-Alive, TE\r\n",
+            "close",
+            None,
+            "hello",
+        ),
+        ("GET", "/stream", "", "close", None, "hello"),
+        ("GET", "/text", "", "", Some("5"), "hello"),
+    ];
+    for (method, path, fields, connection, length, body) in cases {
+        let mut client = server.connect().await;
+        let request = format!("{method} {path} HTTP/1.0\r\n{fields}\r\n");
+        // The second request is answered where the connection is kept, and nothing else follows the first.
+        client.write(&request).await;
+        let head = client.until("\r\n\r\n").await.to_lowercase();
+        let found = |name: &str| {
+            let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+            fields
+                .find(|(found, _)| *found == name)
+                .map(|(_, value)| value.to_owned())
+        };
+        let name = format!("{request:?}: {head}");
+        assert_eq!(
+            found("connection").unwrap_or_default(),
+            connection,
+            "{name}"
+        );
+        assert_eq!(found("content-length").as_deref(), length, "{name}");
+        assert_eq!(found("transfer-encoding"), None, "{name}");
+        if connection == "keep-alive" {
+            client.write("GET /text HTTP/1.0\r\n\r\n").await;
+        }
+        let rest = soon(client.rest()).await;
+        let (first, second) = rest.split_at(body.len());
+        assert_eq!(first, body, "{name}");
+        let is_kept = second.starts_with("HTTP/1.0 200") && second.ends_with("hello");
+        assert_eq!(is_kept, connection == "keep-alive", "{name}: {second:?}");
+        assert!(is_kept || second.is_empty(), "{name}: {second:?}");
+    }
+}
+
 #[tokio::test]
 async fn faults_114_empty_frames_hold_nobody_up() {
     holds_nobody_up("/empty-frames").await;

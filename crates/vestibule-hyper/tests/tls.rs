@@ -461,3 +461,54 @@ fn files_that_are_none_are_named() {
         assert!(error.contains(name), "{error}");
     }
 }
+
+/// A browser that was given `http://` shows the sentence, and not an error that nobody can read.
+#[tokio::test]
+async fn plain_http_where_tls_is_spoken_is_told_so() {
+    let scratch = Scratch::new("plain");
+    let made = scratch.make("a", "localhost");
+    let tls = Tls::pem(&made.chain, &made.key).unwrap();
+    let address = start(Server::new(seen), tls).await;
+    let large = format!("POST /a HTTP/1.1\r\nHost: a\r\n\r\n{}", "x".repeat(30_000));
+    let cases: [(&[&str], bool, bool); 12] = [
+        // what is sent, whether there is an answer, whether it has a body
+        (&["GET / HTTP/1.1\r\nHost: a\r\n\r\n"], true, true),
+        (&["G", "ET", " ", "/ HTTP/1.1\r\n"], true, true),
+        (&["HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"], true, false),
+        (&["OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"], true, true),
+        (&["GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n"], true, true),
+        (&["CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"], true, true),
+        (&["GET / HTTP/1.0\r\n\r\n"], true, true),
+        (&[&large], true, true),
+        (&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], false, false),
+        (&["SSH-2.0-OpenSSH_9.6\r\n"], false, false),
+        (&["GE"], false, false),
+        (&["XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"], false, false),
+    ];
+    for (pieces, is_answered, has_body) in cases {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        for piece in pieces {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let read = soon(client.read_to_end(&mut answer)).await;
+        let answer = String::from_utf8(answer).unwrap();
+        if !is_answered {
+            // It may be reset: there is nothing to lose.
+            assert_eq!(answer, "", "{pieces:?}");
+            continue;
+        }
+        read.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(head.contains("connection: close"), "{answer}");
+        assert_eq!(body.contains("https://"), has_body, "{answer}");
+        assert_eq!(body.is_empty(), !has_body, "{answer}");
+    }
+    // Those who speak TLS notice nothing.
+    let config = config(&[&made.der], "http/1.1", None);
+    let mut client = connect(address, &config, "localhost").await.unwrap();
+    assert!(get(&mut client).await.unwrap().starts_with("HTTP/1.1 200"));
+}

@@ -7,9 +7,9 @@ use brotli::enc::encode::{
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 
 use super::decoder::Progress;
-use super::{CodecError, Spec};
+use super::{CodecError, Size, Spec};
 
-/// Its state cannot be used again: only the buffer comes from the pool.
+/// Its state cannot be used again.
 pub(super) struct BrotliEncoder {
     state: Box<BrotliEncoderStateStruct<StandardAlloc>>,
 }
@@ -17,23 +17,17 @@ pub(super) struct BrotliEncoder {
 impl BrotliEncoder {
     pub(super) fn new(spec: Spec) -> Self {
         let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
-        // At its two fastest levels the encoder panics when it is flushed after metadata.
-        let quality = match (spec.padding, u32::from(spec.level)) {
-            (1.., 0..2) => 2,
-            (_, level) => level,
-        };
+        let quality = quality(&spec);
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, quality);
-        let window = window_bits(spec.size);
+        let window = window_bits(spec.size, quality);
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window);
-        if let Some(size) = spec.size.and_then(|size| u32::try_from(size).ok()) {
+        // From 1 MB on, a stream that says its size gets a table of 4 MB.
+        if let Size::Whole(size) = spec.size
+            && let Ok(size) = u32::try_from(size)
+        {
             state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, size);
         }
         Self { state }
-    }
-
-    pub(super) fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
-        *self = Self::new(spec);
-        Ok(())
     }
 
     /// A block of metadata (RFC 7932, section 9.2), which decoders skip.
@@ -287,17 +281,43 @@ fn small_window(first: u8) -> Option<u8> {
     is_large.then_some(first & 0xf0 | ((TRIAL_WINDOW_BITS - 17) << 1) as u8 | 1)
 }
 
-/// The smallest window that holds a body of `size` bytes; 256 KB when that is not known.
-fn window_bits(size: Option<u64>) -> u32 {
-    let Some(size) = size else {
-        return STREAM_WINDOW_BITS;
+/// At its two fastest levels the encoder panics when it is flushed after metadata.
+fn quality(spec: &Spec) -> u32 {
+    match (spec.padding, u32::from(spec.level)) {
+        (1.., 0..2) => 2,
+        (_, level) => level,
+    }
+}
+
+/// The smallest window that holds a body; for a stream the one with which its level needs the least memory.
+fn window_bits(size: Size, quality: u32) -> u32 {
+    let Size::Whole(size) = size else {
+        // With a window of 64 KB, levels 5 to 9 have tables of 34 MB.
+        return if matches!(quality, 5..=9) { 18 } else { 16 };
     };
     (MIN_WINDOW_BITS..MAX_WINDOW_BITS)
         .find(|bits| (1_u64 << bits) - 16 >= size)
         .unwrap_or(MAX_WINDOW_BITS)
 }
 
-const STREAM_WINDOW_BITS: u32 = 18;
+/// The memory of the state of a stream, in bytes: as an allocator that counts found it, rounded up.
+pub(super) fn stream_cost(spec: &Spec) -> u64 {
+    let kib = match quality(spec) {
+        0 => 256,
+        1 => 384,
+        2..=3 => 1088,
+        4 => 1920,
+        5 => 5248,
+        6 => 6272,
+        7 => 14_336,
+        8 => 22_528,
+        9 => 38_912,
+        10 => 4224,
+        _ => 6656,
+    };
+    kib * 1024
+}
+
 const MIN_WINDOW_BITS: u32 = 16;
 
 /// 2 MB: twice what may come out before the ratio counts.
@@ -343,15 +363,19 @@ mod tests {
     #[test]
     fn windows_hold_the_body() {
         let cases = [
-            (None, 18),
-            (Some(0), 16),
-            (Some(65_520), 16),
-            (Some(65_521), 17),
-            (Some(1 << 20), 21),
-            (Some(u64::MAX), 22),
+            (Size::Stream, 4, 16),
+            (Size::LeanStream, 1, 16),
+            (Size::Stream, 5, 18),
+            (Size::Stream, 9, 18),
+            (Size::Stream, 11, 16),
+            (Size::Whole(0), 4, 16),
+            (Size::Whole(65_520), 4, 16),
+            (Size::Whole(65_521), 4, 17),
+            (Size::Whole(1 << 20), 11, 21),
+            (Size::Whole(u64::MAX), 4, 22),
         ];
-        for (size, bits) in cases {
-            assert_eq!(window_bits(size), bits, "{size:?}");
+        for (size, quality, bits) in cases {
+            assert_eq!(window_bits(size, quality), bits, "{size:?}:{quality}");
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use bytes::Bytes;
 
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+use super::stored::Format;
+use super::stored::{BLOCK, StoredEncoder};
 use super::{CodecError, pool};
 use crate::Coding;
+use crate::budget::Grant;
 
 #[cfg(feature = "brotli")]
 use super::brotli::BrotliEncoder;
@@ -17,10 +21,20 @@ use super::zstd::ZstdEncoder;
 pub(crate) struct Spec {
     pub(crate) coding: Coding,
     pub(crate) level: u8,
-    /// How many bytes will come, where that is known.
-    pub(crate) size: Option<u64>,
+    pub(crate) size: Size,
     /// How many bytes of nothing to add at the start, about.
     pub(crate) padding: usize,
+}
+
+/// How much will come, and so how much memory pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// So many bytes, and all of them at once: the state is gone before the client reads.
+    Whole(u64),
+    /// More bytes, or an unknown number. The client decides how long the state is held.
+    Stream,
+    /// The same, when memory is scarce.
+    LeanStream,
 }
 
 impl Spec {
@@ -28,12 +42,42 @@ impl Spec {
     pub(crate) const fn is_costly(&self) -> bool {
         self.level >= self.coding.costly_level()
     }
+
+    /// The memory of a stream's state and of its buffer, in bytes; never less than it takes.
+    pub(crate) fn stream_cost(&self) -> u64 {
+        let state = match self.coding {
+            #[cfg(feature = "gzip")]
+            Coding::Gzip | Coding::Deflate => super::gzip::STREAM_COST,
+            #[cfg(feature = "brotli")]
+            Coding::Brotli => super::brotli::stream_cost(self),
+            #[cfg(feature = "zstd")]
+            Coding::Zstd => super::zstd::stream_cost(self.level, self.size),
+        };
+        state + BUFFER
+    }
+
+    /// The same stream with as little memory as the coding can have.
+    pub(crate) fn lean(self) -> Self {
+        let level = match self.coding {
+            #[cfg(feature = "brotli")]
+            Coding::Brotli => self.level.min(1),
+            _ => self.level,
+        };
+        Self {
+            level,
+            size: Size::LeanStream,
+            ..self
+        }
+    }
 }
 
-/// An encoder and what it has made so far. Its state comes from a pool, and goes back on drop.
+/// An encoder and what it has made so far. The state of a whole body comes from a pool, and goes back on drop.
 pub(crate) struct Encoder {
     codec: Option<Codec>,
     out: Vec<u8>,
+    /// The memory that the state may take; a stream's.
+    grant: Option<Grant>,
+    is_stream: bool,
 }
 
 pub(super) enum Codec {
@@ -43,6 +87,7 @@ pub(super) enum Codec {
     Brotli(BrotliEncoder),
     #[cfg(feature = "zstd")]
     Zstd(ZstdEncoder),
+    Stored(StoredEncoder),
 }
 
 macro_rules! each {
@@ -55,6 +100,11 @@ macro_rules! each {
             Some(Codec::Brotli($codec)) => $do,
             #[cfg(feature = "zstd")]
             Some(Codec::Zstd($codec)) => $do,
+            Some(Codec::Stored($codec)) =>
+            {
+                #[allow(clippy::unit_arg, reason = "it cannot fail, and the others can")]
+                Ok($do)
+            }
             None => Err(CodecError::Internal("it was used after its end")),
         }
     }};
@@ -70,8 +120,29 @@ impl Encoder {
             }
             None => (Codec::new(spec)?, Vec::new()),
         };
-        let codec = Some(codec);
-        let mut encoder = Self { codec, out };
+        Self::begin(codec, out, spec)
+    }
+
+    /// An encoder of a stream, whose state is held by `grant`.
+    pub(crate) fn granted(spec: Spec, grant: Grant) -> Result<Self, CodecError> {
+        let mut encoder = Self::new(spec)?;
+        encoder.grant = Some(grant);
+        Ok(encoder)
+    }
+
+    /// An encoder that compresses nothing and has no state.
+    pub(crate) fn stored(spec: Spec) -> Result<Self, CodecError> {
+        let codec = Codec::Stored(StoredEncoder::new(spec.coding));
+        Self::begin(codec, Vec::new(), spec)
+    }
+
+    fn begin(codec: Codec, out: Vec<u8>, spec: Spec) -> Result<Self, CodecError> {
+        let mut encoder = Self {
+            codec: Some(codec),
+            out,
+            grant: None,
+            is_stream: !matches!(spec.size, Size::Whole(_)),
+        };
         if spec.padding > 0 {
             each!(encoder, codec, out => codec.pad(spec.padding, out))?;
         }
@@ -88,9 +159,60 @@ impl Encoder {
         each!(self, codec, out => codec.flush(out))
     }
 
-    /// Ends the stream.
+    /// Ends the stream. The state of a stream is given back at once: a client may take its time to read the rest.
     pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
-        each!(self, codec, out => codec.finish(out))
+        each!(self, codec, out => codec.finish(out))?;
+        if self.is_stream
+            && let Some(codec) = self.codec.take()
+        {
+            pool::give(codec, Vec::new());
+            self.grant = None;
+        }
+        Ok(())
+    }
+
+    /// Gives the state back in the middle of the stream; what comes from here on is not compressed.
+    pub(crate) fn give_up(&mut self) -> Result<(), CodecError> {
+        self.flush()?;
+        if let Some(mut codec) = self.codec.take() {
+            self.codec = Some(Codec::Stored(match &mut codec {
+                #[cfg(feature = "gzip")]
+                Codec::Gzip(codec) => StoredEncoder::after(codec.format(), true),
+                #[cfg(feature = "brotli")]
+                Codec::Brotli(_) => StoredEncoder::after(Format::Brotli, true),
+                #[cfg(feature = "zstd")]
+                Codec::Zstd(codec) => StoredEncoder::after(Format::Zstd, codec.has_header()),
+                Codec::Stored(_) => {
+                    self.codec = Some(codec);
+                    return Ok(());
+                }
+            }));
+            pool::give(codec, Vec::new());
+        }
+        self.grant = None;
+        Ok(())
+    }
+
+    /// Writes what comes before the bytes of `block`, which the caller sends as they are; whether that is so: where
+    /// nothing is compressed, they need not be copied.
+    pub(crate) fn begin_stored(&mut self, block: &[u8]) -> bool {
+        match &mut self.codec {
+            Some(Codec::Stored(codec)) if (1..=BLOCK).contains(&block.len()) => {
+                codec.begin_block(block, &mut self.out);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it holds memory that others could have.
+    pub(crate) const fn has_grant(&self) -> bool {
+        self.grant.is_some()
+    }
+
+    /// Whether it has no state: so it compresses nothing, and is not to hold much else.
+    pub(crate) const fn is_stored(&self) -> bool {
+        matches!(self.codec, Some(Codec::Stored(_)))
     }
 
     /// How many bytes wait to be taken.
@@ -102,6 +224,10 @@ impl Encoder {
     pub(crate) fn take(&mut self) -> Bytes {
         let bytes = Bytes::copy_from_slice(&self.out);
         self.out.clear();
+        if self.is_stream && self.grant.is_none() {
+            // A buffer without a grant is not held for a client that does not read.
+            self.out = Vec::new();
+        }
         bytes
     }
 }
@@ -131,10 +257,9 @@ impl Codec {
         match self {
             #[cfg(feature = "gzip")]
             Self::Gzip(codec) => codec.reset(spec),
-            #[cfg(feature = "brotli")]
-            Self::Brotli(codec) => codec.reset(spec),
             #[cfg(feature = "zstd")]
             Self::Zstd(codec) => codec.reset(spec),
+            _ => Err(CodecError::Internal("its state cannot be used again")),
         }
     }
 
@@ -143,13 +268,27 @@ impl Codec {
         match self {
             #[cfg(feature = "gzip")]
             Self::Gzip(codec) => codec.fits(spec),
-            #[cfg(feature = "brotli")]
-            Self::Brotli(_) => spec.coding == Coding::Brotli,
+            // The state of a whole body has more memory than a stream is granted.
             #[cfg(feature = "zstd")]
-            Self::Zstd(_) => spec.coding == Coding::Zstd,
+            Self::Zstd(_) => spec.coding == Coding::Zstd && matches!(spec.size, Size::Whole(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether it can be used again at all.
+    pub(super) const fn is_reusable(&self) -> bool {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(_) => true,
+            #[cfg(feature = "zstd")]
+            Self::Zstd(_) => true,
+            _ => false,
         }
     }
 }
+
+/// The memory of an encoder's buffer, in bytes: a slice that does not shrink and some room.
+const BUFFER: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +299,7 @@ mod tests {
         Spec {
             coding,
             level,
-            size: None,
+            size: Size::Stream,
             padding,
         }
     }
@@ -201,6 +340,91 @@ mod tests {
                         assert_eq!(found, data.as_bytes(), "{coding}:{level}, {padding}");
                     }
                 }
+            }
+        }
+    }
+
+    /// A stream that loses its state after some of its pieces is the same to a decoder.
+    #[test]
+    fn a_state_is_given_back_anywhere_in_a_stream() {
+        let plain = "every request passes through it ".repeat(3_000);
+        let pieces: Vec<_> = plain.as_bytes().chunks(20_000).collect();
+        for &coding in Coding::ALL {
+            for level in coding.levels() {
+                for padding in [0, 1, 300] {
+                    for lost_at in 0..=pieces.len() + 1 {
+                        let spec = spec(coding, level, padding);
+                        if spec.is_costly() && lost_at > 2 {
+                            // The formats are the same at each level.
+                            continue;
+                        }
+                        let mut encoder = match lost_at {
+                            0 => Encoder::stored(spec).unwrap(),
+                            _ => Encoder::new(spec).unwrap(),
+                        };
+                        for (at, piece) in pieces.iter().enumerate() {
+                            if at + 1 == lost_at {
+                                encoder.give_up().unwrap();
+                                encoder.give_up().unwrap();
+                                assert!(encoder.is_stored());
+                            }
+                            encoder.write(piece).unwrap();
+                            if at % 2 == 0 {
+                                encoder.flush().unwrap();
+                            }
+                        }
+                        encoder.finish().unwrap();
+                        let coded = encoder.take();
+                        assert!(coded.len() > padding);
+                        let name = format!("{coding}:{level}, {padding}, {lost_at}");
+                        assert_eq!(decode(coding, &coded), plain.as_bytes(), "{name}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_coding_without_compression_holds_the_plain_bytes() {
+        for &coding in Coding::ALL {
+            for length in [0, 1, 255, 16_384, 16_385, 70_000] {
+                let plain: Vec<u8> = (0..length).map(|at: u32| (at * 7 % 251) as u8).collect();
+                for padding in [0, 1, 256, 257, 65_535] {
+                    let mut encoder = Encoder::stored(spec(coding, 1, padding)).unwrap();
+                    encoder.write(&plain).unwrap();
+                    encoder.finish().unwrap();
+                    let coded = encoder.take();
+                    let most = plain.len() + padding + 64;
+                    assert!((plain.len() + padding..=most).contains(&coded.len()));
+                    assert_eq!(
+                        decode(coding, &coded),
+                        plain,
+                        "{coding}, {length}, {padding}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn no_stream_of_zstd_takes_more_than_it_costs() {
+        let plain = "every request passes through it ".repeat(10_000);
+        for level in Coding::Zstd.levels() {
+            for lean in [false, true] {
+                let mut spec = spec(Coding::Zstd, level, 0);
+                if lean {
+                    spec = spec.lean();
+                }
+                let mut encoder = Encoder::new(spec).unwrap();
+                encoder.write(plain.as_bytes()).unwrap();
+                let Some(Codec::Zstd(codec)) = &encoder.codec else {
+                    panic!("it is zstd");
+                };
+                assert!(
+                    codec.memory() as u64 + BUFFER <= spec.stream_cost(),
+                    "{spec:?}"
+                );
             }
         }
     }

@@ -2,77 +2,77 @@
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
+use super::check::Container;
 use super::decoder::Progress;
+use super::stored::Format;
 use super::{CodecError, Spec};
 use crate::Coding;
 
+/// Deflate without a container; the container is written around it.
 pub(super) struct GzipEncoder {
     state: Compress,
-    coding: Coding,
+    container: Container,
+    has_header: bool,
     level: u8,
 }
 
 impl GzipEncoder {
     pub(super) fn new(spec: Spec) -> Self {
         let level = Compression::new(u32::from(spec.level));
-        let state = match spec.coding {
-            Coding::Gzip => Compress::new_gzip(level, WINDOW_BITS),
-            _ => Compress::new_with_window_bits(level, true, WINDOW_BITS),
-        };
         Self {
-            state,
-            coding: spec.coding,
+            state: Compress::new_with_window_bits(level, false, WINDOW_BITS),
+            container: Container::new(spec.coding),
+            has_header: false,
             level: spec.level,
         }
     }
 
     pub(super) fn fits(&self, spec: &Spec) -> bool {
-        self.coding == spec.coding && self.level == spec.level
+        matches!(spec.coding, Coding::Gzip | Coding::Deflate) && self.level == spec.level
     }
 
     /// Begins anew; `spec` [fits](Self::fits).
-    pub(super) fn reset(&mut self, _: Spec) -> Result<(), CodecError> {
+    pub(super) fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
         self.state.reset();
+        self.container = Container::new(spec.coding);
+        self.has_header = false;
         Ok(())
     }
 
-    /// Adds `length` bytes of nothing at the start: a comment in the header of gzip (RFC 1952,
-    /// section 2.3), empty stored blocks after that of zlib (RFC 1951, section 3.2.4).
+    /// The format of what comes after a flush. The state itself can be used again.
+    pub(super) fn format(&mut self) -> Format {
+        let container = Container::Zlib(1, 0);
+        Format::Deflate(std::mem::replace(&mut self.container, container))
+    }
+
+    /// Begins the stream with `length` bytes that decoders skip.
     pub(super) fn pad(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        // The header comes out with the first flush; an empty one adds an empty block.
-        let start = out.len();
-        self.flush(out)?;
-        let rest = match self.coding {
-            Coding::Gzip => {
-                if let Some(flags) = out.get_mut(start + 3) {
-                    *flags |= HAS_COMMENT;
-                }
-                out.split_off((start + GZIP_HEADER).min(out.len()))
-            }
-            _ => out.split_off((start + ZLIB_HEADER).min(out.len())),
-        };
-        match self.coding {
-            Coding::Gzip => {
-                out.resize(out.len() + length, b' ');
-                out.push(0);
-            }
-            _ => (0..length.div_ceil(EMPTY_BLOCK.len()))
-                .for_each(|_| out.extend_from_slice(&EMPTY_BLOCK)),
-        }
-        out.extend_from_slice(&rest);
+        self.start(length, out);
         Ok(())
     }
 
     pub(super) fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.start(0, out);
+        self.container.update(data);
         self.run(data, out, FlushCompress::None)
     }
 
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.start(0, out);
         self.run(&[], out, FlushCompress::Sync)
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        self.run(&[], out, FlushCompress::Finish)
+        self.start(0, out);
+        self.run(&[], out, FlushCompress::Finish)?;
+        self.container.trailer(out);
+        Ok(())
+    }
+
+    fn start(&mut self, padding: usize, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.has_header, true) {
+            self.container.header(padding, out);
+        }
     }
 
     fn run(
@@ -144,14 +144,5 @@ const WINDOW_BITS: u8 = 15;
 /// So much room is made in the buffer before each step.
 const ROOM: usize = 4 * 1024;
 
-/// RFC 1952, section 2.3: ten bytes when no flag is set.
-const GZIP_HEADER: usize = 10;
-
-/// FCOMMENT: text that ends with a zero.
-const HAS_COMMENT: u8 = 0x10;
-
-/// RFC 1950, section 2.2.
-const ZLIB_HEADER: usize = 2;
-
-/// A stored block that is not the last, of length zero.
-const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+/// The memory of a state, in bytes, at any level: as an allocator that counts found it, rounded up.
+pub(super) const STREAM_COST: u64 = 480 * 1024;

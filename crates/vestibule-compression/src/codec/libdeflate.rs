@@ -72,13 +72,13 @@ const fn own_level(level: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Decoder;
+    use crate::codec::{Decoder, Size};
 
     fn spec(coding: Coding, level: u8) -> Spec {
         Spec {
             coding,
             level,
-            size: None,
+            size: Size::Whole(0),
             padding: 0,
         }
     }

@@ -2,12 +2,15 @@
 
 #[cfg(feature = "brotli")]
 mod brotli;
+#[cfg(feature = "gzip")]
+mod check;
 mod encoder;
 #[cfg(feature = "gzip")]
 mod gzip;
 #[cfg(feature = "libdeflate")]
 mod libdeflate;
 mod pool;
+mod stored;
 #[cfg(feature = "zstd")]
 mod zstd;
 
@@ -21,7 +24,8 @@ use bytes::Bytes;
 #[cfg(feature = "dictionary")]
 pub(crate) use brotli::brotli_with_dictionary;
 pub(crate) use decoder::Decoder;
-pub(crate) use encoder::{Encoder, Spec};
+pub(crate) use encoder::{Encoder, Size, Spec};
+pub(crate) use stored::BLOCK;
 
 #[cfg(feature = "dictionary")]
 pub(crate) use zstd::zstd_with_dictionary;

@@ -1,7 +1,8 @@
 //! Encoder states that wait to be used again, a few for each thread.
 //!
 //! A new state costs more than the compression of a small body: several hundred KB are allocated and
-//! zeroed. A state goes to the pool of the thread on which it is dropped; no lock is taken.
+//! zeroed. A state goes to the pool of the thread on which it is dropped; no lock is taken. A thread encodes one
+//! body after the other, so it needs few.
 
 use std::cell::RefCell;
 
@@ -21,23 +22,27 @@ pub(super) fn take(spec: &Spec) -> Option<(Codec, Vec<u8>)> {
     .ok()?
 }
 
-/// Keeps a state, unless there are enough.
+/// Keeps a state that can be used again, in place of the oldest when there are enough.
 pub(super) fn give(codec: Codec, mut out: Vec<u8>) {
+    if !codec.is_reusable() {
+        return;
+    }
     // A thread that ends has no pool any more; the state is dropped.
     let _ = POOL.try_with(|pool| {
-        if let Ok(mut pool) = pool.try_borrow_mut()
-            && pool.len() < STATES
-        {
+        if let Ok(mut pool) = pool.try_borrow_mut() {
             if out.capacity() > BUFFER {
                 out = Vec::new();
+            }
+            if pool.len() >= STATES {
+                pool.remove(0);
             }
             pool.push((codec, out));
         }
     });
 }
 
-/// States that a thread keeps: about 5 MB of gzip, when so many bodies were encoded at once.
-const STATES: usize = 16;
+/// States that a thread keeps: 0.5 MB each of gzip, at most 1.6 MB of zstd at its default level.
+const STATES: usize = 2;
 
 /// A buffer that grew larger than this is not kept.
 const BUFFER: usize = 256 * 1024;

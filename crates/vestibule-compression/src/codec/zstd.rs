@@ -4,45 +4,68 @@ use zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::decoder::Progress;
-use super::{CodecError, Spec};
+use super::{CodecError, Size, Spec};
 
 pub(super) struct ZstdEncoder {
     state: CCtx<'static>,
+    /// The header of the frame is written with its first bytes, and not by a flush.
+    has_header: bool,
 }
 
 impl ZstdEncoder {
     pub(super) fn new(spec: Spec) -> Result<Self, CodecError> {
         let state = CCtx::try_create().ok_or(CodecError::Internal("no memory for zstd"))?;
-        let mut encoder = Self { state };
+        let has_header = false;
+        let mut encoder = Self { state, has_header };
         encoder.reset(spec)?;
         Ok(encoder)
     }
 
     pub(super) fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
-        let Self { state } = self;
+        self.has_header = false;
+        let Self { state, .. } = self;
         let reset = ResetDirective::SessionAndParameters;
         state.reset(reset).map_err(internal)?;
         let level = CParameter::CompressionLevel(i32::from(spec.level));
         state.set_parameter(level).map_err(internal)?;
-        match spec.size {
-            Some(size) => state.set_pledged_src_size(Some(size)).map_err(internal)?,
-            None => state
-                .set_parameter(CParameter::WindowLog(STREAM_WINDOW_LOG))
-                .map_err(internal)?,
+        let window = match spec.size {
+            Size::Whole(size) => {
+                state.set_pledged_src_size(Some(size)).map_err(internal)?;
+                return Ok(());
+            }
+            Size::Stream => STREAM_WINDOW_LOG,
+            Size::LeanStream => LEAN_WINDOW_LOG,
         };
+        // A level has tables of up to 80 MB when the size is not known. Small ones cost 3 % of what is saved.
+        for parameter in [
+            CParameter::WindowLog(window),
+            CParameter::HashLog(STREAM_TABLE_LOG),
+            CParameter::ChainLog(STREAM_TABLE_LOG),
+        ] {
+            state.set_parameter(parameter).map_err(internal)?;
+        }
         Ok(())
     }
 
-    /// A skippable frame (RFC 8878, section 3.1.2) of `length` bytes before the others.
+    /// Whether the frame has begun.
+    pub(super) const fn has_header(&self) -> bool {
+        self.has_header
+    }
+
+    /// Returns the memory of the state, in bytes.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.state.sizeof()
+    }
+
+    /// A skippable frame of `length` bytes before the others.
     pub(super) fn pad(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let size = u32::try_from(length).unwrap_or(u32::MAX);
-        out.extend_from_slice(&SKIPPABLE);
-        out.extend_from_slice(&size.to_le_bytes());
-        out.resize(out.len() + length, 0);
+        skippable(length, out);
         Ok(())
     }
 
     pub(super) fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.has_header |= !data.is_empty();
         self.run(data, out, ZSTD_EndDirective::ZSTD_e_continue)
     }
 
@@ -78,6 +101,25 @@ impl ZstdEncoder {
             }
         }
     }
+}
+
+/// Appends a skippable frame (RFC 8878, section 3.1.2) of `length` bytes.
+pub(super) fn skippable(length: usize, out: &mut Vec<u8>) {
+    let size = u32::try_from(length).unwrap_or(u32::MAX);
+    out.extend_from_slice(&SKIPPABLE);
+    out.extend_from_slice(&size.to_le_bytes());
+    out.resize(out.len() + length, 0);
+}
+
+/// The memory of the state of a stream, in bytes, as `ZSTD_sizeof_CCtx` says; rounded up.
+pub(super) const fn stream_cost(level: u8, size: Size) -> u64 {
+    let kib = match (size, level) {
+        (Size::LeanStream, 0..=15) => 384,
+        (Size::LeanStream, _) => 768,
+        (_, 0..=15) => 640,
+        (_, _) => 1152,
+    };
+    kib * 1024
 }
 
 pub(crate) struct ZstdDecoder {
@@ -137,8 +179,14 @@ fn internal(code: usize) -> CodecError {
     CodecError::Internal(zstd_safe::get_error_name(code))
 }
 
-/// The window of a body whose size is not known: 128 KB.
-const STREAM_WINDOW_LOG: u32 = 17;
+/// The window of a stream: 64 KB.
+const STREAM_WINDOW_LOG: u32 = 16;
+
+/// The window of a stream when memory is scarce: 32 KB.
+const LEAN_WINDOW_LOG: u32 = 15;
+
+/// The tables of a stream have 16,384 entries.
+const STREAM_TABLE_LOG: u32 = 14;
 
 /// The window that a decoder allows: 8 MB (RFC 9659, section 3).
 const MAX_WINDOW_LOG: u32 = 23;
