@@ -342,6 +342,7 @@ mod tests {
     }
 
     type Act = fn(&Scratch);
+    type Options = fn(Tree) -> Tree;
 
     /// Replaces the content and sets the time back, as `cp -p`, `rsync -t` and `touch -r` do.
     fn same_length_and_time(scratch: &Scratch) {
@@ -363,10 +364,10 @@ mod tests {
     #[test]
     fn each_change_of_what_a_visitor_gets_is_found() {
         use Change::{Files, Nothing, Styles};
-        let plain: fn(Tree) -> Tree = |tree| tree;
-        let all: fn(Tree) -> Tree = |tree| tree.dotfiles(true).symlinks(Symlinks::Follow);
-        let deny: fn(Tree) -> Tree = |tree| tree.symlinks(Symlinks::Deny);
-        let cases: Vec<(&str, fn(Tree) -> Tree, Act, Change)> = vec![
+        let plain: Options = |tree| tree;
+        let all: Options = |tree| tree.dotfiles(true).symlinks(Symlinks::Follow);
+        let deny: Options = |tree| tree.symlinks(Symlinks::Deny);
+        let cases: Vec<(&str, Options, Act, Change)> = vec![
             ("nothing", plain, |_| {}, Nothing),
             ("nothing, all links", all, |_| {}, Nothing),
             (
