@@ -9,7 +9,8 @@ use vestibule::logging::Format;
 
 use crate::cors::origin;
 use crate::values::{
-    Certificate, Proxy, Secret, certificate, count, duration, index, mode, pair, place, prefix,
+    Certificate, Proxy, Secret, certificate, count, duration, glob, index, mode, pair, place,
+    prefix,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -452,18 +453,36 @@ pub(crate) struct Wsgi {
 /// Compress the files of a directory beforehand
 ///
 /// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
-/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written anew or removed.
+/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written again or removed.
 #[derive(Debug, Group)]
 #[command(after_help = "\
 Examples:
-  vestibule precompress dist                   after each build
-  vestibule serve dist --precompressed         and then")]
+  vestibule precompress dist                           after each build
+  vestibule serve dist --precompressed                 and then
+  vestibule precompress dist --only '*.{js,css}' --codings br,gzip
+  vestibule precompress dist --clean                   removes the compressed copies")]
 pub(crate) struct Precompress {
     /// The directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// How many threads work [default: as many as there are cores]
+    /// Look at files that match alone, as in '*.{js,css}' or '/assets/**'; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) only: Vec<String>,
+
+    /// Leave out files that match, as in '/vendor/**'; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) exclude: Vec<String>,
+
+    /// The codings, separated by commas [default: br,zstd,gzip]
+    #[arg(long, value_name = "CODINGS", value_delimiter = ',', value_parser = ["br", "zstd", "gzip"])]
+    pub(crate) codings: Vec<String>,
+
+    /// Remove the compressed copies instead of writing them; one whose file does not exist stays
+    #[arg(long, conflicts_with_all = ["threads", "min_size"])]
+    pub(crate) clean: bool,
+
+    /// Number of threads [default: number of cores]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     pub(crate) threads: Option<usize>,
 

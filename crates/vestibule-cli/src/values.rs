@@ -85,6 +85,14 @@ pub(crate) fn place(text: &str) -> Result<String, String> {
     }
 }
 
+/// A pattern of names.
+pub(crate) fn glob(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("a pattern, as in '*.js'".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// The name of a file in its directory.
 pub(crate) fn index(text: &str) -> Result<String, String> {
     match text {

@@ -489,6 +489,29 @@ fn files_are_compressed_beforehand_and_sent_so() {
     }
     running.interrupt();
 
+    // A copy that belongs to no file is not one of ours.
+    site.write("alone.js.gz", "x");
+    let clean = |options: &[&str]| {
+        let output =
+            vestibule(&[&["precompress", site.path(), "--clean"], options].concat()).output();
+        text(&output.unwrap())
+    };
+    assert_eq!(
+        clean(&["--codings", "gzip"]),
+        "1 files: 1 sidecars removed\n"
+    );
+    assert!(clean(&["--exclude", "*.js"]).ends_with("0 files: 0 sidecars removed\n"));
+    assert!(clean(&["--only", "*.jss"]).contains("no file that shrinks matches"));
+    assert!(clean(&["--threads", "2"]).contains("cannot be used with"));
+    assert!(clean(&["--codings", "br,lzma"]).contains("[possible values: br, zstd, gzip]"));
+    assert_eq!(clean(&[]), "1 files: 2 sidecars removed\n");
+    let left: Vec<_> = std::fs::read_dir(site.path()).unwrap().collect();
+    assert_eq!(
+        left.len(),
+        3,
+        "app.js, alone.js.gz and photo.avif: {left:?}"
+    );
+
     let missing = vestibule(&["precompress", "no/such/place"])
         .output()
         .unwrap();
