@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod behind;
+#[cfg(unix)]
+mod browser;
 mod clients;
 mod cors;
 #[cfg(target_os = "linux")]
