@@ -306,7 +306,7 @@ pub(crate) struct Files {
     #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]
     pub(crate) indexed: Option<u32>,
 
-    /// Load pages in browsers anew when a file changes, while you write them
+    /// Load pages in browsers again when a file changes, while you write them
     #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
     pub(crate) watch: bool,
 
@@ -453,7 +453,7 @@ pub(crate) struct Wsgi {
 /// Compress the files of a directory beforehand
 ///
 /// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
-/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written again or removed.
+/// at 11, zstd at 19 and gzip at 9. Copies that are up to date stay, others are written again or removed.
 #[derive(Debug, Group)]
 #[command(after_help = "\
 Examples:

@@ -1,7 +1,6 @@
 //! Options that can have no effect beside others: each is refused with the reason.
 //!
-//! Pairs of which one option excludes the other by its kind are `conflicts_with` in `args.rs`; here is what depends on a
-//! value.
+//! Options that always exclude each other are `conflicts_with` in `args.rs`. The rules here depend on values.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -115,7 +114,7 @@ fn by_place(serve: &Serve) -> Option<String> {
         }
     }
     let is_unix = |place: &&String| place.starts_with("unix:");
-    // What is inherited may be of both kinds.
+    // Inherited sockets may be of both kinds.
     let is_known = !places.iter().any(|place| place == INHERITED);
     let no_unix = is_known && !places.iter().any(|place| is_unix(&place));
     let no_tcp = is_known && places.iter().all(|place| is_unix(&place));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use vestibule::Outline;
 use vestibule::files::{Directory, Entry, Source, Symlinks, Wait};
 
-/// A directory of which one file, and its compressed copies, can be opened. Every other name is not found.
+/// A directory in which one file, and its compressed copies, can be opened. Every other name is not found.
 ///
 /// The file is opened by its name at each request: a file that is replaced, or a link that gets another target, is served
 /// as it is then. The user named the path, so that a link is followed wherever it leads.

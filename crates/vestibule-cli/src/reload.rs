@@ -1,4 +1,4 @@
-//! `vestibule serve --watch`: a page in a browser loads itself anew when a file changes.
+//! `vestibule serve --watch`: a page in a browser loads itself again when a file changes.
 //!
 //! Each page gets a script, which waits for events (HTML, section 9.2, "Server-sent events"). When only style sheets
 //! changed, they alone are loaded again, and the page stays as it is.
@@ -7,8 +7,8 @@
 //! tab hang. All tabs share one stream, which a shared worker reads (HTML, section 10.2.6.4). Where there is none, as in
 //! Chrome for Android, only the visible tab has a stream.
 //!
-//! A page carries the version of the files that it was made from. Each stream begins with the version of now: what changed
-//! while nobody listened, or while the server was restarted, is seen then.
+//! A page carries the version of the files that it was made from. Each stream begins with the current version, so that a page
+//! also sees changes from before it was connected, and a restart of the server.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -83,7 +83,7 @@ impl Version {
         format!("{}.{}", self.start, self.number)
     }
 
-    /// An event: what changed, and the version that there is now.
+    /// An event: what changed, and the current version.
     fn event(self, change: Change) -> String {
         let change = match change {
             Change::Nothing => "now",
@@ -251,7 +251,7 @@ fn number(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Watches the files of a tree, until nobody listens.
+/// Watches the files of a tree until all receivers are dropped.
 ///
 /// Looks at least five times a second, but never for more than a twentieth of the time.
 pub(crate) fn watch(tree: Tree) -> (Sender<Version>, Receiver<Version>) {
@@ -317,7 +317,7 @@ const follow = (url, pass) => {
     };
 }
 
-/// What all tabs share. The last event is kept for the next page.
+/// The shared worker of all tabs. It keeps the last event for the next page.
 const WORKER_SCRIPT: &str = concat!(
     "// Of `vestibule serve --watch`: receives the events for all tabs.\n",
     follow!(),
@@ -334,7 +334,7 @@ addEventListener("connect", (event) => {
 "#
 );
 
-/// What each page has.
+/// The script of each page.
 const PAGE_SCRIPT: &str = concat!(
     "// Of `vestibule serve --watch`: loads this page again when a file changes.\n{",
     follow!(),

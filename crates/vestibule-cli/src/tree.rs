@@ -21,7 +21,7 @@ pub(crate) struct Tree {
     precompressed: bool,
 }
 
-/// What a look found: each path with its stamp.
+/// The result of one look: each path with its stamp.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look {
     stamps: HashMap<PathBuf, Stamp>,
@@ -29,7 +29,7 @@ pub(crate) struct Look {
     pub(crate) is_partial: bool,
 }
 
-/// What differs between two looks.
+/// The difference between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Nothing,
@@ -38,7 +38,7 @@ pub(crate) enum Change {
     Files,
 }
 
-/// What tells an entry from its earlier self.
+/// Differs from the stamp of an earlier look when the entry has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stamp {
     /// A regular file, or a link to one.
@@ -175,7 +175,7 @@ impl Tree {
 }
 
 impl Look {
-    /// What is different in `new`.
+    /// Returns the change that leads to `new`.
     pub(crate) fn compare(&self, new: &Self) -> Change {
         let (old, new) = (&self.stamps, &new.stamps);
         let paths = old.keys().chain(new.keys());
@@ -244,7 +244,7 @@ fn id(metadata: &Metadata) -> Id {
     }
 }
 
-/// What is equal for two paths to one directory.
+/// Identifies a directory: equal for two paths to the same one.
 #[cfg(unix)]
 fn place(folder: &Path) -> Option<(u64, u64)> {
     let id = id(&fs::metadata(folder).ok()?);

@@ -34,7 +34,7 @@ pub fn web_addresses(address: &Address, is_https: bool, interfaces: &[IpAddr]) -
                 .map(|&ip| url(ip))
                 .collect()
         }
-        // A socket for IPv6 takes IPv4 too, unless the system is told otherwise.
+        // A socket for IPv6 takes IPv4 too, unless a setting of the system forbids it.
         IpAddr::V6(_) => [Ipv4Addr::LOCALHOST.into()]
             .iter()
             .chain(interfaces)

@@ -29,7 +29,8 @@ impl Browser {
     fn start(name: &str) -> Self {
         let profile = Scratch::new(&format!("chromium-{name}"));
         // The protocol is spoken at descriptors 3 and 4, a NUL after each message.
-        let script = "exec chromium --headless --no-sandbox --disable-gpu --no-first-run --mute-audio \
+        // Pages that the back button finds in memory, with their scripts at work, tell nothing of the server's answers.
+        let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-features=BackForwardCache --no-first-run --mute-audio \
              --autoplay-policy=no-user-gesture-required --remote-debugging-pipe \"--user-data-dir=$0\" about:blank \
              3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut child = Command::new("sh")
@@ -345,4 +346,68 @@ fn a_missing_tile_of_another_origin_is_a_404_and_not_an_error_of_cors() {
         map.interrupt();
         tiles.interrupt();
     }
+}
+
+/// Writes a build of a single-page app as bundlers do: a page, whose time is long ago, that loads a script with a hash in its
+/// name. The script of the build before is gone.
+fn build(site: &Scratch, version: &str, hash: &str) {
+    let _ = std::fs::remove_dir_all(format!("{}/assets", site.path()));
+    std::fs::create_dir(format!("{}/assets", site.path())).unwrap();
+    let script =
+        format!("document.querySelector('p').textContent = '{version} ' + location.pathname;");
+    site.write(&format!("assets/index-{hash}.js"), &script);
+    // Written aside and renamed, so that no request meets half of it.
+    let page = format!(
+        "<p></p><a href=/>home</a><script type=module src=/assets/index-{hash}.js></script>"
+    );
+    site.write("new.html", &page);
+    let (new, page) = (
+        format!("{}/new.html", site.path()),
+        format!("{}/index.html", site.path()),
+    );
+    let july = std::time::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    std::fs::File::open(&new)
+        .unwrap()
+        .set_modified(july)
+        .unwrap();
+    std::fs::rename(new, page).unwrap();
+}
+
+#[test]
+fn a_deploy_is_seen_by_old_tabs_new_tabs_and_the_back_button() {
+    let site = Scratch::new("deploy");
+    build(&site, "v1", "DiwrgTda");
+    let running = Running::serve(&[
+        site.path(),
+        "--spa",
+        "--hashed-names",
+        "--cache-control",
+        "*.html=no-cache",
+        "--log-format",
+        "%U %>s",
+    ]);
+    let mut browser = Browser::start("deploy");
+    let old = browser.open(&running.address);
+    browser.until(&old, TEXT, "v1 /");
+    browser.go(&old, &format!("{}settings/profile", running.address));
+    browser.until(&old, TEXT, "v1 /settings/profile");
+
+    build(&site, "v2", "B5qV0kRz");
+    // A click in the old tab, to an address that is in the cache.
+    browser
+        .value(&old, "document.querySelector('a').click()")
+        .unwrap();
+    browser.until(&old, TEXT, "v2 /");
+    let new = browser.open(&running.address);
+    browser.until(&new, TEXT, "v2 /");
+    browser.go(&new, &format!("{}settings/profile", running.address));
+    browser.until(&new, TEXT, "v2 /settings/profile");
+    // The back button takes what is in the cache, whatever its age: each address has its new page there.
+    for path in ["/settings/profile", "/"] {
+        browser.value(&old, "history.back()").unwrap();
+        browser.until(&old, TEXT, format!("v2 {path}"));
+    }
+    drop(browser);
+    let (log, _) = running.interrupt();
+    assert!(!log.contains("/assets/index-DiwrgTda.js 404"), "{log}");
 }

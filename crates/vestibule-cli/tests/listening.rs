@@ -12,7 +12,7 @@ fn port(address: &str) -> u16 {
     address.rsplit(':').next().unwrap().parse().unwrap()
 }
 
-/// What the program says before it ends by itself.
+/// Runs the program, which refuses the options, and returns its message.
 fn refusal(arguments: &[&str]) -> String {
     let output = vestibule(&[&["serve", SITE], arguments].concat())
         .output()
