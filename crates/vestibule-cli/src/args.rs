@@ -10,7 +10,7 @@ use vestibule::logging::Format;
 use crate::cors::origin;
 use crate::values::{
     Certificate, Proxy, Secret, certificate, count, duration, glob, index, mode, pair, place,
-    prefix,
+    prefix, small_p,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -78,6 +78,10 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) listening: Listening,
+
+    /// Refused: other servers mean the port, and `vestibule wsgi` the number of processes.
+    #[arg(short = 'p', hide = true, value_name = "PORT", value_parser = small_p)]
+    pub(crate) _small_p: Option<String>,
 
     /// Open the site in the browser of this desktop when the server is ready
     #[arg(long, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]

@@ -90,6 +90,7 @@ fn by_protocol(serve: &Serve) -> Option<String> {
         ("--indexed", serve.files.indexed.is_some()),
         ("--no-compression", serve.files.no_compression),
         ("--mount", gateway.mount.is_some()),
+        ("--cors", !serve.files.cors.is_empty()),
     ];
     let (option, _) = asked.iter().find(|(_, is_asked)| *is_asked && is_cgi)?;
     Some(format!(
@@ -239,6 +240,7 @@ mod tests {
             ("--cgi --metrics", "--metrics", "one request"),
             ("--cgi --log-format short", "--log-format", "one request"),
             ("--cgi --mount /app", "--mount", "one request"),
+            ("--cgi --cors", "--cors", "one request"),
             ("--listen :80 --listen :80", "`:80`", "twice"),
             (
                 "--listen inherited --listen inherited",
@@ -338,6 +340,7 @@ mod tests {
             "--listen 8080",
             "-P 65536",
             "-P -1",
+            "-p 3000",
             "--index=",
             "--htpasswd x --auth a:b",
             "--cgi --auth a:b",

@@ -24,7 +24,7 @@ use vestibule::http::header::{
     RANGE,
 };
 use vestibule::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use vestibule::{App, Body, Failure, IntoResponse, Outline, Request, Response};
+use vestibule::{App, Body, Failure, IntoResponse, Outline, PathView, Request, Response};
 
 use crate::tree::{Change, Tree};
 
@@ -183,7 +183,10 @@ async fn before<T>(end: impl Future, other: impl Future<Output = T>) -> Option<T
 impl<A: App> App for Reload<A> {
     async fn call(&self, mut request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        match (request.method(), request.uri().path()) {
+        // Below its mount: a path that no file may have is for the app to refuse.
+        let view = PathView::of(&request);
+        let path = view.as_ref().map_or("", |view| view.raw());
+        match (request.method(), path) {
             (&Method::GET, EVENTS) => return self.events(),
             (&Method::GET | &Method::HEAD, "/-/reload.js") => return script(PAGE_SCRIPT),
             (&Method::GET | &Method::HEAD, "/-/reload-worker.js") => return script(WORKER_SCRIPT),

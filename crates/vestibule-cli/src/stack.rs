@@ -75,6 +75,7 @@ fn tree(serve: &Serve) -> Tree {
         .dotfiles(serve.files.dotfiles)
         .symlinks(symlinks(&serve.files))
         .precompressed(serve.files.precompressed)
+        .without(serve.watching.log.as_deref())
 }
 
 /// An app in a stack that is logged, counted, guarded and shown as the options say.
@@ -220,6 +221,7 @@ mod tests {
         let serve = Serve {
             directory: "no/such/place".into(),
             listening: Listening::default(),
+            _small_p: None,
             open: false,
             qr: false,
             auth: Vec::new(),

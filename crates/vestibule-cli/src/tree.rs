@@ -19,6 +19,8 @@ pub(crate) struct Tree {
     dotfiles: bool,
     symlinks: Symlinks,
     precompressed: bool,
+    /// A file that is not looked at, by its real path.
+    without: Option<PathBuf>,
 }
 
 /// The result of one look: each path with its stamp.
@@ -71,6 +73,7 @@ impl Tree {
             dotfiles: false,
             symlinks: Symlinks::default(),
             precompressed: false,
+            without: None,
         }
     }
 
@@ -89,6 +92,12 @@ impl Tree {
     /// Sets whether the compressed copies of a single file are served. Defaults to `false`.
     pub(crate) fn precompressed(mut self, enabled: bool) -> Self {
         self.precompressed = enabled;
+        self
+    }
+
+    /// Leaves out a file that the server itself writes with each request. Defaults to none.
+    pub(crate) fn without(mut self, path: Option<&Path>) -> Self {
+        self.without = path.and_then(|path| fs::canonicalize(path).ok());
         self
     }
 
@@ -141,6 +150,9 @@ impl Tree {
                     return look;
                 }
                 let path = entry.path();
+                if self.is_left_out(&path) {
+                    continue;
+                }
                 let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
                 let found = match (is_link, self.symlinks) {
                     (true, Symlinks::Deny) => continue,
@@ -163,6 +175,14 @@ impl Tree {
     /// Whether a visitor may ask for this name.
     fn is_served(&self, name: &[u8], is_in_root: bool) -> bool {
         self.dotfiles || !name.starts_with(b".") || (is_in_root && name == b".well-known")
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        let is_same = |it: &PathBuf| {
+            it.file_name() == path.file_name()
+                && fs::canonicalize(path).is_ok_and(|path| path == *it)
+        };
+        self.without.as_ref().is_some_and(is_same)
     }
 
     /// Whether a link leads to what lies below the root.
@@ -580,6 +600,26 @@ mod tests {
         // The old release is not served any more.
         scratch.write("releases/1/index.html", "longer");
         assert_eq!(after.compare(&tree.look()), Change::Nothing);
+    }
+
+    #[test]
+    fn the_log_of_the_server_is_left_out() {
+        let scratch = Scratch::new("log");
+        let log = scratch.path("root/inside/../real/a.txt");
+        let tree = scratch.tree().without(Some(&log));
+        let before = tree.look();
+        scratch.write("root/real/a.txt", "a line more");
+        assert_eq!(
+            before.compare(&tree.look()),
+            Change::Files,
+            "`file` is a link to it"
+        );
+        fs::remove_file(scratch.path("root/file")).unwrap();
+        let before = tree.look();
+        scratch.write("root/real/a.txt", "a line more, and another");
+        assert_eq!(before.compare(&tree.look()), Change::Nothing);
+        scratch.write("root/real/b.txt", "longer");
+        assert_eq!(before.compare(&tree.look()), Change::Files);
     }
 
     #[test]

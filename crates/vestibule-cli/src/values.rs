@@ -85,6 +85,13 @@ pub(crate) fn place(text: &str) -> Result<String, String> {
     }
 }
 
+/// `-p`, which is not an option of `vestibule serve`.
+pub(crate) fn small_p(text: &str) -> Result<String, String> {
+    Err(format!(
+        "the port is `-P {text}`; `-p` is the number of processes of `vestibule wsgi`"
+    ))
+}
+
 /// A pattern of names.
 pub(crate) fn glob(text: &str) -> Result<String, String> {
     match text {

@@ -184,7 +184,9 @@ fn eight_tabs_are_loaded_again_by_watch() {
     let site = Scratch::new("eight-tabs");
     site.write("style.css", "p { color: rgb(1, 1, 1) }");
     site.write("index.html", "<link rel=stylesheet href=style.css><p>one");
-    let running = Running::serve(&[site.path(), "--watch"]);
+    // A page may forbid every script and every worker: those of `--watch` are allowed.
+    let policy = "*=content-security-policy: default-src 'none'; style-src 'self'";
+    let running = Running::serve(&[site.path(), "--watch", "--header", policy]);
     let mut browser = Browser::start("eight-tabs");
     let tabs: Vec<_> = (0..8).map(|_| browser.open(&running.address)).collect();
     // With a stream in each tab, six connections are all that a browser opens: the seventh would show nothing.

@@ -18,6 +18,8 @@ mod listening;
 mod one_file;
 mod users;
 #[cfg(unix)]
+mod watch;
+#[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
 mod web_server;
 
