@@ -9,8 +9,8 @@ use vestibule::logging::Format;
 
 use crate::cors::origin;
 use crate::values::{
-    Certificate, Proxy, certificate, count, duration, encoded_glob, glob_rule, mode, prefix,
-    type_rule,
+    Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, glob, glob_rule, index,
+    mode, place, prefix, small_p, type_rule,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -60,7 +60,7 @@ pub(crate) struct Config {
     pub(crate) socket: String,
 }
 
-/// Serve the files of a directory
+/// Serve the files of a directory, or one file
 ///
 /// Files are sent with their type, a strong entity tag and the time of their last change, and are not
 /// sent again to a browser that has them. A directory is its index.html, or a list of what is in it.
@@ -72,17 +72,33 @@ pub(crate) struct Config {
 #[derive(Debug, Group)]
 #[command(after_help = SERVE_HELP)]
 pub(crate) struct Serve {
-    /// The directory
-    #[arg(default_value = ".", value_name = "DIR")]
+    /// The directory, or one file, which is served at / and at its name
+    #[arg(default_value = ".", value_name = "DIR|FILE")]
     pub(crate) directory: PathBuf,
 
-    /// Where to listen: an address and a port, or unix: and a path, or `inherited` for the sockets of a service manager; port 0 takes a free one; may be repeated
-    #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub(crate) listen: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listening: Listening,
+
+    /// Refused: other servers mean the port, and `vestibule wsgi` the number of processes.
+    #[arg(short = 'p', hide = true, value_name = "PORT", value_parser = small_p)]
+    pub(crate) _small_p: Option<String>,
+
+    /// Open the site in the browser of this desktop when the server is ready
+    #[arg(long, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) open: bool,
+
+    /// Show the first address on the network as a QR code, for the camera of a phone; needs an address of the network, as in `--listen :8080`
+    #[arg(long, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) qr: bool,
 
     /// Ask every visitor for a name and a password of this file, which `vestibule passwd` writes
     #[arg(long, value_name = "FILE", conflicts_with = "cgi")]
     pub(crate) htpasswd: Option<PathBuf>,
+
+    /// Ask every visitor for this name and password; may be repeated. Other users of this machine see it in the list of
+    /// processes: the variable VESTIBULE_AUTH, with one pair on each line, is not shown there
+    #[arg(long, value_name = "USER:PASSWORD", conflicts_with_all = ["cgi", "htpasswd"])]
+    pub(crate) auth: Vec<Secret>,
 
     #[command(flatten)]
     pub(crate) https: Https,
@@ -104,12 +120,13 @@ pub(crate) struct Serve {
 const SERVE_HELP: &str = "\
 Examples:
   vestibule serve                              this directory, at http://127.0.0.1:8080/
-  vestibule serve public --listen 0.0.0.0:80   to everyone on the network
+  vestibule serve public --listen :8080        to everyone on the network
+  vestibule serve report.pdf -P 3000 --open    one file, in the browser
   vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
   vestibule serve public --listen unix:/run/site.sock
   vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
-  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
-                         --redirect-https 0.0.0.0:80
+  vestibule serve public --listen :443 --tls chain.pem,key.pem
+                         --redirect-https :80
 
 SIGHUP reads certificates again. SIGUSR2 starts the program again and hands it the sockets:
 a restart that refuses nobody. It has to be where it was, and gets the same arguments.";
@@ -118,13 +135,66 @@ a restart that refuses nobody. It has to be where it was, and gets the same argu
 const SERVE_HELP: &str = "\
 Examples:
   vestibule serve                              this directory, at http://127.0.0.1:8080/
-  vestibule serve public --listen 0.0.0.0:80   to everyone on the network
+  vestibule serve public --listen :8080        to everyone on the network
+  vestibule serve report.pdf -P 3000 --open    one file, in the browser
   vestibule serve dist --spa --hashed-names    a single-page app as a bundler leaves it
   vestibule serve public --tls dev             at https://127.0.0.1:8080/, to try
-  vestibule serve public --listen 0.0.0.0:443 --tls chain.pem,key.pem
-                         --redirect-https 0.0.0.0:80
+  vestibule serve public --listen :443 --tls chain.pem,key.pem
+                         --redirect-https :80
 
 Certificates are read again within a minute after their files have changed.";
+
+/// Where to listen.
+#[derive(Debug, Default, Group)]
+#[group(multiple = true)]
+pub struct Listening {
+    /// Where to listen: an address and a port, a port as in :8080 for all interfaces, unix: and a path, or `inherited` for the sockets of a service manager; port 0 takes a free one; may be repeated
+    #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = place)]
+    pub listen: Vec<String>,
+
+    /// Listen at this port of 127.0.0.1, which other machines cannot reach; 0 takes a free one
+    #[arg(long, short = 'P', value_name = "PORT", conflicts_with = "listen")]
+    pub port: Option<u16>,
+}
+
+impl Connections {
+    /// The first of these options that was given, for a server that has none of them.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--strict", self.strict),
+            ("--max-connections", self.max_connections.is_some()),
+            ("--max-per-address", self.max_per_address.is_some()),
+            ("--header-timeout", self.header_timeout.is_some()),
+            ("--idle-timeout", self.idle_timeout.is_some()),
+            ("--write-timeout", self.write_timeout.is_some()),
+            ("--body-timeout", self.body_timeout.is_some()),
+            (
+                "--max-requests-per-connection",
+                self.max_requests_per_connection.is_some(),
+            ),
+            ("--max-header-bytes", self.max_header_bytes.is_some()),
+            ("--workers", self.workers.is_some()),
+            ("--proxy-protocol", !self.proxy_protocol.is_empty()),
+            ("--drain-delay", self.drain_delay.is_some()),
+            ("--drain-timeout", self.drain_timeout.is_some()),
+        ];
+        given
+            .iter()
+            .find(|(_, is_given)| *is_given)
+            .map(|(name, _)| *name)
+    }
+}
+
+impl Listening {
+    /// The addresses to listen at.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        match self.port {
+            Some(port) => vec![format!("127.0.0.1:{port}")],
+            None => self.listen.clone(),
+        }
+    }
+}
 
 /// Certificates, and what is asked of clients.
 #[derive(Debug, Default, Group)]
@@ -151,19 +221,19 @@ pub struct Https {
 pub(crate) struct Gateway {
     /// Listen for FastCGI instead: at an address, or unix: and a path, or `inherited` when spawn-fcgi
     /// has opened the socket; see `vestibule config`
-    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["scgi", "uwsgi", "cgi", "listen", "port", "tls"])]
     pub(crate) fastcgi: Option<String>,
 
     /// Listen for SCGI instead
-    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["uwsgi", "cgi", "listen", "port", "tls"])]
     pub(crate) scgi: Option<String>,
 
     /// Listen for the uwsgi protocol instead
-    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["cgi", "listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), value_name = "ADDR", conflicts_with_all = ["cgi", "listen", "port", "tls"])]
     pub(crate) uwsgi: Option<String>,
 
     /// Answer one request as a CGI program, and end
-    #[arg(long, hide = cfg!(not(unix)), conflicts_with_all = ["listen", "tls"])]
+    #[arg(long, hide = cfg!(not(unix)), conflicts_with_all = ["listen", "port", "tls"])]
     pub(crate) cgi: bool,
 
     /// Where the files are in the web server's site, as in /app [default: at its root]
@@ -184,8 +254,8 @@ pub(crate) struct Gateway {
 #[derive(Debug, Default, Group)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct Files {
-    /// The file that stands for its directory; may be repeated, and the first that is there counts
-    #[arg(long, value_name = "NAME", default_value = "index.html")]
+    /// The file that is sent for its directory; may be repeated, the first that exists counts [default: index.html]
+    #[arg(long, value_name = "NAME", value_parser = index)]
     pub(crate) index: Vec<String>,
 
     /// Answer 404 for a directory without an index file, in place of a list
@@ -196,9 +266,9 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) dotfiles: bool,
 
-    /// What to do with symbolic links: not find them, follow them inside of DIR, or anywhere
-    #[arg(long, value_name = "HOW", value_parser = ["deny", "beneath", "follow"], default_value = "beneath")]
-    pub(crate) symlinks: String,
+    /// What to do with symbolic links: not find them, follow them inside of DIR, or anywhere [default: beneath]
+    #[arg(long, value_name = "HOW", value_parser = ["deny", "beneath", "follow"])]
+    pub(crate) symlinks: Option<String>,
 
     /// Find about.html at /about
     #[arg(long)]
@@ -253,7 +323,7 @@ pub(crate) struct Files {
     #[arg(long, value_name = "MB", num_args = 0..=1, default_missing_value = "64", require_equals = true)]
     pub(crate) indexed: Option<u32>,
 
-    /// Load pages in browsers anew when a file changes, while you write them
+    /// Load pages in browsers again when a file changes, while you write them
     #[arg(long, conflicts_with_all = ["indexed", "fastcgi", "scgi", "uwsgi", "cgi"])]
     pub(crate) watch: bool,
 
@@ -302,15 +372,15 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) body_timeout: Option<Duration>,
 
-    /// How many requests a connection may carry [default: no limit]
-    #[arg(long, value_name = "COUNT")]
-    pub max_requests: Option<usize>,
+    /// Maximum number of requests on one connection, which is closed then [default: no limit]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
+    pub max_requests_per_connection: Option<usize>,
 
     /// How large the head of a request may be [default: 32768]
     #[arg(long, value_name = "BYTES", value_parser = count)]
     pub(crate) max_header_bytes: Option<usize>,
 
-    /// Serve on so many threads that each have their connections for themselves [default: as many as cores, which share them]
+    /// Number of workers, each with its own connections; here they are threads, in `vestibule wsgi` processes [default: one runtime that shares all cores]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     pub workers: Option<usize>,
 
@@ -340,7 +410,7 @@ pub struct Watching {
     pub log: Option<PathBuf>,
 
     /// Write no line a request
-    #[arg(long, conflicts_with = "log")]
+    #[arg(long, conflicts_with_all = ["log", "log_format"])]
     pub no_log: bool,
 
     /// Answer at /-/ready: 200, or 503 when the server is about to end
@@ -400,18 +470,36 @@ pub(crate) struct Wsgi {
 /// Compress the files of a directory beforehand
 ///
 /// Writes name.br, name.zst and name.gz beside each file that shrinks, for `vestibule serve --precompressed`: with brotli
-/// at 11, zstd at 19 and gzip at 9. What is fresh is left alone, what is out of date is written anew or removed.
+/// at 11, zstd at 19 and gzip at 9. Copies that are up to date stay, others are written again or removed.
 #[derive(Debug, Group)]
 #[command(after_help = "\
 Examples:
-  vestibule precompress dist                   after each build
-  vestibule serve dist --precompressed         and then")]
+  vestibule precompress dist                           after each build
+  vestibule serve dist --precompressed                 and then
+  vestibule precompress dist --only '*.{js,css}' --codings br,gzip
+  vestibule precompress dist --clean                   removes the compressed copies")]
 pub(crate) struct Precompress {
     /// The directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// How many threads work [default: as many as there are cores]
+    /// Look at files that match alone, as in '*.{js,css}' or '/assets/**'; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) only: Vec<String>,
+
+    /// Leave out files that match, as in '/vendor/**'; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) exclude: Vec<String>,
+
+    /// The codings, separated by commas [default: br,zstd,gzip]
+    #[arg(long, value_name = "CODINGS", value_delimiter = ',', value_parser = ["br", "zstd", "gzip"])]
+    pub(crate) codings: Vec<String>,
+
+    /// Remove the compressed copies instead of writing them; one whose file does not exist stays
+    #[arg(long, conflicts_with_all = ["threads", "min_size"])]
+    pub(crate) clean: bool,
+
+    /// Number of threads [default: number of cores]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     pub(crate) threads: Option<usize>,
 

@@ -1,19 +1,46 @@
-//! The files of a directory, as the options say.
+//! The files of a directory, or one file, as the options say.
 
 use std::io;
 
-use vestibule::files::{HandOver, StaticFiles, Symlinks};
+use vestibule::files::{HandOver, Source, StaticFiles, Symlinks};
 use vestibule::http::HeaderValue;
+use vestibule::{App, BoxApp};
 
 use crate::args::{Files, Serve};
+use crate::one_file::OneFile;
 
-/// The files alone.
-pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
+/// The files of the argument: a directory, or one file.
+#[derive(Clone)]
+pub(crate) enum SiteFiles {
+    Directory(StaticFiles),
+    File(StaticFiles<OneFile>),
+}
+
+impl SiteFiles {
+    pub(crate) fn boxed(self) -> BoxApp {
+        match self {
+            Self::Directory(files) => files.boxed(),
+            Self::File(files) => files.boxed(),
+        }
+    }
+}
+
+/// The files alone, as the options say.
+pub(crate) fn files(serve: &Serve) -> io::Result<SiteFiles> {
     let directory = &serve.directory;
-    let files = StaticFiles::try_new(directory).map_err(|error| {
+    let explained = |error: io::Error| {
         let text = format!("cannot serve `{}`: {error}", directory.display());
         io::Error::new(error.kind(), text)
-    })?;
+    };
+    let metadata = directory.metadata().map_err(explained)?;
+    if metadata.is_file() {
+        return one_file(serve).map(SiteFiles::File).map_err(explained);
+    }
+    if !metadata.is_dir() {
+        let text = "it is neither a directory nor a regular file";
+        return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    let files = StaticFiles::try_new(directory).map_err(explained)?;
     for (flag, page) in [
         ("--spa", &serve.files.spa),
         ("--not-found", &serve.files.not_found),
@@ -26,20 +53,40 @@ pub(crate) fn files(serve: &Serve) -> io::Result<StaticFiles> {
             );
         }
     }
+    let options = &serve.files;
+    let mut files = configured(files, options)?
+        .listing(!options.no_listing)
+        .dotfiles(options.dotfiles)
+        .symlinks(symlinks(options));
+    if !options.index.is_empty() {
+        files = files.index(options.index.clone());
+    }
+    Ok(SiteFiles::Directory(files))
+}
+
+/// One file, at `/` and at its name.
+fn one_file(serve: &Serve) -> io::Result<StaticFiles<OneFile>> {
+    let source = OneFile::open(&serve.directory)?.with_copies(serve.files.precompressed);
+    let name = source.name().to_owned();
+    // The user named the file, so that a name with a dot is not hidden.
+    let files = StaticFiles::from_source(source)
+        .index([name])
+        .dotfiles(true);
     configured(files, &serve.files)
 }
 
+/// How links are treated.
+pub(crate) fn symlinks(options: &Files) -> Symlinks {
+    match options.symlinks.as_deref() {
+        Some("deny") => Symlinks::Deny,
+        Some("follow") => Symlinks::Follow,
+        _ => Symlinks::Beneath,
+    }
+}
+
 /// The files as the options say.
-fn configured(files: StaticFiles, options: &Files) -> io::Result<StaticFiles> {
+fn configured<S: Source>(files: StaticFiles<S>, options: &Files) -> io::Result<StaticFiles<S>> {
     let mut files = files
-        .index(options.index.clone())
-        .listing(!options.no_listing)
-        .dotfiles(options.dotfiles)
-        .symlinks(match &*options.symlinks {
-            "deny" => Symlinks::Deny,
-            "follow" => Symlinks::Follow,
-            _ => Symlinks::Beneath,
-        })
         .clean_urls(options.clean_urls)
         .precompressed(options.precompressed)
         .hashed_names(options.hashed_names);

@@ -25,7 +25,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     if gateway.cgi {
         // The log's lines go to standard output, which is the response's here.
         let files = files(serve)?;
-        let code = runtime.block_on(cgi(files));
+        let code = runtime.block_on(cgi(files.boxed()));
         // A read of standard input that still blocks must not hold the process.
         std::process::exit(i32::from(code != ExitCode::SUCCESS));
     }

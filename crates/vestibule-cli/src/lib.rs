@@ -10,10 +10,14 @@ mod cors;
 mod files;
 #[cfg(unix)]
 mod gateway;
+mod idle_options;
 mod limits;
 mod log;
 mod missing;
+mod one_file;
+mod open;
 mod passwd;
+mod password;
 #[cfg(feature = "precompress")]
 mod precompress;
 mod reload;
@@ -21,6 +25,7 @@ mod serve;
 mod signals;
 mod stack;
 mod tls;
+mod tree;
 mod values;
 mod welcome;
 #[cfg(unix)]
@@ -36,14 +41,14 @@ use clap::Parser;
 /// For the house's other programs; nothing here is kept stable.
 #[doc(hidden)]
 pub mod common {
-    pub use crate::args::{Connections, Https, Watching};
+    pub use crate::args::{Connections, Https, Listening, Watching};
     pub use crate::limits::limited;
     pub use crate::log::sink;
     pub use crate::signals::reopen_on_hangup;
     pub use crate::stack::{behind_proxies, users, watched};
     pub use crate::tls::tls;
     pub use crate::values::{Certificate, Proxy, duration, pair};
-    pub use crate::welcome::{Ink, web_address};
+    pub use crate::welcome::{Ink, interfaces, web_addresses};
     pub use crate::{events_to_stderr, wants_colour};
 }
 
@@ -52,7 +57,9 @@ pub mod common {
 pub fn run() -> ExitCode {
     let args = Args::parse();
     events_to_stderr();
-    match missing::check(&args.command, missing::Build::THIS).and_then(|()| act(args.command)) {
+    let checked = missing::check(&args.command, missing::Build::THIS)
+        .and_then(|()| idle_options::check(&args.command));
+    match checked.and_then(|()| act(args.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vestibule: {error}");

@@ -28,7 +28,7 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     if let Some(time) = options.body_timeout {
         server = server.body_timeout(time);
     }
-    if let Some(count) = options.max_requests {
+    if let Some(count) = options.max_requests_per_connection {
         server = server.max_requests(count);
     }
     if let Some(bytes) = options.max_header_bytes {

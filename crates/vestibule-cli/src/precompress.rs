@@ -9,7 +9,7 @@ use vestibule::files::{Precompress as Work, Progress, Report};
 
 use crate::args::Precompress;
 
-/// Writes the sidecars and says what came of it.
+/// Writes the sidecars, or removes them, and says what came of it.
 pub(crate) fn run(options: &Precompress) -> Result<(), Box<dyn Error>> {
     let mut work = Work::new(&options.directory);
     if let Some(count) = options.threads {
@@ -18,17 +18,33 @@ pub(crate) fn run(options: &Precompress) -> Result<(), Box<dyn Error>> {
     if let Some(bytes) = options.min_size {
         work = work.min_size(bytes);
     }
+    for glob in &options.only {
+        work = work.only(glob);
+    }
+    for glob in &options.exclude {
+        work = work.exclude(glob);
+    }
+    if !options.codings.is_empty() {
+        let has = |coding: &str| options.codings.iter().any(|it| it == coding);
+        work = work.brotli(has("br")).zstd(has("zstd")).gzip(has("gzip"));
+    }
     let bar = Bar::new(io::stderr().is_terminal());
-    let report = work
-        .run_with(|progress| bar.show(progress))
-        .map_err(|error| {
-            format!(
-                "cannot look into `{}`: {error}",
-                options.directory.display()
-            )
-        })?;
+    let report = match options.clean {
+        true => work.clean(),
+        false => work.run_with(|progress| bar.show(progress)),
+    };
+    let report = report.map_err(|error| {
+        format!(
+            "cannot look into `{}`: {error}",
+            options.directory.display()
+        )
+    })?;
     bar.clear();
-    println!("{}", summary(&report));
+    let selects = !options.only.is_empty() || !options.exclude.is_empty();
+    if report.files == 0 && selects {
+        eprintln!("vestibule: no file that shrinks matches --only and --exclude");
+    }
+    println!("{}", summary(&report, options.clean));
     for (path, error) in &report.failed {
         eprintln!("vestibule: `{}`: {error}", path.display());
     }
@@ -90,7 +106,13 @@ fn line(done: usize, files: usize, name: &str) -> String {
 }
 
 /// What a run did, in a line.
-fn summary(report: &Report) -> String {
+fn summary(report: &Report, is_clean: bool) -> String {
+    if is_clean {
+        return format!(
+            "{} files: {} sidecars removed",
+            report.files, report.removed
+        );
+    }
     let shrunk = match report.made {
         0 => String::new(),
         _ => format!(

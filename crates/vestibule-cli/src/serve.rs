@@ -1,23 +1,30 @@
-//! `vestibule serve`: a directory behind a stack.
+//! `vestibule serve`: a directory, or one file, behind a stack.
 
 use std::error::Error;
 use std::io;
 
-use vestibule::hyper::{Bind, Server, refusal};
+use vestibule::hyper::{Bind, BindError, Server, refusal};
 
 use crate::args::Serve;
 use crate::limits::limited;
 use crate::log::{access_log, sink};
+use crate::open::open;
+use crate::password;
 use crate::signals::{end_with_the_server, index_on_hangup, reopen_on_hangup};
 use crate::stack::{Served, app, behind};
 use crate::tls::{Tls, tls, with_tls};
-use crate::welcome::{Ink, web_address, welcome};
+use crate::welcome::{Ink, first_on_the_network, interfaces, qr, web_addresses, welcome};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
     // Before there are threads: this reads the environment, and takes from it.
-    let inherited = match serve.listen.iter().any(|place| place == INHERITED) {
+    let inherited = match serve
+        .listening
+        .listen
+        .iter()
+        .any(|place| place == INHERITED)
+    {
         true => Bind::inherited()?,
         false => Vec::new(),
     };
@@ -40,26 +47,36 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let server = server.handover();
         let mut places = places.into_iter();
         let first = places.next().ok_or(NOTHING_INHERITED)?;
-        let mut server = server.bind(first).await?;
+        let explained = |error| in_use(error, serve);
+        let mut server = server.bind(first).await.map_err(explained)?;
         for place in places {
-            server = server.bind(place).await?;
+            server = server.bind(place).await.map_err(explained)?;
         }
         let plain = serve.https.redirect_https.iter();
         if let Some(place) = plain.clone().next() {
-            server = server.bind(&**place).await?;
+            server = server.bind(&**place).await.map_err(explained)?;
         }
         let count = server.addresses().count() - plain.len();
+        let interfaces = interfaces();
         let addresses: Vec<_> = server
             .addresses()
             .enumerate()
-            .map(|(at, address)| web_address(address, tls.is_some() && at < count))
+            .flat_map(|(at, address)| {
+                web_addresses(address, tls.is_some() && at < count, &interfaces)
+            })
             .collect();
-        let directory = serve.directory.canonicalize()?;
+        warn_of_passwords(serve, &addresses);
+        // A directory by its real path; a file by the name that it is served at.
+        let directory = match serve.directory.is_file() {
+            true => std::path::absolute(&serve.directory)?,
+            false => serve.directory.canonicalize()?,
+        };
         let ink = Ink::of_stderr();
         eprint!(
             "{}",
             welcome(&directory, &addresses, &outline.to_string(), ink)
         );
+        show(serve, &addresses);
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
         }
@@ -72,6 +89,74 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         server.run().await?;
         Ok(())
     })
+}
+
+/// Shows the site on a phone and in the browser of this desktop, as far as it is asked for.
+fn show(serve: &Serve, addresses: &[String]) {
+    let prefix = serve.gateway.mount.as_deref().unwrap_or_default();
+    let prefix = prefix.trim_start_matches('/');
+    if serve.qr {
+        let url = first_on_the_network(addresses).map(|url| format!("{url}{prefix}"));
+        match url.and_then(|url| qr(&url)) {
+            Some(code) => eprintln!("{code}\n"),
+            None => eprintln!("vestibule: --qr: this machine has no address on a network"),
+        }
+    }
+    if serve.open && !is_restart() {
+        match addresses.iter().find(|it| it.starts_with("http")) {
+            Some(url) => open(format!("{url}{prefix}")),
+            None => eprintln!("vestibule: --open: a browser opens no unix socket"),
+        }
+    }
+}
+
+/// Whether the process before this one handed over its sockets: its browser is open.
+fn is_restart() -> bool {
+    #[cfg(unix)]
+    return vestibule::hyper::is_restart();
+    #[cfg(not(unix))]
+    return false;
+}
+
+/// Warns of passwords that others can read.
+fn warn_of_passwords(serve: &Serve, addresses: &[String]) {
+    if !serve.auth.is_empty() {
+        eprintln!(
+            "vestibule: --auth: other users of this machine see the password in the list of processes; \
+             the variable {} is not shown there",
+            password::VARIABLE
+        );
+    }
+    let has_users =
+        !serve.auth.is_empty() || serve.htpasswd.is_some() || password::is_in_environment();
+    // A proxy in front may speak TLS.
+    let is_in_the_clear = serve.https.tls.is_empty() && serve.gateway.trust_proxy.is_empty();
+    if has_users && is_in_the_clear && first_on_the_network(addresses).is_some() {
+        eprintln!(
+            "vestibule: passwords are readable on the network, since the site is not encrypted: add --tls"
+        );
+    }
+}
+
+/// Names the option that ends the conflict about a port.
+fn in_use(error: BindError, serve: &Serve) -> Box<dyn Error> {
+    let address = error.address();
+    if error.kind() != io::ErrorKind::AddrInUse || address.starts_with("unix:") {
+        return error.into();
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let is_redirect = serve.https.redirect_https.as_deref() == Some(address);
+    let is_listed = serve.listening.port.is_none() && serve.listening.listen != [DEFAULT];
+    let option = match (is_redirect, is_listed) {
+        (true, _) => format!("--redirect-https {host}:0"),
+        (false, true) => format!("--listen {host}:0"),
+        (false, false) => "-P 0".to_owned(),
+    };
+    format!(
+        "cannot listen on `{address}`: another process listens there; stop it, or choose another port \
+         (`{option}` takes any free one)"
+    )
+    .into()
 }
 
 /// Where to listen; a unix socket with `mode`.
@@ -90,12 +175,17 @@ fn places(
 ) -> io::Result<(Vec<Bind>, Option<u16>)> {
     let (mut places, mut port) = (Vec::new(), None);
     let mut inherited = Some(inherited.into_iter().map(|(_, socket)| socket));
-    for text in &serve.listen {
+    for text in &serve.listening.places() {
         if text == INHERITED {
             places.extend(inherited.take().into_iter().flatten());
         } else if text.ends_with(":0") && port.is_none() && serve.https.redirect_https.is_some() {
             // Which port it is has to be known before visitors come.
-            let socket = std::net::TcpListener::bind(text)?;
+            let socket = match &**text {
+                // All interfaces; a machine without IPv6 has those of IPv4.
+                ":0" => std::net::TcpListener::bind("[::]:0")
+                    .or_else(|_| std::net::TcpListener::bind("0.0.0.0:0"))?,
+                text => std::net::TcpListener::bind(text)?,
+            };
             port = Some(socket.local_addr()?.port());
             places.push(socket.into());
         } else {
@@ -113,8 +203,11 @@ fn places(
     Ok((places, redirects.then_some(port.unwrap_or(443))))
 }
 
+/// Where to listen when nothing is said.
+const DEFAULT: &str = "127.0.0.1:8080";
+
 /// What `--listen` calls the sockets of a service manager.
-const INHERITED: &str = "inherited";
+pub(crate) const INHERITED: &str = "inherited";
 
 /// When there is nothing else to listen at.
 const NOTHING_INHERITED: &str = "no sockets are inherited: a service manager has to start this process, with LISTEN_FDS and LISTEN_PID";

@@ -6,7 +6,7 @@ use tokio::sync::watch::Sender;
 use vestibule::files::IndexedFiles;
 use vestibule::logging::Sink;
 
-use crate::reload::Change;
+use crate::reload::Version;
 
 /// Opens the log anew whenever the process is sent SIGHUP.
 pub fn reopen_on_hangup(log: Sink) -> io::Result<()> {
@@ -44,10 +44,10 @@ fn on_hangup(_: impl Fn()) -> io::Result<()> {
 }
 
 /// Ends the events that pages wait for when the server is asked to end, which would wait for them.
-pub(crate) fn end_with_the_server(changes: Sender<Change>) {
+pub(crate) fn end_with_the_server(changes: Sender<Version>) {
     tokio::spawn(async move {
         asked_to_end().await;
-        changes.send_replace(Change::Ended);
+        changes.send_modify(|version| *version = version.last());
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::watch::Sender;
 use vestibule::auth::{Authenticate, Basic, Htpasswd};
@@ -15,9 +16,11 @@ use vestibule::{App, BoxApp, Mounts, Stack};
 
 use crate::args::{Gateway, Serve, Watching};
 use crate::cors::{AllowedOrigins, Cors};
-use crate::files::files;
+use crate::files::{self, files, symlinks};
 use crate::log::format;
+use crate::password;
 use crate::reload::{self, Reload};
+use crate::tree::Tree;
 use crate::values::Proxy;
 
 /// What the program serves a directory with.
@@ -27,7 +30,7 @@ pub(crate) struct Served {
     /// The files that were looked at once.
     pub(crate) index: Option<IndexedFiles>,
     /// Tells the pages of what changes, until it is dropped.
-    pub(crate) changes: Option<Sender<reload::Change>>,
+    pub(crate) changes: Option<Sender<reload::Version>>,
 }
 
 /// The stack around the files, as the options say. `https`: the port that visitors who come in the
@@ -35,21 +38,24 @@ pub(crate) struct Served {
 pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
-        None => None,
+        None => password::users(&serve.auth)?,
     };
     let compresses = !serve.files.no_compression;
     let (max_size, memory) = (serve.files.compress_max_size, serve.files.compress_memory);
     let mut stack = Stack::new().when(compresses, move |app| compression(app, max_size, memory));
     let mut changes = None;
     if serve.files.watch {
-        let (sender, told) = reload::watch(serve.directory.clone());
-        stack = stack.with(move |app| Reload::new(app, told.clone()));
+        let (sender, told) = reload::watch(tree(serve));
+        let prefix: Arc<str> = serve.gateway.mount.as_deref().unwrap_or_default().into();
+        stack = stack.with(move |app| Reload::new(app, told.clone(), prefix.clone()));
         changes = Some(sender);
     }
     let files = files(serve)?;
-    let index = match serve.files.indexed {
-        Some(megabytes) => Some(files.clone().indexed(u64::from(megabytes) << 20)?),
-        None => None,
+    let index = match (&files, serve.files.indexed) {
+        (files::SiteFiles::Directory(files), Some(megabytes)) => {
+            Some(files.clone().indexed(u64::from(megabytes) << 20)?)
+        }
+        _ => None,
     };
     let files = match &index {
         Some(index) => index.clone().boxed(),
@@ -74,6 +80,15 @@ fn compression<A: App>(app: A, max_size: Option<u32>, memory: Option<u32>) -> Co
         compression = compression.budget(EncoderBudget::new(u64::from(memory) << 20));
     }
     compression
+}
+
+/// The files whose changes pages are told of: those that a visitor may get.
+fn tree(serve: &Serve) -> Tree {
+    Tree::new(&serve.directory)
+        .dotfiles(serve.files.dotfiles)
+        .symlinks(symlinks(&serve.files))
+        .precompressed(serve.files.precompressed)
+        .without(serve.watching.log.as_deref())
 }
 
 /// An app in a stack that is logged, counted, guarded and shown as the options say.
@@ -171,7 +186,7 @@ pub fn users(file: &Path, directory: &Path) -> io::Result<Htpasswd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Connections, Files, Https};
+    use crate::args::{Connections, Files, Https, Listening};
 
     #[test]
     fn a_password_file_is_not_among_the_files() {
@@ -236,7 +251,11 @@ mod tests {
     fn a_directory_that_is_not_there_is_named() {
         let serve = Serve {
             directory: "no/such/place".into(),
-            listen: Vec::new(),
+            listening: Listening::default(),
+            _small_p: None,
+            open: false,
+            qr: false,
+            auth: Vec::new(),
             https: Https::default(),
             gateway: crate::args::Gateway::default(),
             files: Files::default(),

@@ -1,5 +1,6 @@
 //! What options are given as text, and as what they are taken.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ pub enum Proxy {
 }
 
 impl Proxy {
+    pub(crate) const fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix)
+    }
+
     /// `unix`, an address, or a network.
     ///
     /// # Errors
@@ -45,6 +50,66 @@ impl Proxy {
                 "`unix`, an address as 127.0.0.1, or a network as 10.0.0.0/8".to_owned()
             }),
         }
+    }
+}
+
+/// A value that is never shown: in no message, and not in the debug form of the arguments.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The value.
+    #[must_use]
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// An address to listen at. A port alone is refused: it does not say who can connect.
+pub(crate) fn place(text: &str) -> Result<String, String> {
+    match text.parse::<u64>() {
+        Ok(_) => Err(format!(
+            "a port alone does not say who can connect: `--port {text}` is for this machine, `--listen :{text}` for everyone on the network"
+        )),
+        Err(_) => Ok(text.to_owned()),
+    }
+}
+
+/// `-p`, which is not an option of `vestibule serve`.
+pub(crate) fn small_p(text: &str) -> Result<String, String> {
+    Err(format!(
+        "the port is `-P {text}`; `-p` is the number of processes of `vestibule wsgi`"
+    ))
+}
+
+/// A pattern of names.
+pub(crate) fn glob(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("a pattern, as in '*.js'".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a file in its directory.
+pub(crate) fn index(text: &str) -> Result<String, String> {
+    match text {
+        "" | "." | ".." => Err("the name of a file, as in index.html".to_owned()),
+        text if text.starts_with('/') => {
+            Err("a name is relative to each directory: leave the first slash out".to_owned())
+        }
+        text => Ok(text.to_owned()),
     }
 }
 
@@ -213,6 +278,36 @@ mod tests {
         }
         assert_eq!(mode("660"), Ok(0o660));
         assert!(mode("1000").is_err() && mode("u+w").is_err() && mode("8").is_err());
+    }
+
+    #[test]
+    fn places_and_indexes() {
+        for text in [
+            "127.0.0.1:80",
+            ":80",
+            "[::1]:0",
+            "unix:/x",
+            "inherited",
+            "host:1",
+        ] {
+            assert_eq!(place(text).as_deref(), Ok(text));
+        }
+        for text in ["8080", "0", "99999"] {
+            let said = place(text).unwrap_err();
+            assert!(said.contains(&format!("--listen :{text}")), "{said}");
+        }
+        for text in ["index.html", "default.htm", ".index", "a/b.html"] {
+            assert!(index(text).is_ok(), "{text}");
+        }
+        for text in ["", ".", "..", "/index.html"] {
+            assert!(index(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::from("alice:hunter2".to_owned());
+        assert!(!format!("{secret:?}{secret:#?}").contains("hunter2"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn ask(stream: &mut TcpStream) -> String {
 
 #[test]
 fn max_requests_end_a_connection() {
-    let site = Running::serve(&["--max-requests", "3", SITE]);
+    let site = Running::serve(&["--max-requests-per-connection", "3", SITE]);
     let mut stream = site.connect();
     stream.write_all(GET.repeat(5).as_bytes()).unwrap();
     let told = rest(stream);
@@ -177,7 +177,11 @@ fn header_and_idle_timeouts_close() {
 #[test]
 fn a_wrong_value_says_what_is_right() {
     let cases = [
-        ("--max-requests", "x", "invalid digit found in string"),
+        (
+            "--max-requests-per-connection",
+            "x",
+            "a whole number above zero",
+        ),
         ("--max-connections", "0", "a whole number above zero"),
         ("--max-connections", "-1", "a whole number above zero"),
         ("--max-per-address", "1.5", "a whole number above zero"),

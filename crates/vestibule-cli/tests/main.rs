@@ -4,12 +4,21 @@
 
 #[cfg(unix)]
 mod behind;
+#[cfg(unix)]
+mod browser;
 mod clients;
 mod cors;
 #[cfg(target_os = "linux")]
 mod disk;
 #[cfg(unix)]
 mod limits;
+#[cfg(target_os = "linux")]
+mod listening;
+#[cfg(unix)]
+mod one_file;
+mod users;
+#[cfg(unix)]
+mod watch;
 #[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
 mod web_server;
@@ -535,6 +544,29 @@ fn files_are_compressed_beforehand_and_sent_so() {
     }
     running.interrupt();
 
+    // A copy that belongs to no file is not one of ours.
+    site.write("alone.js.gz", "x");
+    let clean = |options: &[&str]| {
+        let output =
+            vestibule(&[&["precompress", site.path(), "--clean"], options].concat()).output();
+        text(&output.unwrap())
+    };
+    assert_eq!(
+        clean(&["--codings", "gzip"]),
+        "1 files: 1 sidecars removed\n"
+    );
+    assert!(clean(&["--exclude", "*.js"]).ends_with("0 files: 0 sidecars removed\n"));
+    assert!(clean(&["--only", "*.jss"]).contains("no file that shrinks matches"));
+    assert!(clean(&["--threads", "2"]).contains("cannot be used with"));
+    assert!(clean(&["--codings", "br,lzma"]).contains("[possible values: br, zstd, gzip]"));
+    assert_eq!(clean(&[]), "1 files: 2 sidecars removed\n");
+    let left: Vec<_> = std::fs::read_dir(site.path()).unwrap().collect();
+    assert_eq!(
+        left.len(),
+        3,
+        "app.js, alone.js.gz and photo.avif: {left:?}"
+    );
+
     let missing = vestibule(&["precompress", "no/such/place"])
         .output()
         .unwrap();
@@ -559,7 +591,7 @@ fn a_page_that_is_watched_is_told_of_changes() {
         "",
     );
     assert!(
-        page.ends_with("<p>one\n<script src=\"/-/reload.js\" async></script>\n"),
+        page.contains("<p>one\n<script src=\"/-/reload.js\" data-version=\""),
         "{page}"
     );
     assert!(
@@ -577,25 +609,19 @@ fn a_page_that_is_watched_is_told_of_changes() {
             .contains("new EventSource(")
     );
 
-    let mut listener = Command::new("curl")
-        .args([
-            "--silent",
-            "--no-buffer",
-            &format!("{}-/reload", running.address),
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut events = BufReader::new(listener.stdout.take().unwrap()).lines();
-    let mut next = |text: &str| {
-        let found = events.find(|line| line.as_ref().is_ok_and(|line| line == text));
-        assert!(found.is_some(), "the events ended before {text:?}");
-    };
-    next(": watching");
+    assert!(
+        running
+            .curl(&[], "-/reload-worker.js")
+            .contains("new BroadcastChannel(")
+    );
+    // The page was made from the files of now.
+    let mut events = Events::of(&running);
+    let version = events.next("data: now ");
+    assert!(page.contains(&version), "{version}: {page}");
     site.write("style.css", "p { color: green }");
-    next("data: styles");
+    assert_ne!(events.next("data: styles "), version);
     site.write("index.html", "<p>one and two");
-    next("data: files");
+    events.next("data: files ");
     assert!(
         running
             .curl(&["-H", "accept: text/html"], "")
@@ -605,7 +631,39 @@ fn a_page_that_is_watched_is_told_of_changes() {
     let start = std::time::Instant::now();
     running.interrupt();
     assert!(start.elapsed() < std::time::Duration::from_secs(15));
-    assert!(listener.wait().unwrap().success(), "the events have an end");
+    assert!(
+        events.child.wait().unwrap().success(),
+        "the events have an end"
+    );
+}
+
+/// The events that a page of `--watch` gets.
+struct Events {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Events {
+    fn of(site: &Running) -> Self {
+        let mut child = Command::new("curl")
+            .args([
+                "--silent",
+                "--no-buffer",
+                &format!("{}-/reload", site.address),
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits for a line that begins in this way, and returns the rest.
+    fn next(&mut self, start: &str) -> String {
+        let mut rest = self.lines.by_ref().map_while(Result::ok);
+        rest.find_map(|line| line.strip_prefix(start).map(str::to_owned))
+            .unwrap_or_else(|| panic!("the events ended before {start:?}"))
+    }
 }
 
 #[test]

@@ -145,12 +145,24 @@ pub(crate) fn listener(
         .transpose()
 }
 
+/// Whether this process was started by [`Server::handover`](crate::Server::handover) of the process before it.
+///
+/// A program asks before it does what belongs to its first start alone, such as opening a browser.
+///
+/// ```
+/// assert!(!vestibule_hyper::is_restart());
+/// ```
+#[must_use]
+pub fn is_restart() -> bool {
+    let parent = std::os::unix::process::parent_id().to_string();
+    // A grandchild has the variable too, and another parent.
+    std::env::var_os(PARENT).is_some_and(|it| it == *parent)
+}
+
 fn take(text: &str) -> io::Result<Option<OwnedFd>> {
     let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Inherited::NotAsked = *inherited {
-        let parent = std::os::unix::process::parent_id().to_string();
-        // A grandchild has the variable too, and another parent.
-        *inherited = match std::env::var_os(PARENT).is_some_and(|it| it == *parent) {
+        *inherited = match is_restart() {
             true => Inherited::Here(receive(rustix::stdio::stdin())?),
             false => Inherited::Done,
         };

@@ -204,6 +204,8 @@ mod vitals;
 pub use activation::Sockets;
 pub use drain::{Drained, Shutdown};
 pub use guard::{Refused, refusal};
+#[cfg(all(feature = "handover", unix))]
+pub use handover::is_restart;
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};
 pub use ready::ready;

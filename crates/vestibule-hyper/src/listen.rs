@@ -14,6 +14,7 @@ use crate::io::Socket;
 /// use vestibule_hyper::Bind;
 ///
 /// let _ = Bind::from("127.0.0.1:8080"); // port 0 takes any free port
+/// let _ = Bind::from(":8080"); // all interfaces, by IPv4 and IPv6
 /// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
 /// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
 /// ```

@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 /// use vestibule_socket::Bind;
 ///
 /// let _ = Bind::from("127.0.0.1:8080"); // port 0 takes any free port
+/// let _ = Bind::from(":8080"); // all interfaces, by IPv4 and IPv6
 /// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
 /// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
 /// ```
@@ -165,7 +166,7 @@ impl fmt::Display for BindError {
                 "permission denied; ports below 1024 are for root, or for a process with CAP_NET_BIND_SERVICE",
             ),
             (io::ErrorKind::AddrNotAvailable, _) => f.write_str(
-                "this machine has no such address; `0.0.0.0` or `[::]` stand for all that it has",
+                "this machine has no such address; `:8080` listens at port 8080 of all that it has",
             ),
             (io::ErrorKind::NotFound, true) => f.write_str("its directory does not exist"),
             _ => error.fmt(f),

@@ -1,7 +1,7 @@
 //! Sockets that listen, and connections taken from them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[cfg(unix)]
@@ -192,7 +192,7 @@ impl Listener {
         if !text.contains(':') || text == "unix:" {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "an address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
+                "an address is `127.0.0.1:8080`, `:8080` for all interfaces, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
             ));
         }
         if let Some(path) = text.strip_prefix("unix:") {
@@ -206,14 +206,19 @@ impl Listener {
                 ),
             ));
         }
+        if let Some(port) = text.strip_prefix(':') {
+            let port = port.parse().map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a port is 0 to 65535, as in `:8080`",
+                )
+            })?;
+            return Self::made(open_all(port, options)?);
+        }
         let mut refused = None;
         for address in tokio::net::lookup_host(text).await? {
             match open_tcp(address, options) {
-                Ok(listener) => {
-                    let listener = Self::tcp(listener)?;
-                    listener.ownership.set_ours(true);
-                    return Ok(listener);
-                }
+                Ok(listener) => return Self::made(listener),
                 Err(error) => refused = Some(error),
             }
         }
@@ -232,6 +237,13 @@ impl Listener {
             file: None,
             ownership: Ownership::new(false),
         })
+    }
+
+    /// A socket that was made here: no other process has it.
+    fn made(listener: TcpListener) -> io::Result<Self> {
+        let listener = Self::tcp(listener)?;
+        listener.ownership.set_ours(true);
+        Ok(listener)
     }
 
     fn std_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
@@ -361,8 +373,9 @@ fn tcp(stream: TcpStream, peer: SocketAddr, address: &Address) -> (Socket, Peer)
     // A connection that is gone already says so later.
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr();
-    let local = local.map_or_else(|_| address.clone(), Address::Tcp);
-    (Socket::Tcp(stream), Peer::new(Address::Tcp(peer), local))
+    let local = local.map_or_else(|_| address.clone(), |local| Address::Tcp(canonical(local)));
+    let peer = Peer::new(Address::Tcp(canonical(peer)), local);
+    (Socket::Tcp(stream), peer)
 }
 
 /// A connection by the unix socket at `address`, from a client whose socket may have a path.
@@ -380,11 +393,54 @@ fn unix(stream: UnixStream, path: Option<Arc<Path>>, address: &Address) -> (Sock
     (Socket::Unix(stream), peer)
 }
 
+/// Listens at a port of all interfaces: by IPv6 and IPv4 with one socket, or by IPv4 on a machine without IPv6.
+fn open_all(port: u16, options: Options) -> io::Result<TcpListener> {
+    let opened = new_dual_stack()
+        .and_then(|socket| listen(socket_address(Ipv6Addr::UNSPECIFIED, port), socket, options));
+    match opened {
+        // IPv6 is compiled out or turned off. Any other error is the same for IPv4.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            open_tcp(socket_address(Ipv4Addr::UNSPECIFIED, port), options)
+        }
+        other => other,
+    }
+}
+
+/// A socket for IPv6 that takes connections by IPv4 too, whatever the default of the system is (RFC 3493, section 5.3).
+fn new_dual_stack() -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v6()?;
+    socket2::SockRef::from(&socket).set_only_v6(false)?;
+    Ok(socket)
+}
+
+fn socket_address(ip: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.into(), port)
+}
+
+/// An IPv4 address that a socket for IPv6 shows as `::ffff:192.0.2.1`, as itself; others stay as they are.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(it) if it.ip().to_ipv4_mapped().is_some() => {
+            SocketAddr::new(address.ip().to_canonical(), address.port())
+        }
+        _ => address,
+    }
+}
+
 fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
+    listen(address, socket, options)
+}
+
+fn listen(address: SocketAddr, socket: TcpSocket, options: Options) -> io::Result<TcpListener> {
     // A restart need not wait for the connections of the last run to be forgotten. On Windows the
     // option means something else.
     #[cfg(unix)]
@@ -415,3 +471,66 @@ fn bound_unsent(listener: &TcpListener) {
 /// a fast client is as fast as before.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const MAX_UNSENT: u32 = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn tcp(address: &Address) -> SocketAddr {
+        match address {
+            Address::Tcp(address) => *address,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The addresses of the server and of the client, as the server sees a connection to `ip`.
+    async fn accepted(listener: &Listener, ip: IpAddr) -> Option<(IpAddr, IpAddr)> {
+        let port = tcp(listener.address()).port();
+        let client = TcpStream::connect((ip, port)).await.ok()?;
+        let (_, peer) = poll_fn(|cx| listener.poll_accept(cx)).await.ok()?;
+        let (local, peer) = (tcp(peer.local()), tcp(peer.address()));
+        assert_eq!(peer.port(), client.local_addr().ok()?.port());
+        Some((local.ip(), peer.ip()))
+    }
+
+    #[tokio::test]
+    async fn a_port_alone_is_all_interfaces_and_both_versions_of_ip() {
+        let listener = Listener::bind(":0").await.unwrap();
+        assert_eq!(listener.text(), Some(":0"));
+        let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
+        // Not `::ffff:127.0.0.1`, which no rule for addresses would know.
+        assert_eq!(accepted(&listener, v4).await, Some((v4, v4)));
+        let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+        let has_v6 = std::net::TcpListener::bind((v6, 0)).is_ok();
+        assert_eq!(accepted(&listener, v6).await, has_v6.then_some((v6, v6)));
+        let port = tcp(listener.address()).port();
+        let taken = Listener::bind(&*format!(":{port}")).await.unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(taken.address(), format!(":{port}"));
+    }
+
+    #[tokio::test]
+    async fn other_texts_after_the_colon_are_not_a_port() {
+        for text in [":", ":x", ":70000", ":-1", ":80 ", ":80/"] {
+            let error = Listener::bind(text).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
+            assert!(error.to_string().contains("as in `:8080`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4() {
+        for (address, want) in [
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("[2001:db8::1]:5", "[2001:db8::1]:5"),
+            ("[fe80::1%3]:5", "[fe80::1%3]:5"),
+            ("[::1]:0", "[::1]:0"),
+        ] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(canonical(address).to_string(), want);
+        }
+    }
+}

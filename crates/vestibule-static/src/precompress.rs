@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use crate::coding::{Coding, is_zstd_for_the_web};
 use crate::file_kind::{SNIFFED, shrinks};
+use crate::glob::Glob;
 use crate::name::{Name, WELL_KNOWN};
 use crate::rights;
 
@@ -40,6 +41,9 @@ pub struct Precompress {
     threads: usize,
     min_size: u64,
     max_size: u64,
+    only: Vec<Glob>,
+    exclude: Vec<Glob>,
+    codings: Vec<Coding>,
 }
 
 /// How far a run is: told after each file, from the thread that is done with it.
@@ -84,6 +88,9 @@ impl Precompress {
             threads: thread::available_parallelism().map_or(1, usize::from),
             min_size: 256,
             max_size: 64 * 1024 * 1024,
+            only: Vec::new(),
+            exclude: Vec::new(),
+            codings: Coding::ALL.to_vec(),
         }
     }
 
@@ -106,6 +113,124 @@ impl Precompress {
     pub const fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = bytes;
         self
+    }
+
+    /// Adds a pattern of names: a file is looked at if it matches one of them. Defaults to all files.
+    ///
+    /// ```
+    /// use vestibule_static::Precompress;
+    ///
+    /// let work = Precompress::new("dist").only("*.{js,css}").exclude("/vendor/**");
+    /// assert!(work.selects("assets/app.js"));
+    /// assert!(!work.selects("index.html") && !work.selects("vendor/lib.js"));
+    /// ```
+    #[must_use]
+    pub fn only(mut self, pattern: &str) -> Self {
+        self.only.push(Glob::new(pattern));
+        self
+    }
+
+    /// Adds a pattern of names that are left out, also if they match [`only`](Self::only). Defaults to none.
+    #[must_use]
+    pub fn exclude(mut self, pattern: &str) -> Self {
+        self.exclude.push(Glob::new(pattern));
+        self
+    }
+
+    /// Whether a file of this name below the root is looked at, as far as patterns say.
+    #[must_use]
+    pub fn selects(&self, name: impl AsRef<[u8]>) -> bool {
+        let name = name.as_ref();
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(name));
+        (self.only.is_empty() || matches(&self.only)) && !matches(&self.exclude)
+    }
+
+    /// Sets whether `name.br` is written. Defaults to `true`.
+    #[must_use]
+    pub fn brotli(self, enabled: bool) -> Self {
+        self.coding(Coding::Brotli, enabled)
+    }
+
+    /// Sets whether `name.zst` is written. Defaults to `true`.
+    #[must_use]
+    pub fn zstd(self, enabled: bool) -> Self {
+        self.coding(Coding::Zstd, enabled)
+    }
+
+    /// Sets whether `name.gz` is written. Defaults to `true`.
+    ///
+    /// ```
+    /// use vestibule_static::Precompress;
+    ///
+    /// let folder = std::env::temp_dir().join(format!("codings-{}", std::process::id()));
+    /// std::fs::create_dir_all(&folder)?;
+    /// std::fs::write(folder.join("a.txt"), "compress me ".repeat(100))?;
+    ///
+    /// let report = Precompress::new(&folder).zstd(false).gzip(false).run()?;
+    /// assert_eq!(report.made, 1);
+    /// assert!(folder.join("a.txt.br").exists() && !folder.join("a.txt.gz").exists());
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn gzip(self, enabled: bool) -> Self {
+        self.coding(Coding::Gzip, enabled)
+    }
+
+    fn coding(mut self, coding: Coding, enabled: bool) -> Self {
+        self.codings.retain(|other| *other != coding);
+        if enabled {
+            self.codings.push(coding);
+        }
+        self
+    }
+
+    /// Removes the sidecars that [`run`](Self::run) writes, fresh or not, of files of every size. A sidecar without its file
+    /// stays, since it may be a file of its own, and so does a link.
+    ///
+    /// The report has the number of [`files`](Report::files) and of sidecars that were [`removed`](Report::removed).
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    ///
+    /// ```
+    /// use vestibule_static::Precompress;
+    ///
+    /// let folder = std::env::temp_dir().join(format!("clean-{}", std::process::id()));
+    /// std::fs::create_dir_all(&folder)?;
+    /// for name in ["a.txt", "a.txt.br", "a.txt.gz", "b.txt.gz"] {
+    ///     std::fs::write(folder.join(name), "a")?;
+    /// }
+    ///
+    /// let report = Precompress::new(&folder).clean()?;
+    /// assert_eq!((report.files, report.removed), (1, 2));
+    /// assert!(folder.join("b.txt.gz").exists());
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn clean(&self) -> io::Result<Report> {
+        let mut report = Report::default();
+        let every_size = Self {
+            min_size: 0,
+            max_size: u64::MAX,
+            ..self.clone()
+        };
+        let files = every_size.find(&mut report)?;
+        report.files = files.len();
+        for path in files {
+            for coding in &self.codings {
+                let sidecar = with_suffix(&path, coding.suffix());
+                if !fs::symlink_metadata(&sidecar).is_ok_and(|it| it.is_file()) {
+                    continue;
+                }
+                match fs::remove_file(&sidecar) {
+                    Ok(()) => report.removed += 1,
+                    Err(error) => report.failed.push((sidecar, error)),
+                }
+            }
+        }
+        Ok(report)
     }
 
     /// Does the work.
@@ -174,6 +299,9 @@ impl Precompress {
                     continue;
                 }
                 let kind = entry.file_type()?;
+                if kind.is_file() && !self.selects(self.name_of(&entry.path())) {
+                    continue;
+                }
                 if kind.is_dir() {
                     folders.push(entry.path());
                 } else if kind.is_file() {
@@ -200,11 +328,23 @@ impl Precompress {
         Ok(files.into_iter().map(|(_, path)| path).collect())
     }
 
+    /// The name of a file below the root, as patterns have it.
+    fn name_of(&self, path: &Path) -> Vec<u8> {
+        let name = path.strip_prefix(&self.root).unwrap_or(path);
+        let mut name = name.as_os_str().as_encoded_bytes().to_vec();
+        if cfg!(windows) {
+            name.iter_mut()
+                .filter(|byte| **byte == b'\\')
+                .for_each(|byte| *byte = b'/');
+        }
+        name
+    }
+
     fn compress(&self, path: &Path, report: &mut Report) -> io::Result<()> {
         let mut file = File::open(path)?;
         let modified = file.metadata()?.modified()?;
         let mut bytes = None;
-        for coding in Coding::ALL {
+        for &coding in &self.codings {
             let sidecar = with_suffix(path, coding.suffix());
             let made = fs::metadata(&sidecar).and_then(|metadata| metadata.modified());
             // Times are compared as the server compares them, to the second and later is newer.

@@ -93,3 +93,137 @@ fn a_second_run_does_what_is_left() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(Precompress::new(folder.path().join("none")).run().is_err());
 }
+
+/// The names of all files below a folder that end in this way.
+fn named(folder: &Folder, endings: &[&str]) -> Vec<String> {
+    let (mut folders, mut names) = (vec![folder.path().to_owned()], Vec::new());
+    while let Some(path) = folders.pop() {
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder.path()).unwrap();
+            let name = name.to_str().unwrap().replace('\\', "/");
+            if endings.iter().any(|ending| name.ends_with(ending)) {
+                names.push(name);
+            }
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn patterns_and_codings_choose_what_is_written() {
+    type Options = fn(Precompress) -> Precompress;
+    let cases: [(&str, Options, &[&str]); 9] = [
+        (
+            "one name",
+            |it| it.only("app.js"),
+            &["app.js.br", "app.js.gz", "app.js.zst"],
+        ),
+        (
+            "names in every folder",
+            |it| it.only("*.css").zstd(false).gzip(false),
+            &["a/x.css.br", "vendor/x.css.br"],
+        ),
+        (
+            "two patterns",
+            |it| it.only("/app.js").only("/a/**").brotli(false).zstd(false),
+            &["a/x.css.gz", "app.js.gz"],
+        ),
+        (
+            "all but a folder",
+            |it| it.exclude("/vendor/**").brotli(false).gzip(false),
+            &["a/x.css.zst", "app.js.zst", "index.html.zst"],
+        ),
+        (
+            "both",
+            |it| it.only("*.css").exclude("a/*").zstd(false).gzip(false),
+            &["vendor/x.css.br"],
+        ),
+        (
+            "exclusion wins",
+            |it| it.only("app.js").exclude("app.js"),
+            &[],
+        ),
+        ("nothing matches", |it| it.only("*.jss"), &[]),
+        (
+            "no coding",
+            |it| it.brotli(false).zstd(false).gzip(false),
+            &[],
+        ),
+        (
+            "the last word counts",
+            |it| {
+                it.only("app.js")
+                    .brotli(false)
+                    .brotli(true)
+                    .zstd(false)
+                    .gzip(false)
+            },
+            &["app.js.br"],
+        ),
+    ];
+    for (name, options, want) in cases {
+        let folder = Folder::new();
+        for file in ["app.js", "index.html", "a/x.css", "vendor/x.css"] {
+            folder.file(file, "compress me ".repeat(50));
+        }
+        let work = options(Precompress::new(folder.path()).threads(1));
+        assert_eq!(work.run().unwrap().made, want.len(), "{name}");
+        assert_eq!(named(&folder, &[".br", ".zst", ".gz"]), want, "{name}");
+        // What was written is what is removed.
+        assert_eq!(work.clean().unwrap().removed, want.len(), "{name}");
+        assert!(named(&folder, &[".br", ".zst", ".gz"]).is_empty(), "{name}");
+        assert_eq!(named(&folder, &[""]).len(), 4, "{name}");
+    }
+}
+
+#[test]
+fn what_has_no_file_is_not_removed() {
+    let folder = Folder::new();
+    folder.file("app.js", "compress me ".repeat(50));
+    for stays in [
+        "alone.js.gz",
+        "archive.tar.gz",
+        "photo.avif",
+        "photo.avif.gz",
+        ".hidden/x.js",
+        ".hidden/x.js.br",
+    ] {
+        folder.file(stays, "x");
+    }
+    // Stale, too small, and of a file that has become too small: all are ours.
+    for goes in ["app.js.br", "app.js.gz", "tiny.css.zst", "a/b.html.gz"] {
+        folder.file(goes, "x");
+    }
+    folder.file("tiny.css", "a{}");
+    folder.file("a/b.html", "");
+    fs::create_dir(folder.path().join("app.js.zst")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("app.js", folder.path().join("a/b.html.br")).unwrap();
+    let report = Precompress::new(folder.path()).clean().unwrap();
+    assert_eq!(
+        (report.files, report.removed, report.failed.len()),
+        (3, 4, 0)
+    );
+    for stays in [
+        "alone.js.gz",
+        "archive.tar.gz",
+        "photo.avif.gz",
+        ".hidden/x.js.br",
+        "app.js.zst",
+    ] {
+        assert!(folder.path().join(stays).exists(), "{stays}");
+    }
+    #[cfg(unix)]
+    assert!(folder.path().join("a/b.html.br").is_symlink());
+    assert!(
+        Precompress::new(folder.path().join("none"))
+            .clean()
+            .is_err()
+    );
+}

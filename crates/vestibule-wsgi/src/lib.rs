@@ -53,7 +53,7 @@
 //! | gunicorn | here |
 //! |---|---|
 //! | `module:app`, `'module:create_app()'` | the same; without a name `application`, or else `app` |
-//! | `-b, --bind` | `-l, --listen`: `127.0.0.1:8000`, `unix:/run/app.sock`; or sockets of systemd |
+//! | `-b, --bind` | `-P, --port` of 127.0.0.1; `-l, --listen`: `:8000` for all interfaces, `127.0.0.1:8000`, `unix:/run/app.sock`; or sockets of systemd |
 //! | `-w, --workers` | `-p, --processes`, one a core when it is not said; 0 is one process without a supervisor |
 //! | `--threads` | `--threads`, twice the cores and one when it is not said |
 //! | `-k, --worker-class` | there is one; slow clients and idle connections never hold a thread |

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use vestibule_cli::common::{Certificate, Connections, Https, Proxy, Watching, duration, pair};
+use vestibule_cli::common::{
+    Certificate, Connections, Https, Listening, Proxy, Watching, duration, pair,
+};
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
 ///
@@ -23,16 +25,15 @@ Examples:
   vestibule wsgi app:app                               at http://127.0.0.1:8080/
   vestibule wsgi mysite.wsgi --static /static=./static  Django, its files from Rust
   vestibule wsgi app:app --reload --debug              while you write it
-  vestibule wsgi app:app --listen 0.0.0.0:443 --tls chain.pem,key.pem
+  vestibule wsgi app:app --listen :443 --tls chain.pem,key.pem
   vestibule wsgi 'app:create_app()' --processes 4 --threads 8 --listen unix:/run/app.sock")]
 pub(crate) struct Args {
     /// The app
     #[arg(value_name = "MODULE:CALLABLE")]
     pub(crate) target: String,
 
-    /// Where to listen: an address and a port, or unix: and a path; port 0 takes a free one; may be repeated
-    #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub(crate) listen: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listening: Listening,
 
     /// Serve the files of a directory beside the app, as in /static=./static; may be repeated
     #[arg(long = "static", value_name = "PATH=DIR", value_parser = pair)]
@@ -118,8 +119,8 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "MIB")]
     pub(crate) max_memory: Option<u64>,
 
-    /// After how many requests a worker is replaced; `--max-requests`.
-    #[arg(skip)]
+    /// Replace a worker after this number of requests, give or take a tenth [default: never]
+    #[arg(long, value_name = "COUNT")]
     pub(crate) max_requests: Option<u64>,
 
     /// Started by the supervisor, as this worker.
@@ -128,12 +129,12 @@ pub(crate) struct Workers {
 }
 
 impl Args {
-    /// Reads the command line. Two options of connections mean here what gunicorn's users expect.
+    /// Reads the command line. A worker is a process here, as for users of gunicorn.
     pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::command()
-            .mut_arg("max_requests", |option| {
-                option.help_heading("Workers").help(
-                    "Replace a worker after so many requests, give or take a tenth [default: never]",
+            .mut_arg("listen", |option| {
+                option.help(
+                    "Where to listen: an address and a port, a port as in :8080 for all interfaces, or unix: and a path; port 0 takes a free one; may be repeated",
                 )
             })
             .mut_arg("workers", |option| {
@@ -144,11 +145,7 @@ impl Args {
             });
         let matches = command.try_get_matches_from(arguments)?;
         let mut args = Self::from_arg_matches(&matches)?;
-        let (requests, processes) = (
-            args.connections.max_requests.take(),
-            args.connections.workers.take(),
-        );
-        args.workers.max_requests = requests.map(|count| count as u64);
+        let processes = args.connections.workers.take();
         args.workers.processes = args.workers.processes.or(processes);
         Ok(args)
     }
@@ -201,7 +198,11 @@ mod tests {
         };
         let args = read(&["--workers", "3", "--max-requests", "9"]).unwrap();
         assert_eq!((args.processes(), args.workers.max_requests), (3, Some(9)));
-        assert_eq!(args.connections.max_requests, None);
+        assert_eq!(args.connections.max_requests_per_connection, None);
+        let args = read(&["-P", "3000", "-p", "2"]).unwrap();
+        assert_eq!(args.listening.places(), ["127.0.0.1:3000"]);
+        assert_eq!(args.processes(), 2);
+        assert!(read(&["-P", "3000", "--listen", ":80"]).is_err());
         assert!(read(&["--workers", "3", "--processes", "2"]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Where the server listens, and what is spoken there.
 
 use vestibule::hyper::Tls;
-use vestibule_cli::common::web_address;
+use vestibule_cli::common::{interfaces, web_addresses};
 use vestibule_core::Address;
 use vestibule_hyper::Bind;
 
@@ -15,7 +15,7 @@ pub(crate) fn places(args: &Args, inherited: Vec<(String, Bind)>) -> Vec<Bind> {
         return places;
     }
     if places.is_empty() {
-        places.extend(args.listen.iter().map(|place| Bind::from(&**place)));
+        places.extend(args.listening.places().into_iter().map(Bind::from));
     }
     let redirects = args.https.redirect_https.iter();
     places.extend(redirects.map(|place| Bind::from(&**place)));
@@ -39,15 +39,17 @@ pub(crate) fn encrypted(args: &Args, places: Vec<Bind>, tls: Option<Tls>) -> Vec
 pub(crate) fn shown<'a>(args: &Args, addresses: impl Iterator<Item = &'a Address>) -> Vec<String> {
     let addresses: Vec<_> = addresses.collect();
     let count = https_places(args, addresses.len());
-    let show = |(at, address): (usize, &&Address)| web_address(address, at < count);
-    addresses.iter().enumerate().map(show).collect()
+    let interfaces = interfaces();
+    let show = |(at, address): (usize, &&Address)| web_addresses(address, at < count, &interfaces);
+    addresses.iter().enumerate().flat_map(show).collect()
 }
 
 /// The port to which visitors are sent on.
 pub(crate) fn https_port(args: &Args) -> Option<u16> {
     args.https.redirect_https.as_ref()?;
     let port = |place: &String| place.rsplit_once(':')?.1.parse().ok();
-    let mut ports = args.listen.iter().filter_map(port);
+    let places = args.listening.places();
+    let mut ports = places.iter().filter_map(port);
     Some(ports.find(|port| *port > 0).unwrap_or(443))
 }
 
