@@ -1,6 +1,12 @@
 //! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
 
+mod deploys;
+mod hashed_names;
+mod header_rules;
+mod listings;
 mod media_types;
+mod redirects;
+mod single_page_apps;
 mod stored_encoded;
 
 use std::fs;

@@ -87,6 +87,7 @@ mod hand_over;
 mod handles;
 mod hash;
 mod hashed;
+mod header_rules;
 mod indexed;
 #[cfg(target_os = "linux")]
 mod kept;
@@ -97,8 +98,10 @@ mod multipart;
 mod name;
 mod open_file;
 mod options;
+mod path_pattern;
 #[cfg(feature = "precompress")]
 mod precompress;
+mod readme;
 mod redirect;
 mod respond;
 mod source;
@@ -111,6 +114,7 @@ pub use embedded::{Embedded, EmbeddedFile};
 pub use glob::{Glob, GlobError};
 pub use hand_over::HandOver;
 pub use hashed::has_hashed_name;
+pub use header_rules::{HeaderRules, RuleFault, RuleFaults};
 pub use indexed::IndexedFiles;
 pub use memory::Memory;
 pub use mime::{is_compressible, media_type};

@@ -153,8 +153,8 @@ const CASES: &str = r#"
 15.4.9 file with a slash          | GET /ten.txt/         |  | 404 |
 15.4.9 below a file               | GET /ten.txt/x        |  | 404 |
 15.4.9 folder without index       | GET /bare             |  | 404 |
-15.4.9 tower-http: //sub          | GET //sub             |  | 400 | !location
-15.4.9 //host                     | GET //example.org     |  | 400 | !location
+15.4.9 tower-http: //sub          | GET //sub             |  | 308 | location: /sub
+15.4.9 //host                     | GET //example.org     |  | 308 | location: /example.org
 15.4.9 //host/..                  | GET //example.org/%2e%2e |  | 400 | !location
 15.4.9 backslash                  | GET /%5Cexample.org   |  | 404 | !location
 path: dots                          | GET /../secret        |  | 400 |
