@@ -1,5 +1,6 @@
 //! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
 
+mod archives;
 mod deploys;
 mod hashed_names;
 mod header_rules;

@@ -257,7 +257,9 @@ fn set(
         status,
         StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
     );
-    if is_of_content(header) && !is_success {
+    // Lists and archives say themselves what they are and how long they are good.
+    let is_given = !is_file && headers.contains_key(header);
+    if is_of_content(header) && (!is_success || is_given) {
         return;
     }
     if *header == VARY || *header == SET_COOKIE {

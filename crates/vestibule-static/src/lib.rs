@@ -70,6 +70,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod archive;
 mod buffer;
 mod coding;
 mod conditions;

@@ -23,6 +23,8 @@ pub(crate) struct Listing<'a> {
     pub(crate) entries: Vec<Listed>,
     /// The README of the directory, as HTML.
     pub(crate) readme: Option<String>,
+    /// Whether the directory can be had as an archive.
+    pub(crate) has_archives: bool,
 }
 
 /// How the entries are ordered, and which of them are shown.
@@ -48,7 +50,14 @@ impl Listing<'_> {
         sort(&mut self.entries, view);
         match wants_json(headers) {
             true => page(JSON, self.json()),
-            false => page(HTML, self.html(view)),
+            false => {
+                let mut response = page(HTML, self.html(view));
+                if self.has_archives {
+                    let headers = response.headers_mut();
+                    headers.insert(CONTENT_SECURITY_POLICY, POLICY_WITH_FORM);
+                }
+                response
+            }
         }
     }
 
@@ -146,6 +155,13 @@ impl Listing<'_> {
                 );
             }
             out.push_str("</nav>\n");
+        }
+        if self.has_archives {
+            // Buttons and not links: programs that copy a site would follow links.
+            out.push_str(
+                "<form><button name=\"archive\" value=\"zip\">Download as zip</button> \
+                 <button name=\"archive\" value=\"tar\">Download as tar</button></form>\n",
+            );
         }
         if let Some(readme) = self.readme.as_ref().filter(|_| page == 1) {
             let _ = write!(out, "<article aria-label=\"README\">\n{readme}</article>\n");
@@ -546,6 +562,11 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
 );
 
+/// The buttons ask for the page itself.
+const POLICY_WITH_FORM: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -619,6 +640,7 @@ mod tests {
             name: b"",
             entries: vec![file(b"a", 1, 10)],
             readme: None,
+            has_archives: false,
         };
         for (query, want) in cases {
             let html = listing.html(View::parse(query));
@@ -688,6 +710,7 @@ mod tests {
             name: b"<b>/x",
             entries,
             readme: None,
+            has_archives: false,
         };
         let html = listing.html(View::parse(""));
         for bad in [
@@ -720,6 +743,7 @@ mod tests {
             name: b"",
             entries,
             readme: None,
+            has_archives: false,
         };
         for (page, rows, links) in [
             ("1", 1000, 1),
@@ -749,6 +773,7 @@ mod tests {
             name: b"",
             entries,
             readme: None,
+            has_archives: false,
         };
         let html = listing.html(view);
         assert_eq!(html.matches("<tr><td>").count(), 1000);

@@ -1,8 +1,10 @@
 //! What may be said about the files of a [`StaticFiles`](crate::StaticFiles), and what follows for a name.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::Semaphore;
 use vestibule_core::Outline;
 use vestibule_fields::media_type::MediaType;
 use vestibule_fields::quality::Weights;
@@ -34,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) nearest_not_found: bool,
     /// Whether a listing shows the README of its folder.
     pub(crate) readme: bool,
+    /// Whether folders are sent as archives, and how many at a time.
+    pub(crate) archives: Option<Arc<Semaphore>>,
     /// Files that are not found.
     pub(crate) hidden: Vec<Glob>,
     /// The types that were set, by extension or pattern.
@@ -59,6 +63,7 @@ impl Default for Options {
             error_pages: Vec::new(),
             nearest_not_found: false,
             readme: true,
+            archives: None,
             hidden: Vec::new(),
             media_types: Vec::new(),
             stored_encoded: Vec::new(),
@@ -136,6 +141,7 @@ impl Options {
             ("clean_urls", self.clean_urls),
             ("hashed_names", self.hashed_names),
             ("listing", self.listing),
+            ("archives", self.archives.is_some()),
             ("nearest_not_found", self.nearest_not_found),
         ];
         for (name, _) in flags.into_iter().filter(|(_, is_on)| *is_on) {

@@ -9,11 +9,13 @@ use std::time::SystemTime;
 
 use http::header::{ACCEPT, ALLOW, CONTENT_RANGE, RETRY_AFTER, VARY};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::sync::Semaphore;
 use vestibule_core::{
     App, BoxApp, Failure, FailureKind, IntoResponse, Mount, Outline, PathError, PathView, Request,
     Response, UnknownPrefix,
 };
 
+use crate::archive::{self, Format};
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::file_kind::FileKind;
@@ -27,7 +29,7 @@ use crate::options::{self, Options, has_extension, takes_anything, wants_page};
 use crate::readme;
 use crate::redirect;
 use crate::respond::{self, Asked, NO_CACHE, Representation, respond, status_page};
-use crate::source::{Entry, Source, Stored, Wait};
+use crate::source::{Entry, Listed, Source, Stored, Wait};
 
 /// Answers with files.
 ///
@@ -419,7 +421,8 @@ impl<S: Source> StaticFiles<S> {
 
     /// Hides files whose names match a [`Glob`]: they are not found, not listed and not indexed.
     ///
-    /// A hidden file can still be the page of a 404, of another error or of a single-page app.
+    /// So is everything below a hidden folder. A file that a link leads to has a second name, which may match or not. A hidden
+    /// file can still be the page of a 404, of another error or of a single-page app.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -438,6 +441,36 @@ impl<S: Source> StaticFiles<S> {
         self.options()
             .hidden
             .push(expect_glob(Glob::try_new(pattern)));
+        self
+    }
+
+    /// Sets whether a listed folder can be had as one file: `?archive=tar` or `?archive=zip`. Defaults to `false`, since
+    /// anybody can then make the server read all of it.
+    ///
+    /// The archive has what the listings of the folder and of those below it have. It is made while it is sent, in bounded
+    /// memory, without compression and without a length. A file that grows is sent with the length that it was opened with;
+    /// one that is cut, or cannot be read, ends the body in an error. A file that may not be opened is left out. Links to
+    /// folders are followed once. At most four archives are worked on at a time. Does nothing without
+    /// [`listing`](Self::listing).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("photos/a.txt", Stored::memory("hello"));
+    /// let app = StaticFiles::from_source(files).listing(true).archives(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/photos/?archive=tar".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"photos.tar\"");
+    /// let tar = response.into_body().collect(9999).await.unwrap();
+    /// assert!(tar[512..].starts_with(b"photos/a.txt\0"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn archives(mut self, enabled: bool) -> Self {
+        self.options().archives = enabled.then(|| Arc::new(Semaphore::new(archive::AT_A_TIME)));
         self
     }
 
@@ -816,7 +849,11 @@ impl<S: Source> Files<S> {
                 return Ok(Some(Answer { response, name }));
             }
             Found::Listing(name) => {
-                let response = self.list(asked, name)?;
+                let format = Format::of(asked.uri.query());
+                let response = match format.filter(|_| self.options.archives.is_some()) {
+                    Some(format) => archive::respond(self, name, format),
+                    None => self.list(asked, name)?,
+                };
                 return Ok(Some(Answer::ours(response)));
             }
             Found::Directory => redirect::with_slash(asked.uri, asked.is_whole_path),
@@ -829,16 +866,23 @@ impl<S: Source> Files<S> {
         }
     }
 
+    /// What a directory holds, without what is refused.
+    pub(crate) fn listed(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
+        let mut entries = self.source.list(name)?;
+        entries.retain(|entry| {
+            Name::allows(&entry.name, self.options.dotfiles)
+                && !matches!(&*entry.name, b"" | b"." | b"..")
+                && !self.options.hides(&below(name, &entry.name))
+        });
+        Ok(entries)
+    }
+
     /// Answers with what is in a directory.
     fn list(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Response> {
         if asked.wait == Wait::Never {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut entries = self.source.list(name)?;
-        entries.retain(|entry| {
-            Name::allows(&entry.name, self.options.dotfiles)
-                && !self.options.hides(&below(name, &entry.name))
-        });
+        let entries = self.listed(name)?;
         let readme = match self.options.readme {
             true => readme::of(&entries).and_then(|entry| {
                 let stored = self.open(&below(name, &entry.name), asked.wait);
@@ -853,6 +897,7 @@ impl<S: Source> Files<S> {
             name,
             entries,
             readme,
+            has_archives: self.options.archives.is_some(),
         };
         Ok(listing.respond(asked.headers, asked.uri.query()))
     }
@@ -1266,7 +1311,7 @@ fn has_changed(error: &io::Error) -> bool {
 }
 
 /// Whether an error of opening says that there is no such file, or none that may be served.
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     #[cfg(unix)]
     {
