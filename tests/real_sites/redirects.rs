@@ -1,6 +1,6 @@
 //! Redirects are asked for again each time, and lead to one place of the same host.
 
-use vestibule::files::StaticFiles;
+use vestibule::files::{RedirectRules, StaticFiles};
 use vestibule::prelude::*;
 use vestibule::{Mount, UnknownPrefix};
 
@@ -146,5 +146,66 @@ async fn a_prefix_is_kept_and_an_unknown_one_is_not_guessed() {
                 "{path}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_redirects_file_sends_on_and_rewrites() {
+    let folder = Folder::with(&[
+        ("index.html", b"page"),
+        ("posts/2026/a", b"post"),
+        ("kept", b"kept"),
+        ("forced", b"forced"),
+        ("lost.html", b"lost"),
+        ("_redirects", b"rules"),
+    ]);
+    let text = "\
+# moved
+/blog/:year/*   /posts/:year/:splat  301
+/kept           /elsewhere
+/forced         /elsewhere           302!
+/go/*           https://example.org/:splat 307
+/lost/*         /lost.html           404
+/app/*          /index.html          200
+/gone           /not-there.html      200
+";
+    let rules = RedirectRules::parse(text).unwrap();
+    let files = StaticFiles::new(folder.path())
+        .redirect_rules(rules)
+        .hide("/_redirects");
+    let cases = [
+        ("/blog/2026/a", 301, "/posts/2026/a", ""),
+        ("/blog/2026/a?page=2", 301, "/posts/2026/a?page=2", ""),
+        ("/blog/2026/%C3%BC%20b", 301, "/posts/2026/%C3%BC%20b", ""),
+        ("/blog/2026", 404, "", ""),
+        ("/kept", 200, "", "kept"),
+        ("/forced", 302, "/elsewhere", ""),
+        ("/go/a/b?c", 307, "https://example.org/a/b?c", ""),
+        ("/go/a%2F%2Fexample.net", 404, "", ""),
+        ("/lost/x", 404, "", "lost"),
+        ("/app/users/7", 200, "", "page"),
+        ("/gone", 404, "", ""),
+        ("/_redirects", 404, "", ""),
+        ("/blog/2026/../x", 400, "", ""),
+    ];
+    let live = Site::start(files.clone()).await;
+    let indexed = Site::start(files.clone().indexed(1 << 20).unwrap()).await;
+    for site in [live, indexed] {
+        for (path, status, location, text) in cases {
+            for answer in site.ask(&format!("GET {path} HTTP/1.1")).await {
+                let found = (answer.status.as_u16(), answer.header("location"));
+                assert_eq!(found, (status, location), "{path}");
+                if !location.is_empty() {
+                    assert_eq!(answer.header("cache-control"), "no-cache", "{path}");
+                }
+                if !text.is_empty() {
+                    assert_eq!(answer.text(), text, "{path}");
+                }
+            }
+        }
+    }
+    let site = Site::start(Mounts::new().at("/m", files)).await;
+    for answer in site.ask("GET /m/blog/2026/a HTTP/1.1").await {
+        assert_eq!(answer.header("location"), "/m/posts/2026/a");
     }
 }

@@ -160,6 +160,10 @@ impl<S: Source> IndexedFiles<S> {
         let rest = Mount::rest_of(request);
         let index = self.index();
         let options = &self.files.files.options;
+        // They come before files.
+        if options.redirects.iter().any(|rule| rule.is_forced) {
+            return Ok(None);
+        }
         // What the index has cannot be unsound.
         let path = match rest.contains('%') {
             false => Some(Cow::Borrowed(rest.as_bytes())),

@@ -104,6 +104,7 @@ mod path_pattern;
 mod precompress;
 mod readme;
 mod redirect;
+mod redirect_rules;
 mod respond;
 mod source;
 mod static_files;
@@ -122,5 +123,6 @@ pub use mime::{is_compressible, media_type};
 pub use open_file::FileChanged;
 #[cfg(feature = "precompress")]
 pub use precompress::{Precompress, Progress, Report};
+pub use redirect_rules::RedirectRules;
 pub use source::{Entry, Listed, Source, Stored, Wait};
 pub use static_files::StaticFiles;

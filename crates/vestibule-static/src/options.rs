@@ -13,6 +13,7 @@ use crate::glob::Glob;
 use crate::hand_over::HandOver;
 use crate::hashed::has_hashed_name;
 use crate::header_rules::{Change, Rule};
+use crate::redirect_rules::RedirectRule;
 use crate::respond::NO_CACHE;
 
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) stored_encoded: Vec<Glob>,
     pub(crate) cache: Vec<(Glob, HeaderValue)>,
     pub(crate) headers: Vec<Rule>,
+    pub(crate) redirects: Vec<RedirectRule>,
     /// How the server in front is asked to send the files.
     pub(crate) hand_over: Option<HandOver>,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             stored_encoded: Vec::new(),
             cache: Vec::new(),
             headers: Vec::new(),
+            redirects: Vec::new(),
             hand_over: None,
         }
     }
@@ -167,6 +170,9 @@ impl Options {
         }
         for (glob, value) in &self.cache {
             outline.option(format!("cache {glob}"), shown(value));
+        }
+        if !self.redirects.is_empty() {
+            outline.option("redirect rules", self.redirects.len());
         }
         for Rule { pattern, change } in &self.headers {
             if let Change::Set(name, _) | Change::Join(name, _) = change {

@@ -271,7 +271,12 @@ pub(crate) fn status_page(status: StatusCode) -> Response {
 
 /// `308 Permanent Redirect` to `location`, which caches ask for each time: a folder may be a file after the next deploy.
 pub(crate) fn redirect(location: HeaderValue) -> Response {
-    let mut response = status_page(StatusCode::PERMANENT_REDIRECT);
+    redirect_as(StatusCode::PERMANENT_REDIRECT, location)
+}
+
+/// As [`redirect`], with another status.
+pub(crate) fn redirect_as(status: StatusCode, location: HeaderValue) -> Response {
+    let mut response = status_page(status);
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, NO_CACHE);

@@ -28,6 +28,7 @@ use crate::open_file::FileChanged;
 use crate::options::{self, Options, has_extension, takes_anything, wants_page};
 use crate::readme;
 use crate::redirect;
+use crate::redirect_rules::{Effect, RedirectRules};
 use crate::respond::{self, Asked, NO_CACHE, Representation, respond, status_page};
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 
@@ -676,6 +677,16 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
+    /// Adds the rules of a `_redirects` file, after those that were added before. They come before
+    /// [`spa`](Self::spa), [`not_found`](Self::not_found) and [`or`](Self::or).
+    ///
+    /// The file itself is served unless it is hidden: `hide("/_redirects")`. See [`RedirectRules`] for an example.
+    #[must_use]
+    pub fn redirect_rules(mut self, rules: RedirectRules) -> Self {
+        self.options().redirects.extend(rules.rules);
+        self
+    }
+
     /// Lets the server in front send the bytes: answers with 200, the type and the name of the file, and no bytes.
     ///
     /// Conditions, ranges and sidecars are left to that server, which has entity tags of its own; so are the headers of
@@ -842,6 +853,9 @@ impl<S: Source> Files<S> {
                 return Ok(Some(Answer::ours(response)));
             }
         };
+        if let Some(answer) = self.apply_redirects(asked, wanted, true)? {
+            return Ok(Some(answer));
+        }
         let location = match self.find(asked, name, wanted.has_slash)? {
             Found::File(stored, name) => {
                 let response = self.send(asked, stored, &name, Page::Itself)?;
@@ -908,6 +922,9 @@ impl<S: Source> Files<S> {
         asked: &Asked<'_>,
         wanted: &Wanted<'_>,
     ) -> io::Result<Option<Answer<'w>>> {
+        if let Some(answer) = self.apply_redirects(asked, wanted, false)? {
+            return Ok(Some(answer));
+        }
         if let Some(page) = &self.options.spa
             && wanted.is_route(asked)
             && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
@@ -926,6 +943,43 @@ impl<S: Source> Files<S> {
         *response.status_mut() = StatusCode::NOT_FOUND;
         response.headers_mut().insert(VARY, ACCEPT.into());
         Ok(Some(Answer::ours(response)))
+    }
+
+    /// The answer of the first redirect rule that matches: of those that come before files, or of the others.
+    fn apply_redirects<'w>(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &Wanted<'_>,
+        is_forced: bool,
+    ) -> io::Result<Option<Answer<'w>>> {
+        // A name that no file can have could be read in another way by the target.
+        let (Target::Name(_), Some(path)) = (&wanted.target, &wanted.path) else {
+            return Ok(None);
+        };
+        let prefix = wanted.prefix.as_deref();
+        let rules = self.options.redirects.iter();
+        let mut effects = rules
+            .filter(|rule| rule.is_forced == is_forced)
+            .filter_map(|rule| rule.effect(path, prefix, asked.uri.query()));
+        match effects.next() {
+            None => Ok(None),
+            Some(Effect::Redirect(status, location)) => {
+                let response = respond::redirect_as(status, location);
+                Ok(Some(Answer::ours(response)))
+            }
+            Some(Effect::Send(status, name, has_slash)) => {
+                let Found::File(stored, name) = self.find(asked, &name, has_slash)? else {
+                    return Ok(None);
+                };
+                let page = match status {
+                    StatusCode::OK => Page::Itself,
+                    status => Page::Error(status),
+                };
+                let response = self.send(asked, stored, &name, page)?;
+                let name = Some(Cow::Owned(name.into_owned()));
+                Ok(Some(Answer { response, name }))
+            }
+        }
     }
 
     /// Puts the page of its status in the place of an error; what programs read of the error stays.
@@ -1154,6 +1208,8 @@ struct Wanted<'a> {
     /// The path for the rules, without the slash at its start: `None` when it could be read in two ways, empty when there
     /// are no rules.
     path: Option<Vec<u8>>,
+    /// The prefix of the mount for redirect rules, `None` when it is not known.
+    prefix: Option<String>,
 }
 
 /// What a path names.
@@ -1171,7 +1227,7 @@ impl<'a> Wanted<'a> {
     fn of(request: &'a Request, options: &Options, is_last: bool) -> Self {
         let view = PathView::of(request);
         let path = match &view {
-            _ if options.headers.is_empty() => Some(Vec::new()),
+            _ if options.headers.is_empty() && options.redirects.is_empty() => Some(Vec::new()),
             Ok(view) => Some(path_of(view)),
             Err(PathError::EmptySegment) => redirect::merged(Mount::rest_of(request))
                 .and_then(|path| PathView::parse(&path).ok().map(|view| path_of(&view))),
@@ -1191,6 +1247,15 @@ impl<'a> Wanted<'a> {
             has_slash: view.is_ok_and(|view| view.has_trailing_slash()),
             is_last,
             path,
+            prefix: match UnknownPrefix::of(request) {
+                Some(_) => None,
+                None if options.redirects.is_empty() => Some(String::new()),
+                None => {
+                    let rest = Mount::rest_of(request);
+                    let prefix = request.uri().path().strip_suffix(rest);
+                    Some(prefix.unwrap_or_default().to_owned())
+                }
+            },
         }
     }
 
@@ -1205,6 +1270,7 @@ impl<'a> Wanted<'a> {
             has_slash: self.has_slash,
             is_last: self.is_last,
             path: self.path,
+            prefix: self.prefix,
         }
     }
 
