@@ -84,6 +84,25 @@ pub(crate) fn encoded_glob(text: &str) -> Result<String, String> {
     }
 }
 
+/// The pattern of files that are hidden.
+pub(crate) fn glob(text: &str) -> Result<String, String> {
+    match Glob::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `403=closed.html`: the status of an error, and a file.
+pub(crate) fn error_page(text: &str) -> Result<(u16, String), String> {
+    let found = text
+        .split_once('=')
+        .and_then(|(status, page)| Some((status.parse().ok()?, page)));
+    match found {
+        Some((status @ 400..=599, page)) if !page.is_empty() => Ok((status, page.to_owned())),
+        _ => Err("a status from 400 to 599, `=`, and a file, as in 403=closed.html".to_owned()),
+    }
+}
+
 /// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
 pub(crate) fn prefix(text: &str) -> Result<String, String> {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);

@@ -10,6 +10,7 @@ mod cors;
 mod disk;
 #[cfg(unix)]
 mod limits;
+mod site_files;
 #[cfg(unix)]
 #[path = "../../vestibule-gateway/tests/web_server.rs"]
 mod web_server;
