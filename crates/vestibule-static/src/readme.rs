@@ -434,11 +434,13 @@ fn emphasis<'t>(
     while let Some(found) = inner[from..].find(mark) {
         let at = from + found;
         let after = inner[at + mark.len()..].chars().next();
-        let is_end = at > 0
-            && !inner[..at].ends_with(char::is_whitespace)
-            && !inner[..at].ends_with('\\')
-            && !(mark.starts_with('_') && is_word(after))
-            && !(mark.len() == 1 && after == mark.chars().next());
+        let text = &inner[..at];
+        let is_inside = text.is_empty()
+            || text.ends_with(|it: char| it.is_whitespace() || it == '\\')
+            || (mark.starts_with('_') && is_word(after));
+        // A single mark beside another one is a half of a double mark.
+        let is_half = mark.len() == 1 && after == mark.chars().next();
+        let is_end = !is_inside && !is_half;
         if is_end {
             let _ = write!(out, "<{tag}>{}</{tag}>", inline(&inner[..at], depth + 1));
             return Some(mark.len() + at + mark.len());
