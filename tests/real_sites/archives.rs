@@ -220,6 +220,32 @@ async fn files_in_memory_and_many_small_files() {
     }
 }
 
+#[tokio::test]
+async fn a_file_that_may_not_be_opened_and_its_sidecars_are_left_out() {
+    let folder = Folder::with(&[
+        ("a/closed.txt", b"secret"),
+        ("a/closed.txt.gz", b"secret"),
+        ("a/closed.txt.br", b"secret"),
+        ("a/open.txt", b"open"),
+        ("a/open.txt.gz", b"packed"),
+    ]);
+    let source = super::header_rules::Guarded::new(folder.path(), "a/closed.txt");
+    let files = StaticFiles::from_source(source)
+        .listing(true)
+        .archives(true);
+    let site = Site::start(files).await;
+    for format in ["tar", "zip"] {
+        for answer in site
+            .ask(&format!("GET /a/?archive={format} HTTP/1.1"))
+            .await
+        {
+            let found = unpack(format, &answer.body);
+            let names: Vec<_> = found.keys().map(String::as_str).collect();
+            assert_eq!(names, ["a/", "a/open.txt", "a/open.txt.gz"], "{format}");
+        }
+    }
+}
+
 /// A file that is cut in mid-stream ends the body in an error, so that nobody takes a part for the whole.
 #[tokio::test]
 async fn a_file_that_is_cut_ends_the_archive_in_an_error() {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use vestibule_core::{Body, Response};
 use vestibule_fields::date::HttpDate;
 
+use crate::coding::Coding;
 use crate::respond::{NO_CACHE, no_sniff};
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 use crate::static_files::{Files, below};
@@ -262,7 +263,7 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// Lists a folder. What may not be read, and what is gone by now, is left out, as it is from pages.
+    /// Lists a folder. A folder that may not be read, or that is gone by now, is left out.
     fn enter(
         &mut self,
         name: Vec<u8>,
@@ -286,6 +287,9 @@ impl<S: Source> Walk<S> {
     }
 
     fn open(&mut self, name: &[u8]) -> io::Result<()> {
+        if self.is_sidecar_of_refused(name) {
+            return Ok(());
+        }
         let stored = match self.files.source.open(name, Wait::Allowed) {
             Ok(Entry::File(stored)) => stored,
             Ok(Entry::Directory) => return Ok(()),
@@ -298,6 +302,17 @@ impl<S: Source> Walk<S> {
             .start(&shown, Some(length), modified, &mut self.out)?;
         self.file = Some(OpenEntry { stored, at: 0 });
         Ok(())
+    }
+
+    /// Whether the file of a sidecar may not be opened: then the sidecar may not be sent either.
+    fn is_sidecar_of_refused(&self, name: &[u8]) -> bool {
+        let file = Coding::ALL
+            .iter()
+            .find_map(|coding| name.strip_suffix(coding.suffix().as_bytes()));
+        file.is_some_and(|file| {
+            let opened = self.files.source.open(file, Wait::Allowed);
+            opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        })
     }
 
     /// The name in the archive. It is relative and has no `..`: it is made of segments that each were looked at.

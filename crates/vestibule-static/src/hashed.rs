@@ -75,7 +75,7 @@ pub fn has_hashed_name(path: impl AsRef<[u8]>) -> bool {
         .any(|(at, _)| place.takes(&stem[..at], &stem[at..=at], &stem[at + 1..]))
 }
 
-/// What is known of a file beside its hash.
+/// The place and the kind of a file.
 #[derive(Clone, Copy)]
 struct Place {
     /// Whether tools write into one of its folders.
@@ -306,7 +306,7 @@ const ENTRIES: [&str; 18] = [
     "vendors",
 ];
 
-/// What follows a hash in a stem.
+/// Text that follows a hash in a stem.
 const SUFFIXES: [&str; 9] = [
     ".async",
     ".bundle",

@@ -313,7 +313,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What is wrong with a line of a file of rules.
+/// A fault in a line of a file of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFault {
     pub(crate) line: usize,

@@ -17,7 +17,7 @@ pub(crate) struct PathPattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
-    /// What is before and after the placeholder or the `*`, and its name.
+    /// A placeholder or a `*` with its name, and the text before and after it.
     Hole {
         before: String,
         name: String,
@@ -25,7 +25,7 @@ enum Segment {
     },
 }
 
-/// What the placeholders and the `*` of a pattern stood for.
+/// The names of the placeholders and the `*` of a pattern, with the text that each matched.
 pub(crate) type Captures<'a> = Vec<(&'a str, Cow<'a, [u8]>)>;
 
 impl PathPattern {
@@ -82,7 +82,7 @@ impl PathPattern {
             return (is_same && pairs.all(|(it, part)| it.takes(part, &mut captures)))
                 .then_some(captures);
         };
-        // What is before the segment with the `*` matches from the start, what is after it from the end.
+        // Segments before the `*` match from the start, segments after it from the end.
         let tail = self.segments.len() - splat - 1;
         if parts.len() < splat + 1 + tail {
             return None;

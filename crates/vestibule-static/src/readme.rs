@@ -1,6 +1,6 @@
 //! The README of a folder, as HTML below its list.
 //!
-//! Source: CommonMark 0.31.2, of which this is the part that READMEs use. HTML is never passed through.
+//! Source: CommonMark 0.31.2; only the part that READMEs use. HTML is never passed through.
 
 use std::fmt::Write;
 

@@ -49,7 +49,7 @@ pub(crate) struct RedirectRule {
     pub(crate) is_forced: bool,
 }
 
-/// What a rule comes to for a path.
+/// The effect of a rule on a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Redirect(StatusCode, HeaderValue),
@@ -143,7 +143,7 @@ impl RedirectRule {
             )),
             Some(rest) => {
                 let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                // What a client writes must not become a part of the host.
+                // The path of a client must not become a part of the host.
                 let port = host.rsplit(':').next().filter(|_| host.contains(':'));
                 let is_fixed = port.is_none_or(|port| port.bytes().all(|it| it.is_ascii_digit()));
                 match !host.is_empty() && is_fixed && target.is_ascii() {

@@ -880,7 +880,7 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// What a directory holds, without what is refused.
+    /// Lists a directory without the entries that are refused.
     pub(crate) fn listed(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
         let mut entries = self.source.list(name)?;
         entries.retain(|entry| {
@@ -1199,7 +1199,7 @@ impl<S: Source> Files<S> {
     }
 }
 
-/// What a request asks for.
+/// The target of a request and how it was written.
 struct Wanted<'a> {
     target: Target<'a>,
     has_slash: bool,
@@ -1212,7 +1212,7 @@ struct Wanted<'a> {
     prefix: Option<String>,
 }
 
-/// What a path names.
+/// The meaning of a path.
 enum Target<'a> {
     Name(Name<'a>),
     /// No file is called that.
@@ -1276,7 +1276,7 @@ impl<'a> Wanted<'a> {
 
     /// Whether the path is a route of a single-page app, and the client wants its page.
     ///
-    /// What was refused for its dots is not a route, and below `/.well-known/` programs expect a 404.
+    /// A path that was refused for its dots is not a route, and below `/.well-known/` programs expect a 404.
     fn is_route(&self, asked: &Asked<'_>) -> bool {
         let is_one = match &self.target {
             Target::Name(name) => {

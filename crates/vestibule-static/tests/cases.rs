@@ -175,7 +175,7 @@ path: NUL and an extension          | GET /ten.txt%00.png   |  | 400 |
 path: line end                      | GET /ten.txt%0d%0a    |  | 404 |
 path: tab                           | GET /ten%09.txt       |  | 404 |
 path: broken escape                 | GET /ten%2            |  | 400 |
-path: empty segment                 | GET /sub//index.html  |  | 400 |
+path: empty segment                 | GET /sub//index.html  |  | 308 |
 path: root of the system            | GET /%2fetc%2fpasswd  |  | 404 |
 path: sibling of the root           | GET /..%2froot2%2fsecret |  | 404 |
 path: tower-http: .env              | GET /.env             |  | 404 |
