@@ -1,12 +1,19 @@
 //! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
 
+mod archives;
 mod compression;
+mod deploys;
 mod entity_tags;
 mod growing_files;
+mod hashed_names;
+mod header_rules;
 mod links;
+mod listings;
 mod media_types;
 mod ranges;
+mod redirects;
 mod sidecar_rights;
+mod single_page_apps;
 mod stored_encoded;
 
 use std::fs;

@@ -9,8 +9,8 @@ use vestibule::logging::Format;
 
 use crate::cors::origin;
 use crate::values::{
-    Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, glob, glob_rule, index,
-    mode, place, prefix, small_p, type_rule,
+    Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
+    glob_rule, index, mode, place, prefix, small_p, type_rule,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -274,13 +274,33 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) clean_urls: bool,
 
-    /// Answer navigation to what is not there with a page, as single-page apps need it
+    /// Answer navigation to paths without a file with a page, as single-page apps need it; browsers ask again for pages, scripts and data each time
     #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "index.html", require_equals = true)]
     pub(crate) spa: Option<String>,
 
     /// Send a page of DIR with each 404
     #[arg(long, value_name = "PAGE")]
     pub(crate) not_found: Option<String>,
+
+    /// Look for the page of a 404 in the folder of the request first, then in the folders above it; the page is called 404.html, or as --not-found says
+    #[arg(long)]
+    pub(crate) nearest_not_found: bool,
+
+    /// Send a page of DIR with each error of a status, as in 403=closed.html; may be repeated
+    #[arg(long, value_name = "STATUS=PAGE", value_parser = error_page)]
+    pub(crate) error_page: Vec<(u16, String)>,
+
+    /// Hide files whose names match, as in '*.bak'; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) hide: Vec<String>,
+
+    /// Show lists without the README of the folder
+    #[arg(long, conflicts_with = "no_listing")]
+    pub(crate) no_readme: bool,
+
+    /// Offer each list's folder as a zip or tar file, which every visitor can then make the server read
+    #[arg(long, conflicts_with = "no_listing")]
+    pub(crate) archives: bool,
 
     /// Send name.br, name.zst and name.gz in place of name to those who take them
     #[arg(long)]
@@ -299,7 +319,7 @@ pub(crate) struct Files {
     #[arg(long, value_name = "MIB", conflicts_with = "no_compression")]
     pub(crate) compress_memory: Option<u32>,
 
-    /// Let browsers keep files with a hash in their names for ever
+    /// Let browsers keep files with a hash in their names for a year, and ask again for pages, scripts and data each time
     #[arg(long)]
     pub(crate) hashed_names: bool,
 
@@ -307,9 +327,13 @@ pub(crate) struct Files {
     #[arg(long, value_name = "GLOB=VALUE", value_parser = glob_rule)]
     pub(crate) cache_control: Vec<(String, String)>,
 
-    /// Set a header on names that match, as in '*.html=referrer-policy: same-origin'; may be repeated
+    /// Set a header on all responses whose path or file matches, errors included, as in '*=x-frame-options: DENY'; may be repeated
     #[arg(long, value_name = "GLOB=HEADER", value_parser = glob_rule)]
     pub(crate) header: Vec<(String, String)>,
+
+    /// Read header rules from DIR/_headers and redirects from DIR/_redirects, as Netlify and Cloudflare Pages do, and hide both
+    #[arg(long)]
+    pub(crate) site_files: bool,
 
     /// Set the type of an extension or of names that match, as in ts=video/mp2t, '*.tar.gz=application/gzip' or '/api/**=application/json'; may be repeated, and the last match counts
     #[arg(long = "type", value_name = "EXT|GLOB=TYPE", value_parser = type_rule)]

@@ -1,9 +1,12 @@
 //! The files of a directory, or one file, as the options say.
 
 use std::io;
+use std::path::Path;
 
-use vestibule::files::{HandOver, Source, StaticFiles, Symlinks};
-use vestibule::http::HeaderValue;
+use vestibule::files::{
+    HandOver, HeaderRules, RedirectRules, RuleFaults, Source, StaticFiles, Symlinks,
+};
+use vestibule::http::{HeaderValue, StatusCode};
 use vestibule::{App, BoxApp};
 
 use crate::args::{Files, Serve};
@@ -41,19 +44,21 @@ pub(crate) fn files(serve: &Serve) -> io::Result<SiteFiles> {
         return Err(explained(io::Error::new(io::ErrorKind::InvalidInput, text)));
     }
     let files = StaticFiles::try_new(directory).map_err(explained)?;
-    for (flag, page) in [
-        ("--spa", &serve.files.spa),
-        ("--not-found", &serve.files.not_found),
-    ] {
+    let options = &serve.files;
+    let pages = [("--spa", &options.spa), ("--not-found", &options.not_found)];
+    let pages = pages
+        .into_iter()
+        .filter_map(|(flag, page)| Some((flag, page.as_ref()?)));
+    let error_pages = options.error_page.iter();
+    for (flag, page) in pages.chain(error_pages.map(|(_, page)| ("--error-page", page))) {
         // It may still come: what is built anew is gone for a while.
-        if let Some(page) = page.as_ref().filter(|page| !directory.join(page).is_file()) {
+        if !directory.join(page).is_file() {
             eprintln!(
                 "vestibule: {flag}: there is no `{page}` in `{}` yet",
                 directory.display()
             );
         }
     }
-    let options = &serve.files;
     let mut files = configured(files, options)?
         .listing(!options.no_listing)
         .dotfiles(options.dotfiles)
@@ -61,6 +66,10 @@ pub(crate) fn files(serve: &Serve) -> io::Result<SiteFiles> {
     if !options.index.is_empty() {
         files = files.index(options.index.clone());
     }
+    let files = match options.site_files {
+        true => with_site_files(files, directory)?,
+        false => files,
+    };
     Ok(SiteFiles::Directory(files))
 }
 
@@ -73,6 +82,44 @@ fn one_file(serve: &Serve) -> io::Result<StaticFiles<OneFile>> {
         .index([name])
         .dotfiles(true);
     configured(files, &serve.files)
+}
+
+/// The files with the rules of their own `_headers` and `_redirects`, which are hidden.
+fn with_site_files(mut files: StaticFiles, directory: &Path) -> io::Result<StaticFiles> {
+    let mut is_there = false;
+    if let Some(rules) = rules(&directory.join("_headers"), HeaderRules::parse)? {
+        files = files.header_rules(rules);
+        is_there = true;
+    }
+    if let Some(rules) = rules(&directory.join("_redirects"), RedirectRules::parse)? {
+        files = files.redirect_rules(rules);
+        is_there = true;
+    }
+    if !is_there {
+        let text = format!(
+            "--site-files: there is neither `_headers` nor `_redirects` in `{}`: write one, or leave the option out",
+            directory.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(files.hide("/{_headers,_redirects}{,.br,.zst,.gz}"))
+}
+
+/// Reads a file of rules; `None` when there is no such file.
+fn rules<T>(path: &Path, parse: fn(&str) -> Result<T, RuleFaults>) -> io::Result<Option<T>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let text = format!("--site-files: cannot read `{}`: {error}", path.display());
+            return Err(io::Error::new(error.kind(), text));
+        }
+        Ok(text) => text,
+    };
+    let rules = parse(&text).map_err(|faults| {
+        let text = format!("--site-files: `{}`:\n{faults}", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })?;
+    Ok(Some(rules))
 }
 
 /// How links are treated.
@@ -89,12 +136,22 @@ fn configured<S: Source>(files: StaticFiles<S>, options: &Files) -> io::Result<S
     let mut files = files
         .clean_urls(options.clean_urls)
         .precompressed(options.precompressed)
-        .hashed_names(options.hashed_names);
+        .hashed_names(options.hashed_names)
+        .nearest_not_found(options.nearest_not_found)
+        .readme(!options.no_readme)
+        .archives(options.archives);
     if let Some(page) = &options.spa {
         files = files.spa(page.clone());
     }
     if let Some(page) = &options.not_found {
         files = files.not_found(page.clone());
+    }
+    for (status, page) in &options.error_page {
+        let status = StatusCode::from_u16(*status).map_err(io::Error::other)?;
+        files = files.error_page(status, page.clone());
+    }
+    for pattern in &options.hide {
+        files = files.hide(pattern);
     }
     for (glob, value) in &options.cache_control {
         files = files.cache_control(glob, header_value("--cache-control", value)?);

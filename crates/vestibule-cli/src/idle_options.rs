@@ -41,6 +41,21 @@ fn by_file(serve: &Serve) -> Option<String> {
             "the file itself is sent for `/`",
         ),
         ("--no-listing", files.no_listing, "there is no directory"),
+        ("--no-readme", files.no_readme, "there is no directory"),
+        ("--archives", files.archives, "there is no directory"),
+        ("--site-files", files.site_files, "there is no directory"),
+        ("--clean-urls", files.clean_urls, "there is no other page"),
+        ("--hide", !files.hide.is_empty(), "there is no other file"),
+        (
+            "--nearest-not-found",
+            files.nearest_not_found,
+            "there is no other page",
+        ),
+        (
+            "--error-page",
+            !files.error_page.is_empty(),
+            "there is no other page",
+        ),
         (
             "--dotfiles",
             files.dotfiles,

@@ -94,14 +94,6 @@ pub(crate) fn small_p(text: &str) -> Result<String, String> {
     ))
 }
 
-/// A pattern of names.
-pub(crate) fn glob(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("a pattern, as in '*.js'".to_owned()),
-        text => Ok(text.to_owned()),
-    }
-}
-
 /// The name of a file in its directory.
 pub(crate) fn index(text: &str) -> Result<String, String> {
     match text {
@@ -146,6 +138,25 @@ pub(crate) fn encoded_glob(text: &str) -> Result<String, String> {
     match Glob::try_stored_encoded(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A pattern of names.
+pub(crate) fn glob(text: &str) -> Result<String, String> {
+    match Glob::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `403=closed.html`: the status of an error, and a file.
+pub(crate) fn error_page(text: &str) -> Result<(u16, String), String> {
+    let found = text
+        .split_once('=')
+        .and_then(|(status, page)| Some((status.parse().ok()?, page)));
+    match found {
+        Some((status @ 400..=599, page)) if !page.is_empty() => Ok((status, page.to_owned())),
+        _ => Err("a status from 400 to 599, `=`, and a file, as in 403=closed.html".to_owned()),
     }
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod listening;
 #[cfg(unix)]
 mod one_file;
+mod site_files;
 mod users;
 #[cfg(unix)]
 mod watch;

@@ -1,5 +1,6 @@
 //! Files that are known beforehand.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hashbrown::HashTable;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use vestibule_core::{App, Mount, Outline, PathView, Request, Response, UnknownPrefix};
 use vestibule_fields::date::HttpDate;
 
@@ -17,6 +18,7 @@ use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::Directory;
 use crate::file_kind::{FileKind, StoredCoding};
 use crate::hash::hash;
+use crate::header_rules;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
 use crate::respond::{self, Asked, Representation, respond};
@@ -70,8 +72,10 @@ struct Index {
 #[derive(Clone, Copy, Debug)]
 enum Target {
     File(u32),
-    /// The path with a slash at its end.
+    /// The path with a slash at its end, where a file is.
     Slash,
+    /// The path with a slash at its end, where a list is.
+    Listing,
 }
 
 /// A file with all that is sent with it.
@@ -88,7 +92,6 @@ struct Kind {
     content_type: HeaderValue,
     stored_coding: Option<StoredCoding>,
     cache_control: Option<HeaderValue>,
-    extra: Vec<(HeaderName, HeaderValue)>,
     varies: bool,
 }
 
@@ -157,23 +160,33 @@ impl<S: Source> IndexedFiles<S> {
     fn answer(&self, request: &Request) -> io::Result<Option<Response>> {
         let rest = Mount::rest_of(request);
         let index = self.index();
-        let found = match rest.contains('%') {
-            // What the index has cannot be unsound.
-            false => index.get(rest.as_bytes()),
-            true => decoded(rest).and_then(|path| index.get(&path)),
+        let options = &self.files.files.options;
+        // They come before files.
+        if options.redirects.iter().any(|rule| rule.is_forced) {
+            return Ok(None);
+        }
+        // What the index has cannot be unsound.
+        let path = match rest.contains('%') {
+            false => Some(Cow::Borrowed(rest.as_bytes())),
+            true => decoded(rest).map(Cow::Owned),
         };
-        let file = match found {
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let with_rules = |mut response: Response, name: Option<&[u8]>| {
+            let path = path.strip_prefix(b"/").unwrap_or(&path);
+            header_rules::apply(&options.headers, &mut response, Some(path), name);
+            response
+        };
+        let file = match index.get(&path) {
             None => return Ok(None),
-            Some(Target::Slash) => {
-                return Ok(redirect::with_slash(
-                    request.uri(),
-                    UnknownPrefix::of(request).is_none(),
-                )
-                .map(respond::redirect));
+            Some(Target::Slash | Target::Listing) => {
+                let is_whole = UnknownPrefix::of(request).is_none();
+                let location = redirect::with_slash(request.uri(), is_whole);
+                let response = location.map(respond::redirect);
+                return Ok(response.map(|response| with_rules(response, None)));
             }
-            Some(Target::File(_)) if self.files.files.options.hand_over.is_some() => {
-                return Ok(None);
-            }
+            Some(Target::File(_)) if options.hand_over.is_some() => return Ok(None),
             Some(Target::File(number)) => &index.files[number as usize],
         };
         let asked = Asked {
@@ -202,12 +215,17 @@ impl<S: Source> IndexedFiles<S> {
             varies_by_coding: file.kind.varies,
             varies_by_type: false,
             cache_control: file.kind.cache_control.clone(),
-            extra: file.kind.extra.clone(),
         };
         if let Some(coding) = &file.kind.stored_coding {
             coding.apply(&asked, &mut representation);
         }
-        respond(&asked, representation).map(Some)
+        let response = respond(&asked, representation)?;
+        // An error may have a page, for which the disk is asked.
+        if options.error_page(response.status()).is_some() {
+            return Ok(None);
+        }
+        let name = &file.itself.path()[1..];
+        Ok(Some(with_rules(response, Some(name))))
     }
 }
 
@@ -383,6 +401,10 @@ impl Index {
                 names.extend_from_slice(&folder);
                 names.extend_from_slice(if folder.is_empty() { b"" } else { b"/" });
                 names.extend_from_slice(&entry.name);
+                if options.hides(&names[start..]) {
+                    names.truncate(start);
+                    continue;
+                }
                 match entry.is_directory {
                     true => {
                         let name = names.split_off(start);
@@ -395,7 +417,7 @@ impl Index {
             }
             if options.listing {
                 let path = [b"/", &*folder].concat();
-                index.others.insert(path.into(), Target::Slash);
+                index.others.insert(path.into(), Target::Listing);
             }
         }
         // The root is there with its slash.
@@ -468,10 +490,9 @@ impl Index {
             }
         }
         let kind = Kind {
+            cache_control: options.cache_control(name, &content_type),
             content_type,
             stored_coding,
-            cache_control: options.cache_control(name),
-            extra: options.headers(name),
             varies,
         };
         let kind = match kinds.get(&kind) {
@@ -520,9 +541,17 @@ impl Index {
                 self.others.insert(root.into(), file);
             }
         }
-        if let Some(clean) = name.strip_suffix(b".html").filter(|_| options.clean_urls) {
-            let clean = [b"/", clean].concat();
-            self.others.entry(clean.into()).or_insert(file);
+        if let Some(clean) = own
+            .strip_suffix(b".html")
+            .filter(|own| options.clean_urls && !own.is_empty())
+        {
+            let clean = [folder, clean].concat();
+            let clean: Box<[u8]> = [b"/", &*clean].concat().into();
+            // A page comes before a list, and an index file before a page.
+            match self.others.get(&clean) {
+                None | Some(Target::Listing) => drop(self.others.insert(clean, file)),
+                Some(Target::Slash | Target::File(_)) => {}
+            }
         }
     }
 
@@ -546,7 +575,7 @@ impl Index {
 /// The path without its escapes; `None` when no file can be meant.
 fn decoded(raw: &str) -> Option<Vec<u8>> {
     let view = PathView::parse(raw).ok()?;
-    let name = Name::of(&view, true)?;
+    let name = Name::of(&view, true).ok()?;
     let slash: &[u8] = if view.has_trailing_slash() { b"/" } else { b"" };
     Some([b"/", name.as_bytes(), slash].concat())
 }

@@ -43,12 +43,13 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | [`StaticFiles`] | the app, and all that may be said about its files: index names, dot files, symbolic links, sidecars, clean URLs, single-page apps, 404 pages, caching and headers by name, listings, types, files that are stored encoded |
+//! | [`StaticFiles`] | the app, and all options for its files: index names, dot files, symbolic links, sidecars, clean URLs, single-page apps, error pages, caching and headers, listings, archives, types, files that are stored encoded |
 //! | [`IndexedFiles`] | the same files, looked at once |
 //! | [`Source`], [`Directory`], [`Memory`] | where files come from |
 //! | [`Embedded`] | files that are part of the program, which `Embed` (feature `embed`) builds into it |
 //! | [`HandOver`] | the server in front sends the bytes: `X-Sendfile`, `X-Accel-Redirect` |
 //! | [`Glob`], [`GlobError`] | patterns of names, for rules; one that can match nothing is an error with its fix |
+//! | [`HeaderRules`], [`RedirectRules`] | the files `_headers` and `_redirects` of Netlify and Cloudflare Pages |
 //! | [`media_type`], [`is_compressible`], [`has_hashed_name`] | what a name says of its file |
 //! | [`FileChanged`] | the body error of a file that changed while it was sent |
 //! | `Precompress` (feature `precompress`) | makes the sidecars in brotli, zstd and gzip |
@@ -58,18 +59,40 @@
 //!
 //! let app = StaticFiles::new("public")
 //!     .precompressed(true)                   // app.js.br, app.js.zst, app.js.gz
-//!     .hashed_names(true)                    // app-B7sZ3kfd.js is cached for good
-//!     .cache_control("*.html", "no-cache")
-//!     .header("*.html", "referrer-policy", "same-origin")
+//!     .hashed_names(true)                    // app-B7sZ3kfd.js is cached for a year, index.html is not
+//!     .header("*", "referrer-policy", "same-origin")
 //!     .not_found("404.html");
 //! # let _ = app;
 //! ```
+//!
+//! ## Deploys
+//!
+//! A browser keeps a file without `Cache-Control` for a tenth of its age. After a deploy it can show
+//! an old page, which asks for scripts that are gone. With [`hashed_names`](StaticFiles::hashed_names)
+//! or [`spa`](StaticFiles::spa):
+//!
+//! | file | `Cache-Control` |
+//! |---|---|
+//! | a content hash in its name ([`has_hashed_name`]), with `hashed_names` | `public, max-age=31536000, immutable` |
+//! | images, fonts, sound, video | none |
+//! | all others: pages, scripts, styles, data, manifests, service workers | `no-cache` |
+//!
+//! A rule of [`cache_control`](StaticFiles::cache_control) comes first. Redirects of folders always
+//! have `no-cache`.
+//!
+//! ## Headers of a site
+//!
+//! [`header`](StaticFiles::header) and [`header_rules`](StaticFiles::header_rules) apply to each
+//! answer whose path matches: errors, redirects and listings too, so that a missing tile of a map is
+//! not a CORS error. `Cache-Control`, `Expires` and the headers that describe content are on 200, 206
+//! and 304 alone. Answers of the app given to [`or`](StaticFiles::or) are its own.
 //!
 //! What it does not do: compress while it sends (that is a middleware's work, and it leaves room
 //! for it: small files are whole buffers), write, or run anything.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod archive;
 mod buffer;
 mod coding;
 mod conditions;
@@ -88,6 +111,7 @@ mod hand_over;
 mod handles;
 mod hash;
 mod hashed;
+mod header_rules;
 mod indexed;
 #[cfg(target_os = "linux")]
 mod kept;
@@ -98,9 +122,12 @@ mod multipart;
 mod name;
 mod open_file;
 mod options;
+mod path_pattern;
 #[cfg(feature = "precompress")]
 mod precompress;
+mod readme;
 mod redirect;
+mod redirect_rules;
 mod respond;
 #[cfg(feature = "precompress")]
 mod rights;
@@ -117,11 +144,13 @@ pub use embedded::{Embedded, EmbeddedFile};
 pub use glob::{Glob, GlobError};
 pub use hand_over::HandOver;
 pub use hashed::has_hashed_name;
+pub use header_rules::{HeaderRules, RuleFault, RuleFaults};
 pub use indexed::IndexedFiles;
 pub use memory::Memory;
 pub use mime::{is_compressible, media_type};
 pub use open_file::FileChanged;
 #[cfg(feature = "precompress")]
 pub use precompress::{Precompress, Progress, Report};
+pub use redirect_rules::RedirectRules;
 pub use source::{Entry, Listed, Source, Stored, Wait};
 pub use static_files::StaticFiles;

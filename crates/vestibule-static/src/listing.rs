@@ -21,6 +21,10 @@ pub(crate) struct Listing<'a> {
     /// The name of the directory, relative to the root; the root's is empty.
     pub(crate) name: &'a [u8],
     pub(crate) entries: Vec<Listed>,
+    /// The README of the directory, as HTML.
+    pub(crate) readme: Option<String>,
+    /// Whether the directory can be had as an archive.
+    pub(crate) has_archives: bool,
 }
 
 /// How the entries are ordered, and which of them are shown.
@@ -46,7 +50,14 @@ impl Listing<'_> {
         sort(&mut self.entries, view);
         match wants_json(headers) {
             true => page(JSON, self.json()),
-            false => page(HTML, self.html(view)),
+            false => {
+                let mut response = page(HTML, self.html(view));
+                if self.has_archives {
+                    let headers = response.headers_mut();
+                    headers.insert(CONTENT_SECURITY_POLICY, POLICY_WITH_FORM);
+                }
+                response
+            }
         }
     }
 
@@ -82,11 +93,17 @@ impl Listing<'_> {
     fn html(&self, view: View) -> String {
         let path = self.path();
         let mut out = String::with_capacity(4096 + self.entries.len().min(PER_PAGE) * 256);
+        // A program that copies a site follows no link of a view that only has another order.
+        let robots = if view.is_sorted() {
+            "noindex, nofollow"
+        } else {
+            "noindex"
+        };
         let _ = write!(
             out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-             <meta name=\"robots\" content=\"noindex\"><title>{}</title><style>{CSS}</style></head>\n<body>{ICONS}\n<h1>",
+             <meta name=\"robots\" content=\"{robots}\"><title>{}</title><style>{CSS}</style></head>\n<body>{ICONS}\n<h1>",
             escape(&path)
         );
         self.crumbs(&mut out);
@@ -138,6 +155,16 @@ impl Listing<'_> {
                 );
             }
             out.push_str("</nav>\n");
+        }
+        if self.has_archives {
+            // Buttons and not links: programs that copy a site would follow links.
+            out.push_str(
+                "<form><button name=\"archive\" value=\"zip\">Download as zip</button> \
+                 <button name=\"archive\" value=\"tar\">Download as tar</button></form>\n",
+            );
+        }
+        if let Some(readme) = self.readme.as_ref().filter(|_| page == 1) {
+            let _ = write!(out, "<article aria-label=\"README\">\n{readme}</article>\n");
         }
         out.push_str("</body></html>\n");
         out
@@ -259,6 +286,11 @@ impl View {
         view
     }
 
+    /// Whether the order is another than that of the list without a query.
+    fn is_sorted(self) -> bool {
+        self.sort != Sort::Name || self.is_descending
+    }
+
     fn link(self) -> String {
         let order = if self.is_descending { "desc" } else { "asc" };
         format!(
@@ -290,7 +322,7 @@ impl View {
         .link();
         let _ = write!(
             out,
-            "<th scope=\"col\"{class}{state}><a href=\"{link}\">{label}{arrow}</a></th>"
+            "<th scope=\"col\"{class}{state}><a rel=\"nofollow\" href=\"{link}\">{label}{arrow}</a></th>"
         );
     }
 }
@@ -331,7 +363,7 @@ fn row(out: &mut String, entry: &Listed) {
         let iso = iso(modified);
         let _ = write!(
             out,
-            "<time datetime=\"{iso}\">{} {}</time>",
+            "<time datetime=\"{iso}\" title=\"{iso}\">{} {}</time>",
             &iso[..10],
             &iso[11..16]
         );
@@ -419,7 +451,7 @@ fn href(entry: &Listed) -> String {
 
 /// Text for HTML, in content and in quoted attributes. Characters that turn the direction of text are shown as such: a name
 /// must not be read as another.
-fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let is_special = |c: char| {
         matches!(c, '&' | '<' | '>' | '"' | '\'')
             || c.is_control()
@@ -512,7 +544,7 @@ const PER_PAGE: usize = 1000;
 const COLUMNS: [(Sort, &str, &str); 3] = [
     (Sort::Name, "", "Name"),
     (Sort::Size, " class=\"size\"", "Size"),
-    (Sort::Date, " class=\"date\"", "Modified"),
+    (Sort::Date, " class=\"date\"", "Modified (UTC)"),
 ];
 
 const CSS: &str = include_str!("listing.css");
@@ -528,6 +560,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The page has styles of its own and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+);
+
+/// The buttons ask for the page itself.
+const POLICY_WITH_FORM: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'",
 );
 
 #[cfg(test)]
@@ -584,6 +621,33 @@ mod tests {
                 })
                 .collect();
             assert_eq!(names.join(" "), want, "{query}");
+        }
+    }
+
+    #[test]
+    fn robots_follow_the_list_and_its_pages_but_no_other_order() {
+        let cases = [
+            ("", "noindex"),
+            ("sort=name&order=asc&page=2", "noindex"),
+            ("page=2", "noindex"),
+            ("nonsense", "noindex"),
+            ("sort=name&order=desc", "noindex, nofollow"),
+            ("sort=size", "noindex, nofollow"),
+            ("sort=date&order=asc", "noindex, nofollow"),
+            ("order=desc&page=3", "noindex, nofollow"),
+        ];
+        let listing = Listing {
+            name: b"",
+            entries: vec![file(b"a", 1, 10)],
+            readme: None,
+            has_archives: false,
+        };
+        for (query, want) in cases {
+            let html = listing.html(View::parse(query));
+            let robots = format!("<meta name=\"robots\" content=\"{want}\">");
+            assert!(html.contains(&robots), "{query}: {html}");
+            assert_eq!(html.matches("<a rel=\"nofollow\" href=\"?").count(), 3);
+            assert!(html.contains("Modified (UTC)"));
         }
     }
 
@@ -645,6 +709,8 @@ mod tests {
         let listing = Listing {
             name: b"<b>/x",
             entries,
+            readme: None,
+            has_archives: false,
         };
         let html = listing.html(View::parse(""));
         for bad in [
@@ -673,7 +739,12 @@ mod tests {
         let entries = (0..2500)
             .map(|n| file(format!("f{n}").as_bytes(), 1, 5))
             .collect();
-        let listing = Listing { name: b"", entries };
+        let listing = Listing {
+            name: b"",
+            entries,
+            readme: None,
+            has_archives: false,
+        };
         for (page, rows, links) in [
             ("1", 1000, 1),
             ("2", 1000, 2),
@@ -683,7 +754,9 @@ mod tests {
         ] {
             let html = listing.html(View::parse(&format!("page={page}")));
             assert_eq!(html.matches("<tr><td>").count(), rows, "{page}");
-            assert_eq!(html.matches("<a rel=").count(), links, "{page}");
+            let ways =
+                html.matches("<a rel=\"prev\"").count() + html.matches("<a rel=\"next\"").count();
+            assert_eq!(ways, links, "{page}");
         }
         assert_eq!(listing.json().matches("\"name\"").count(), 2500);
     }
@@ -696,7 +769,12 @@ mod tests {
             .collect();
         let view = View::parse("page=100");
         sort(&mut entries, view);
-        let listing = Listing { name: b"", entries };
+        let listing = Listing {
+            name: b"",
+            entries,
+            readme: None,
+            has_archives: false,
+        };
         let html = listing.html(view);
         assert_eq!(html.matches("<tr><td>").count(), 1000);
         assert!(html.contains("\"./f99999\"") && !html.contains("\"./f98999\""));

@@ -8,12 +8,22 @@ use vestibule_core::PathView;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a>(Cow<'a, [u8]>);
 
+/// Why a path is not the name of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoName {
+    /// A part of it begins with a dot, also behind a slash or a backslash in an escape.
+    Dot,
+    /// No file is called that: a segment has a slash, a backslash or a control byte, or is too long. It can still be a
+    /// route of an app.
+    NotAFile,
+}
+
 impl<'a> Name<'a> {
-    /// The name that `view` asks for; `None` when no file may have it, which is a 404.
+    /// Returns the name that `view` asks for.
     ///
     /// Refused are segments with `/`, `\` or control bytes, of more than 255 bytes, and dot files unless `dotfiles`. The
     /// first segment may be `.well-known` always (RFC 8615).
-    pub(crate) fn of(view: &PathView<'a>, dotfiles: bool) -> Option<Self> {
+    pub(crate) fn of(view: &PathView<'a>, dotfiles: bool) -> Result<Self, NoName> {
         let is_allowed = |(index, segment): (usize, &[u8])| {
             Self::allows(segment, dotfiles) || (index == 0 && segment == WELL_KNOWN)
         };
@@ -22,7 +32,19 @@ impl<'a> Name<'a> {
             .enumerate()
             .all(|(index, segment)| is_allowed((index, &segment)))
         {
-            return None;
+            let has_dot = view.segments().enumerate().any(|(index, segment)| {
+                let mut parts = segment.split(|byte| matches!(byte, b'/' | b'\\'));
+                let is_dotted = |part: &[u8]| match part {
+                    b"." | b".." => true,
+                    _ => !dotfiles && part.first() == Some(&b'.'),
+                };
+                !(index == 0 && *segment == *WELL_KNOWN) && parts.any(is_dotted)
+            });
+            return Err(if has_dot {
+                NoName::Dot
+            } else {
+                NoName::NotAFile
+            });
         }
         let raw = view.raw();
         let name = if raw.contains('%') {
@@ -32,7 +54,10 @@ impl<'a> Name<'a> {
             let raw = raw.strip_prefix('/').unwrap_or(raw);
             Cow::Borrowed(raw.strip_suffix('/').unwrap_or(raw).as_bytes())
         };
-        (name.len() <= MAX_NAME).then_some(Self(name))
+        match name.len() <= MAX_NAME {
+            true => Ok(Self(name)),
+            false => Err(NoName::NotAFile),
+        }
     }
 
     /// Whether a file called `segment` can be asked for.
@@ -116,7 +141,7 @@ mod tests {
     use super::*;
 
     fn name(path: &str, dotfiles: bool) -> Option<String> {
-        let name = Name::of(&PathView::parse(path).ok()?, dotfiles)?;
+        let name = Name::of(&PathView::parse(path).ok()?, dotfiles).ok()?;
         Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
     }
 
@@ -158,6 +183,33 @@ mod tests {
         assert_eq!(name(&"/abcdefg".repeat(600), false), None);
         assert_eq!(name("/.env", true).as_deref(), Some(".env"));
         assert_eq!(name("/..", true), None);
+    }
+
+    #[test]
+    fn a_dot_is_told_from_what_no_file_is_called() {
+        let long = format!("/verify/{}", "a".repeat(289));
+        let deep = "/abcdefg".repeat(600);
+        let cases = [
+            ("/.env", false, NoName::Dot),
+            ("/a/.git/config", false, NoName::Dot),
+            ("/...", false, NoName::Dot),
+            ("/a/.well-known/x", false, NoName::Dot),
+            ("/.git/a%2Fb", false, NoName::Dot),
+            ("/a%2F.env", false, NoName::Dot),
+            ("/a%5C.env", false, NoName::Dot),
+            ("/..%2F..%2Fetc%2Fpasswd", false, NoName::Dot),
+            ("/a%2F..%2F..%2Fetc", true, NoName::Dot),
+            ("/a%2F.env", true, NoName::NotAFile),
+            ("/repo/owner%2Fname", false, NoName::NotAFile),
+            ("/search/a%5Cb", false, NoName::NotAFile),
+            ("/search/a%0Ab", false, NoName::NotAFile),
+            (&long, false, NoName::NotAFile),
+            (&deep, false, NoName::NotAFile),
+        ];
+        for (path, dotfiles, want) in cases {
+            let view = PathView::parse(path).unwrap();
+            assert_eq!(Name::of(&view, dotfiles), Err(want), "{path}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What may be said about the files of a [`StaticFiles`](crate::StaticFiles), and what follows for a name.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::Semaphore;
 use vestibule_core::Outline;
 use vestibule_fields::media_type::MediaType;
 use vestibule_fields::quality::Weights;
@@ -10,6 +12,9 @@ use vestibule_fields::quality::Weights;
 use crate::glob::Glob;
 use crate::hand_over::HandOver;
 use crate::hashed::has_hashed_name;
+use crate::header_rules::{Change, Rule};
+use crate::redirect_rules::RedirectRule;
+use crate::respond::NO_CACHE;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -26,14 +31,23 @@ pub(crate) struct Options {
     pub(crate) listing: bool,
     /// The page of a single-page app.
     pub(crate) spa: Option<Cow<'static, str>>,
-    /// The page of a 404.
-    pub(crate) not_found: Option<Cow<'static, str>>,
+    /// The pages of errors, by status.
+    pub(crate) error_pages: Vec<(StatusCode, Cow<'static, str>)>,
+    /// Whether the page of a 404 is looked for in the folder that was asked for and in those above it.
+    pub(crate) nearest_not_found: bool,
+    /// Whether a listing shows the README of its folder.
+    pub(crate) readme: bool,
+    /// Whether folders are sent as archives, and how many at a time.
+    pub(crate) archives: Option<Arc<Semaphore>>,
+    /// Files that are not found.
+    pub(crate) hidden: Vec<Glob>,
     /// The types that were set, by extension or pattern.
     pub(crate) media_types: Vec<(Glob, HeaderValue)>,
     /// Files that are stored in a content coding.
     pub(crate) stored_encoded: Vec<Glob>,
     pub(crate) cache: Vec<(Glob, HeaderValue)>,
-    pub(crate) headers: Vec<(Glob, HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<Rule>,
+    pub(crate) redirects: Vec<RedirectRule>,
     /// How the server in front is asked to send the files.
     pub(crate) hand_over: Option<HandOver>,
 }
@@ -48,11 +62,16 @@ impl Default for Options {
             hashed_names: false,
             listing: false,
             spa: None,
-            not_found: None,
+            error_pages: Vec::new(),
+            nearest_not_found: false,
+            readme: true,
+            archives: None,
+            hidden: Vec::new(),
             media_types: Vec::new(),
             stored_encoded: Vec::new(),
             cache: Vec::new(),
             headers: Vec::new(),
+            redirects: Vec::new(),
             hand_over: None,
         }
     }
@@ -72,21 +91,48 @@ impl Options {
         self.stored_encoded.iter().any(|glob| glob.matches(name))
     }
 
-    /// The `Cache-Control` of a file: the last rule that its name matches, else what its hash allows.
-    pub(crate) fn cache_control(&self, name: &[u8]) -> Option<HeaderValue> {
+    /// Returns the `Cache-Control` of a file: that of the last rule that its name matches, else what its name allows.
+    ///
+    /// Without the header, browsers keep a file for a tenth of its age (RFC 9111, section 4.2.2): an old page then asks for
+    /// scripts that a deploy has removed. With `spa` or `hashed_names` the site is known to be deployed as a whole, so all
+    /// that code depends on is asked for again each time: pages, scripts, styles, data, manifests, WebAssembly. Images,
+    /// fonts, sound and video without a hash are left to the browser.
+    pub(crate) fn cache_control(
+        &self,
+        name: &[u8],
+        content_type: &HeaderValue,
+    ) -> Option<HeaderValue> {
         let rule = self.cache.iter().rev().find(|(glob, _)| glob.matches(name));
-        match rule {
-            Some((_, value)) => Some(value.clone()),
-            None => (self.hashed_names && has_hashed_name(name)).then_some(IMMUTABLE),
+        if let Some((_, value)) = rule {
+            return Some(value.clone());
         }
+        if self.hashed_names && has_hashed_name(name) {
+            return Some(IMMUTABLE);
+        }
+        let is_media = [&b"image/"[..], b"font/", b"audio/", b"video/"]
+            .iter()
+            .any(|kind| content_type.as_bytes().starts_with(kind));
+        ((self.hashed_names || self.spa.is_some()) && !is_media).then_some(NO_CACHE)
     }
 
-    /// The headers that were said for a name, in order.
-    pub(crate) fn headers(&self, name: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
-        let matching = self.headers.iter().filter(|(glob, ..)| glob.matches(name));
-        matching
-            .map(|(_, header, value)| (header.clone(), value.clone()))
-            .collect()
+    /// Whether a file, or a folder that it is in, is not to be found.
+    pub(crate) fn hides(&self, name: &[u8]) -> bool {
+        let folders = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        !self.hidden.is_empty()
+            && folders
+                .map(|(at, _)| &name[..at])
+                .chain([name])
+                .any(|part| self.hidden.iter().any(|glob| glob.matches(part)))
+    }
+
+    /// Returns the name of the page of a status.
+    pub(crate) fn error_page(&self, status: StatusCode) -> Option<&str> {
+        let mut pages = self.error_pages.iter().rev();
+        let page = pages.find(|(of, _)| *of == status).map(|(_, page)| &**page);
+        match page {
+            None if self.nearest_not_found && status == StatusCode::NOT_FOUND => Some("404.html"),
+            page => page,
+        }
     }
 
     /// Tells the outline what is not as it is by default.
@@ -98,14 +144,20 @@ impl Options {
             ("clean_urls", self.clean_urls),
             ("hashed_names", self.hashed_names),
             ("listing", self.listing),
+            ("archives", self.archives.is_some()),
+            ("nearest_not_found", self.nearest_not_found),
         ];
         for (name, _) in flags.into_iter().filter(|(_, is_on)| *is_on) {
             outline.option(name, "yes");
         }
-        for (name, page) in [("spa", &self.spa), ("not_found", &self.not_found)] {
-            if let Some(page) = page {
-                outline.option(name, page);
-            }
+        if let Some(page) = &self.spa {
+            outline.option("spa", page);
+        }
+        for (status, page) in &self.error_pages {
+            outline.option(format!("page of {}", status.as_u16()), page);
+        }
+        for glob in &self.hidden {
+            outline.option("hidden", glob);
         }
         if let Some(hand_over) = &self.hand_over {
             outline.option("hand_over", hand_over);
@@ -119,8 +171,13 @@ impl Options {
         for (glob, value) in &self.cache {
             outline.option(format!("cache {glob}"), shown(value));
         }
-        for (glob, name, _) in &self.headers {
-            outline.option(format!("header {glob}"), name);
+        if !self.redirects.is_empty() {
+            outline.option("redirect rules", self.redirects.len());
+        }
+        for Rule { pattern, change } in &self.headers {
+            if let Change::Set(name, _) | Change::Join(name, _) = change {
+                outline.option(format!("header {pattern}"), name);
+            }
         }
     }
 }
@@ -150,6 +207,31 @@ pub(crate) fn media_type_value<V: TryInto<HeaderValue>>(media_type: V) -> Header
     value
 }
 
+/// Whether a client takes anything and prefers nothing, as `curl`, crawlers and link checkers do: no `Accept`, or `*/*`
+/// alone.
+pub(crate) fn takes_anything(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(http::header::ACCEPT) {
+        return true;
+    }
+    Weights::from_headers(headers, http::header::ACCEPT).is_some_and(|weights| {
+        weights
+            .iter()
+            .all(|weight| weight.is("*/*") && weight.quality().is_acceptable())
+            && weights.iter().next().is_some()
+    })
+}
+
+/// Whether the last segment of a path has an extension, as a script, an image or a download has: up to twelve letters and
+/// digits, one letter at least. `/release/v1.2` has none.
+pub(crate) fn has_extension(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.rsplit_once('.').is_some_and(|(_, extension)| {
+        (1..=12).contains(&extension.len())
+            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && extension.bytes().any(|byte| byte.is_ascii_alphabetic())
+    })
+}
+
 /// A value of ours or of the one who set it up, as a header value.
 ///
 /// # Panics
@@ -172,6 +254,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mime::media_type;
 
     #[test]
     fn the_last_rule_counts() {
@@ -195,7 +278,7 @@ mod tests {
         ];
         for (name, want) in cases {
             assert_eq!(
-                options.cache_control(name.as_bytes()).unwrap(),
+                options.cache_control(name.as_bytes(), &HTML).unwrap(),
                 want,
                 "{name}"
             );
@@ -205,11 +288,96 @@ mod tests {
             ..options
         };
         assert_eq!(
-            options.cache_control(b"app-B7sZ3kfd.js").unwrap(),
+            options.cache_control(b"app-B7sZ3kfd.js", &HTML).unwrap(),
             IMMUTABLE
         );
-        assert_eq!(options.cache_control(b"app.js"), None);
     }
+
+    #[test]
+    fn what_must_not_outlive_a_deploy_is_asked_for_again() {
+        let spa = Options {
+            spa: Some("index.html".into()),
+            ..Options::default()
+        };
+        let hashed = Options {
+            hashed_names: true,
+            ..Options::default()
+        };
+        let cases = [
+            ("index.html", true),
+            ("docs/about.htm", true),
+            ("sw.js", true),
+            ("manifest.webmanifest", true),
+            ("manifest.json", true),
+            ("version.json", true),
+            ("env.js", true),
+            ("main.css", true),
+            ("app.wasm", true),
+            ("robots.txt", true),
+            ("sitemap.xml", true),
+            ("feed", true),
+            ("logo.svg", false),
+            ("favicon.ico", false),
+            ("font.woff2", false),
+            ("clip.mp4", false),
+        ];
+        for (name, want) in cases {
+            let value = HeaderValue::from_static(media_type(name));
+            for options in [&spa, &hashed] {
+                let found = options.cache_control(name.as_bytes(), &value);
+                assert_eq!(found, want.then_some(NO_CACHE), "{name}");
+            }
+            let none = Options::default().cache_control(name.as_bytes(), &value);
+            assert_eq!(none, None, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_takes_anything() {
+        let cases = [
+            (&["*/*"][..], true),
+            (&[], true),
+            (&["*/*;q=0.8"], true),
+            (&["*/*", "*/*"], true),
+            (&["*/*;q=0"], false),
+            (&["application/json, text/plain, */*"], false),
+            (&["image/avif,image/webp,*/*;q=0.8"], false),
+            (&["text/css,*/*;q=0.1"], false),
+            (&["text/html"], false),
+            (&[""], false),
+        ];
+        for (lines, want) in cases {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("accept", line.parse().unwrap());
+            }
+            assert_eq!(takes_anything(&headers), want, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_of_routes() {
+        let cases = [
+            ("/app.js", true),
+            ("/a/photo.7z", true),
+            ("/manifest.webmanifest", true),
+            ("/me@example.org", true),
+            ("/users/7", false),
+            ("/v1.2/about", false),
+            ("/release/v1.2", false),
+            ("/", false),
+            ("/a.", false),
+            (
+                "/verify/eyJhbGciOi.eyJzdWIiOiIx.SflKxwRJSMeKKF2QT4fwpMeJf36",
+                false,
+            ),
+        ];
+        for (path, want) in cases {
+            assert_eq!(has_extension(path), want, "{path}");
+        }
+    }
+
+    const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
     #[test]
     fn who_wants_a_page() {

@@ -46,7 +46,6 @@ pub(crate) struct Representation {
     /// Another `Accept` may.
     pub(crate) varies_by_type: bool,
     pub(crate) cache_control: Option<HeaderValue>,
-    pub(crate) extra: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Answers with a representation: 200, 206, 304, 412 or 416.
@@ -65,7 +64,6 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         varies_by_coding,
         varies_by_type,
         cache_control,
-        extra,
     } = file;
     let is_ok = status == StatusCode::OK;
     let modified = stored.modified.filter(|_| is_ok);
@@ -90,12 +88,9 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
         varies_by_type || varies_by_coding,
         encoding.is_some(),
     ];
-    let more = more.into_iter().filter(|is_there| *is_there).count() + extra.len();
+    let more = more.into_iter().filter(|is_there| *is_there).count();
     let mut headers = HeaderMap::with_capacity(6 + more);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    for (name, value) in extra {
-        headers.insert(name, value);
-    }
     if let Some(cache_control) = cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
@@ -165,13 +160,8 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
 
 /// The answer that has the server in front send a file; `header` says which.
 pub(crate) fn handed_over(header: (HeaderName, HeaderValue), file: Representation) -> Response {
-    let mut headers = HeaderMap::with_capacity(6 + file.extra.len());
+    let mut headers = HeaderMap::with_capacity(6);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.extend(
-        file.extra
-            .into_iter()
-            .map(|(name, value)| (Some(name), value)),
-    );
     if let Some(cache_control) = file.cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
@@ -263,6 +253,12 @@ fn build(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     response
 }
 
+/// Tells browsers to believe the type.
+pub(crate) fn no_sniff(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+}
+
 /// A line of text that says what the status says.
 pub(crate) fn status_page(status: StatusCode) -> Response {
     let reason = status.canonical_reason().unwrap_or("Error");
@@ -274,10 +270,17 @@ pub(crate) fn status_page(status: StatusCode) -> Response {
     build(status, headers, Body::from(text))
 }
 
-/// `308 Permanent Redirect` to `location`.
+/// `308 Permanent Redirect` to `location`, which caches ask for each time: a folder may be a file after the next deploy.
 pub(crate) fn redirect(location: HeaderValue) -> Response {
-    let mut response = status_page(StatusCode::PERMANENT_REDIRECT);
-    response.headers_mut().insert(LOCATION, location);
+    redirect_as(StatusCode::PERMANENT_REDIRECT, location)
+}
+
+/// As [`redirect`], with another status.
+pub(crate) fn redirect_as(status: StatusCode, location: HeaderValue) -> Response {
+    let mut response = status_page(status);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, NO_CACHE);
     response
 }
 
@@ -299,5 +302,6 @@ const ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

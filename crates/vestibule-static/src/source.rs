@@ -289,6 +289,17 @@ impl Stored {
         self.made.as_ref().and_then(|made| made.bytes.as_ref())
     }
 
+    /// Bytes from a place on, `size` at most; waits for them.
+    pub(crate) fn part(&self, start: u64, size: usize) -> io::Result<Bytes> {
+        match &self.content {
+            Content::Memory(bytes) => {
+                let start = usize::try_from(start).map_or(bytes.len(), |it| it.min(bytes.len()));
+                Ok(bytes.slice(start..start.saturating_add(size).min(bytes.len())))
+            }
+            Content::File(file) => read_whole(file, start, size, Wait::Allowed),
+        }
+    }
+
     /// The length in bytes.
     #[must_use]
     pub const fn length(&self) -> u64 {

@@ -7,29 +7,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{
-    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
-};
+use http::header::{ACCEPT, ALLOW, CONTENT_RANGE, RETRY_AFTER, VARY};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::sync::Semaphore;
 use vestibule_core::{
-    App, BoxApp, Failure, FailureKind, IntoResponse, Outline, PathView, Request, Response,
-    UnknownPrefix,
+    App, BoxApp, Failure, FailureKind, IntoResponse, Mount, Outline, PathError, PathView, Request,
+    Response, UnknownPrefix,
 };
 
+use crate::archive::{self, Format};
 use crate::coding::{self, Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::directory::{Directory, Symlinks};
 use crate::file_kind::FileKind;
 use crate::glob::{Glob, GlobError};
 use crate::hand_over::HandOver;
+use crate::header_rules::{self, Change, HeaderRules, Pattern, Rule};
 use crate::listing::{self, Listing};
-use crate::name::Name;
+use crate::name::{Name, NoName, WELL_KNOWN};
 use crate::open_file::FileChanged;
-use crate::options::{self, Options, wants_page};
+use crate::options::{self, Options, has_extension, takes_anything, wants_page};
+use crate::readme;
 use crate::redirect;
-use crate::respond::{self, Asked, Representation, respond, status_page};
+use crate::redirect_rules::{Effect, RedirectRules};
+use crate::respond::{self, Asked, NO_CACHE, Representation, respond, status_page};
 use crate::sidecar_rights::is_refused;
-use crate::source::{Entry, Source, Stored, Wait};
+use crate::source::{Entry, Listed, Source, Stored, Wait};
 
 /// Answers with files.
 ///
@@ -38,13 +40,14 @@ use crate::source::{Entry, Source, Stored, Wait};
 /// | GET of a file | 200, or by its conditions and ranges 206, 304, 412, 416 |
 /// | HEAD | the same headers, no body |
 /// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
+/// | a path whose only fault is empty segments, such as `/a//b` | 308 to the path with single slashes, the query kept |
 /// | what is not there, or is refused | 404, a page to browsers; or the app given to [`or`](Self::or) |
 /// | a path that could be read in two ways | 400 (see [`PathView`]) |
 /// | a file that may not be read, or a sidecar of one (`a.txt.gz`) | 403 |
 /// | OPTIONS | 204 with `Allow` |
 /// | other methods | 405 with `Allow`, or the app given to [`or`](Self::or) |
 ///
-/// Below a [`Mount`](vestibule_core::Mount) names are looked up after its prefix.
+/// Each 308 says `Cache-Control: no-cache`. Below a [`Mount`] names are looked up after its prefix.
 ///
 /// Reads `Accept-Encoding`, `If-Match`, `If-None-Match`, `If-Modified-Since`, `If-Unmodified-Since`, `If-Range` and
 /// `Range`. Writes `Content-Type`, `Content-Length`, `ETag`, `Last-Modified`, `Accept-Ranges`, `Content-Range`,
@@ -97,7 +100,8 @@ impl StaticFiles {
     /// ```
     #[must_use]
     pub fn takes_header(name: &str) -> bool {
-        name.parse().is_ok_and(|name| !OURS.contains(&name))
+        name.parse()
+            .is_ok_and(|name| header_rules::is_for_rules(&name))
     }
 
     /// Serves the files below the folder at `path`.
@@ -273,7 +277,10 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Says whether `/about` is answered with `about.html` when there is no `about`; `false` if it is not said.
+    /// Sets whether `/about` is answered with `about.html` when there is no `about`. Defaults to `false`.
+    ///
+    /// A page comes before the listing of a folder: with `blog.html` and a folder `blog` without an index file, `/blog` is
+    /// the page, and `/blog/` is redirected to it. A folder with an index file comes before a page.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -293,9 +300,16 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Answers navigation to what is not there with `page`, as single-page apps need it: GET and HEAD that say `text/html`
-    /// in `Accept` by name. Scripts, images and programs get their 404 still. Comes before the app given to
-    /// [`or`](Self::or). The answers say `Vary: Accept`.
+    /// Answers navigation to what is not there with `page`, as single-page apps need it.
+    ///
+    /// GET and HEAD get the page when `Accept` has `text/html` by name. When no other app is given to [`or`](Self::or),
+    /// paths without an extension also get it by `Accept: */*` or without `Accept`, as `curl` and crawlers ask. Scripts,
+    /// images and data get their 404. Paths that no file can have, such as `/repo/owner%2Fname` or a token of more than 255
+    /// characters, are routes as well.
+    ///
+    /// Names with a dot at their start stay 404 (see [`dotfiles`](Self::dotfiles)), so do all paths below `/.well-known/`,
+    /// where clients ask for a 404. Comes before the app given to [`or`](Self::or). The answers have `Vary: Accept` and
+    /// `Cache-Control: no-cache`; see [`hashed_names`](Self::hashed_names).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -321,7 +335,7 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sends `page` with each 404. It does nothing when there is an app given to [`or`](Self::or): the 404 is its own.
+    /// Sends `page` with each 404. It is [`error_page`](Self::error_page) for this status.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -339,7 +353,152 @@ impl<S: Source> StaticFiles<S> {
     /// ```
     #[must_use]
     pub fn not_found(mut self, page: impl Into<Cow<'static, str>>) -> Self {
-        self.options().not_found = Some(page.into());
+        let page = (StatusCode::NOT_FOUND, page.into());
+        self.options().error_pages.push(page);
+        self
+    }
+
+    /// Sends `page` with each error of a status, such as 403, 404 or 500. Defaults to a line of text.
+    ///
+    /// The page is a file of this source. It is sent without validators, and conditions and ranges of the request do not
+    /// apply to it. If it cannot be opened, the line of text is sent. Answers of an app given to [`or`](Self::or) are not
+    /// changed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::{Method, StatusCode};
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("405.html", Stored::memory("<p>read only"));
+    /// let app = StaticFiles::from_source(files).error_page(StatusCode::METHOD_NOT_ALLOWED, "405.html");
+    /// let mut request = Request::default();
+    /// *request.method_mut() = Method::POST;
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.status(), 405);
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "<p>read only");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `status` is not an error: 400 to 599.
+    #[must_use]
+    pub fn error_page(mut self, status: StatusCode, page: impl Into<Cow<'static, str>>) -> Self {
+        assert!(
+            status.is_client_error() || status.is_server_error(),
+            "{status} is not an error: error pages are for 400 to 599"
+        );
+        self.options().error_pages.push((status, page.into()));
+        self
+    }
+
+    /// Sets whether the page of a 404 is looked for in the folder that was asked for, then in each folder above it.
+    /// Defaults to `false`: the page of the root alone.
+    ///
+    /// The page is called as [`not_found`](Self::not_found) says, or `404.html`. Costs two attempts to open for each folder
+    /// of the path that exists.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new()
+    ///     .with("404.html", Stored::memory("lost"))
+    ///     .with("de/404.html", Stored::memory("verirrt"));
+    /// let app = StaticFiles::from_source(files).nearest_not_found(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/de/blog/post".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.status(), 404);
+    /// assert_eq!(response.into_body().collect(99).await.unwrap(), "verirrt");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn nearest_not_found(mut self, enabled: bool) -> Self {
+        self.options().nearest_not_found = enabled;
+        self
+    }
+
+    /// Hides files whose names match a [`Glob`]: they are not found, not listed and not indexed.
+    ///
+    /// So is everything below a hidden folder. A file that a link leads to has a second name, which may match or not. A hidden
+    /// file can still be the page of a 404, of another error or of a single-page app.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("a.txt~", Stored::memory("old"));
+    /// let app = StaticFiles::from_source(files).hide("*~");
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/a.txt~".parse().unwrap();
+    /// assert_eq!(app.call(request).await.status(), 404);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hide(mut self, pattern: &str) -> Self {
+        self.options()
+            .hidden
+            .push(expect_glob(Glob::try_new(pattern)));
+        self
+    }
+
+    /// Sets whether a listed folder can be had as one file: `?archive=tar` or `?archive=zip`. Defaults to `false`, since
+    /// anybody can then make the server read all of it.
+    ///
+    /// The archive has what the listings of the folder and of those below it have. It is made while it is sent, in bounded
+    /// memory, without compression and without a length. A file that grows is sent with the length that it was opened with;
+    /// one that is cut, or cannot be read, ends the body in an error. A file that may not be opened is left out. Links to
+    /// folders are followed once. At most four archives are worked on at a time. Does nothing without
+    /// [`listing`](Self::listing).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("photos/a.txt", Stored::memory("hello"));
+    /// let app = StaticFiles::from_source(files).listing(true).archives(true);
+    /// let mut request = Request::default();
+    /// *request.uri_mut() = "/photos/?archive=tar".parse().unwrap();
+    /// let response = app.call(request).await;
+    /// assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"photos.tar\"");
+    /// let tar = response.into_body().collect(9999).await.unwrap();
+    /// assert!(tar[512..].starts_with(b"photos/a.txt\0"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn archives(mut self, enabled: bool) -> Self {
+        self.options().archives = enabled.then(|| Arc::new(Semaphore::new(archive::AT_A_TIME)));
+        self
+    }
+
+    /// Sets whether a listing shows the README of its folder below the list. Defaults to `true`.
+    ///
+    /// The first of `README.md`, `README.markdown`, `README.txt` and `README` counts; case does not. It is a file of at most
+    /// 256 KiB in UTF-8 that may be read. Markdown is shown in the form that most READMEs use: headings, lists, code, links,
+    /// emphasis, quotes. HTML in it is shown as text. Does nothing without [`listing`](Self::listing).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_static::{Memory, StaticFiles, Stored};
+    ///
+    /// let files = Memory::new().with("README.md", Stored::memory("# Hello <world>"));
+    /// let app = StaticFiles::from_source(files).listing(true);
+    /// let page = app.clone().call(Request::default()).await.into_body().collect(9999).await.unwrap();
+    /// assert!(String::from_utf8_lossy(&page).contains("Hello &lt;world&gt;"));
+    ///
+    /// let page = app.readme(false).call(Request::default()).await.into_body().collect(9999).await.unwrap();
+    /// assert!(!String::from_utf8_lossy(&page).contains("Hello"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn readme(mut self, enabled: bool) -> Self {
+        self.options().readme = enabled;
         self
     }
 
@@ -441,8 +600,12 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Says whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`;
-    /// `false` if it is not said. See [`has_hashed_name`](crate::has_hashed_name); rules by name go first.
+    /// Sets whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`.
+    /// Defaults to `false`. See [`has_hashed_name`](crate::has_hashed_name) for the names.
+    ///
+    /// All other files are then sent with `Cache-Control: no-cache`, except images, fonts, sound and video: pages, scripts and
+    /// data must not be older than the files that a deploy has removed. [`spa`](Self::spa) does the same. Rules of
+    /// [`cache_control`](Self::cache_control) come first.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -463,8 +626,15 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets a header on files whose names match a [`Glob`], on 304 too. All rules that match apply, later ones over earlier
-    /// ones of the same header.
+    /// Sets a header on all answers whose path matches a [`Glob`], or that are a file whose name matches it.
+    ///
+    /// Errors, redirects, listings and answers to OPTIONS have it too. `Expires` and the headers that describe content
+    /// (`Content-Language`, `Content-Disposition` and so on, not `Content-Security-Policy`) are on 200, 206 and 304 alone.
+    /// The path is the one below the mount; a path that could be read in two ways (400) matches `*` and `/**`. Answers of an
+    /// app given to [`or`](Self::or) are its own and have none of these headers. Listings and the built-in 404 page keep their
+    /// own `Content-Security-Policy`.
+    ///
+    /// All rules that match apply, later ones over earlier ones of the same header.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -486,10 +656,35 @@ impl<S: Source> StaticFiles<S> {
     #[must_use]
     pub fn header<V: TryInto<HeaderValue>>(mut self, pattern: &str, name: &str, value: V) -> Self {
         let name: HeaderName = name.parse().expect("a header name is an RFC 9110 token");
-        assert!(!OURS.contains(&name), "{name} is set by StaticFiles itself");
-        let glob = expect_glob(Glob::try_new(pattern));
-        let rule = (glob, name, options::value(value));
+        assert!(
+            header_rules::is_for_rules(&name),
+            "{name} is set by StaticFiles itself"
+        );
+        let rule = Rule {
+            pattern: Pattern::Name(expect_glob(Glob::try_new(pattern))),
+            change: Change::Set(name, options::value(value)),
+        };
         self.options().headers.push(rule);
+        self
+    }
+
+    /// Adds the rules of a `_headers` file, after those that were added before. They apply to answers as those of
+    /// [`header`](Self::header) do.
+    ///
+    /// The file itself is served unless it is hidden: `hide("/_headers")`. See [`HeaderRules`] for an example.
+    #[must_use]
+    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
+        self.options().headers.extend(rules.rules);
+        self
+    }
+
+    /// Adds the rules of a `_redirects` file, after those that were added before. They come before
+    /// [`spa`](Self::spa), [`not_found`](Self::not_found) and [`or`](Self::or).
+    ///
+    /// The file itself is served unless it is hidden: `hide("/_redirects")`. See [`RedirectRules`] for an example.
+    #[must_use]
+    pub fn redirect_rules(mut self, rules: RedirectRules) -> Self {
+        self.options().redirects.extend(rules.rules);
         self
     }
 
@@ -523,12 +718,8 @@ impl<S: Source> StaticFiles<S> {
         &mut Arc::make_mut(&mut self.files).options
     }
 
-    /// The answer to a GET or HEAD; `None` when there is no such file and another app to ask.
+    /// The answer; `None` when there is no such file and another app to ask.
     async fn answer(&self, request: &Request) -> Option<Response> {
-        let view = match PathView::of(request) {
-            Ok(view) => view,
-            Err(error) => return Some(error.into_response()),
-        };
         let asked = Asked {
             method: request.method(),
             uri: request.uri(),
@@ -537,17 +728,14 @@ impl<S: Source> StaticFiles<S> {
             now: SystemTime::now().into(),
             wait: Wait::Never,
         };
-        let wanted = Wanted {
-            name: Name::of(&view, self.files.options.dotfiles),
-            has_slash: view.has_trailing_slash(),
-            is_last: self.or.is_none(),
-        };
-        let answer = match self.files.answer(&asked, &wanted) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.answer_in_pool(&asked, wanted.into_owned()).await
-            }
-            answer => answer,
-        };
+        let wanted = Wanted::of(request, &self.files.options, self.or.is_none());
+        match self.files.answer(&asked, &wanted) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Other errors have their answer.
+            answer => return answer.unwrap_or_else(|error| Some(fault(error))),
+        }
+        let wanted = wanted.into_owned();
+        let answer = self.answer_in_pool(&asked, wanted).await;
         answer.unwrap_or_else(|error| Some(fault(error)))
     }
 
@@ -585,22 +773,17 @@ impl<S: Source> StaticFiles<S> {
 impl<S: Source> App for StaticFiles<S> {
     async fn call(&self, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        if (is_head || request.method() == Method::GET)
-            && let Some(response) = self.answer(&request).await
-        {
-            return if is_head {
-                without_bytes(response)
-            } else {
-                response
-            };
-        }
-        match &self.or {
-            Some(app) => app.call(request).await,
-            // GET and HEAD have their answer by now.
-            None => match *request.method() {
-                Method::OPTIONS => respond::options(),
-                _ => respond::method_not_allowed(),
-            },
+        let is_read = is_head || request.method() == Method::GET;
+        let answer = match &self.or {
+            Some(_) if !is_read => None,
+            _ => self.answer(&request).await,
+        };
+        match (answer, &self.or) {
+            (Some(response), _) if is_head => without_bytes(response),
+            (Some(response), _) => response,
+            (None, Some(app)) => app.call(request).await,
+            // Without another app there is always an answer.
+            (None, None) => status_page(StatusCode::NOT_FOUND),
         }
     }
 
@@ -615,9 +798,13 @@ impl<S: Source> App for StaticFiles<S> {
 }
 
 impl<S: Source> Files<S> {
-    /// The answer for a name; `None` when there is no such file and another app to ask.
+    /// The answer with the headers of the rules; `None` when there is no such file and another app to ask.
     ///
     /// A file that was renamed or written to while it was read is looked for again: none of it has been sent yet.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when the answer takes the disk. All others have become an answer.
     fn answer(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
         let mut answer = self.answer_once(asked, wanted);
         for _ in 1..TRIES {
@@ -626,26 +813,84 @@ impl<S: Source> Files<S> {
                 _ => break,
             }
         }
-        answer
+        let answer = match answer {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => Answer::ours(fault(error)),
+            Ok(None) => return Ok(None),
+            Ok(Some(answer)) => answer,
+        };
+        let Answer { mut response, name } = self.with_error_page(asked, wanted, answer)?;
+        if response.status().is_client_error() || response.status().is_server_error() {
+            respond::no_sniff(&mut response);
+        }
+        let (path, name) = (wanted.path.as_deref(), name.as_deref());
+        header_rules::apply(&self.options.headers, &mut response, path, name);
+        Ok(Some(response))
     }
 
-    fn answer_once(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
-        let found = match &wanted.name {
-            Some(name) => self.find(asked, name.as_bytes(), wanted.has_slash)?,
-            None => Found::Nothing,
-        };
-        match found {
-            Found::File(_, name) if is_refused(&self.source, &name, asked.wait)? => {
-                self.answer_nothing(asked, wanted)
+    fn answer_once<'w>(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &'w Wanted<'_>,
+    ) -> io::Result<Option<Answer<'w>>> {
+        let name = match &wanted.target {
+            Target::Name(name) => name.as_bytes(),
+            Target::NoName(_) => return self.answer_nothing(asked, wanted),
+            Target::Unreadable(error) => {
+                let location = match error {
+                    PathError::EmptySegment => {
+                        redirect::single_slashes(asked.uri, asked.is_whole_path)
+                    }
+                    _ => None,
+                };
+                let response = location.map_or_else(|| error.into_response(), respond::redirect);
+                return Ok(Some(Answer::ours(response)));
             }
-            Found::File(stored, name) => self.send(asked, stored, &name, Page::Itself).map(Some),
-            Found::Directory => match redirect::with_slash(asked.uri, asked.is_whole_path) {
-                Some(location) => Ok(Some(respond::redirect(location))),
-                None => self.answer_nothing(asked, wanted),
-            },
-            Found::Listing(name) => self.list(asked, name).map(Some),
-            Found::Nothing => self.answer_nothing(asked, wanted),
+            Target::NotRead => {
+                let response = match *asked.method {
+                    Method::OPTIONS => respond::options(),
+                    _ => respond::method_not_allowed(),
+                };
+                return Ok(Some(Answer::ours(response)));
+            }
+        };
+        if let Some(answer) = self.apply_redirects(asked, wanted, true)? {
+            return Ok(Some(answer));
         }
+        let location = match self.find(asked, name, wanted.has_slash)? {
+            Found::File(_, name) if is_refused(&self.source, &name, asked.wait)? => None,
+            Found::File(stored, name) => {
+                let response = self.send(asked, stored, &name, Page::Itself)?;
+                let name = Some(name);
+                return Ok(Some(Answer { response, name }));
+            }
+            Found::Listing(name) => {
+                let format = Format::of(asked.uri.query());
+                let response = match format.filter(|_| self.options.archives.is_some()) {
+                    Some(format) => archive::respond(self, name, format),
+                    None => self.list(asked, name)?,
+                };
+                return Ok(Some(Answer::ours(response)));
+            }
+            Found::Directory => redirect::with_slash(asked.uri, asked.is_whole_path),
+            Found::Page => redirect::without_slash(asked.uri, asked.is_whole_path),
+            Found::Nothing => None,
+        };
+        match location {
+            Some(location) => Ok(Some(Answer::ours(respond::redirect(location)))),
+            None => self.answer_nothing(asked, wanted),
+        }
+    }
+
+    /// Lists a directory without the entries that are refused.
+    pub(crate) fn listed(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
+        let mut entries = self.source.list(name)?;
+        entries.retain(|entry| {
+            Name::allows(&entry.name, self.options.dotfiles)
+                && !matches!(&*entry.name, b"" | b"." | b"..")
+                && !self.options.hides(&below(name, &entry.name))
+        });
+        Ok(entries)
     }
 
     /// Answers with what is in a directory.
@@ -653,38 +898,45 @@ impl<S: Source> Files<S> {
         if asked.wait == Wait::Never {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut entries = self.source.list(name)?;
-        entries.retain(|entry| Name::allows(&entry.name, self.options.dotfiles));
-        let listing = Listing { name, entries };
+        let entries = self.listed(name)?;
+        let readme = match self.options.readme {
+            true => readme::of(&entries).and_then(|entry| {
+                let stored = self.open(&below(name, &entry.name), asked.wait);
+                match stored {
+                    Ok(Some(Entry::File(stored))) => readme::html(&entry.name, &stored),
+                    _ => None,
+                }
+            }),
+            false => None,
+        };
+        let listing = Listing {
+            name,
+            entries,
+            readme,
+            has_archives: self.options.archives.is_some(),
+        };
         Ok(listing.respond(asked.headers, asked.uri.query()))
     }
 
     /// The answer where there is no file: a page that stands for it, a 404, or another app's.
-    fn answer_nothing(
+    fn answer_nothing<'w>(
         &self,
         asked: &Asked<'_>,
         wanted: &Wanted<'_>,
-    ) -> io::Result<Option<Response>> {
-        if let Some(page) = &self.options.spa {
-            // What was refused is not a page of the app.
-            if wanted.name.is_some()
-                && wants_page(asked.headers)
-                && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
-            {
-                return self
-                    .send(asked, stored, page.as_bytes(), Page::App)
-                    .map(Some);
-            }
+    ) -> io::Result<Option<Answer<'w>>> {
+        if let Some(answer) = self.apply_redirects(asked, wanted, false)? {
+            return Ok(Some(answer));
+        }
+        if let Some(page) = &self.options.spa
+            && wanted.is_route(asked)
+            && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
+        {
+            let response = self.send(asked, stored, page.as_bytes(), Page::App)?;
+            let name = Some(Cow::Owned(page.as_bytes().to_vec()));
+            return Ok(Some(Answer { response, name }));
         }
         if !wanted.is_last {
             return Ok(None);
-        }
-        if let Some(page) = &self.options.not_found
-            && let Some(Entry::File(stored)) = self.open(page.as_bytes(), asked.wait)?
-        {
-            return self
-                .send(asked, stored, page.as_bytes(), Page::NotFound)
-                .map(Some);
         }
         let mut response = match wants_page(asked.headers) {
             true => listing::not_found(),
@@ -692,7 +944,114 @@ impl<S: Source> Files<S> {
         };
         *response.status_mut() = StatusCode::NOT_FOUND;
         response.headers_mut().insert(VARY, ACCEPT.into());
-        Ok(Some(response))
+        Ok(Some(Answer::ours(response)))
+    }
+
+    /// The answer of the first redirect rule that matches: of those that come before files, or of the others.
+    fn apply_redirects<'w>(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &Wanted<'_>,
+        is_forced: bool,
+    ) -> io::Result<Option<Answer<'w>>> {
+        // A name that no file can have could be read in another way by the target.
+        let (Target::Name(_), Some(path)) = (&wanted.target, &wanted.path) else {
+            return Ok(None);
+        };
+        let prefix = wanted.prefix.as_deref();
+        let rules = self.options.redirects.iter();
+        let mut effects = rules
+            .filter(|rule| rule.is_forced == is_forced)
+            .filter_map(|rule| rule.effect(path, prefix, asked.uri.query()));
+        match effects.next() {
+            None => Ok(None),
+            Some(Effect::Redirect(status, location)) => {
+                let response = respond::redirect_as(status, location);
+                Ok(Some(Answer::ours(response)))
+            }
+            Some(Effect::Send(status, name, has_slash)) => {
+                let Found::File(stored, name) = self.find(asked, &name, has_slash)? else {
+                    return Ok(None);
+                };
+                let page = match status {
+                    StatusCode::OK => Page::Itself,
+                    status => Page::Error(status),
+                };
+                let response = self.send(asked, stored, &name, page)?;
+                let name = Some(Cow::Owned(name.into_owned()));
+                Ok(Some(Answer { response, name }))
+            }
+        }
+    }
+
+    /// Puts the page of its status in the place of an error; what programs read of the error stays.
+    fn with_error_page<'w>(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &Wanted<'_>,
+        error: Answer<'w>,
+    ) -> io::Result<Answer<'w>> {
+        let status = error.response.status();
+        let Some(page) = self.options.error_page(status) else {
+            return Ok(error);
+        };
+        let found = match wanted.folder() {
+            Some(folder) if self.options.nearest_not_found && status == StatusCode::NOT_FOUND => {
+                self.nearest(asked, folder, page.as_bytes())
+            }
+            _ => self.open_file(page.as_bytes(), asked.wait),
+        };
+        let (stored, name) = match found {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Ok(Some(found)) => found,
+            // A page that is not there is no reason to hide the error.
+            _ => return Ok(error),
+        };
+        let mut response = match self.send(asked, stored, &name, Page::Error(status)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(_) => return Ok(error),
+            Ok(response) => response,
+        };
+        let (head, _) = error.response.into_parts();
+        for kept in [ALLOW, CONTENT_RANGE, RETRY_AFTER] {
+            if let Some(value) = head.headers.get(&kept) {
+                response.headers_mut().insert(kept, value.clone());
+            }
+        }
+        response.extensions_mut().extend(head.extensions);
+        let name = Some(Cow::Owned(name));
+        Ok(Answer { response, name })
+    }
+
+    /// Looks for `page` from `folder` up to the root. Only folders that exist are looked into, so that a path of many
+    /// segments costs nothing.
+    fn nearest(
+        &self,
+        asked: &Asked<'_>,
+        folder: &[u8],
+        page: &[u8],
+    ) -> io::Result<Option<(Stored, Vec<u8>)>> {
+        let mut found = self.open_file(page, asked.wait)?;
+        let ends = folder.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for end in ends.map(|(at, _)| at).chain([folder.len()]) {
+            let folder = &folder[..end];
+            if folder.is_empty() {
+                continue;
+            }
+            if !matches!(self.open(folder, asked.wait), Ok(Some(Entry::Directory))) {
+                break;
+            }
+            let nearer = self.open_file(&below(folder, page), asked.wait)?;
+            found = nearer.or(found);
+        }
+        Ok(found)
+    }
+
+    fn open_file(&self, name: &[u8], wait: Wait) -> io::Result<Option<(Stored, Vec<u8>)>> {
+        match self.open(name, wait)? {
+            Some(Entry::File(stored)) => Ok(Some((stored, name.to_vec()))),
+            _ => Ok(None),
+        }
     }
 
     /// Answers with the file called `name`, or with its best sidecar.
@@ -704,19 +1063,23 @@ impl<S: Source> Files<S> {
         page: Page,
     ) -> io::Result<Response> {
         let kind = FileKind::of(&self.options, name, &stored, asked.wait)?;
+        let (status, cache_control) = match page {
+            Page::Itself | Page::App => (
+                StatusCode::OK,
+                self.options.cache_control(name, &kind.content_type),
+            ),
+            // The rules are for the file, which is not the answer here. A deploy may bring what is missing.
+            Page::Error(status) => (status, Some(NO_CACHE)),
+        };
         let mut file = Representation {
             stored,
             made: None,
-            status: match page {
-                Page::Itself | Page::App => StatusCode::OK,
-                Page::NotFound => StatusCode::NOT_FOUND,
-            },
+            status,
             content_type: kind.content_type,
             encoding: None,
             varies_by_coding: false,
             varies_by_type: self.options.spa.is_some() && page != Page::Itself,
-            cache_control: self.options.cache_control(name),
-            extra: self.options.headers(name),
+            cache_control,
         };
         // The server in front would drop the coding that a file is stored in.
         if let (Some(hand_over), Page::Itself | Page::App, None) =
@@ -742,51 +1105,59 @@ impl<S: Source> Files<S> {
         name: &'n [u8],
         has_slash: bool,
     ) -> io::Result<Found<'n>> {
-        match self.open(name, asked.wait)? {
-            Some(Entry::File(_)) if has_slash => Ok(Found::Nothing),
-            Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Borrowed(name))),
-            Some(Entry::Directory) => match self.find_index(asked, name, has_slash)? {
-                Found::Nothing if self.options.clean_urls && !has_slash => {
-                    self.find_page(asked, name)
-                }
-                found => Ok(found),
-            },
-            None if self.options.clean_urls && !has_slash => self.find_page(asked, name),
-            None => Ok(Found::Nothing),
+        if self.options.hides(name) {
+            return Ok(Found::Nothing);
         }
-    }
-
-    /// Looks for `about.html` where `about` was asked for.
-    fn find_page<'n>(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Found<'n>> {
-        let name = [name, b".html"].concat();
-        match self.open(&name, asked.wait)? {
-            Some(Entry::File(stored)) => Ok(Found::File(stored, Cow::Owned(name))),
-            _ => Ok(Found::Nothing),
+        let is_folder = match self.open(name, asked.wait)? {
+            Some(Entry::File(_)) if has_slash => return Ok(Found::Nothing),
+            Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Borrowed(name))),
+            Some(Entry::Directory) => true,
+            None => false,
+        };
+        // A folder with an index file comes before a page beside it, and a page before a list.
+        if is_folder && let Some((stored, page)) = self.find_index(asked, name)? {
+            return Ok(match has_slash {
+                true => Found::File(stored, Cow::Owned(page)),
+                false => Found::Directory,
+            });
         }
-    }
-
-    fn find_index<'n>(
-        &self,
-        asked: &Asked<'_>,
-        name: &'n [u8],
-        has_slash: bool,
-    ) -> io::Result<Found<'n>> {
-        for index in &self.options.index {
-            let page = match name {
-                b"" => index.as_bytes().to_vec(),
-                _ => [name, index.as_bytes()].join(&b'/'),
-            };
-            match self.open(&page, asked.wait)? {
-                Some(Entry::File(_)) if !has_slash => return Ok(Found::Directory),
-                Some(Entry::File(stored)) => return Ok(Found::File(stored, Cow::Owned(page))),
-                _ => {}
-            }
+        if self.options.clean_urls
+            && !name.is_empty()
+            && let Some((stored, page)) = self.find_page(asked, name)?
+        {
+            return Ok(match has_slash {
+                true => Found::Page,
+                false => Found::File(stored, Cow::Owned(page)),
+            });
         }
-        Ok(match (self.options.listing, has_slash) {
+        Ok(match (is_folder && self.options.listing, has_slash) {
             (true, true) => Found::Listing(name),
             (true, false) => Found::Directory,
             (false, _) => Found::Nothing,
         })
+    }
+
+    /// Looks for `about.html` where `about` was asked for.
+    fn find_page(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Option<(Stored, Vec<u8>)>> {
+        let name = [name, b".html"].concat();
+        match self.options.hides(&name) {
+            true => Ok(None),
+            false => self.open_file(&name, asked.wait),
+        }
+    }
+
+    /// Looks for the file that stands for the directory `name`.
+    fn find_index(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Option<(Stored, Vec<u8>)>> {
+        for index in &self.options.index {
+            let page = below(name, index.as_bytes());
+            if self.options.hides(&page) {
+                continue;
+            }
+            if let Some(found) = self.open_file(&page, asked.wait)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Opens a name; `None` when there is nothing.
@@ -830,20 +1201,138 @@ impl<S: Source> Files<S> {
     }
 }
 
-/// What a path asks for.
+/// The target of a request and how it was written.
 struct Wanted<'a> {
-    /// `None` for a name that no file may have.
-    name: Option<Name<'a>>,
+    target: Target<'a>,
     has_slash: bool,
     /// Whether there is no other app to ask.
     is_last: bool,
+    /// The path for the rules, without the slash at its start: `None` when it could be read in two ways, empty when there
+    /// are no rules.
+    path: Option<Vec<u8>>,
+    /// The prefix of the mount for redirect rules, `None` when it is not known.
+    prefix: Option<String>,
 }
 
-impl Wanted<'_> {
+/// The meaning of a path.
+enum Target<'a> {
+    Name(Name<'a>),
+    /// No file is called that.
+    NoName(NoName),
+    /// The path could be read in two ways.
+    Unreadable(PathError),
+    /// The method is neither GET nor HEAD, so no file is asked for.
+    NotRead,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(request: &'a Request, options: &Options, is_last: bool) -> Self {
+        let view = PathView::of(request);
+        let path = match &view {
+            _ if options.headers.is_empty() && options.redirects.is_empty() => Some(Vec::new()),
+            Ok(view) => Some(path_of(view)),
+            Err(PathError::EmptySegment) => redirect::merged(Mount::rest_of(request))
+                .and_then(|path| PathView::parse(&path).ok().map(|view| path_of(&view))),
+            Err(_) => None,
+        };
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let target = match &view {
+            _ if !is_read => Target::NotRead,
+            Ok(view) => match Name::of(view, options.dotfiles) {
+                Ok(name) => Target::Name(name),
+                Err(reason) => Target::NoName(reason),
+            },
+            Err(error) => Target::Unreadable(*error),
+        };
+        Self {
+            target,
+            has_slash: view.is_ok_and(|view| view.has_trailing_slash()),
+            is_last,
+            path,
+            prefix: match UnknownPrefix::of(request) {
+                Some(_) => None,
+                None if options.redirects.is_empty() => Some(String::new()),
+                None => {
+                    let rest = Mount::rest_of(request);
+                    let prefix = request.uri().path().strip_suffix(rest);
+                    Some(prefix.unwrap_or_default().to_owned())
+                }
+            },
+        }
+    }
+
     fn into_owned(self) -> Wanted<'static> {
         Wanted {
-            name: self.name.map(Name::into_owned),
-            ..self
+            target: match self.target {
+                Target::Name(name) => Target::Name(name.into_owned()),
+                Target::NoName(reason) => Target::NoName(reason),
+                Target::Unreadable(error) => Target::Unreadable(error),
+                Target::NotRead => Target::NotRead,
+            },
+            has_slash: self.has_slash,
+            is_last: self.is_last,
+            path: self.path,
+            prefix: self.prefix,
+        }
+    }
+
+    /// Whether the path is a route of a single-page app, and the client wants its page.
+    ///
+    /// A path that was refused for its dots is not a route, and below `/.well-known/` programs expect a 404.
+    fn is_route(&self, asked: &Asked<'_>) -> bool {
+        let is_one = match &self.target {
+            Target::Name(name) => {
+                name.as_bytes().split(|&byte| byte == b'/').next() != Some(WELL_KNOWN)
+            }
+            Target::NoName(reason) => *reason == NoName::NotAFile,
+            Target::Unreadable(_) | Target::NotRead => false,
+        };
+        let is_bare = || !has_extension(asked.uri.path());
+        is_one
+            && (wants_page(asked.headers)
+                || (self.is_last && takes_anything(asked.headers) && is_bare()))
+    }
+
+    /// The folder that was asked for, or that a file was asked for in.
+    fn folder(&self) -> Option<&[u8]> {
+        let Target::Name(name) = &self.target else {
+            return None;
+        };
+        let name = name.as_bytes();
+        let slash = name.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        Some(if self.has_slash { name } else { &name[..slash] })
+    }
+}
+
+/// The decoded path without the slash at its start.
+fn path_of(view: &PathView<'_>) -> Vec<u8> {
+    let mut path = view.segments().collect::<Vec<_>>().join(&b'/');
+    if view.has_trailing_slash() && !path.is_empty() {
+        path.push(b'/');
+    }
+    path
+}
+
+/// The name of `own` in the directory `folder`.
+pub(crate) fn below(folder: &[u8], own: &[u8]) -> Vec<u8> {
+    match folder {
+        b"" => own.to_vec(),
+        _ => [folder, own].join(&b'/'),
+    }
+}
+
+/// An answer, and the name of the file that it is.
+struct Answer<'a> {
+    response: Response,
+    name: Option<Cow<'a, [u8]>>,
+}
+
+impl Answer<'_> {
+    /// One that is not a file.
+    const fn ours(response: Response) -> Self {
+        Self {
+            response,
+            name: None,
         }
     }
 }
@@ -855,8 +1344,8 @@ enum Page {
     Itself,
     /// As the page of a single-page app.
     App,
-    /// As the page of a 404.
-    NotFound,
+    /// As the page of an error.
+    Error(StatusCode),
 }
 
 /// What a name stands for.
@@ -867,6 +1356,8 @@ enum Found<'n> {
     Directory,
     /// A directory that is to be listed.
     Listing(&'n [u8]),
+    /// A page that was asked for with a slash.
+    Page,
     Nothing,
 }
 
@@ -968,17 +1459,3 @@ fn expect_glob(glob: Result<Glob, GlobError>) -> Glob {
 
 /// How often a file is opened that is another one each time when it has been read.
 const TRIES: usize = 8;
-
-/// What rules by name must not set, since it is told from the file and the request.
-const OURS: [HeaderName; 10] = [
-    ACCEPT_RANGES,
-    CACHE_CONTROL,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-    ETAG,
-    LAST_MODIFIED,
-    TRANSFER_ENCODING,
-    VARY,
-];

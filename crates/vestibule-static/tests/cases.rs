@@ -153,8 +153,8 @@ const CASES: &str = r#"
 15.4.9 file with a slash          | GET /ten.txt/         |  | 404 |
 15.4.9 below a file               | GET /ten.txt/x        |  | 404 |
 15.4.9 folder without index       | GET /bare             |  | 404 |
-15.4.9 tower-http: //sub          | GET //sub             |  | 400 | !location
-15.4.9 //host                     | GET //example.org     |  | 400 | !location
+15.4.9 tower-http: //sub          | GET //sub             |  | 308 | location: /sub
+15.4.9 //host                     | GET //example.org     |  | 308 | location: /example.org
 15.4.9 //host/..                  | GET //example.org/%2e%2e |  | 400 | !location
 15.4.9 backslash                  | GET /%5Cexample.org   |  | 404 | !location
 path: dots                          | GET /../secret        |  | 400 |
@@ -175,7 +175,7 @@ path: NUL and an extension          | GET /ten.txt%00.png   |  | 400 |
 path: line end                      | GET /ten.txt%0d%0a    |  | 404 |
 path: tab                           | GET /ten%09.txt       |  | 404 |
 path: broken escape                 | GET /ten%2            |  | 400 |
-path: empty segment                 | GET /sub//index.html  |  | 400 |
+path: empty segment                 | GET /sub//index.html  |  | 308 |
 path: root of the system            | GET /%2fetc%2fpasswd  |  | 404 |
 path: sibling of the root           | GET /..%2froot2%2fsecret |  | 404 |
 path: tower-http: .env              | GET /.env             |  | 404 |
