@@ -1,6 +1,7 @@
 //! Several ranges in one body: `multipart/byteranges`.
 //!
 //! ```text
+//! CRLF
 //! --BOUNDARY CRLF
 //! content-type: image/png CRLF
 //! content-range: bytes 0-9/1000 CRLF
@@ -46,9 +47,10 @@ impl Multipart {
             segments: Vec::with_capacity(ranges.len() * 2 + 1),
             length: 0,
         };
-        for (index, range) in ranges.iter().enumerate() {
-            let before = if index == 0 { "" } else { "\r\n" };
-            let mut head = format!("{before}--{}\r\ncontent-type: ", parts.boundary).into_bytes();
+        for range in ranges {
+            // The CRLF belongs to the delimiter. Before the first part it may be left out; zsync 0.6 then reads no part, since
+            // Apache and nginx send it.
+            let mut head = format!("\r\n--{}\r\ncontent-type: ", parts.boundary).into_bytes();
             head.extend_from_slice(content_type.as_bytes());
             let range_value = ContentRange::new(*range, length);
             head.extend_from_slice(format!("\r\ncontent-range: {range_value}\r\n\r\n").as_bytes());
@@ -114,7 +116,7 @@ mod tests {
         }
         assert_eq!(
             text,
-            "--B\r\ncontent-type: text/plain\r\ncontent-range: bytes 0-1/10\r\n\r\n01\r\n\
+            "\r\n--B\r\ncontent-type: text/plain\r\ncontent-range: bytes 0-1/10\r\n\r\n01\r\n\
              --B\r\ncontent-type: text/plain\r\ncontent-range: bytes 6-9/10\r\n\r\n6789\r\n--B--\r\n"
         );
         assert_eq!(text.len() as u64, length);

@@ -32,7 +32,8 @@ fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
         format!("\r\n--{boundary}--\r\n"),
     );
     let mut rest = answer.body.clone();
-    assert!(rest.ends_with(close.as_bytes()));
+    assert!(rest.starts_with(b"\r\n") && rest.ends_with(close.as_bytes()));
+    let _ = rest.split_to(2);
     rest.truncate(rest.len() - close.len());
     let mut found = Vec::new();
     while !rest.is_empty() {
