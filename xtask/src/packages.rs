@@ -12,6 +12,10 @@ const DEBIAN: &[(&str, &str)] = &[
         "apache2-utils",
         "Apache's htpasswd writes and checks password files",
     ),
+    (
+        "aria2",
+        "downloads one file on eight connections, and resumes",
+    ),
     ("brotli", "decodes what the brotli encoder made"),
     ("bsdutils", "script, a terminal that asks for a password"),
     ("ca-certificates", "the roots that the HTTPS client trusts"),
@@ -58,8 +62,10 @@ const DEBIAN: &[(&str, &str)] = &[
         "gives a program of ours the socket to listen on",
     ),
     ("valgrind", "counts instructions, for the benchmarks"),
+    ("wget", "resumes downloads, also of a log that grows"),
     ("wrk", "asks the servers of the benchmarks"),
     ("zstd", "decodes what the zstd encoder made"),
+    ("zsync", "patches an old file with ranges of a new one"),
 ];
 
 /// Python packages, and why each.

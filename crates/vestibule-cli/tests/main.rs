@@ -11,6 +11,8 @@ mod cors;
 #[cfg(target_os = "linux")]
 mod disk;
 #[cfg(unix)]
+mod downloads;
+#[cfg(unix)]
 mod limits;
 #[cfg(target_os = "linux")]
 mod listening;
