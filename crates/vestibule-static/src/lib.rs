@@ -18,10 +18,15 @@
 //! guards and mounts use too. Dot files are not served except below `/.well-known/`; a pipe or a
 //! device never is, and never keeps a thread.
 //!
-//! **Right.** Conditions in the order of RFC 9110 section 13.2.2, ranges single and several,
-//! `If-Range` by tag and date, HEAD as GET. Entity tags are strong, and there is none where the
-//! file's time says nothing. A file that changes while it is sent ends in an error, never in
-//! padding or in a mixture.
+//! **Right.** Conditions in the order of RFC 9110 section 13.2.2, ranges single and several in the
+//! order of the request, `If-Range` by tag and date, HEAD as GET. A file that is appended to while it
+//! is sent ends cleanly at its opening length. One that is truncated or overwritten ends in an
+//! error, never in padding or in a mixture.
+//!
+//! Entity tags are strong: a hash of size and modification time, so that replicas share them. The
+//! hash covers the inode too where that time is a constant of archives, or younger than the grain of
+//! the clock. A client that got such a tag from a new file can use it later. Copies share tags only if
+//! they keep the time to the nanosecond (`cp -p`, `rsync -t`; GNU tar keeps whole seconds).
 //!
 //! **Fast.** What the page cache has is opened, read and answered in place, in five system calls
 //! (`openat2`, `fstat`, `preadv2`, `fstat`, `close`); what it has not takes one call to the

@@ -227,3 +227,58 @@ fn what_has_no_file_is_not_removed() {
             .is_err()
     );
 }
+
+/// A sidecar is as private as its file, also one that was made before.
+#[test]
+#[cfg(unix)]
+fn sidecars_have_the_rights_of_their_files() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let folder = Folder::new();
+    let modes = [
+        ("private.txt", 0o600, 0o600),
+        ("group.txt", 0o640, 0o640),
+        ("read.txt", 0o444, 0o444),
+        ("program.js", 0o755, 0o644),
+        ("shared.js", 0o664, 0o664),
+    ];
+    let set_mode = |name: &str, mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder.path().join(name), mode).unwrap();
+    };
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().mode() & 0o7777;
+    for (name, of_file, _) in modes {
+        folder.file(name, text());
+        set_mode(name, of_file);
+    }
+    // Root gives a file away; others have what they have.
+    let private = folder.path().join("private.txt");
+    let _ = std::os::unix::fs::chown(&private, Some(1234), Some(5678));
+    let owners = |name: &str| {
+        let metadata = fs::metadata(folder.path().join(name)).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mtime())
+    };
+    assert_eq!(Precompress::new(folder.path()).run().unwrap().made, 15);
+    for suffix in [".br", ".zst", ".gz"] {
+        for (name, _, expected) in modes {
+            let sidecar = format!("{name}{suffix}");
+            assert_eq!(mode(&sidecar), expected, "{sidecar}");
+            assert_eq!(owners(&sidecar), owners(name), "{sidecar}");
+        }
+    }
+    // The file was made private later, and a sidecar that is there is too open.
+    set_mode("shared.js", 0o600);
+    set_mode("private.txt.gz", 0o644);
+    assert_eq!(Precompress::new(folder.path()).run().unwrap().fresh, 15);
+    for name in [
+        "shared.js.br",
+        "shared.js.zst",
+        "shared.js.gz",
+        "private.txt.gz",
+    ] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    // No draft is left.
+    let names = fs::read_dir(folder.path()).unwrap();
+    assert_eq!(names.count(), 20);
+}
