@@ -1,7 +1,7 @@
 //! Tells a file that was appended to from one that was overwritten, while it is sent.
 //!
 //! A response promises the bytes of the moment when its file was opened. Files that only grow (logs, recordings) keep
-//! them, and are sent to the promised length. A file that was truncated or written anew does not.
+//! them, and are sent to the promised length. A file that was truncated or rewritten does not.
 //!
 //! | the file is | its time | the response |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //!
 //! The metadata cannot tell an append from a file that was truncated and grew beyond its old length between two looks.
 //! So the body keeps samples, and reads them again when the file has grown: the first bytes, the last promised ones, and
-//! the last ones sent. A log that was started anew begins with another time, and the writers of media files and of
+//! the last ones sent. A log that was started again begins with another time, and the writers of media files and of
 //! databases keep lengths or counters in the first bytes. A file that is overwritten in its middle and grows between the
 //! same two looks is not noticed.
 

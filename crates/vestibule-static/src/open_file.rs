@@ -241,7 +241,7 @@ pub(crate) struct Stamp {
 pub(crate) enum Change {
     /// The bytes are the same, as far as can be known.
     Same,
-    /// It is longer, and its time is not an earlier one: it was appended to, or truncated and written anew.
+    /// It is longer, and its time is not an earlier one: it was appended to, or truncated and rewritten.
     Grown,
     /// It was written to, and is not longer. The system sets the time before the length, so an append that has just begun
     /// looks the same for a moment.
