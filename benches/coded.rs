@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crate::load::{Server, ask};
 use crate::peer;
 
-/// Measures the rows whose name contains `rows`.
-pub(crate) fn measure(rows: &str) -> ExitCode {
+/// Measures the rows whose name contains `rows`, of this program `vestibule` or of the one of this checkout.
+pub(crate) fn measure(rows: &str, program: Option<&str>) -> ExitCode {
+    let program = program.map_or_else(build_program, PathBuf::from);
     println!(
         "{:<44} {:>8} {:>8} {:>12} {:>14}",
         "readers that read nothing of", "readers", "MB most", "KiB a reader", "left, to start"
@@ -22,7 +23,7 @@ pub(crate) fn measure(rows: &str) -> ExitCode {
         for accept in ACCEPT {
             let name = format!("vestibule serve, {size} MB, {accept}");
             if name.contains(rows) {
-                all_met &= row(&name, &texts.serve_by_us(), READERS, accept).is_met();
+                all_met &= row(&name, &texts.serve_by_us(&program), READERS, accept).is_met();
             }
         }
         for (peer, readers, accepts) in PEERS {
@@ -75,8 +76,7 @@ fn row(name: &str, server: &Server, readers: u32, accept: &str) -> Row {
             connection
         })
         .collect();
-    sleep(FULL);
-    let most = server.peak_memory();
+    let most = settled(server);
     drop(held);
     sleep(AFTER);
     let left = server.memory() / start;
@@ -86,6 +86,19 @@ fn row(name: &str, server: &Server, readers: u32, accept: &str) -> Row {
         (most - start) / f64::from(readers) / 1024.0
     );
     Row { most, left }
+}
+
+/// Waits until every socket is full and nothing moves any more, and returns the most that was resident.
+fn settled(server: &Server) -> f64 {
+    let (mut most, mut calm) = (0.0, 0);
+    let mut seconds = 0;
+    while (calm < CALM || seconds < FULL) && seconds < PATIENCE {
+        sleep(Duration::from_secs(1));
+        let now = server.peak_memory();
+        calm = if now > most { 0 } else { calm + 1 };
+        (most, seconds) = (now, seconds + 1);
+    }
+    most
 }
 
 /// A folder with as many texts as there are readers. They are one file of many names: a server cannot know that.
@@ -119,9 +132,9 @@ impl Texts {
         Self(folder)
     }
 
-    fn serve_by_us(&self) -> Server {
+    fn serve_by_us(&self, program: &Path) -> Server {
         let address = free_address();
-        let process = Command::new(program())
+        let process = Command::new(program)
             .arg("serve")
             .arg(&self.0)
             .args(["--no-log", "--listen", &address])
@@ -171,8 +184,8 @@ impl Drop for Texts {
     }
 }
 
-/// The program `vestibule`, built.
-fn program() -> PathBuf {
+/// Builds the program `vestibule`, and returns where it is.
+fn build_program() -> PathBuf {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args([
@@ -225,8 +238,11 @@ const ACCEPT: [&str; 8] = [
 
 const READERS: u32 = 2_000;
 
-/// Until every socket is full, and nothing moves any more.
-const FULL: Duration = Duration::from_secs(8);
+/// How many seconds readers are held at least, how many without a new maximum, and how many at most: a client that does
+/// not read is cut after 30.
+const FULL: u32 = 8;
+const CALM: u32 = 3;
+const PATIENCE: u32 = 25;
 const AFTER: Duration = Duration::from_secs(60);
 
 /// The bars: megabytes at most, and how much of the start is left at most.

@@ -10,7 +10,8 @@
 //!
 //! `-- coded` has 2,000 clients ask for texts in each coding and read nothing: of the program `vestibule`, of an app
 //! that streams, of nginx and of tower-http. Beside what is resident at most it says how much is left a minute after
-//! they have gone. A word behind it is for rows that contain it alone: `-- coded stream`.
+//! they have gone. A text behind it selects the rows that contain it, and a second one names the program: `-- coded
+//! "serve, 2 MB" $PWD/target/release/vestibule`.
 
 mod coded;
 mod hand_written;
@@ -56,8 +57,9 @@ fn main() -> ExitCode {
                 back(folder.serve_by(program));
                 ExitCode::SUCCESS
             }
-            ["coded", "--bench"] => coded::measure(""),
-            ["coded", rows, "--bench"] => coded::measure(rows),
+            ["coded", "--bench"] => coded::measure("", None),
+            ["coded", rows, "--bench"] => coded::measure(rows, None),
+            ["coded", rows, program, "--bench"] => coded::measure(rows, Some(program)),
             _ => measure(),
         },
     }

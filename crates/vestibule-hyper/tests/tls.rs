@@ -322,11 +322,12 @@ async fn faults_64_what_does_not_shake_hands_is_closed() {
     let made = scratch.make("a", "a.test");
     let server = Server::new(seen).first_byte_timeout(Duration::from_millis(200));
     let address = start(server, Tls::pem(&made.chain, &made.key).unwrap()).await;
+    // Plain HTTP gets an answer: `plain_http_where_tls_is_spoken_is_told_so`. Its half waits no longer than others.
     let silent: [&[u8]; 4] = [
         b"",
         b"\x16",
         b"\x16\x03\x01\x00\x80\x01\x00\x00\x7c\x03\x03",
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET",
     ];
     for bytes in silent {
         let mut client = Client(TcpStream::connect(address).await.unwrap());
