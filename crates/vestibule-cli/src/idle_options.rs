@@ -44,7 +44,6 @@ fn by_file(serve: &Serve) -> Option<String> {
         ("--no-readme", files.no_readme, "there is no directory"),
         ("--archives", files.archives, "there is no directory"),
         ("--site-files", files.site_files, "there is no directory"),
-        ("--clean-urls", files.clean_urls, "there is no other page"),
         ("--hide", !files.hide.is_empty(), "there is no other file"),
         (
             "--nearest-not-found",

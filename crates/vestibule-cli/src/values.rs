@@ -233,6 +233,7 @@ mod tests {
         let rule: Parser = |text| glob_rule(text).map(drop);
         let media: Parser = |text| type_rule(text).map(drop);
         let encoded: Parser = |text| encoded_glob(text).map(drop);
+        let name: Parser = |text| glob(text).map(drop);
         let refused = [
             (rule, "*.[jt]s=no-cache", "'*.{j,t}s'"),
             (rule, "docs/=no-cache", "'docs/**'"),
@@ -248,6 +249,9 @@ mod tests {
             (encoded, "*.tar.gz", "archives only"),
             (encoded, "tar.gz", "'*.tar.gz'"),
             (encoded, "Build/", "'Build/**'"),
+            (name, "*.[jt]s", "'*.{j,t}s'"),
+            (name, "vendor/", "'vendor/**'"),
+            (name, "./a.js", "begin with '/'"),
         ];
         for (parser, text, fix) in refused {
             let error = parser(text).unwrap_err();
@@ -264,6 +268,8 @@ mod tests {
             (encoded, "*.gz"),
             (encoded, "gz"),
             (encoded, "/tiles/**"),
+            (name, "*.{js,css}"),
+            (name, "/vendor/**"),
         ];
         for (parser, text) in taken {
             assert_eq!(parser(text), Ok(()), "{text}");

@@ -78,11 +78,11 @@ pub(crate) fn first_on_the_network(addresses: &[String]) -> Option<&String> {
 pub(crate) fn qr(url: &str) -> Option<String> {
     use qrcode::render::unicode::Dense1x2;
     let code = qrcode::QrCode::new(url).ok()?;
-    // Light squares are drawn, since most terminals are dark; cameras read the other kind too.
+    // Light squares get the colour of the text, which is light in most terminals; cameras read the other kind too.
     let image = code
         .render::<Dense1x2>()
-        .dark_color(Dense1x2::Dark)
-        .light_color(Dense1x2::Light)
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
         .build();
     Some(image)
 }
@@ -203,6 +203,10 @@ mod tests {
     #[test]
     fn a_code_is_drawn() {
         let code = qr("http://192.0.2.7:8080/").unwrap();
-        assert!(code.lines().count() > 10 && code.contains('█'), "{code}");
+        // The quiet zone around it is light.
+        assert!(
+            code.lines().count() > 10 && code.starts_with("████"),
+            "{code}"
+        );
     }
 }

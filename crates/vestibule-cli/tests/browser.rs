@@ -352,7 +352,7 @@ fn a_missing_tile_of_another_origin_is_a_404_and_not_an_error_of_cors() {
 
 /// Writes a build of a single-page app as bundlers do: a page, whose time is long ago, that loads a script with a hash in its
 /// name. The script of the build before is gone.
-fn build(site: &Scratch, version: &str, hash: &str) {
+fn build(site: &Scratch, version: &str, hash: &str, seconds: u64) {
     let _ = std::fs::remove_dir_all(format!("{}/assets", site.path()));
     std::fs::create_dir(format!("{}/assets", site.path())).unwrap();
     let script =
@@ -367,10 +367,10 @@ fn build(site: &Scratch, version: &str, hash: &str) {
         format!("{}/new.html", site.path()),
         format!("{}/index.html", site.path()),
     );
-    let july = std::time::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
     std::fs::File::open(&new)
         .unwrap()
-        .set_modified(july)
+        .set_modified(time)
         .unwrap();
     std::fs::rename(new, page).unwrap();
 }
@@ -378,13 +378,11 @@ fn build(site: &Scratch, version: &str, hash: &str) {
 #[test]
 fn a_deploy_is_seen_by_old_tabs_new_tabs_and_the_back_button() {
     let site = Scratch::new("deploy");
-    build(&site, "v1", "DiwrgTda");
+    build(&site, "v1", "DiwrgTda", 1_500_000_000);
     let running = Running::serve(&[
         site.path(),
         "--spa",
         "--hashed-names",
-        "--cache-control",
-        "*.html=no-cache",
         "--log-format",
         "%U %>s",
     ]);
@@ -394,7 +392,7 @@ fn a_deploy_is_seen_by_old_tabs_new_tabs_and_the_back_button() {
     browser.go(&old, &format!("{}settings/profile", running.address));
     browser.until(&old, TEXT, "v1 /settings/profile");
 
-    build(&site, "v2", "B5qV0kRz");
+    build(&site, "v2", "B5qV0kRz", 1_500_086_400);
     // A click in the old tab, to an address that is in the cache.
     browser
         .value(&old, "document.querySelector('a').click()")
@@ -412,4 +410,114 @@ fn a_deploy_is_seen_by_old_tabs_new_tabs_and_the_back_button() {
     drop(browser);
     let (log, _) = running.interrupt();
     assert!(!log.contains("/assets/index-DiwrgTda.js 404"), "{log}");
+}
+
+/// Compresses a text as `gzip` does.
+fn gzip(site: &Scratch, name: &str, text: &str) {
+    site.write(name, text);
+    let path = format!("{}/{name}", site.path());
+    let status = Command::new("gzip")
+        .args(["--keep", "--no-name", &path])
+        .status();
+    assert!(
+        status
+            .expect("gzip packs: install the Debian package `gzip`")
+            .success()
+    );
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn files_that_are_stored_compressed_are_run_and_drawn() {
+    let site = Scratch::new("stored");
+    gzip(
+        &site,
+        "game.framework.js",
+        "window.game = document.currentScript.src.split('/').pop();",
+    );
+    gzip(&site, "game.data", "data of the game");
+    let svg = "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='30'><rect width='40' height='30'/></svg>";
+    gzip(&site, "picture.svg", svg);
+    let picture = |name: &str| format!("{}/picture.{name}", site.path());
+    std::fs::rename(picture("svg.gz"), picture("svgz")).unwrap();
+    site.write(
+        "index.html",
+        "<p>game</p><img src=picture.svgz><script src=game.framework.js.gz></script>",
+    );
+    for (options, runs) in [(&["--encoded", "*.gz"][..], true), (&[], false)] {
+        let running = Running::serve(&[&[site.path()], options].concat());
+        let mut browser = Browser::start("stored");
+        let tab = browser.open(&running.address);
+        browser.until(&tab, "document.readyState", "complete");
+        // A picture in this form has no other use: it needs no option.
+        browser.until(&tab, "document.querySelector('img').naturalWidth", 40);
+        let script = browser.value(&tab, "window.game ?? 'refused'").unwrap();
+        assert_eq!(
+            script,
+            if runs {
+                "game.framework.js.gz"
+            } else {
+                "refused"
+            }
+        );
+        let data = browser
+            .value(&tab, "fetch('game.data.gz').then((it) => it.text())")
+            .unwrap();
+        assert_eq!(data == "data of the game", runs, "{data}");
+        drop(browser);
+        running.interrupt();
+    }
+}
+
+#[test]
+fn documents_are_read_in_the_encoding_that_they_declare() {
+    let site = Scratch::new("latin");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(format!("{}/{name}", site.path()), bytes).unwrap()
+    };
+    let latin = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>caf\xe9</a>";
+    let utf8 = "<?xml version=\"1.0\"?><a>caf\u{e9}</a>".as_bytes();
+    let utf16: Vec<u8> = "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-16\"?><a>caf\u{e9}</a>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for ending in ["xml", "rss", "atom", "svg"] {
+        write(&format!("latin.{ending}"), latin);
+        write(&format!("utf8.{ending}"), utf8);
+        write(&format!("utf16.{ending}"), &utf16);
+    }
+    site.write("index.html", "<p>feeds");
+    let running = Running::serve(&[site.path()]);
+    let mut browser = Browser::start("latin");
+    let tab = browser.open(&running.address);
+    browser.until(&tab, TEXT, "feeds");
+    for name in ["latin", "utf8", "utf16"] {
+        for ending in ["xml", "rss", "atom", "svg"] {
+            // A frame and a script read the same bytes in their own ways.
+            let frame = format!(
+                "new Promise((resolve) => {{
+                   const frame = document.createElement('iframe');
+                   frame.onload = () => resolve(frame.contentDocument?.documentElement.textContent ?? 'none');
+                   frame.src = '{name}.{ending}';
+                   document.body.append(frame);
+                 }})"
+            );
+            if matches!(ending, "xml" | "svg") {
+                let shown = browser.value(&tab, &frame).unwrap();
+                assert_eq!(shown, "caf\u{e9}", "{name}.{ending} in a frame");
+            }
+            let script = format!(
+                "new Promise((resolve) => {{
+                   const request = new XMLHttpRequest();
+                   request.onload = () => resolve(request.responseXML?.documentElement.textContent ?? 'not XML');
+                   request.open('GET', '{name}.{ending}');
+                   request.send();
+                 }})"
+            );
+            let read = browser.value(&tab, &script).unwrap();
+            assert_eq!(read, "caf\u{e9}", "{name}.{ending} by a script");
+        }
+    }
+    drop(browser);
+    running.interrupt();
 }

@@ -34,7 +34,10 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 fn vestibule(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
-    command.args(arguments).env_remove("NO_COLOR");
+    command.args(arguments);
+    for variable in ["NO_COLOR", "BROWSER", "VESTIBULE_AUTH"] {
+        command.env_remove(variable);
+    }
     command
 }
 
