@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -243,6 +244,34 @@ async fn a_file_that_may_not_be_opened_and_its_sidecars_are_left_out() {
             let names: Vec<_> = found.keys().map(String::as_str).collect();
             assert_eq!(names, ["a/", "a/open.txt", "a/open.txt.gz"], "{format}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_grows_is_sent_with_the_length_that_it_was_opened_with() {
+    let folder = Folder::with(&[("a/0.log", &[b'x'; 20_000_000]), ("a/z", b"z")]);
+    let files = StaticFiles::new(folder.path()).listing(true).archives(true);
+    let site = Site::start(files).await;
+    let mut connection = Connection::open(site.address, Version::HTTP_11).await;
+    for format in ["tar", "zip"] {
+        let length = fs::metadata(folder.path().join("a/0.log")).unwrap().len();
+        let request = format!("GET /a/?archive={format} HTTP/1.1");
+        let mut body = connection.send(&request).await.into_body();
+        let mut archive = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let is_first = archive.is_empty();
+            archive.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            if is_first {
+                let mut log = fs::File::options()
+                    .append(true)
+                    .open(folder.path().join("a/0.log"))
+                    .unwrap();
+                log.write_all(b"more").unwrap();
+            }
+        }
+        let found = unpack(format, &archive);
+        assert_eq!(found["a/0.log"].len() as u64, length, "{format}");
+        assert_eq!(found["a/z"], b"z", "{format}");
     }
 }
 

@@ -394,7 +394,8 @@ fn pages_that_are_not_there_are_named() {
     assert!(running.welcome.starts_with(says), "{}", running.welcome);
     assert!(!running.welcome.contains("--spa"), "{}", running.welcome);
     site.write("lost.html", "<p>lost");
-    let lost = running.curl(&[], "nothing");
+    // A path without an extension would be a route of the app.
+    let lost = running.curl(&[], "nothing.js");
     assert!(
         lost.starts_with("HTTP/1.1 404 ") && lost.ends_with("<p>lost"),
         "{lost}"

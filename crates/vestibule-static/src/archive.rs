@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use vestibule_core::{Body, Response};
 use vestibule_fields::date::HttpDate;
 
-use crate::coding::Coding;
 use crate::respond::{NO_CACHE, no_sniff};
+use crate::sidecar_rights::is_refused;
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 use crate::static_files::{Files, below};
 
@@ -287,7 +287,7 @@ impl<S: Source> Walk<S> {
     }
 
     fn open(&mut self, name: &[u8]) -> io::Result<()> {
-        if self.is_sidecar_of_refused(name) {
+        if is_refused(&self.files.source, name, Wait::Allowed).unwrap_or(true) {
             return Ok(());
         }
         let stored = match self.files.source.open(name, Wait::Allowed) {
@@ -302,17 +302,6 @@ impl<S: Source> Walk<S> {
             .start(&shown, Some(length), modified, &mut self.out)?;
         self.file = Some(OpenEntry { stored, at: 0 });
         Ok(())
-    }
-
-    /// Whether the file of a sidecar may not be opened: then the sidecar may not be sent either.
-    fn is_sidecar_of_refused(&self, name: &[u8]) -> bool {
-        let file = Coding::ALL
-            .iter()
-            .find_map(|coding| name.strip_suffix(coding.suffix().as_bytes()));
-        file.is_some_and(|file| {
-            let opened = self.files.source.open(file, Wait::Allowed);
-            opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-        })
     }
 
     /// The name in the archive. It is relative and has no `..`: it is made of segments that each were looked at.
