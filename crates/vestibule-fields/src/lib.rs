@@ -39,6 +39,7 @@
 //! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
 //! | `Content-Type` of a file, by its name | `file_type.rs` | `FileType` |
 //! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
+//! | all that proxies set, as `X-Forwarded-For` | `forwarding.rs` | functions that find and remove them |
 //! | `Host` | `host.rs` | `Host` |
 //! | `If-Range` | `if_range.rs` | `IfRange` |
 //! | `Range` | `range.rs` | `Range`, and the `Outcome` of holding it against a length |
@@ -74,6 +75,7 @@ pub mod date;
 pub mod etag;
 pub mod file_type;
 pub mod forwarded;
+pub mod forwarding;
 pub mod host;
 pub mod if_range;
 pub mod list;
