@@ -5,6 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::VIA;
+use vestibule_fields::forwarding::is_forwarding;
+
 use crate::HasExtensions;
 
 /// The two ends of the connection that a request came by; an extension that adapters set.
@@ -29,6 +33,7 @@ pub struct Peer {
     address: Address,
     local: Address,
     credentials: Option<Credentials>,
+    is_proxied: bool,
 }
 
 impl Peer {
@@ -39,7 +44,31 @@ impl Peer {
             address,
             local,
             credentials: None,
+            is_proxied: false,
         }
+    }
+
+    /// Sets whether the request came through a proxy. Defaults to `false`. A middleware that removes the
+    /// fields of proxies from a request sets it, so that [`is_local`](Self::is_local) still knows.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Peer, Request};
+    ///
+    /// let address = Address::Tcp("127.0.0.1:4711".parse().unwrap());
+    /// let mut request = Request::default();
+    /// request.extensions_mut().insert(Peer::new(address.clone(), address).proxied(true));
+    /// assert!(!Peer::is_local(&request));
+    /// ```
+    #[must_use]
+    pub const fn proxied(mut self, enabled: bool) -> Self {
+        self.is_proxied = enabled;
+        self
+    }
+
+    /// Returns whether a middleware has found that the request came through a proxy.
+    #[must_use]
+    pub const fn is_proxied(&self) -> bool {
+        self.is_proxied
     }
 
     /// The same, of a process that the kernel vouches for.
@@ -58,8 +87,9 @@ impl Peer {
     }
 
     /// Whether a request was made on this machine, for its own sake: by the loopback interface or a unix
-    /// socket, without a sign of a proxy in between (`Forwarded`, `X-Forwarded-*`, `Via`), and for a host that
-    /// no name server can point here: `localhost` or an address. For pages that are nobody else's business.
+    /// socket, without a sign of a proxy in between (`Via`, [`is_proxied`](Self::is_proxied), and all fields of
+    /// `vestibule_fields::forwarding`), and for a host that no name server can point here: `localhost` or an
+    /// address. For pages that are nobody else's business.
     ///
     /// ```
     /// use vestibule_core::{Address, Peer, Request};
@@ -75,11 +105,13 @@ impl Peer {
     #[must_use]
     pub fn is_local<B>(request: &http::Request<B>) -> bool {
         let is_near = Self::of(request).is_some_and(|peer| match &peer.address {
+            _ if peer.is_proxied => false,
             Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
             Address::Unix(_) => true,
         });
         let headers = request.headers();
-        let is_direct = PROXIES.iter().all(|name| !headers.contains_key(*name));
+        let is_of_proxy = |name: &HeaderName| *name == VIA || is_forwarding(name);
+        let is_direct = !headers.keys().any(is_of_proxy);
         is_near && is_direct && has_local_host(request)
     }
 
@@ -187,19 +219,41 @@ fn is_local_host(host: &str) -> bool {
         || bare.unwrap_or(&name).parse::<IpAddr>().is_ok()
 }
 
-/// Fields by which proxies say that they were there.
-const PROXIES: [&str; 6] = [
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_with_a_sign_of_a_proxy_is_not_local() {
+        let is_local = |name: Option<&'static str>| {
+            let address = Address::Unix(None);
+            let mut request = crate::Request::default();
+            request
+                .extensions_mut()
+                .insert(Peer::new(address.clone(), address));
+            if let Some(name) = name {
+                let value = http::HeaderValue::from_static("a");
+                request.headers_mut().insert(name, value);
+            }
+            Peer::is_local(&request)
+        };
+        for name in [None, Some("x-request-id"), Some("remote-user")] {
+            assert!(is_local(name), "{name:?}");
+        }
+        let signs = [
+            "via",
+            "forwarded",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-server",
+            "x-real-ip",
+            "x-original-url",
+            "client-cert",
+        ];
+        for name in signs {
+            assert!(!is_local(Some(name)), "{name}");
+        }
+    }
 
     #[test]
     fn local_hosts() {

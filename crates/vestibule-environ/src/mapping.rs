@@ -8,6 +8,7 @@ use http::uri::Uri;
 use http::{HeaderName, HeaderValue};
 use vestibule_core::{Address, Body, Mount, Peer, RemoteUser, Request};
 use vestibule_fields::cookie;
+use vestibule_fields::forwarding::named_by_connection;
 use vestibule_fields::host::Host;
 use vestibule_fields::list::trim;
 
@@ -190,23 +191,13 @@ fn header_value(value: &[u8]) -> Result<HeaderValue, EnvironError> {
 
 /// Removes the fields of the connection, and those that `Connection` names.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(trim(name)).ok())
-        .collect();
+    let named = named_by_connection(headers);
     let own: Vec<HeaderName> = headers
         .keys()
         .filter(|it| is_hop_by_hop(it))
         .cloned()
         .collect();
-    // `Connection: host` does not take the host away.
-    let kept = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
-    for name in own
-        .iter()
-        .chain(named.iter().filter(|it| !kept.contains(it)))
-    {
+    for name in own.iter().chain(&named) {
         headers.remove(name);
     }
 }
@@ -439,6 +430,31 @@ mod tests {
                 &[("HTTP_CONNECTION", b"host"), ("HTTP_HOST", b"a")],
                 "host",
                 Ok("a"),
+            ),
+            // A client that could remove it would have the address of the web server.
+            (
+                &[
+                    ("HTTP_CONNECTION", b"x-forwarded-for"),
+                    ("HTTP_X_FORWARDED_FOR", b"192.0.2.7"),
+                ],
+                "x-forwarded-for",
+                Ok("192.0.2.7"),
+            ),
+            (
+                &[
+                    ("HTTP_CONNECTION", b"X_Real_IP"),
+                    ("HTTP_X_REAL_IP", b"192.0.2.7"),
+                ],
+                "x-real-ip",
+                Ok("192.0.2.7"),
+            ),
+            (
+                &[
+                    ("HTTP_CONNECTION", b"cookie, authorization"),
+                    ("HTTP_COOKIE", b"a=b"),
+                ],
+                "cookie",
+                Ok("a=b"),
             ),
             (&[("HTTP_KEEP_ALIVE", b"1")], "keep-alive", Ok("")),
             (&[("HTTP_TE", b"trailers")], "te", Ok("")),

@@ -17,9 +17,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use vestibule_core::{
     App, Body, BodyError, BodySender, BoxError, Failure, FailureKind, IntoResponse, Mount, Outline,
-    PathError, PathView, Request, Response,
+    PathError, PathView, Peer, Request, Response,
 };
 use vestibule_environ::{Environ, Head, HeadError};
+use vestibule_fields::forwarding;
 
 use crate::exchange::{Incoming, Malformed, printable};
 use crate::fastcgi::{self, Record, next, push_pair, push_record, push_records};
@@ -30,6 +31,12 @@ use crate::fastcgi::{self, Record, next, push_pair, push_record, push_records};
 /// [`Environ`]. A responder that cannot be reached, that breaks the protocol, or that ends before the
 /// head of its response, is a 502, and one that says nothing for a minute a 504; when it breaks off later,
 /// so does the body. What it writes to its STDERR goes to our log.
+///
+/// Fields that proxies set, such as `X-Forwarded-For` and `X-Real-IP`, are removed from the request: the
+/// client may have written them. The list is `vestibule_fields::forwarding`. Behind a proxy, put it inside
+/// of `ProxyHeaders` of `vestibule-security`, which checks these fields; then those that are believed
+/// reach the responder. It always reads the client's address in `REMOTE_ADDR`, the scheme in `HTTPS` and
+/// the host in `HTTP_HOST`.
 ///
 /// ```no_run
 /// use vestibule_core::Stack;
@@ -108,7 +115,11 @@ impl FastCgi {
 }
 
 impl App for FastCgi {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, mut request: Request) -> Response {
+        let is_checked = Peer::of(&request).is_some_and(Peer::is_proxied);
+        if !is_checked {
+            forwarding::clear(request.headers_mut());
+        }
         let script = match &self.scripts {
             None => None,
             Some(scripts) => match scripts.find(&request).await {

@@ -4,33 +4,43 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::HOST;
+use http::header::{FORWARDED, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use vestibule_core::{
     Address, App, Mount, Network, Outline, Peer, Request, Response, Role, Scheme,
 };
 use vestibule_fields::forwarded::{Forwarded, Node};
+use vestibule_fields::forwarding;
 use vestibule_fields::host::Host;
 use vestibule_fields::list::{Lines, Quotes};
 
 /// Replaces [`Peer`] and [`Scheme`] by what trusted proxies tell of the client.
 ///
-/// A request whose peer is not trusted is left as it is, whatever it says. Otherwise the list of
-/// `X-Forwarded-For` is read from its right end, since each proxy adds to it there: as long as an
-/// address is a trusted proxy's, the one to its left is believed. The first that is no proxy is the
-/// client; what stands to the left of it, anybody may have written.
+/// The list of `X-Forwarded-For` is read from its right end, since each proxy adds to it there: as long
+/// as an address is a trusted proxy's, the one to its left is believed. The first that is not a proxy is
+/// the client; a client may have written all that is to the left of it. Scheme and host are taken from
+/// the same proxy that named the client.
 ///
-/// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` in their place when
-/// [`forwarded`](Self::forwarded) is on; never both. Writes nothing to the response. Nobody is trusted
-/// until it is said.
+/// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` instead when
+/// [`forwarded`](Self::forwarded) is on; never both. No proxy is trusted by default.
+///
+/// All fields that proxies set (`vestibule_fields::forwarding`) are removed from every request, whatever
+/// its peer is, so that an app inside cannot believe what a client wrote. When the peer is trusted, the
+/// fields that were read are set again, with the values that are believed and no others:
+/// `X-Forwarded-For` and `X-Real-IP` (one address), `X-Forwarded-Proto` and `X-Forwarded-Host`, or
+/// `Forwarded`. [`pass`](Self::pass) keeps further fields of trusted proxies. Fields that name a user,
+/// such as `Remote-User`, are removed unless the peer is trusted.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{Address, App, Peer, Request};
 /// use vestibule_security::ProxyHeaders;
 ///
-/// let who = |request: Request| async move { Peer::of(&request).unwrap().address().to_string() };
+/// let who = |request: Request| async move {
+///     let told = request.headers()["x-forwarded-for"].to_str().unwrap();
+///     format!("{} {told}", Peer::of(&request).unwrap().address())
+/// };
 /// let app = ProxyHeaders::new(who).trust("10.0.0.0/8".parse().unwrap());
 ///
 /// let proxy = Address::Tcp("10.0.0.1:5000".parse().unwrap());
@@ -39,7 +49,7 @@ use vestibule_fields::list::{Lines, Quotes};
 /// request.headers_mut().insert("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.0.0.2".parse().unwrap());
 ///
 /// let body = app.call(request).await.into_body();
-/// assert_eq!(body.collect(99).await.unwrap(), "192.0.2.7:0");
+/// assert_eq!(body.collect(99).await.unwrap(), "192.0.2.7:0 192.0.2.7");
 /// # }
 /// ```
 #[doc(alias(
@@ -56,6 +66,7 @@ pub struct ProxyHeaders<A> {
     reads_forwarded: bool,
     reads_host: bool,
     reads_prefix: bool,
+    passed: Vec<HeaderName>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +85,7 @@ impl<A: App> ProxyHeaders<A> {
             reads_forwarded: false,
             reads_host: false,
             reads_prefix: false,
+            passed: Vec::new(),
         }
     }
 
@@ -124,36 +136,117 @@ impl<A: App> ProxyHeaders<A> {
         self
     }
 
+    /// Passes a field of trusted proxies on to the app, unchanged: `Client-Cert`, for one. Otherwise it
+    /// would be removed, as all fields that proxies set. Use it for fields that the proxy always sets or
+    /// removes itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use http::HeaderName;
+    /// use vestibule_core::{Address, App, Peer, Request};
+    /// use vestibule_security::ProxyHeaders;
+    ///
+    /// let app = |request: Request| async move { request.headers().contains_key("client-cert").to_string() };
+    /// let app = ProxyHeaders::new(app)
+    ///     .trust("10.0.0.0/8".parse().unwrap())
+    ///     .pass(HeaderName::from_static("client-cert"));
+    ///
+    /// for (peer, want) in [("10.0.0.1:5000", "true"), ("192.0.2.7:5000", "false")] {
+    ///     let mut request = Request::default();
+    ///     request.headers_mut().insert("client-cert", ":MIIB:".parse().unwrap());
+    ///     let peer = Address::Tcp(peer.parse().unwrap());
+    ///     request.extensions_mut().insert(Peer::new(peer, Address::Unix(None)));
+    ///     assert_eq!(app.call(request).await.into_body().as_bytes().unwrap(), want);
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pass(mut self, name: HeaderName) -> Self {
+        self.passed.push(name);
+        self
+    }
+
     fn apply(&self, request: &mut Request) {
-        let Some(peer) = Peer::of(request).cloned() else {
+        let peer = Peer::of(request).cloned();
+        let is_trusted = peer
+            .as_ref()
+            .is_some_and(|peer| self.trust.believes(peer.address()));
+        let told = match (is_trusted, self.reads_forwarded) {
+            (false, _) => None,
+            (true, true) => told_by_forwarded(request.headers(), &self.trust),
+            (true, false) => Some(told_by_x_forwarded(request.headers(), &self.trust)),
+        };
+        let prefix = last(request.headers(), &PREFIX)
+            .filter(|_| is_trusted && self.reads_prefix)
+            .map(<[u8]>::to_vec);
+        // On every path, before anything is set.
+        let is_proxied = self.clear(request.headers_mut(), is_trusted) || is_trusted;
+        let Some(mut peer) = peer else {
             return;
         };
-        if !self.trust.believes(peer.address()) {
-            return;
+        if is_proxied {
+            if let Some(client) = told.as_ref().and_then(|told| told.client) {
+                peer = Peer::new(Address::Tcp(client), peer.local().clone());
+            }
+            // The fields are gone, and a page for this machine alone has to know all the same.
+            request.extensions_mut().insert(peer.clone().proxied(true));
         }
-        let told = match self.reads_forwarded {
-            true => told_by_forwarded(request.headers()),
-            false => told_by_x_forwarded(request.headers()),
-        };
         let Some(told) = told else {
             return;
         };
-        let extensions = request.extensions_mut();
-        if let Some(client) = self.trust.client(&told.clients) {
-            let peer = Peer::new(Address::Tcp(client), peer.local().clone());
-            extensions.insert(peer);
-        }
         if let Some(scheme) = told.scheme {
-            extensions.insert(scheme);
+            request.extensions_mut().insert(scheme);
         }
         if let Some(host) = told.host.filter(|_| self.reads_host) {
             request.headers_mut().insert(HOST, host);
         }
-        if self.reads_prefix {
-            let prefix = last(request.headers(), &PREFIX).map(<[u8]>::to_vec);
-            if let Some(prefix) = prefix {
-                mount(request, &prefix);
+        self.tell(request, &peer);
+        if let Some(prefix) = prefix {
+            mount(request, &prefix);
+        }
+    }
+
+    /// Removes what the peer may not say, and returns whether there was something of a proxy.
+    fn clear(&self, headers: &mut HeaderMap, is_trusted: bool) -> bool {
+        let was_told = headers.keys().any(forwarding::is_forwarding);
+        if is_trusted {
+            forwarding::clear_look_alikes(headers);
+            forwarding::remove_where(headers, |name| {
+                forwarding::is_forwarding(name) && !self.passed.contains(name)
+            });
+        } else {
+            forwarding::clear(headers);
+            forwarding::clear_user(headers);
+        }
+        was_told
+    }
+
+    /// Sets the fields that were read to what is believed.
+    fn tell(&self, request: &mut Request, client: &Peer) {
+        let ip = client.address().ip();
+        let scheme = Scheme::of(request).as_str();
+        let host = request.headers().get(HOST).cloned();
+        let headers = request.headers_mut();
+        let mut set = |name: HeaderName, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
             }
+        };
+        if self.reads_forwarded {
+            let node = ip.map_or("unknown".to_owned(), |ip| match ip {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("\"[{ip}]\""),
+            });
+            set(FORWARDED, format!("for={node};proto={scheme}"));
+            return;
+        }
+        if let Some(ip) = ip {
+            set(FOR, ip.to_string());
+            set(REAL_IP, ip.to_string());
+        }
+        set(PROTO, scheme.to_owned());
+        if let Some(host) = host.filter(Host::is_valid) {
+            headers.insert(FORWARDED_HOST, host);
         }
     }
 }
@@ -183,13 +276,14 @@ impl Trust {
         self.networks.iter().any(|network| network.contains(ip))
     }
 
-    /// The client out of those that were told, the nearest last; the peer itself is a proxy.
-    fn client(&self, told: &[Option<Node>]) -> Option<SocketAddr> {
+    /// Returns how many of the proxies that were told, counted from the nearest, are believed at least in
+    /// part, and the client that the last of them names. The peer itself is a proxy.
+    fn client(&self, told: &[Option<Node>]) -> (usize, Option<SocketAddr>) {
         let mut found = None;
         for (at, node) in told.iter().rev().enumerate() {
-            // What is hidden or broken ends what is known.
+            // What is hidden or broken ends what is known. A trusted proxy said so.
             let Some(Node::Ip(ip, port)) = *node else {
-                break;
+                return (at, found);
             };
             found = Some(SocketAddr::new(ip, port.unwrap_or(0)));
             let is_proxy = match self.count {
@@ -197,52 +291,68 @@ impl Trust {
                 count => at + 1 < count,
             };
             if !is_proxy {
-                break;
+                return (at, found);
             }
         }
-        found
+        (told.len().saturating_sub(1), found)
     }
 }
 
-/// What proxies tell.
+/// What is believed of what proxies tell.
 #[derive(Debug, Default)]
 struct Told {
-    /// Who asked whom; `None` is what cannot be read.
-    clients: Vec<Option<Node>>,
+    client: Option<SocketAddr>,
     scheme: Option<Scheme>,
     host: Option<HeaderValue>,
 }
 
-fn told_by_x_forwarded(headers: &HeaderMap) -> Option<Told> {
+fn told_by_x_forwarded(headers: &HeaderMap, trust: &Trust) -> Told {
     let elements = Lines::from_headers(headers, FOR).elements(Quotes::Escaped);
+    let clients: Vec<Option<Node>> = elements.map(Node::parse).collect();
+    let (at, client) = trust.client(&clients);
+    Told {
+        client,
+        scheme: said(headers, &PROTO, at).and_then(scheme),
+        host: said(headers, &FORWARDED_HOST, at).and_then(host),
+    }
+}
+
+fn told_by_forwarded(headers: &HeaderMap, trust: &Trust) -> Option<Told> {
+    let hops = Forwarded::from_headers(headers).hops()?;
+    let clients: Vec<Option<Node>> = hops.iter().map(|hop| hop.client).collect();
+    let (at, client) = trust.client(&clients);
+    // The proxy that names the client also saw its scheme and its host; those behind it saw a proxy's.
+    let hop = hops.into_iter().rev().nth(at).unwrap_or_default();
     Some(Told {
-        clients: elements.map(Node::parse).collect(),
-        scheme: last(headers, &PROTO).and_then(scheme),
-        host: last(headers, &FORWARDED_HOST).and_then(host),
+        client,
+        scheme: hop.proto.and_then(|text| scheme(text.as_bytes())),
+        host: hop.host.and_then(|text| host(text.as_bytes())),
     })
 }
 
-fn told_by_forwarded(headers: &HeaderMap) -> Option<Told> {
-    let hops = Forwarded::from_headers(headers).hops()?;
-    // The nearest proxy was told by the next one, or by the client.
-    let nearest = hops.last().cloned().unwrap_or_default();
-    Some(Told {
-        clients: hops.iter().map(|hop| hop.client).collect(),
-        scheme: nearest.proto.and_then(|text| scheme(text.as_bytes())),
-        host: nearest.host.and_then(|text| host(text.as_bytes())),
-    })
+/// The word of the proxy `at` hops from the nearest. A list that is shorter than that was not written by
+/// every proxy: then it is the word of the nearest.
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName, at: usize) -> Option<&'a [u8]> {
+    let lines = Lines::from_headers(headers, name.clone());
+    let all: Vec<&[u8]> = lines.elements(Quotes::Escaped).collect();
+    all.iter().rev().nth(at).or_else(|| all.last()).copied()
 }
 
 /// The last element of a list: the word of the nearest proxy.
 fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let lines = Lines::from_headers(headers, name.clone());
-    lines.elements(Quotes::Escaped).last()
+    said(headers, name, 0)
 }
 
+/// A WebSocket over TLS is `wss` to some proxies, as Traefik: it came by https.
 fn scheme(text: &[u8]) -> Option<Scheme> {
+    let is_any = |names: [&str; 2]| {
+        names
+            .iter()
+            .any(|it| text.eq_ignore_ascii_case(it.as_bytes()))
+    };
     match text {
-        it if it.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
-        it if it.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ if is_any(["https", "wss"]) => Some(Scheme::Https),
+        _ if is_any(["http", "ws"]) => Some(Scheme::Http),
         _ => None,
     }
 }
@@ -282,6 +392,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 #[cfg(test)]
 mod tests {
@@ -407,6 +518,108 @@ mod tests {
         assert_eq!(client, "6.6.6.6:0");
         let broken = [("forwarded", "for=192.0.2.1, for")];
         assert_eq!(seen(options, "unix", &broken).0, "unix:");
+    }
+
+    #[test]
+    fn scheme_and_host_are_of_the_hop_that_names_the_client() {
+        type Headers = &'static [(&'static str, &'static str)];
+        let cases: [(Headers, &str, &str); 12] = [
+            (
+                &[(
+                    "forwarded",
+                    "for=203.0.113.7;proto=https;host=a.test, for=10.0.0.9;proto=http;host=b.test",
+                )],
+                "203.0.113.7:0 https a.test",
+                "",
+            ),
+            // What is to the left of the client, it may have written itself.
+            (
+                &[(
+                    "forwarded",
+                    "for=10.0.0.1;proto=https, for=203.0.113.7;proto=http, for=10.0.0.9;proto=https",
+                )],
+                "203.0.113.7:0 http own.test",
+                "",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.7;proto=https, for=10.0.0.9")],
+                "203.0.113.7:0 https own.test",
+                "",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.7, for=10.0.0.9;proto=https")],
+                "203.0.113.7:0 http own.test",
+                "",
+            ),
+            (
+                &[(
+                    "forwarded",
+                    "for=unknown;proto=https, for=10.0.0.9;proto=http",
+                )],
+                "10.0.0.9:0 https own.test",
+                "",
+            ),
+            (
+                &[("forwarded", "proto=wss;for=203.0.113.7")],
+                "203.0.113.7:0 https own.test",
+                "",
+            ),
+            (
+                &[("forwarded", "proto=https;host=a.test")],
+                "10.0.0.1:9 https a.test",
+                "",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.7, 10.0.0.9"),
+                    ("x-forwarded-proto", "https, http"),
+                    ("x-forwarded-host", "a.test, b.test"),
+                ],
+                "203.0.113.7:0 https a.test",
+                "x",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "6.6.6.6, 203.0.113.7, 10.0.0.9"),
+                    ("x-forwarded-proto", "https, http, https"),
+                ],
+                "203.0.113.7:0 http own.test",
+                "x",
+            ),
+            // A proxy that replaces the list says one word, for all.
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.7, 10.0.0.9"),
+                    ("x-forwarded-proto", "https"),
+                ],
+                "203.0.113.7:0 https own.test",
+                "x",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.7"),
+                    ("x-forwarded-proto", "wss"),
+                ],
+                "203.0.113.7:0 https own.test",
+                "x",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.7"),
+                    ("x-forwarded-proto", "WS"),
+                ],
+                "203.0.113.7:0 http own.test",
+                "x",
+            ),
+        ];
+        for (headers, want, kind) in cases {
+            let options = |it: ProxyHeaders<_>| {
+                let it = it.trust("10.0.0.0/8".parse().unwrap()).host(true);
+                it.forwarded(kind.is_empty())
+            };
+            let (client, scheme, host, _) = seen(options, "10.0.0.1", headers);
+            assert_eq!(format!("{client} {scheme} {host}"), want, "{headers:?}");
+        }
     }
 
     #[test]
