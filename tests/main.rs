@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
 mod examples;
+#[cfg(unix)]
+mod forwarding;
 mod inside_axum;
 mod middleware;
 mod otlp;

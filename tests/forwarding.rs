@@ -1,0 +1,333 @@
+//! Fields that proxies set: what a client writes in them passes no place that reads or forwards them.
+
+use std::sync::{Arc, Mutex};
+
+use vestibule::auth::ForwardAuth;
+use vestibule::environ::{Environ, Mapping};
+use vestibule::gateway::{FastCgi, Server};
+use vestibule::http::{HeaderMap, HeaderName, HeaderValue};
+use vestibule::prelude::*;
+use vestibule::security::ProxyHeaders;
+use vestibule::{Address, Peer};
+
+/// Names that a client may try, in the spellings of HTTP and of CGI.
+const FORGED: &[&str] = &[
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Method",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Client-Cert",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-Client-Cert",
+    "X-SSL-Client-Cert",
+    "Client-Cert",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X_Forwarded_For",
+    "X-Forwarded_Host",
+    "X_REAL_IP",
+    "X_Original_URL",
+    "Client_Cert",
+];
+
+/// Names of a user that `ForwardAuth` is told to copy, in both spellings.
+const USERS: &[&str] = &["Remote-User", "Remote_User"];
+
+/// Names that a place may set itself, and what it may say.
+const TOLD: &[(&str, &[&str])] = &[
+    ("x-forwarded-for", &["192.0.2.7"]),
+    ("x-real-ip", &["192.0.2.7"]),
+    ("x-forwarded-proto", &["http"]),
+    ("x-forwarded-host", &["own.test"]),
+    ("x-forwarded-uri", &["/a?b"]),
+    ("x-forwarded-method", &["GET"]),
+    ("x-original-method", &["GET"]),
+    ("x-original-url", &["http://own.test/a?b"]),
+    ("forwarded", &["for=192.0.2.7;proto=http"]),
+    ("remote-user", &["alice"]),
+];
+
+type Seen = Arc<Mutex<HeaderMap>>;
+
+/// Keeps the fields of the request that reaches it.
+fn keeper() -> (Seen, impl App + Clone) {
+    let seen = Seen::default();
+    let kept = seen.clone();
+    let app = move |request: Request| {
+        *kept.lock().unwrap() = request.headers().clone();
+        async { ([("remote-user", "alice")], "") }
+    };
+    (seen, app)
+}
+
+fn request(from: &str, headers: &[(&str, &str)]) -> Request {
+    let mut request = Request::default();
+    *request.uri_mut() = "/a?b".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("host", HeaderValue::from_static("own.test"));
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().unwrap();
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    let peer = Address::Tcp(format!("{from}:4711").parse().unwrap());
+    request
+        .extensions_mut()
+        .insert(Peer::new(peer.clone(), peer));
+    request
+}
+
+/// The places. Each gets a request of a client at 192.0.2.7 with forged fields, which comes directly or
+/// by a trusted proxy, and gives the fields that it has let through.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    ForwardAuthAsks,
+    ForwardAuthLetsIn,
+    ForwardAuthBehindProxyHeaders,
+    ProxyHeadersOfAClient,
+    ProxyHeadersOfAProxy,
+    ForwardedOfAProxy,
+    FastCgiOfAClient,
+    FastCgiBehindProxyHeaders,
+    GatewayInsideProxyHeaders,
+}
+
+impl Place {
+    const ALL: [Self; 9] = [
+        Self::ForwardAuthAsks,
+        Self::ForwardAuthLetsIn,
+        Self::ForwardAuthBehindProxyHeaders,
+        Self::ProxyHeadersOfAClient,
+        Self::ProxyHeadersOfAProxy,
+        Self::ForwardedOfAProxy,
+        Self::FastCgiOfAClient,
+        Self::FastCgiBehindProxyHeaders,
+        Self::GatewayInsideProxyHeaders,
+    ];
+
+    /// Whether a field that names a user is not for this place to remove.
+    fn leaves_users(self) -> bool {
+        matches!(self, Self::FastCgiOfAClient)
+    }
+
+    async fn pass(self, forged: &[(&str, &str)], responder: &Responder) -> HeaderMap {
+        let (seen, app) = keeper();
+        let client = || request("192.0.2.7", forged);
+        // A proxy adds the client to the list that it got, and its own word where it replaces one.
+        let by_proxy = |name: &str, word: &str| {
+            let mut request = request("10.0.0.1", forged);
+            for kept in ["x-forwarded-proto", "x-forwarded-host"] {
+                request.headers_mut().remove(kept);
+            }
+            let line = HeaderValue::from_str(word).unwrap();
+            let name: HeaderName = name.parse().unwrap();
+            if name == "forwarded" {
+                request.headers_mut().remove(&name);
+            }
+            request.headers_mut().append(name, line);
+            request
+        };
+        let nothing = |_: Request| async { "" };
+        let check = "http://127.0.0.1:9/check";
+        match self {
+            Self::ForwardAuthAsks => {
+                let app = ForwardAuth::new(nothing, check.parse().unwrap(), app)
+                    .user("remote-user".parse().unwrap());
+                app.call(client()).await;
+            }
+            Self::ForwardAuthLetsIn | Self::ForwardAuthBehindProxyHeaders => {
+                let judge = |_: Request| async { ([("remote-user", "alice")], "") };
+                let app = ForwardAuth::new(app, check.parse().unwrap(), judge)
+                    .user("remote-user".parse().unwrap());
+                if self == Self::ForwardAuthLetsIn {
+                    app.call(client()).await;
+                } else {
+                    proxies(app)
+                        .call(by_proxy("x-forwarded-for", "192.0.2.7"))
+                        .await;
+                }
+            }
+            Self::ProxyHeadersOfAClient => drop(proxies(app).call(client()).await),
+            Self::ProxyHeadersOfAProxy => {
+                proxies(app)
+                    .call(by_proxy("x-forwarded-for", "192.0.2.7"))
+                    .await;
+            }
+            Self::ForwardedOfAProxy => {
+                let app = proxies(app).forwarded(true);
+                app.call(by_proxy("forwarded", "for=192.0.2.7")).await;
+            }
+            Self::FastCgiOfAClient => return responder.ask(|app| app, client()).await,
+            Self::FastCgiBehindProxyHeaders => {
+                let request = by_proxy("x-forwarded-for", "192.0.2.7");
+                return responder.ask(proxies, request).await;
+            }
+            Self::GatewayInsideProxyHeaders => {
+                let mut environ = Environ::from_iter([
+                    ("REQUEST_METHOD", "GET"),
+                    ("REQUEST_URI", "/a?b"),
+                    ("HTTP_HOST", "own.test"),
+                    ("REMOTE_ADDR", "192.0.2.7"),
+                ]);
+                for (name, value) in forged {
+                    let name = name.replace('-', "_").to_ascii_uppercase();
+                    environ.push(format!("HTTP_{name}"), value);
+                }
+                let request = Mapping::new().request(environ).unwrap();
+                proxies(app).call(request).await;
+            }
+        }
+        let seen = seen.lock().unwrap();
+        seen.clone()
+    }
+}
+
+fn proxies<A: App>(app: A) -> ProxyHeaders<A> {
+    ProxyHeaders::new(app).trust("10.0.0.0/8".parse().unwrap())
+}
+
+/// A FastCGI responder that keeps what reaches it.
+struct Responder {
+    address: String,
+    seen: Seen,
+    folder: std::path::PathBuf,
+}
+
+impl Responder {
+    async fn start_at(name: &str) -> Self {
+        let name = format!("vestibule-forwarding-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        let address = format!("unix:{}/s", folder.display());
+        let (seen, app) = keeper();
+        let server = Server::fastcgi(app).bind(&*address).await.unwrap();
+        tokio::spawn(server.run_until(std::future::pending()));
+        Self {
+            address,
+            seen,
+            folder,
+        }
+    }
+
+    async fn ask<B: App>(&self, around: impl Fn(FastCgi) -> B, request: Request) -> HeaderMap {
+        self.seen.lock().unwrap().clear();
+        let answer = around(FastCgi::new(&*self.address)).call(request).await;
+        assert_eq!(answer.status(), 200);
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Each name alone, each in two lines, and all of them at once; with and without a `Connection` that
+/// lists them.
+#[tokio::test]
+async fn forged_fields_pass_no_place() {
+    let responder = Responder::start_at("forged").await;
+    for place in Place::ALL {
+        let all: Vec<&str> = FORGED
+            .iter()
+            .chain(USERS.iter().filter(|_| !place.leaves_users()))
+            .copied()
+            .collect();
+        let mut cases: Vec<Vec<(&str, &str)>> = Vec::new();
+        for name in &all {
+            cases.push(vec![(name, "evil.test")]);
+            cases.push(vec![(name, "evil.test"), (name, "6.6.6.6, evil.test")]);
+            cases.push(vec![(name, "evil.test"), ("connection", name)]);
+        }
+        cases.push(all.iter().map(|name| (*name, "evil.test")).collect());
+        for forged in cases {
+            // A proxy that is trusted answers for the names of users.
+            let trusted = matches!(
+                place,
+                Place::ProxyHeadersOfAProxy
+                    | Place::ForwardedOfAProxy
+                    | Place::FastCgiBehindProxyHeaders
+            );
+            let forged: Vec<(&str, &str)> = forged
+                .into_iter()
+                .filter(|(name, _)| !(trusted && *name == "Remote-User"))
+                .collect();
+            let seen = place.pass(&forged, &responder).await;
+            for (name, value) in &seen {
+                let value = value.to_str().unwrap();
+                assert!(
+                    name == "connection" || !value.contains("evil") && !value.contains("6.6.6.6"),
+                    "{place:?}: {name}: {value} of {forged:?}"
+                );
+            }
+            for (name, allowed) in TOLD {
+                for value in seen.get_all(*name) {
+                    let value = value.to_str().unwrap();
+                    assert!(allowed.contains(&value), "{place:?}: {name}: {value}");
+                }
+            }
+        }
+    }
+}
+
+/// A place that sets a field sets it whatever the client does, once.
+#[tokio::test]
+async fn what_is_believed_is_set_once() {
+    let responder = Responder::start_at("told").await;
+    let forged: &[(&str, &str)] = &[
+        ("x-forwarded-for", "6.6.6.6"),
+        ("connection", "x-forwarded-for, x-forwarded-host, x-real-ip"),
+    ];
+    let told: [(Place, &[&str]); 4] = [
+        (
+            Place::ForwardAuthAsks,
+            &[
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-method",
+                "x-forwarded-proto",
+                "x-forwarded-uri",
+                "x-real-ip",
+            ],
+        ),
+        (
+            Place::ProxyHeadersOfAProxy,
+            &[
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-real-ip",
+            ],
+        ),
+        (
+            Place::FastCgiBehindProxyHeaders,
+            &[
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-real-ip",
+            ],
+        ),
+        (Place::ForwardedOfAProxy, &["forwarded"]),
+    ];
+    for (place, names) in told {
+        for forged in [&[], forged] {
+            let seen = place.pass(forged, &responder).await;
+            for name in names {
+                let values: Vec<_> = seen.get_all(*name).iter().collect();
+                let want = TOLD.iter().find(|(own, _)| own == name).unwrap().1;
+                assert_eq!(values, want, "{place:?}: {name} of {forged:?}");
+            }
+        }
+    }
+}
