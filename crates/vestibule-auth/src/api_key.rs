@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::COOKIE;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use vestibule_core::Request;
 use vestibule_fields::www_authenticate::Challenge;
 
@@ -74,15 +74,8 @@ impl ApiKey {
 
     fn find<'a>(&self, request: &'a Request) -> Found<'a> {
         let headers = request.headers();
-        let header = self.header.as_ref().map(|name| {
-            let lines = headers.get_all(name).iter();
-            only(lines.map(HeaderValue::as_bytes))
-        });
-        let cookie = self.cookie.map(|name| {
-            let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-            let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-            only(pairs.filter_map(|pair| value_of(pair.trim_ascii(), name)))
-        });
+        let header = self.header.as_ref().map(|name| in_header(headers, name));
+        let cookie = self.cookie.map(|name| in_cookie(headers, name));
         let query = self.query.map(|name| {
             let query = request.uri().query().unwrap_or_default().as_bytes();
             let pairs = query.split(|byte| *byte == b'&');
@@ -131,11 +124,24 @@ impl Scheme for ApiKey {
     }
 }
 
+/// A credential in a place of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found<'a> {
+pub(crate) enum Found<'a> {
     Nothing,
     Key(&'a [u8]),
     Several,
+}
+
+/// Looks in the header `name`, which may be there once.
+pub(crate) fn in_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Found<'a> {
+    only(headers.get_all(name).iter().map(HeaderValue::as_bytes))
+}
+
+/// Looks in the cookie `name`, which may be there once.
+pub(crate) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    only(pairs.filter_map(|pair| value_of(pair.trim_ascii(), name)))
 }
 
 fn only<'a>(mut all: impl Iterator<Item = &'a [u8]>) -> Found<'a> {
@@ -150,7 +156,7 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
-fn strip_cookie(request: &mut Request, name: &str) {
+pub(crate) fn strip_cookie(request: &mut Request, name: &str) {
     let headers = request.headers_mut();
     let is_key = |pair: &[u8]| value_of(pair.trim_ascii(), name).is_some();
     let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();

@@ -75,11 +75,14 @@
 //! # Keys
 //!
 //! The feature `jwt` reads HS256, HS384 and HS512; `jwt-ring` adds RS256 to PS512, ES256, ES384 and
-//! EdDSA by [ring](https://docs.rs/ring), which needs a C compiler. A key has one algorithm, so
-//! none is taken for another; ES512 is not supported. [`Jwks`](jwt::Jwks) fetches a set from a URL
-//! through any app that is an HTTP client, as `Client::secure()` of `vestibule-client` is, or from
-//! a file. It is fetched once for all who wait, again when it is stale, and at most twice a minute
-//! for keys that it has not; when that fails the old keys count for a day.
+//! EdDSA by [ring](https://docs.rs/ring), which needs a C compiler. A key has one algorithm, or, as a
+//! JWK without `alg`, the accepted ones of its kind, so none is taken for another; ES512 is not
+//! supported. [`Jwks`](jwt::Jwks) fetches a set from a URL or from the metadata of an issuer, through
+//! any app that is an HTTP client, as `Client::secure()` of `vestibule-client` is, or from a file. It
+//! is fetched once for all who wait, again when it is stale, and at most twice a minute for keys that
+//! it has not; when that fails the old keys count for a day, and without any the answer is 503.
+//! [`Key::sign`](jwt::Key::sign) issues tokens. The table of [`Jwt`](jwt::Jwt) has the options for
+//! Keycloak, Auth0, Entra ID, Cognito, Okta and others.
 //!
 //! # Limits
 //!

@@ -201,7 +201,7 @@ pub enum Reason {
     Locked(Duration),
     /// There is too much to check: 503 with `Retry-After`.
     Busy(Duration),
-    /// What would know cannot be asked: 503.
+    /// The source that would know cannot be asked: 503 with `Retry-After`.
     Unavailable,
 }
 
@@ -229,7 +229,11 @@ impl Reason {
     pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Locked(wait) | Self::Busy(wait) => Some(wait),
+            Self::Unavailable => Some(RETRY_UNAVAILABLE),
             _ => None,
         }
     }
 }
+
+/// As long as a key set waits between two fetches; another source may be back sooner.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(30);

@@ -414,7 +414,7 @@ fn attacks() -> Vec<(&'static str, String, JwtError)> {
         (
             "a sub that is a number",
             with_claims(r#"{"sub":7,"exp":9999999999}"#),
-            Claims,
+            Subject,
         ),
         (
             "iss: someone",

@@ -10,5 +10,6 @@ mod guards;
 mod jwt;
 mod others;
 mod passwords;
+mod providers;
 mod secrets;
 mod support;

@@ -7,10 +7,10 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::token::{Header, JwtError, Token};
+use super::token::{Header, JwtError, MAX_TOKEN, Token};
 use crate::secret::is_same;
 
 /// The algorithms of signatures. `none` is none of them.
@@ -51,10 +51,30 @@ impl Algorithm {
             _ => return None,
         })
     }
+
+    /// The name in a header.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
 }
 
 /// A key and its algorithm: a token that names another is not checked with it, so a public key is
 /// never taken for a secret. `Debug` prints no key.
+///
+/// A secret and a private key can also [`sign`](Self::sign) tokens.
 ///
 /// ```
 /// use vestibule_auth::jwt::{Algorithm, Key};
@@ -67,6 +87,8 @@ impl Algorithm {
 pub struct Key {
     id: Option<String>,
     algorithm: Algorithm,
+    /// Whether the key is for its algorithm alone. A JWK without `alg` is for all that fit its kind.
+    is_named: bool,
     material: Material,
 }
 
@@ -77,6 +99,8 @@ enum Material {
     Sha512(Box<Hmac<Sha512>>),
     #[cfg(feature = "jwt-ring")]
     Public(super::public::Public),
+    #[cfg(feature = "jwt-ring")]
+    Private(super::private::Private, super::public::Public),
 }
 
 impl Key {
@@ -88,8 +112,11 @@ impl Key {
     /// section 3.2), and when it is a public key in PEM, which everyone knows.
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
-        if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-            return Err(KeyError("a key in PEM is no secret"));
+        // Wherever it is: text around the block is part of many files.
+        if secret.windows(11).any(|text| text == b"-----BEGIN ") {
+            return Err(KeyError(
+                "a key in PEM is not a secret; `Key::from_pem` reads it",
+            ));
         }
         let min = match algorithm {
             Algorithm::HS256 => 32,
@@ -113,13 +140,15 @@ impl Key {
         Ok(Self {
             id: None,
             algorithm,
+            is_named: true,
             material,
         })
     }
 
     /// A JSON Web Key.
     ///
-    /// Without `alg` an RSA key is for RS256, others for what their curve is for; a secret has to say it.
+    /// Without `alg` an RSA key is for RS256, or for the [`algorithms`](super::Jwt::algorithms) that are
+    /// accepted; other public keys are for the algorithm of their curve, and a secret needs an `alg`.
     ///
     /// # Errors
     ///
@@ -152,6 +181,7 @@ impl Key {
                 Self {
                     id: None,
                     algorithm,
+                    is_named: named.is_some(),
                     material: Material::Public(public),
                 }
             }
@@ -161,18 +191,138 @@ impl Key {
         Ok(Self { id, ..key })
     }
 
-    /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`).
+    /// Reads a public key in PEM (`-----BEGIN PUBLIC KEY-----`, or `RSA PUBLIC KEY`). Lines around the block
+    /// are comments (RFC 7468, section 2).
+    ///
+    /// ```
+    /// use vestibule_auth::jwt::{Algorithm, Key};
+    ///
+    /// let pem = "# prod key\n-----BEGIN PUBLIC KEY-----\n\
+    ///     MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    /// assert!(Key::from_pem(Algorithm::EdDSA, pem).is_ok());
+    /// ```
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is not one for `algorithm`.
+    /// When it cannot be read, is not for `algorithm`, or there is more than one key.
     #[cfg(feature = "jwt-ring")]
     pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
         Ok(Self {
             id: None,
             algorithm,
+            is_named: true,
             material: Material::Public(super::public::Public::from_pem(algorithm, pem)?),
         })
+    }
+
+    /// Reads a private key in PEM: PKCS#8 (`-----BEGIN PRIVATE KEY-----`), or PKCS#1 for RSA
+    /// (`RSA PRIVATE KEY`). It signs tokens and checks them.
+    ///
+    /// ```
+    /// use vestibule_auth::jwt::{Algorithm, Key};
+    ///
+    /// let pem = "-----BEGIN PRIVATE KEY-----\n\
+    ///     MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    /// let key = Key::from_private_pem(Algorithm::EdDSA, pem).unwrap();
+    /// let token = key.sign(&serde_json::json!({ "sub": "alice", "exp": 2_000_000_000 })).unwrap();
+    /// assert_eq!(token.split('.').count(), 3);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is encrypted, is not for `algorithm`, or there is more than one key.
+    #[cfg(feature = "jwt-ring")]
+    pub fn from_private_pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
+        let private = super::private::Private::from_pem(algorithm, pem)?;
+        let public = super::public::Public::from_bytes(algorithm, private.public_bytes())?;
+        Ok(Self {
+            id: None,
+            algorithm,
+            is_named: true,
+            material: Material::Private(private, public),
+        })
+    }
+
+    /// Signs a token with these claims, which serialize to a JSON object with an `exp` in whole seconds.
+    /// The header has `alg`, `typ` (`JWT`), and `kid` when the key has an [`id`](Self::id).
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use vestibule_auth::jwt::{Algorithm, Jwt, Key};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Claims { sub: String, iss: String, exp: u64 }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let key = Key::hmac(Algorithm::HS256, [7; 32]).unwrap().with_id("2026-07");
+    /// let claims = Claims { sub: "alice".into(), iss: "https://id.example".into(), exp: 4_000_000_000 };
+    /// let token = key.sign(&claims).unwrap();
+    ///
+    /// let scheme = Jwt::<Claims>::new(key).issuer("https://id.example");
+    /// assert_eq!(scheme.check(&token).await.unwrap().subject(), "alice");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`] when the key is a public one, and when [`Jwt`](super::Jwt) would refuse the token:
+    /// without an `exp`, and longer than 16 KiB.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, SignError> {
+        self.sign_as("JWT", claims)
+    }
+
+    /// Signs a token of this type (`typ`): `at+jwt` is an access token (RFC 9068), which the reader can tell
+    /// from an ID token.
+    ///
+    /// ```
+    /// use vestibule_auth::jwt::{Algorithm, Key};
+    ///
+    /// let key = Key::hmac(Algorithm::HS256, [7; 32]).unwrap();
+    /// let token = key.sign_as("at+jwt", &serde_json::json!({ "exp": 4_000_000_000_u64 })).unwrap();
+    /// assert!(token.starts_with("eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9."));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Self::sign).
+    pub fn sign_as(&self, kind: &str, claims: &impl Serialize) -> Result<String, SignError> {
+        let claims = serde_json::to_value(claims).map_err(|_| SignError::Claims)?;
+        let exp = claims.as_object().ok_or(SignError::Claims)?.get("exp");
+        if !exp.is_some_and(serde_json::Value::is_u64) {
+            return Err(SignError::NoExpiry);
+        }
+        let mut header = serde_json::json!({ "alg": self.algorithm.name(), "typ": kind });
+        if let Some(id) = &self.id {
+            header["kid"] = id.as_str().into();
+        }
+        let text = |json: &serde_json::Value| {
+            Base64UrlUnpadded::encode_string(json.to_string().as_bytes())
+        };
+        let mut token = format!("{}.{}", text(&header), text(&claims));
+        let signature = self.signature(token.as_bytes())?;
+        token.push('.');
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
+        match token.len() {
+            0..=MAX_TOKEN => Ok(token),
+            _ => Err(SignError::TooLong),
+        }
+    }
+
+    fn signature(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        fn sign<M: Mac + Clone>(mac: &M, text: &[u8]) -> Vec<u8> {
+            let mut mac = mac.clone();
+            mac.update(text);
+            mac.finalize().into_bytes().to_vec()
+        }
+        match &self.material {
+            Material::Sha256(mac) => Ok(sign(&**mac, text)),
+            Material::Sha384(mac) => Ok(sign(&**mac, text)),
+            Material::Sha512(mac) => Ok(sign(&**mac, text)),
+            #[cfg(feature = "jwt-ring")]
+            Material::Public(_) => Err(SignError::PublicKey),
+            #[cfg(feature = "jwt-ring")]
+            Material::Private(key, _) => key.sign(self.algorithm, text).ok_or(SignError::Random),
+        }
     }
 
     /// Names the key, for tokens with a `kid`.
@@ -194,18 +344,37 @@ impl Key {
         self.algorithm
     }
 
-    fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+    /// Whether a token of this algorithm is checked with the key. `accepted` is for keys that name none.
+    fn is_for(&self, algorithm: Algorithm, accepted: Option<&[Algorithm]>) -> bool {
+        match accepted {
+            _ if self.is_named => self.algorithm == algorithm,
+            None => self.algorithm == algorithm,
+            // The caller has looked whether it is accepted; the kind of key bounds it.
+            Some(_) => match &self.material {
+                #[cfg(feature = "jwt-ring")]
+                Material::Public(key) | Material::Private(_, key) => {
+                    key.is_for(algorithm, self.algorithm)
+                }
+                _ => self.algorithm == algorithm,
+            },
+        }
+    }
+
+    fn has_signed(&self, algorithm: Algorithm, text: &[u8], signature: &[u8]) -> bool {
         fn check<M: Mac + Clone>(mac: &M, text: &[u8], signature: &[u8]) -> bool {
             let mut mac = mac.clone();
             mac.update(text);
             is_same(&mac.finalize().into_bytes(), signature)
         }
         match &self.material {
-            Material::Sha256(mac) => check(&**mac, text, signature),
-            Material::Sha384(mac) => check(&**mac, text, signature),
-            Material::Sha512(mac) => check(&**mac, text, signature),
+            // Each secret has one hash, and is asked for its own algorithm alone.
+            Material::Sha256(mac) => algorithm == self.algorithm && check(&**mac, text, signature),
+            Material::Sha384(mac) => algorithm == self.algorithm && check(&**mac, text, signature),
+            Material::Sha512(mac) => algorithm == self.algorithm && check(&**mac, text, signature),
             #[cfg(feature = "jwt-ring")]
-            Material::Public(key) => key.has_signed(text, signature),
+            Material::Public(key) | Material::Private(_, key) => {
+                key.has_signed(algorithm, text, signature)
+            }
         }
     }
 }
@@ -278,29 +447,76 @@ impl Keys {
     /// [`JwtError`] for whatever is wrong with it.
     pub fn verify(&self, token: &str) -> Result<Vec<u8>, JwtError> {
         let token = Token::parse(token)?;
-        self.check(&token, &token.header()?)?;
+        self.check(&token, &token.header()?, None)?;
         Ok(token.into_payload())
     }
 
-    /// Keys of the token's own id, or that have none.
-    pub(super) fn check(&self, token: &Token<'_>, header: &Header<'_>) -> Result<(), JwtError> {
+    /// Checks the signature by the keys of the token's own id, or that have none. `accepted` are the
+    /// algorithms that were set; without them a key is for its own one.
+    pub(super) fn check(
+        &self,
+        token: &Token<'_>,
+        header: &Header<'_>,
+        accepted: Option<&[Algorithm]>,
+    ) -> Result<(), JwtError> {
+        let algorithm = header.algorithm;
+        if accepted.is_some_and(|all| !all.contains(&algorithm)) {
+            return Err(JwtError::Algorithm);
+        }
         let mut meant = self.0.iter().filter(|key| {
             let is_named = match (&header.key_id, &key.id) {
                 (Some(wanted), Some(id)) => **wanted == **id,
                 _ => true,
             };
-            is_named && key.algorithm == header.algorithm
+            is_named && key.is_for(algorithm, accepted)
         });
         let mut is_any = false;
         let has_signed = meant.any(|key| {
             is_any = true;
-            key.has_signed(token.signed.as_bytes(), token.signature())
+            key.has_signed(algorithm, token.signed.as_bytes(), token.signature())
         });
         match (has_signed, is_any) {
             (true, _) => Ok(()),
             (false, true) => Err(JwtError::Signature),
             (false, false) => Err(JwtError::NoKey),
         }
+    }
+}
+
+#[cfg(feature = "jwt-ring")]
+impl Keys {
+    /// Returns the public halves of the private keys as a JWK set, to be served where clients look for
+    /// it. Secrets are left out.
+    ///
+    /// ```
+    /// use vestibule_auth::jwt::{Algorithm, Key, Keys};
+    ///
+    /// let pem = "-----BEGIN PRIVATE KEY-----\n\
+    ///     MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    /// let key = Key::from_private_pem(Algorithm::EdDSA, pem).unwrap().with_id("1");
+    /// let token = key.sign(&serde_json::json!({ "exp": 1 })).unwrap();
+    ///
+    /// let set = Keys::from(key).public_jwks();
+    /// assert!(!set.contains("\"d\""));
+    /// assert!(Keys::from_jwks(set.as_bytes()).unwrap().verify(&token).is_ok());
+    /// ```
+    #[must_use]
+    pub fn public_jwks(&self) -> String {
+        let public = |key: &Key| {
+            let Material::Private(private, _) = &key.material else {
+                return None;
+            };
+            let mut jwk = serde_json::json!({ "use": "sig", "alg": key.algorithm.name() });
+            if let Some(id) = &key.id {
+                jwk["kid"] = id.as_str().into();
+            }
+            for (name, value) in private.jwk_members() {
+                jwk[name] = value.into();
+            }
+            Some(jwk)
+        };
+        let keys: Vec<serde_json::Value> = self.0.iter().filter_map(public).collect();
+        serde_json::json!({ "keys": keys }).to_string()
     }
 }
 
@@ -347,5 +563,37 @@ impl fmt::Display for KeyError {
 }
 
 impl Error for KeyError {}
+
+/// Why a token cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The key is a public key.
+    PublicKey,
+    /// The claims do not serialize to a JSON object.
+    Claims,
+    /// The claims have no `exp` in whole seconds.
+    NoExpiry,
+    /// The token would be longer than 16 KiB.
+    TooLong,
+    /// The system has no random numbers.
+    Random,
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicKey => {
+                "a public key signs nothing; `Key::from_private_pem` reads one that does"
+            }
+            Self::Claims => "the claims are not a JSON object",
+            Self::NoExpiry => "the claims have no `exp` in whole seconds",
+            Self::TooLong => "the token would be longer than 16 KiB",
+            Self::Random => "the system has no random numbers",
+        })
+    }
+}
+
+impl Error for SignError {}
 
 const MAX_KEYS: usize = 64;

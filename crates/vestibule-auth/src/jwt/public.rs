@@ -2,16 +2,19 @@
 //!
 //! Source: RFC 7518 section 3.3 to 3.5 and 6.2, 6.3; RFC 8037; RFC 5280 section 4.1 (public keys in DER).
 
-use base64ct::{Base64, Encoding};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 
 use super::key::{Algorithm, Jwk, KeyError, bytes};
+use super::pem;
 
 #[derive(Clone)]
 pub(super) enum Public {
-    /// Bytes as ring wants them: a point, or an `RSAPublicKey` in DER.
-    Bytes(&'static dyn VerificationAlgorithm, Vec<u8>),
-    Rsa(&'static signature::RsaParameters, Vec<u8>, Vec<u8>),
+    /// A point of a curve, with its one algorithm.
+    Point(&'static dyn VerificationAlgorithm, Vec<u8>),
+    /// An `RSAPublicKey` in DER.
+    RsaDer(Vec<u8>),
+    /// A modulus and an exponent.
+    Rsa(Vec<u8>, Vec<u8>),
 }
 
 impl Public {
@@ -32,32 +35,39 @@ impl Public {
             ("OKP", Some("Ed25519")) => (Algorithm::EdDSA, bytes(jwk.x.as_deref())?),
             ("RSA", _) => {
                 let algorithm = named.unwrap_or(Algorithm::RS256);
-                let parameters = rsa(algorithm).ok_or(KeyError("its `alg` is not for RSA"))?;
+                rsa(algorithm).ok_or(KeyError("its `alg` is not for RSA"))?;
                 let plain = |member| bytes(member).map(without_zeros);
                 let (n, e) = (plain(jwk.n.as_deref())?, plain(jwk.e.as_deref())?);
                 if n.len() < 256 {
                     return Err(KeyError("an RSA key of less than 2048 bits is weak"));
                 }
-                return Ok((algorithm, Self::Rsa(parameters, n, e)));
+                return Ok((algorithm, Self::Rsa(n, e)));
             }
             _ => return Err(KeyError("its type or curve is not known")),
         };
         if named.is_some_and(|named| named != algorithm) {
             return Err(KeyError("its `alg` is not for its curve"));
         }
-        Ok((algorithm, Self::Bytes(of_curve(algorithm)?, key)))
+        Ok((algorithm, Self::Point(of_curve(algorithm)?, key)))
     }
 
-    pub(super) fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
-        const BROKEN: KeyError = KeyError("it is no public key in PEM");
-        let text = pem
-            .trim()
-            .strip_prefix("-----BEGIN PUBLIC KEY-----")
-            .and_then(|text| text.strip_suffix("-----END PUBLIC KEY-----"))
-            .ok_or(BROKEN)?;
-        let text: String = text.split_ascii_whitespace().collect();
-        let der = Base64::decode_vec(&text).map_err(|_| BROKEN)?;
-        let (kind, key) = subject_public_key(&der).ok_or(BROKEN)?;
+    pub(super) fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        const BROKEN: KeyError = KeyError("its PEM block is not a public key");
+        const OTHER: KeyError = KeyError("it is not for the algorithm");
+        let block = pem::key(text)?;
+        match &*block.label {
+            "PUBLIC KEY" => {}
+            // PKCS#1, as OpenSSL writes it with `-RSAPublicKey_out`.
+            "RSA PUBLIC KEY" if rsa(algorithm).is_some() => return Ok(Self::RsaDer(block.der)),
+            "RSA PUBLIC KEY" => return Err(OTHER),
+            label if label.ends_with("PRIVATE KEY") => {
+                return Err(KeyError(
+                    "it is a private key; its public key comes from `openssl pkey -pubout -in FILE`",
+                ));
+            }
+            _ => return Err(BROKEN),
+        }
+        let (kind, key) = subject_public_key(&block.der).ok_or(BROKEN)?;
         let is_kind = match algorithm {
             Algorithm::ES256 => kind == OID_P256,
             Algorithm::ES384 => kind == OID_P384,
@@ -65,23 +75,39 @@ impl Public {
             _ => kind == OID_RSA,
         };
         if !is_kind {
-            return Err(KeyError("it is not for the algorithm"));
+            return Err(OTHER);
         }
-        let by_ring: &'static dyn VerificationAlgorithm = match rsa(algorithm) {
-            Some(parameters) => parameters,
-            None => of_curve(algorithm)?,
-        };
-        Ok(Self::Bytes(by_ring, key.to_vec()))
+        Self::from_bytes(algorithm, key.to_vec())
     }
 
-    pub(super) fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
-        let checked = match self {
-            Self::Bytes(algorithm, key) => {
+    /// Bytes as ring wants them: a point, or an `RSAPublicKey` in DER.
+    pub(super) fn from_bytes(algorithm: Algorithm, key: Vec<u8>) -> Result<Self, KeyError> {
+        Ok(match rsa(algorithm) {
+            Some(_) => Self::RsaDer(key),
+            None => Self::Point(of_curve(algorithm)?, key),
+        })
+    }
+
+    /// Whether a signature by `algorithm` can be checked with it: an RSA key is for six, a point for one.
+    pub(super) fn is_for(&self, algorithm: Algorithm, own: Algorithm) -> bool {
+        match self {
+            Self::Point(..) => algorithm == own,
+            Self::RsaDer(_) | Self::Rsa(..) => rsa(algorithm).is_some(),
+        }
+    }
+
+    pub(super) fn has_signed(&self, algorithm: Algorithm, text: &[u8], signature: &[u8]) -> bool {
+        let checked = match (self, rsa(algorithm)) {
+            (Self::Point(algorithm, key), _) => {
                 UnparsedPublicKey::new(*algorithm, key).verify(text, signature)
             }
-            Self::Rsa(parameters, n, e) => {
+            (Self::RsaDer(key), Some(parameters)) => {
+                UnparsedPublicKey::new(parameters, key).verify(text, signature)
+            }
+            (Self::Rsa(n, e), Some(parameters)) => {
                 RsaPublicKeyComponents { n, e }.verify(parameters, text, signature)
             }
+            (_, None) => return false,
         };
         checked.is_ok()
     }

@@ -110,8 +110,12 @@ pub enum JwtError {
     Issuer,
     /// It is for another audience.
     Audience,
-    /// It says nobody: it has no `sub`.
+    /// It has no claim that names the subject: no `sub`, or none of those that were set.
     Subject,
+    /// It lacks a claim that is required, or the claim has another value.
+    Claim,
+    /// The keys could not be fetched, so nothing is known of the token.
+    Unavailable,
 }
 
 impl fmt::Display for JwtError {
@@ -133,6 +137,8 @@ impl fmt::Display for JwtError {
             Self::Issuer => "it is of another issuer",
             Self::Audience => "it is for another audience",
             Self::Subject => "it has no subject",
+            Self::Claim => "it lacks a required claim",
+            Self::Unavailable => "the keys could not be fetched",
         })
     }
 }
@@ -170,10 +176,27 @@ pub(super) struct Registered<'a> {
     pub(super) nbf: Option<u64>,
     pub(super) iat: Option<u64>,
     pub(super) iss: Option<Text<'a>>,
-    pub(super) sub: Option<Text<'a>>,
     pub(super) aud: Option<Audience<'a>>,
-    pub(super) scope: Option<Text<'a>>,
-    pub(super) groups: Option<Vec<String>>,
+    pub(super) sub: Option<Words<'a>>,
+    pub(super) scope: Option<Words<'a>>,
+    pub(super) groups: Option<Words<'a>>,
+}
+
+/// A claim that is loosely defined (RFC 7519, section 4.3): a string, an array of strings, or a shape
+/// that is not known, which has no texts and does not make the token a bad one.
+#[derive(Default)]
+pub(super) struct Words<'a> {
+    pub(super) texts: Vec<Text<'a>>,
+    pub(super) is_list: bool,
+}
+
+impl<'a> Words<'a> {
+    fn one(text: Cow<'a, str>) -> Self {
+        Self {
+            texts: vec![Text(text)],
+            is_list: false,
+        }
+    }
 }
 
 /// `aud`: a string, or several.
@@ -276,6 +299,121 @@ impl<'de> Deserialize<'de> for Audience<'de> {
         }
 
         deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+impl<'de> Deserialize<'de> for Words<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyShape;
+
+        impl<'de> Visitor<'de> for AnyShape {
+            type Value = Words<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Words<'de>, E> {
+                Ok(Words::one(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Words<'de>, E> {
+                Ok(Words::one(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Words<'de>, A::Error> {
+                let mut texts = Vec::new();
+                // Of an element that is not a string nothing is taken; an array in it has no texts here.
+                while let Some(Element(text)) = all.next_element()? {
+                    texts.extend(text);
+                }
+                Ok(Words {
+                    texts,
+                    is_list: true,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Words<'de>, A::Error> {
+                NoDuplicates.visit_map(map).map(|_| Words::default())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Words<'de>, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Words<'de>, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Words<'de>, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Words<'de>, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_unit<E>(self) -> Result<Words<'de>, E> {
+                Ok(Words::default())
+            }
+        }
+
+        deserializer.deserialize_any(AnyShape)
+    }
+}
+
+/// An element of an array: its text, when it is a string.
+struct Element<'a>(Option<Text<'a>>);
+
+impl<'de> Deserialize<'de> for Element<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneElement;
+
+        impl<'de> Visitor<'de> for OneElement {
+            type Value = Element<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Element<'de>, E> {
+                Ok(Element(Some(Text(Cow::Borrowed(text)))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Element<'de>, E> {
+                Ok(Element(Some(Text(Cow::Owned(text.to_owned())))))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, all: A) -> Result<Element<'de>, A::Error> {
+                NoDuplicates.visit_seq(all).map(|_| Element(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Element<'de>, A::Error> {
+                NoDuplicates.visit_map(map).map(|_| Element(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Element<'de>, E> {
+                Ok(Element(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Element<'de>, E> {
+                Ok(Element(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Element<'de>, E> {
+                Ok(Element(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Element<'de>, E> {
+                Ok(Element(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Element<'de>, E> {
+                Ok(Element(None))
+            }
+        }
+
+        deserializer.deserialize_any(OneElement)
     }
 }
 
@@ -441,7 +579,7 @@ const DIGITS: [u8; 256] = {
 };
 const FEW: usize = 12;
 /// Bytes.
-const MAX_TOKEN: usize = 16 << 10;
+pub(super) const MAX_TOKEN: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,140 @@
+//! Signatures by private keys, made by ring.
+//!
+//! Source: RFC 7518, section 3.3 to 3.5; RFC 8037; RFC 5958 (PKCS#8).
+
+use std::sync::Arc;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+
+use super::key::{Algorithm, KeyError};
+use super::pem;
+
+/// A key pair; cheap to clone. `Debug` is nowhere derived, so it is never printed.
+#[derive(Clone)]
+pub(super) enum Private {
+    Rsa(Arc<RsaKeyPair>),
+    Ecdsa(Arc<EcdsaKeyPair>),
+    Ed25519(Arc<Ed25519KeyPair>),
+}
+
+impl Private {
+    pub(super) fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        const OTHER: KeyError = KeyError("it is not a private key for the algorithm");
+        let block = pem::key(text)?;
+        let is_pkcs8 = match &*block.label {
+            "PRIVATE KEY" => true,
+            "RSA PRIVATE KEY" => false,
+            "EC PRIVATE KEY" => {
+                return Err(KeyError(
+                    "it is in the old form of OpenSSL; `openssl pkcs8 -topk8 -nocrypt -in FILE` converts it",
+                ));
+            }
+            label if label.ends_with("PUBLIC KEY") => {
+                return Err(KeyError("it is a public key, which signs nothing"));
+            }
+            _ => return Err(KeyError("it is not a private key")),
+        };
+        let random = SystemRandom::new();
+        let der = &block.der;
+        let pair = match (algorithm, is_pkcs8) {
+            (Algorithm::ES256, true) => {
+                ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, der, &random)
+            }
+            (Algorithm::ES384, true) => {
+                ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, der, &random)
+            }
+            (Algorithm::EdDSA, true) => Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
+                .ok()
+                .map(|pair| Self::Ed25519(Arc::new(pair))),
+            _ if padding(algorithm).is_some() => {
+                let pair = match is_pkcs8 {
+                    true => RsaKeyPair::from_pkcs8(der),
+                    false => RsaKeyPair::from_der(der),
+                };
+                pair.ok().map(|pair| Self::Rsa(Arc::new(pair)))
+            }
+            _ => None,
+        };
+        pair.ok_or(OTHER)
+    }
+
+    /// The public key, as a `Public` has it: a point, or an `RSAPublicKey` in DER.
+    pub(super) fn public_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa(pair) => pair.public_key().as_ref().to_vec(),
+            Self::Ecdsa(pair) => pair.public_key().as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
+        }
+    }
+
+    /// The members of the public JWK that are of its type (RFC 7518, section 6; RFC 8037, section 2).
+    pub(super) fn jwk_members(&self) -> Vec<(&'static str, String)> {
+        let text = Base64UrlUnpadded::encode_string;
+        match self {
+            Self::Rsa(pair) => {
+                let public = PublicKeyComponents::<Vec<u8>>::from(pair.public());
+                let (n, e) = (public.n, public.e);
+                vec![("kty", "RSA".to_owned()), ("n", text(&n)), ("e", text(&e))]
+            }
+            Self::Ecdsa(pair) => {
+                // An uncompressed point: 4, and two coordinates of the same length.
+                let point = pair.public_key().as_ref();
+                let (x, y) = point[1..].split_at((point.len() - 1) / 2);
+                let curve = match x.len() {
+                    32 => "P-256",
+                    _ => "P-384",
+                };
+                vec![
+                    ("kty", "EC".to_owned()),
+                    ("crv", curve.to_owned()),
+                    ("x", text(x)),
+                    ("y", text(y)),
+                ]
+            }
+            Self::Ed25519(pair) => vec![
+                ("kty", "OKP".to_owned()),
+                ("crv", "Ed25519".to_owned()),
+                ("x", text(pair.public_key().as_ref())),
+            ],
+        }
+    }
+
+    /// Signs `text`; `None` when the system has no random numbers.
+    pub(super) fn sign(&self, algorithm: Algorithm, text: &[u8]) -> Option<Vec<u8>> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(padding(algorithm)?, &random, text, &mut signature)
+                    .ok()?;
+                Some(signature)
+            }
+            Self::Ecdsa(pair) => Some(pair.sign(&random, text).ok()?.as_ref().to_vec()),
+            Self::Ed25519(pair) => Some(pair.sign(text).as_ref().to_vec()),
+        }
+    }
+}
+
+fn ecdsa(
+    algorithm: &'static signature::EcdsaSigningAlgorithm,
+    der: &[u8],
+    random: &SystemRandom,
+) -> Option<Private> {
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, der, random).ok()?;
+    Some(Private::Ecdsa(Arc::new(pair)))
+}
+
+fn padding(algorithm: Algorithm) -> Option<&'static dyn signature::RsaEncoding> {
+    Some(match algorithm {
+        Algorithm::RS256 => &signature::RSA_PKCS1_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_SHA512,
+        _ => return None,
+    })
+}
