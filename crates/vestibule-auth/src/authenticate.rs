@@ -31,6 +31,7 @@ use vestibule_core::{
 };
 use vestibule_fields::www_authenticate::Challenge;
 
+use crate::failed_logins::FailedLogins;
 use crate::{Identity, Refusal, Scheme, Verdict};
 
 /// Asks a scheme who sends each request, and refuses with 401 those that it does not know.
@@ -41,6 +42,19 @@ use crate::{Identity, Refusal, Scheme, Verdict};
 /// Failed too often is 429, too much to check is 503, both with `Retry-After` in seconds.
 ///
 /// A cache that stands inside does not see the credential: it has to look at [`RemoteUser`].
+///
+/// # Failed logins
+///
+/// Each refused credential of a client with an address is an event of the target `vestibule_auth` at
+/// `WARN`: `refused a login`, with `peer`, `reason` (`denied`, `locked`, `forbidden`, `malformed`),
+/// `scheme` and `user`, which is the name that was tried, escaped. A request without a credential is
+/// not one. The first 20 are written, and then one in a second; `left_out` counts the others. A filter
+/// for fail2ban:
+///
+/// ```text
+/// [Definition]
+/// failregex = vestibule_auth: refused a login peer=<HOST> reason="(denied|locked|forbidden)"
+/// ```
 #[doc(alias("authentication", "login", "auth"))]
 #[derive(Clone, Debug)]
 pub struct Authenticate<A, S> {
@@ -49,6 +63,7 @@ pub struct Authenticate<A, S> {
     is_optional: bool,
     keeps_credential: bool,
     challenges: Challenges,
+    failed: Arc<FailedLogins>,
 }
 
 impl<A: App, S: Scheme> Authenticate<A, S> {
@@ -62,6 +77,7 @@ impl<A: App, S: Scheme> Authenticate<A, S> {
             is_optional: false,
             keeps_credential: false,
             challenges: Challenges(challenges.into()),
+            failed: Arc::default(),
         }
     }
 
@@ -112,7 +128,10 @@ impl<A: App, S: Scheme> App for Authenticate<A, S> {
             Verdict::Known(identity) => Some(identity),
             Verdict::Absent if self.is_optional => None,
             Verdict::Absent => return self.refuse(request.method(), None),
-            Verdict::Refused(refusal) => return self.refuse(request.method(), Some(refusal)),
+            Verdict::Refused(refusal) => {
+                self.failed.report(&request, &refusal);
+                return self.refuse(request.method(), Some(refusal));
+            }
         };
         let user = self.admit(&mut request, identity);
         let mut response = self.app.call(request).await;

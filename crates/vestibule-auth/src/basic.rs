@@ -152,7 +152,14 @@ impl Scheme for Basic {
         let address = (self.state.address)(request);
         match self.state.check(login, address).await {
             Ok(identity) => Verdict::Known(identity),
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => {
+                // Read once more, so that a login that is good copies no name.
+                let tried = Login::of(request).ok().flatten();
+                Verdict::Refused(match tried {
+                    Some(login) => refusal.of_user(login.user),
+                    None => refusal,
+                })
+            }
         }
     }
 

@@ -101,6 +101,7 @@ mod basic;
 mod bearer;
 mod cache;
 mod client_certificate;
+mod failed_logins;
 mod forward_auth;
 mod hash;
 mod hashing;

@@ -136,6 +136,7 @@ pub struct Refusal {
     scheme: &'static str,
     reason: Reason,
     why: Cow<'static, str>,
+    user: Option<Arc<str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -146,8 +147,32 @@ impl Refusal {
             scheme,
             reason,
             why: why.into(),
+            user: None,
             source: None,
         }
+    }
+
+    /// Names the user in whose name the credential was sent, who need not exist. It is in the event that
+    /// [`Authenticate`](crate::Authenticate) writes.
+    ///
+    /// ```
+    /// use vestibule_auth::{Reason, Refusal};
+    ///
+    /// let refusal = Refusal::new("Basic", Reason::Denied, "the password is wrong").of_user("alice");
+    /// assert_eq!(refusal.user(), Some("alice"));
+    /// assert_eq!(refusal.to_string(), "Basic: the password is wrong");
+    /// ```
+    #[must_use]
+    pub fn of_user(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// The user in whose name the credential was sent, where the scheme has one. Any text: a log has to
+    /// escape it.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     /// Says which error was behind it; its text goes to the log as well.

@@ -337,3 +337,108 @@ async fn groups_and_hashes_of_code() {
     let answer = ask(&app, basic("alice", "myPassword")).await;
     assert_eq!(read(answer).await.1, "[\"staff\"]");
 }
+
+/// A log of its own, as a program writes it.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Which refusals are events, and what of the client is in them.
+#[tokio::test]
+async fn a_refused_login_is_an_event_with_the_peer_and_the_name() {
+    let log = Log::default();
+    let to = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || to.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let users = Htpasswd::new().with_user("alice", "rightpassw0rd");
+    let lockout = vestibule_auth::Lockout::new().by_user(2);
+    let app = Authenticate::new(who, Basic::new(users).lockout(lockout));
+    // The peer, its credential, the status, and the event.
+    type Case = (&'static str, Option<Vec<u8>>, u16, Option<&'static str>);
+    let cases: [Case; 9] = [
+        ("192.0.2.1:1", None, 401, None),
+        (
+            "192.0.2.1:1",
+            Some(basic("alice", "rightpassw0rd")),
+            200,
+            None,
+        ),
+        (
+            "192.0.2.1:1",
+            Some(basic("alice", "wrongpassw0rd")),
+            401,
+            Some(r#"peer=192.0.2.1 reason="denied" scheme="Basic" user="alice" left_out=0"#),
+        ),
+        (
+            "[::ffff:192.0.2.2]:1",
+            Some(basic("nobody", "wrongpassw0rd")),
+            401,
+            Some(r#"peer=192.0.2.2 reason="denied" scheme="Basic" user="nobody""#),
+        ),
+        (
+            "[2001:db8::1]:1",
+            Some(basic("alice", "wrongpassw0rd")),
+            401,
+            Some(r#"peer=2001:db8::1 reason="denied""#),
+        ),
+        (
+            "192.0.2.1:1",
+            Some(basic("alice", "rightpassw0rd")),
+            429,
+            Some(r#"peer=192.0.2.1 reason="locked" scheme="Basic" user="alice""#),
+        ),
+        (
+            "192.0.2.3:1",
+            Some(basic("x peer=198.51.100.1", "wrongpassw0rd")),
+            401,
+            Some(
+                r#"peer=192.0.2.3 reason="denied" scheme="Basic" user="x\\u{20}peer\\u{3d}198.51.100.1""#,
+            ),
+        ),
+        (
+            "192.0.2.4:1",
+            Some(b"Basic ?".to_vec()),
+            401,
+            Some(r#"peer=192.0.2.4 reason="malformed" scheme="Basic" user="""#),
+        ),
+        ("", Some(basic("bob", "wrongpassw0rd")), 401, None),
+    ];
+    for (peer, credential, status, event) in cases {
+        log.0.lock().unwrap().clear();
+        let headers: Vec<(&'static str, &[u8])> = credential
+            .iter()
+            .map(|it| ("authorization", it.as_slice()))
+            .collect();
+        let mut request = request("/", &headers);
+        if let Ok(peer) = peer.parse() {
+            let peer = vestibule_core::Address::Tcp(peer);
+            let peer = vestibule_core::Peer::new(peer.clone(), peer);
+            request.extensions_mut().insert(peer);
+        }
+        assert_eq!(app.call(request).await.status(), status, "{peer}");
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        match event {
+            Some(event) => {
+                let event = format!(" WARN vestibule_auth: refused a login {event}");
+                assert!(text.contains(&event), "{text}");
+                assert_eq!(text.lines().count(), 1, "{text}");
+            }
+            None => assert_eq!(text, "", "{peer}"),
+        }
+        assert!(!text.contains("passw0rd"));
+    }
+}
