@@ -37,6 +37,7 @@
 //! | [`Require`] | guards paths and methods by group, scope, claim or any predicate; 401 or 403 |
 //! | [`IpRules`] | lets networks in or keeps them out, by the address of the connection |
 //! | [`ForwardAuth`] | another server decides; its headers go to the app |
+//! | [`Webhook`] | checks the signature of a webhook: GitHub, Stripe, Slack, Standard Webhooks; 403 |
 //!
 //! | scheme | credential |
 //! |---|---|
@@ -116,6 +117,7 @@ mod scheme;
 mod secret;
 mod signed_url;
 mod waiting;
+mod webhook;
 
 pub use api_key::ApiKey;
 pub use authenticate::Authenticate;
@@ -132,3 +134,4 @@ pub use require::{Denied, Require};
 pub use scheme::{Or, Reason, Refusal, Scheme, Verdict};
 pub use secret::Tokens;
 pub use signed_url::SignedUrl;
+pub use webhook::{Webhook, WebhookError, WebhookSecretError, WebhookSignature};

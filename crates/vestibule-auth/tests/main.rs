@@ -13,3 +13,4 @@ mod passwords;
 mod providers;
 mod secrets;
 mod support;
+mod webhooks;
