@@ -39,7 +39,13 @@ impl Cache {
     }
 
     pub(crate) fn put(&self, key: Digest, identity: Identity, now: Instant) {
-        if self.life.is_zero() {
+        self.put_for(key, identity, now, self.life);
+    }
+
+    /// Remembers it for `life`, when that is shorter than the cache's own.
+    pub(crate) fn put_for(&self, key: Digest, identity: Identity, now: Instant, life: Duration) {
+        let life = life.min(self.life);
+        if life.is_zero() {
             return;
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +58,7 @@ impl Cache {
                 found.remove(&key);
             }
         }
-        found.insert(key, (now + self.life, identity));
+        found.insert(key, (now + life, identity));
     }
 }
 
@@ -84,6 +90,22 @@ mod tests {
             cache.put(cache.key(&n.to_string(), "", b""), alice(), now);
         }
         assert_eq!(cache.found.lock().unwrap().len(), MAX_ENTRIES);
+    }
+
+    #[test]
+    fn an_entry_may_live_shorter_than_the_others_and_never_longer() {
+        let cache = Cache::new(Duration::from_secs(60));
+        let now = Instant::now();
+        for (life, lives) in [(0, 0), (5, 5), (99, 60)] {
+            let key = cache.key(&life.to_string(), "", b"");
+            let own = Duration::from_secs(life);
+            cache.put_for(key, Identity::new("a", "Bearer"), now, own);
+            let is_there = |at| cache.get(&key, now + Duration::from_secs(at)).is_some();
+            assert!(
+                !is_there(lives) && (lives == 0 || is_there(lives - 1)),
+                "{life}"
+            );
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@
 //! | [`Bearer`] | an opaque token, of [`Tokens`] or of a callback |
 //! | [`ApiKey`] | a key in a header, a cookie, or the query |
 //! | [`Jwt`](jwt::Jwt) (feature `jwt`, on by default) | a signed token, with claims of your own type |
+//! | [`Introspection`] (feature `jwt`, on by default) | a token that its issuer is asked about (RFC 7662) |
 //! | [`SignedUrl`] | a link with an expiry |
 //! | [`ClientCertificate`] | a TLS client certificate that the adapter has checked |
 //! | your own | a type with [`Scheme`]; `a.or(b)` tries them in order |
@@ -108,6 +109,8 @@ mod hash;
 mod hashing;
 mod htpasswd;
 mod identity;
+#[cfg(feature = "jwt")]
+mod introspection;
 mod ip_rules;
 #[cfg(feature = "jwt")]
 pub mod jwt;
@@ -128,6 +131,8 @@ pub use forward_auth::ForwardAuth;
 pub use hash::{HashError, HashKind, PasswordHash};
 pub use htpasswd::{Change, Htpasswd, set_password, set_password_as, weakness};
 pub use identity::Identity;
+#[cfg(feature = "jwt")]
+pub use introspection::Introspection;
 pub use ip_rules::IpRules;
 pub use lockout::Lockout;
 pub use require::{Denied, Require};

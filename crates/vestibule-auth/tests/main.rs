@@ -7,6 +7,7 @@ mod basic;
 mod battery;
 mod bearer;
 mod guards;
+mod introspection;
 mod jwt;
 mod others;
 mod passwords;

@@ -23,10 +23,10 @@ pub(super) struct ClaimNames {
 }
 
 /// Who a token is of, as its claims say.
-pub(super) struct Named {
-    pub(super) subject: String,
-    pub(super) scopes: Vec<String>,
-    pub(super) groups: Vec<String>,
+pub(crate) struct Named {
+    pub(crate) subject: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) groups: Vec<String>,
 }
 
 impl ClaimNames {

@@ -23,6 +23,7 @@ use vestibule_core::{App, Request};
 use vestibule_fields::www_authenticate::Challenge;
 
 use claims::ClaimNames;
+pub(crate) use claims::Named;
 pub use jwks::{IssuerError, Jwks};
 pub use key::{Algorithm, Key, KeyError, Keys, SignError};
 pub use token::JwtError;
@@ -481,6 +482,84 @@ impl<T> fmt::Debug for Jwt<T> {
             .field("audience", &self.audience)
             .field("leeway", &self.leeway)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is read of the answer of an introspection endpoint, whose members have the names of claims
+/// (RFC 7662, section 2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct Claims {
+    names: ClaimNames,
+    issuer: Expected,
+    audience: Expected,
+}
+
+impl Claims {
+    pub(crate) fn of_introspection() -> Self {
+        Self {
+            names: ClaimNames::default(),
+            issuer: Expected::Anything,
+            audience: Expected::Anything,
+        }
+    }
+
+    pub(crate) fn issuer(&mut self, issuer: String) {
+        self.issuer.add(issuer);
+    }
+
+    pub(crate) fn audience(&mut self, audience: String) {
+        self.audience.add(audience);
+    }
+
+    pub(crate) fn subject(&mut self, path: String) {
+        self.names.subject.push(path);
+    }
+
+    pub(crate) fn scope(&mut self, path: String) {
+        self.names.scopes.push(path);
+    }
+
+    pub(crate) fn group(&mut self, path: String) {
+        self.names.groups.push(path);
+    }
+
+    pub(crate) fn require(&mut self, path: String, value: String) {
+        self.names.required.push((path, value));
+    }
+
+    /// Reads an answer: its names and its `exp`, or `None` when the token is not active.
+    pub(crate) fn read(&self, text: &str, now: u64) -> crate::introspection::Read {
+        let broken = |_| JwtError::Claims;
+        let answer: serde_json::Value = serde_json::from_str(text).map_err(broken)?;
+        if answer.get("active") != Some(&serde_json::Value::Bool(true)) {
+            return Ok(None);
+        }
+        let claims: Registered<'_> = serde_json::from_str(text).map_err(broken)?;
+        let exp = claims.exp;
+        // It is optional here, since the endpoint has looked.
+        let leeway = LEEWAY.as_secs();
+        if exp.is_some_and(|exp| now >= exp.saturating_add(leeway)) {
+            return Err(JwtError::Expired);
+        }
+        if claims
+            .nbf
+            .is_some_and(|nbf| nbf > now.saturating_add(leeway))
+        {
+            return Err(JwtError::NotYet);
+        }
+        let issuer = claims.iss.as_ref().map(std::slice::from_ref);
+        if !self.issuer.allows(issuer) {
+            return Err(JwtError::Issuer);
+        }
+        let audience = claims.aud.as_ref().map(Audience::as_slice);
+        if !self.audience.allows(audience) {
+            return Err(JwtError::Audience);
+        }
+        let mut names = self.names.clone();
+        if names.subject.is_empty() {
+            names.subject = ["sub", "username", "client_id"].map(str::to_owned).to_vec();
+        }
+        Ok(Some((names.read(text, claims)?, exp)))
     }
 }
 
