@@ -509,3 +509,51 @@ const MAX_BYTES: u64 = 1 << 20;
 const TOLERANCE: Duration = Duration::from_secs(300);
 /// Signatures that are compared; senders make one for each of their secrets.
 const MAX_SIGNATURES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kinds() -> [WebhookSignature; 5] {
+        let name = HeaderName::from_static("x-hub-signature-256");
+        let standard = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        [
+            WebhookSignature::github(["a"]).unwrap(),
+            WebhookSignature::stripe(["a"]).unwrap(),
+            WebhookSignature::slack(["a"]).unwrap(),
+            WebhookSignature::standard([standard]).unwrap(),
+            WebhookSignature::in_header(name, ["a"]).unwrap(),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is in the fields, it is a claim or an error, and no claim is right by chance.
+        #[test]
+        fn any_fields(
+            time in "[0-9]{0,22}|[ -~]{0,12}",
+            signature in "(sha256=|v0=|v1,|t=1,v1=)?([0-9a-f]{64}|[A-Za-z0-9+/]{43}=|[ -~]{0,80})",
+        ) {
+            let mut headers = HeaderMap::new();
+            let fields = [
+                ("x-hub-signature-256", &signature),
+                ("stripe-signature", &signature),
+                ("x-slack-signature", &signature),
+                ("x-slack-request-timestamp", &time),
+                ("webhook-signature", &signature),
+                ("webhook-timestamp", &time),
+                ("webhook-id", &time),
+            ];
+            for (name, value) in fields {
+                headers.insert(name, HeaderValue::from_str(value).unwrap());
+            }
+            for kind in kinds() {
+                if let Ok(claim) = kind.claim(&headers, 1, Duration::MAX) {
+                    prop_assert!(claim.signatures.len() <= MAX_SIGNATURES);
+                    prop_assert!(!kind.has_signed(&claim, b"body"));
+                }
+            }
+        }
+    }
+}

@@ -152,4 +152,13 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_key_or_an_error(
+            text in "(-----BEGIN [A-Z ]{0,12}-----|-----END [A-Z ]{0,12}-----|[A-Za-z0-9+/=\n -]{0,9}){0,6}",
+        ) {
+            let _ = key(&text);
+        }
+    }
 }
