@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 use vestibule::auth::ForwardAuth;
 use vestibule::environ::{Environ, Mapping};
 use vestibule::gateway::{FastCgi, Server};
-use vestibule::http::{HeaderMap, HeaderName, HeaderValue};
+use vestibule::http::{HeaderMap, HeaderName, HeaderValue, Version};
 use vestibule::prelude::*;
 use vestibule::security::ProxyHeaders;
 use vestibule::{Address, Peer};
+
+use crate::real_sites::{Connection, Site, VERSIONS};
 
 /// Names that a client may try, in the spellings of HTTP and of CGI.
 const FORGED: &[&str] = &[
@@ -329,5 +331,45 @@ async fn what_is_believed_is_set_once() {
                 assert_eq!(values, want, "{place:?}: {name} of {forged:?}");
             }
         }
+    }
+}
+
+/// The server that is asked hears the same by HTTP/1.1 and by HTTP/2, which has no `Host` of its own.
+#[tokio::test]
+async fn forward_auth_over_sockets_tells_the_site_that_was_asked() {
+    let (seen, judge) = keeper();
+    let nothing = |_: Request| async { "in" };
+    let app = ForwardAuth::new(nothing, "/check".parse().unwrap(), judge);
+    let site = Site::start(app).await;
+    let forged = FORGED
+        .iter()
+        .map(|name| format!("\n{name}: evil.test"))
+        .collect::<String>();
+    for version in VERSIONS {
+        let head = format!("GET /a%2Fb?c HTTP/1.1{forged}\nconnection: x-forwarded-host, host");
+        // A field of the connection is malformed in HTTP/2 (RFC 9113, section 8.2.2).
+        let head = match version {
+            Version::HTTP_2 => head.replace("\nconnection: x-forwarded-host, host", ""),
+            _ => head,
+        };
+        let mut connection = Connection::open(site.address, version).await;
+        assert_eq!(connection.send(&head).await.status(), 200, "{version:?}");
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        let host = site.address.to_string();
+        let url = format!("http://{host}/a%2Fb?c");
+        let told = [
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", &*host),
+            ("x-forwarded-uri", "/a%2Fb?c"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-original-url", &*url),
+        ];
+        for (name, value) in told {
+            let values: Vec<_> = seen.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{version:?}: {name}");
+        }
+        let is_forged = |value: &HeaderValue| value.as_bytes().windows(4).any(|it| it == b"evil");
+        assert!(!seen.values().any(is_forged), "{version:?}: {seen:?}");
     }
 }
