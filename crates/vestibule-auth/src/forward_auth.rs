@@ -265,7 +265,7 @@ fn tell(response: &mut Response, answer: &HeaderMap, told: &[HeaderName]) {
     }
 }
 
-/// What the client is told of an answer that is no 2xx.
+/// Makes the response to the client of an answer that is not a 2xx.
 fn refusal(method: &Method, answer: &Response) -> Response {
     let status = answer.status();
     let is_told = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)

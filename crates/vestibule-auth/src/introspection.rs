@@ -24,7 +24,7 @@ use crate::{Identity, Reason, Refusal, Scheme, Verdict};
 /// tokens that are not JSON Web Tokens, and for those that can be withdrawn at any time.
 ///
 /// An answer is remembered for a minute at most, never longer than its `exp`, under a keyed hash of the
-/// token: a token that is withdrawn is good for so long. A token that is not active is 401 with
+/// token: a withdrawn token can be good for that time. A token that is not active is 401 with
 /// `invalid_token`, and is not remembered. When the server cannot be asked, or refuses our own
 /// credentials, the answer is 503 with `Retry-After`. A question takes ten seconds at most, and no more
 /// than 64 are open at once; the rest is 503.

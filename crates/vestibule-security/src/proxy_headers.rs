@@ -96,7 +96,7 @@ impl<A: App> ProxyHeaders<A> {
         self
     }
 
-    /// Whether whoever connects by a unix socket is a proxy: no.
+    /// Sets whether a peer on a unix socket is a trusted proxy. Defaults to `false`.
     #[must_use]
     pub fn trust_unix(mut self, trusts: bool) -> Self {
         self.trust.unix = trusts;
@@ -281,7 +281,7 @@ impl Trust {
     fn client(&self, told: &[Option<Node>]) -> (usize, Option<SocketAddr>) {
         let mut found = None;
         for (at, node) in told.iter().rev().enumerate() {
-            // What is hidden or broken ends what is known. A trusted proxy said so.
+            // A hidden or broken entry is written by a trusted proxy, and nothing to its left is known.
             let Some(Node::Ip(ip, port)) = *node else {
                 return (at, found);
             };
@@ -298,7 +298,7 @@ impl Trust {
     }
 }
 
-/// What is believed of what proxies tell.
+/// The claims of proxies that are believed.
 #[derive(Debug, Default)]
 struct Told {
     client: Option<SocketAddr>,
@@ -532,7 +532,7 @@ mod tests {
                 "203.0.113.7:0 https a.test",
                 "",
             ),
-            // What is to the left of the client, it may have written itself.
+            // The client may have written all that is to the left of its own address.
             (
                 &[(
                     "forwarded",

@@ -18,7 +18,7 @@ pub(super) struct ClaimNames {
     pub(super) scopes: Vec<String>,
     /// All of them; empty for `groups`.
     pub(super) groups: Vec<String>,
-    /// Paths and the values of which each has to have one.
+    /// Each path has to have one of the values that are listed for it.
     pub(super) required: Vec<(String, String)>,
 }
 
