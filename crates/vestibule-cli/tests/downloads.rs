@@ -254,3 +254,46 @@ fn a_log_that_grows_while_it_is_downloaded() {
         "{said}"
     );
 }
+
+/// ApacheBench speaks HTTP/1.0 with `Connection: Keep-Alive`. It waits for ever when a response without a length says that
+/// the connection stays open.
+#[test]
+fn ab_keeps_connections_where_the_length_is_known() {
+    let downloads = Downloads::new("ab");
+    let rows: String = (0..40_000)
+        .map(|row| format!("{row},{},value\n", row * 7919 % 104_729))
+        .collect();
+    fs::write(downloads.site().join("rows.csv"), rows).unwrap();
+    fs::write(downloads.site().join("small.txt"), "hello\n".repeat(10)).unwrap();
+    let site = downloads.serve();
+    let gzip = ["-H", "Accept-Encoding: gzip"];
+    let cases: [(&str, &[&str], bool); 5] = [
+        ("rows.csv", &gzip, false),
+        ("rows.csv", &[], true),
+        ("small.txt", &gzip, true),
+        ("missing.txt", &gzip, true),
+        ("", &gzip, true),
+    ];
+    for (name, headers, is_kept) in cases {
+        let url = format!("{}{name}", site.address);
+        // The length of a coded stream depends on when its pieces came.
+        let arguments = [&["-k", "-l", "-n", "12", "-s", "20"], headers, &[&url]].concat();
+        let told = downloads.done("apache2-utils", "ab", &arguments);
+        let count = |label: &str| -> usize {
+            let line = told.lines().find_map(|line| line.strip_prefix(label));
+            line.unwrap_or("0").trim().parse().unwrap()
+        };
+        assert_eq!(
+            count("Complete requests:"),
+            12,
+            "{name} {headers:?}: {told}"
+        );
+        assert_eq!(count("Failed requests:"), 0, "{name} {headers:?}: {told}");
+        let kept = if is_kept { 12 } else { 0 };
+        assert_eq!(
+            count("Keep-Alive requests:"),
+            kept,
+            "{name} {headers:?}: {told}"
+        );
+    }
+}
