@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
 use vestibule::Network;
 use vestibule::logging::Format;
 
 use crate::cors::origin;
+use crate::events::filter;
 use crate::values::{
     Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
     glob_rule, index, mode, place, prefix, small_p, type_rule,
@@ -436,6 +438,14 @@ pub struct Watching {
     /// Write no line a request
     #[arg(long, conflicts_with_all = ["log", "log_format"])]
     pub no_log: bool,
+
+    /// Which events of the program itself go to standard error: a level (off, error, warn, info, debug, trace), and levels for parts of it, as in warn,vestibule=info,h2=debug [default: RUST_LOG, or info]
+    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    pub log_level: Option<Targets>,
+
+    /// The form of these events; with json, nothing else goes to standard error
+    #[arg(long, value_name = "FORM", value_parser = ["text", "json"])]
+    pub events: Option<String>,
 
     /// Answer at /-/ready: 200, or 503 when the server is about to end
     #[arg(long)]

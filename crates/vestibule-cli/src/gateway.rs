@@ -54,11 +54,13 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         if let Some(index) = index {
             index_on_hangup(index)?;
         }
-        eprintln!(
-            "Serving {} at {}",
-            serve.directory.display(),
-            server.address()
-        );
+        if !serve.watching.writes_json() {
+            eprintln!(
+                "Serving {} at {}",
+                serve.directory.display(),
+                server.address()
+            );
+        }
         server.run().await?;
         Ok(())
     })

@@ -72,11 +72,11 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             false => serve.directory.canonicalize()?,
         };
         let ink = Ink::of_stderr();
-        eprint!(
-            "{}",
-            welcome(&directory, &addresses, &outline.to_string(), ink)
-        );
-        show(serve, &addresses);
+        if !serve.watching.writes_json() {
+            let text = welcome(&directory, &addresses, &outline.to_string(), ink);
+            eprint!("{text}");
+            show(serve, &addresses);
+        }
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
         }

@@ -49,7 +49,9 @@ async fn supervise(
     let outline = sample.outline().to_string();
     let (sockets, addresses) = bind(args, inherited, sample).await?;
     let sockets = Inherited::of(&sockets).map(|it| (it, sockets))?;
-    eprint!("{}", welcome(args, &addresses, &outline));
+    if !args.watching.writes_json() {
+        eprint!("{}", welcome(args, &addresses, &outline));
+    }
 
     let (order, orders) = watch::channel(Order::Serve { generation: 0 });
     let keeper = std::sync::Arc::new(Keeper {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::hyper::Server;
-use vestibule_cli::common::{limited, reopen_on_hangup, sink, tls};
+use vestibule_cli::common::{complain, limited, reopen_on_hangup, sink, tls};
 use vestibule_hyper::Bind;
 
 use super::args::Args;
@@ -33,7 +33,7 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
         Ok(app) => app,
         Err(error) => {
-            eprintln!("vestibule: {error}");
+            complain(args.watching.writes_json(), &error);
             return Ok(CANNOT_START);
         }
     };
@@ -118,10 +118,10 @@ async fn serve(
     reopen_on_hangup(log)?;
     let Some(line) = line else {
         let addresses = shown(args, server.addresses());
-        eprint!(
-            "{}",
-            supervisor::welcome(args, &addresses, &outline.to_string())
-        );
+        if !args.watching.writes_json() {
+            let text = supervisor::welcome(args, &addresses, &outline.to_string());
+            eprint!("{text}");
+        }
         server.run().await?;
         return Ok(());
     };
