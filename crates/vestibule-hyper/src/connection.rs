@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
-use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline};
+use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline, Replaced};
 use vestibule_socket::{Rarely, log_order};
 
 use crate::accept::ConnectionPermit;
@@ -107,7 +107,9 @@ impl<A: App> Service<A> {
             ..
         } = accepted;
         if self.limits.is_proxy(peer.address()) {
-            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+            if let Some(client) = proxy::read(&mut socket).await? {
+                peer = client.with_connection(peer.address().clone());
+            }
         }
         #[cfg(feature = "tls")]
         let tls = match accepted.tls {
@@ -407,10 +409,10 @@ fn as_timeout(response: vestibule_core::Response) -> vestibule_core::Response {
     let mut cause: Option<&(dyn Error + 'static)> = Some(failure.error());
     while let Some(error) = cause {
         if error.is::<RequestBodyError>() {
-            return failure
-                .clone()
-                .status(StatusCode::REQUEST_TIMEOUT)
-                .into_response();
+            let failure = failure.clone().status(StatusCode::REQUEST_TIMEOUT);
+            let replaced = Replaced::new(StatusCode::REQUEST_TIMEOUT, failure.to_string());
+            response.into_body().abandon(replaced);
+            return failure.into_response();
         }
         cause = error.source();
     }
