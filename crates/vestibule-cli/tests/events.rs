@@ -173,6 +173,38 @@ fn events_are_those_that_are_asked_for() {
     );
 }
 
+/// A proxy on this machine tells of a client: the log has both, and the client has the proxy's word only.
+#[test]
+fn the_log_has_the_client_and_the_connection() {
+    let options = [
+        "--trust-proxy",
+        "127.0.0.1",
+        "--log-format",
+        "%a %h %{c}a %p %>s",
+    ];
+    let places = ["--listen", "[::]:0"];
+    let site = Running::serve_at(&places, &[&options[..], &[SITE]].concat());
+    let (_, port) = site.address.trim_end_matches('/').rsplit_once(':').unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    for header in [
+        "x-forwarded-for: 198.51.100.9",
+        "x-forwarded-for: ::ffff:198.51.100.9",
+        "x-other: 1",
+    ] {
+        crate::curl(&["-H", header], &url).unwrap();
+    }
+    let port = port.to_owned();
+    let (log, _) = site.interrupt();
+    let line = |client: &str| format!("{client} {client} 127.0.0.1 {port} 200\n");
+    let want = [
+        line("198.51.100.9"),
+        line("198.51.100.9"),
+        line("127.0.0.1"),
+    ]
+    .concat();
+    assert_eq!(log, want);
+}
+
 /// Each client sends as many frames as it can: the log has one line a second for all of them.
 #[test]
 fn a_client_of_http2_cannot_write_the_log() {

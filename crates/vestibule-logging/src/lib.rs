@@ -92,6 +92,7 @@ mod request_id;
 mod server_timing;
 mod sink;
 mod trace;
+mod tried_user;
 mod uuid;
 
 pub use access_log::AccessLog;

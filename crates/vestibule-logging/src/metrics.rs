@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Request, Response};
+use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Replaced, Request, Response};
 
 use crate::on_demand::OnDemand;
 use crate::record::client_gone;
@@ -171,7 +171,10 @@ impl Measure {
                 self.status = client_gone();
                 self.outcome = RecordOutcome::ClientGone;
             }
-            Outcome::Failed(_) => self.outcome = RecordOutcome::BodyFailed(String::new()),
+            Outcome::Failed(error) => match error.downcast_ref::<Replaced>() {
+                Some(replaced) => self.status = replaced.status(),
+                None => self.outcome = RecordOutcome::BodyFailed(String::new()),
+            },
         }
     }
 }
