@@ -9,7 +9,7 @@ use http_body::Frame;
 use vestibule_core::{
     Address, App, Body, BoxError, IntoResponse, Peer, RemoteUser, Request, Response,
 };
-use vestibule_hyper::Server;
+use vestibule_hyper::{Server, refusal};
 use vestibule_logging::{AccessLog, Format, Lines, Metrics, Registry, Sink};
 
 use crate::support::{Directory, ask, get, run};
@@ -412,4 +412,115 @@ async fn fail2ban_finds_the_logins_that_failed() {
         "fail2ban",
     );
     assert_eq!(found, "192.0.2.7\n".repeat(18), "{text}");
+}
+
+/// Requests that the parser answers by itself are lines of the log, with the status that the client got.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_cannot_be_parsed() {
+    let (lines, sink) = Sink::memory();
+    let refused = AccessLog::new(refusal)
+        .to(sink.clone())
+        .format(Format::combined());
+    let app = AccessLog::new(hello).to(sink).format(Format::combined());
+    let server = Server::new(app).refused(refused).max_header_bytes(8000);
+    let bound = server.bind("127.0.0.1:0").await.unwrap();
+    let Address::Tcp(address) = *bound.address() else {
+        unreachable!("it is bound to TCP")
+    };
+    tokio::spawn(bound.run_until(std::future::pending()));
+    let long: &'static str = Box::leak("x".repeat(9000).into_boxed_str());
+    let cases: Vec<(String, &str, &str)> = vec![
+        (
+            "\x16\x03\x01\x00\u{1}junk\r\n\r\n".into(),
+            "400",
+            r#""\x16\x03\x01\x00\x01junk" 400"#,
+        ),
+        (
+            "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "400",
+            r#""GET /a b HTTP/1.1" 400"#,
+        ),
+        (
+            "GET / HTTP/3.7\r\nHost: a\r\n\r\n".into(),
+            "400",
+            r#""GET / HTTP/3.7" 400"#,
+        ),
+        (
+            "SSH-2.0-OpenSSH_9.6\r\n\r\n".into(),
+            "400",
+            r#""SSH-2.0-OpenSSH_9.6" 400"#,
+        ),
+        (
+            "G\"T /?a=\\ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "400",
+            r#""G\x22T /?a=\x5C HTTP/1.1" 400"#,
+        ),
+        (
+            "GET /a HTTP/1.1\r\nHo st: a\r\n\r\n".into(),
+            "400",
+            r#""GET /a HTTP/1.1" 400"#,
+        ),
+        (
+            "GET /a HTTP/1.1\r\nno colon\r\n\r\n".into(),
+            "400",
+            r#""GET /a HTTP/1.1" 400"#,
+        ),
+        (
+            format!("GET /a HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"),
+            "431",
+            r#""GET /a HTTP/1.1" 431"#,
+        ),
+        // The parser had read the head when it found this.
+        (
+            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".into(),
+            "400",
+            r#""-" 400"#,
+        ),
+        // What the guard refuses is a request, with a method and a target.
+        (
+            "GET /a HTTP/1.1\r\n\r\n".into(),
+            "400",
+            r#""GET /a HTTP/1.1" 400"#,
+        ),
+        // The first of two is one that can be read.
+        (
+            "GET /ok HTTP/1.1\r\nHost: a\r\n\r\nGET /a b HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "400",
+            r#""GET /a b HTTP/1.1" 400"#,
+        ),
+    ];
+    for (request, status, want) in cases {
+        let name = request.chars().take(80).collect::<String>();
+        let answer = fetch(address, request.leak().as_bytes()).await;
+        assert!(
+            answer.contains(&format!("HTTP/1.1 {status} ")),
+            "{name}: {answer}"
+        );
+        let mut text = String::new();
+        while !text.contains(want) {
+            text += &line(&lines).await;
+        }
+        let count = if want.contains("/a b") && name.contains("/ok") {
+            2
+        } else {
+            1
+        };
+        assert_eq!(text.lines().count(), count, "{name}: {text}");
+        assert!(text.starts_with("127.0.0.1 - - ["), "{text}");
+    }
+}
+
+/// The same in JSON: with the cause, and as the schema says.
+#[tokio::test]
+async fn a_request_that_could_not_be_parsed_in_json() {
+    let mut request = get("/");
+    request
+        .extensions_mut()
+        .insert(vestibule_core::RequestLine::new(
+            b"GET /a\x1b b?token=s HTTP/1.1",
+        ));
+    let line = logged(refusal, &Format::json(), vec![request]).await;
+    let want = r#""http.request.method":"_OTHER","url.path":"","vestibule.request_line":"GET /a\u001b b?token=s HTTP/1.1","#;
+    assert!(line.contains(want), "{line}");
+    crate::lines::validate(&line);
 }
