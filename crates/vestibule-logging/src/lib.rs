@@ -82,6 +82,7 @@
 mod access_log;
 #[cfg(feature = "event-limit")]
 mod event_limit;
+mod families;
 mod format;
 mod metrics;
 mod on_demand;
@@ -98,6 +99,7 @@ mod uuid;
 pub use access_log::AccessLog;
 #[cfg(feature = "event-limit")]
 pub use event_limit::EventLimit;
+pub use families::{MetricError, Samples};
 pub use format::{Format, FormatError};
 pub use metrics::{Metrics, Registry};
 pub use record::{Record, RecordOutcome};
