@@ -114,6 +114,10 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) connections: Connections,
 
+    /// Answer everyone at this address with numbers for Prometheus, at /metrics, and with nothing else: an address and a port, or unix: and a path; without TLS
+    #[arg(long, value_name = "ADDR", help_heading = "Logs and measures", conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) metrics_listen: Option<String>,
+
     #[command(flatten)]
     pub(crate) watching: Watching,
 }
@@ -454,6 +458,10 @@ pub struct Watching {
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
     pub metrics: bool,
+
+    /// The labels of these numbers: classes of statuses (2xx), exact ones, or the names of OpenTelemetry with exact ones [default: classes]
+    #[arg(long, value_name = "FORM", value_parser = ["classes", "exact", "opentelemetry"])]
+    pub metrics_labels: Option<String>,
 
     /// Answer this machine at /-/stack with a page that shows where the time goes
     #[arg(long)]

@@ -14,6 +14,7 @@ mod gateway;
 mod idle_options;
 mod limits;
 mod log;
+mod metrics;
 mod missing;
 mod one_file;
 mod open;
@@ -46,6 +47,7 @@ pub mod common {
     pub use crate::events::{complain, events_to_stderr};
     pub use crate::limits::limited;
     pub use crate::log::sink;
+    pub use crate::metrics::{count_connections, refusals, registry};
     pub use crate::signals::reopen_on_hangup;
     pub use crate::stack::{behind_proxies, users, watched};
     pub use crate::tls::tls;

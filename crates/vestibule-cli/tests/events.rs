@@ -251,3 +251,86 @@ fn a_client_of_http2_cannot_write_the_log() {
         "one line tells: {said}"
     );
 }
+
+/// A listener of its own has the metrics, and nothing of the site; the site has nothing of the metrics.
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    let options = [
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--metrics-labels",
+        "exact",
+        "--max-header-bytes",
+        "2000",
+    ];
+    let mut site = Running::serve(&[&options[..], &[SITE]].concat());
+    let mut said = String::new();
+    while !said.contains("metrics are at /metrics") {
+        said.clear();
+        assert!(site.stderr.read_line(&mut said).unwrap() > 0);
+    }
+    let (_, address) = said.trim_end().rsplit_once("address=").unwrap();
+    let address = format!("http://{address}/");
+    site.curl(&[], "style.css");
+    site.curl(&[], "no/such/file");
+    let mut stream = TcpStream::connect(
+        site.address
+            .trim_start_matches("http://")
+            .trim_end_matches('/'),
+    )
+    .unwrap();
+    stream
+        .write_all(b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    let page = || {
+        crate::curl(
+            &["-H", "host: metrics.example"],
+            &format!("{address}metrics"),
+        )
+        .unwrap()
+    };
+    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    let refused = "http_server_requests_total{method=\"_OTHER\",status=\"400\",route=\"\",outcome=\"complete\"} 1\n";
+    while !page().contains(refused) {
+        assert!(Instant::now() < deadline, "{}", page());
+    }
+    let page = page();
+    for line in [
+        "http_server_requests_total{method=\"GET\",status=\"200\",route=\"\",outcome=\"complete\"} 1\n",
+        "http_server_requests_total{method=\"GET\",status=\"404\",route=\"\",outcome=\"complete\"} 1\n",
+        "vestibule_connections_ended_early_total{reason=\"protocol\"} 1\n",
+        "vestibule_connections_ended_early_total{reason=\"tls\"} 0\n",
+        "# TYPE vestibule_open_connections gauge\n",
+    ] {
+        assert!(page.contains(line), "{line}{page}");
+    }
+    let status = |url: String| crate::curl(&[], &url).unwrap()[..12].to_owned();
+    assert_eq!(status(format!("{address}style.css")), "HTTP/1.1 404");
+    assert_eq!(status(format!("{}metrics", site.address)), "HTTP/1.1 404");
+    assert_eq!(status(format!("{}-/metrics", site.address)), "HTTP/1.1 404");
+    let (log, _) = site.interrupt();
+    assert!(log.contains("\"GET /a b HTTP/1.1\" 400 "), "{log}");
+    assert!(!log.contains("GET /metrics HTTP/1.1\" 200"), "{log}");
+}
+
+/// Without a log there are no lines of refused requests either.
+#[test]
+fn no_log_is_no_line() {
+    let site = Running::serve(&["--no-log", SITE]);
+    let address = site
+        .address
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    for request in [
+        "GET /a b HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    }
+    assert_eq!(site.interrupt().0, "");
+}
