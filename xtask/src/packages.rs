@@ -24,6 +24,10 @@ const DEBIAN: &[(&str, &str)] = &[
         "a browser that decodes each coding, and draws the inspector's page",
     ),
     ("curl", "a client that is not ours asks the server"),
+    (
+        "fail2ban",
+        "fail2ban-regex finds failed logins in the access log",
+    ),
     ("g++", "libFuzzer, for the fuzz targets, is in C++"),
     ("gcc", "a library that lets accept fail, in a test"),
     ("goaccess", "reads the access log as an analyser does"),

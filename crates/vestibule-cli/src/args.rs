@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
 use vestibule::Network;
 use vestibule::logging::Format;
 
 use crate::cors::origin;
+use crate::events::filter;
 use crate::values::{
     Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
     glob_rule, index, mode, place, prefix, small_p, type_rule,
@@ -111,6 +113,10 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) connections: Connections,
+
+    /// Answer everyone at this address with numbers for Prometheus, at /metrics, and with nothing else: an address and a port, or unix: and a path; without TLS
+    #[arg(long, value_name = "ADDR", help_heading = "Logs and measures", conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
+    pub(crate) metrics_listen: Option<String>,
 
     #[command(flatten)]
     pub(crate) watching: Watching,
@@ -437,6 +443,14 @@ pub struct Watching {
     #[arg(long, conflicts_with_all = ["log", "log_format"])]
     pub no_log: bool,
 
+    /// Which events of the program itself go to standard error: a level (off, error, warn, info, debug, trace), and levels for parts of it, as in warn,vestibule=info,h2=debug [default: RUST_LOG, or info]
+    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    pub log_level: Option<Targets>,
+
+    /// The form of these events; with json, nothing else goes to standard error
+    #[arg(long, value_name = "FORM", value_parser = ["text", "json"])]
+    pub events: Option<String>,
+
     /// Answer at /-/ready: 200, or 503 when the server is about to end
     #[arg(long)]
     pub(crate) ready: bool,
@@ -444,6 +458,10 @@ pub struct Watching {
     /// Answer this machine at /-/metrics with numbers for Prometheus
     #[arg(long)]
     pub metrics: bool,
+
+    /// The labels of these numbers: classes of statuses (2xx), exact ones, or the names of OpenTelemetry with exact ones [default: classes]
+    #[arg(long, value_name = "FORM", value_parser = ["classes", "exact", "opentelemetry"])]
+    pub metrics_labels: Option<String>,
 
     /// Answer this machine at /-/stack with a page that shows where the time goes
     #[arg(long)]

@@ -53,9 +53,8 @@ pub(crate) fn files(serve: &Serve) -> io::Result<SiteFiles> {
     for (flag, page) in pages.chain(error_pages.map(|(_, page)| ("--error-page", page))) {
         // It may still come: what is built anew is gone for a while.
         if !directory.join(page).is_file() {
-            eprintln!(
-                "vestibule: {flag}: there is no `{page}` in `{}` yet",
-                directory.display()
+            tracing::warn!(
+                target: "vestibule", "{flag}: there is no `{page}` in `{}` yet", directory.display()
             );
         }
     }

@@ -8,6 +8,7 @@ use vestibule::gateway::{Bind, Server, cgi};
 use crate::args::{Gateway, Serve};
 use crate::files::files;
 use crate::log::sink;
+use crate::metrics::registry;
 use crate::signals::{index_on_hangup, reopen_on_hangup};
 use crate::stack::{Served, app};
 
@@ -30,7 +31,8 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         std::process::exit(i32::from(code != ExitCode::SUCCESS));
     }
     let log = sink(&serve.watching)?;
-    let Served { app, index, .. } = app(serve, None, &log)?;
+    let registry = registry(&serve.watching, &log, false);
+    let Served { app, index, .. } = app(serve, None, &log, registry.as_ref())?;
     let (server, place) = match (&gateway.fastcgi, &gateway.scgi, &gateway.uwsgi) {
         (Some(place), _, _) => (Server::fastcgi(app), place),
         (_, Some(place), _) => (Server::scgi(app), place),
@@ -54,11 +56,13 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         if let Some(index) = index {
             index_on_hangup(index)?;
         }
-        eprintln!(
-            "Serving {} at {}",
-            serve.directory.display(),
-            server.address()
-        );
+        if !serve.watching.writes_json() {
+            eprintln!(
+                "Serving {} at {}",
+                serve.directory.display(),
+                server.address()
+            );
+        }
         server.run().await?;
         Ok(())
     })

@@ -18,11 +18,20 @@ pub(crate) fn check(command: &Command) -> Result<(), Box<dyn Error>> {
         .or_else(|| by_protocol(serve))
         .or_else(|| by_place(serve))
         .or_else(|| by_sender(serve))
+        .or_else(|| by_reader(serve))
         .or_else(|| by_environment(serve, password::is_in_environment()));
     match refusal {
         None => Ok(()),
         Some(text) => Err(text.into()),
     }
+}
+
+/// Numbers that nothing reads have no labels.
+fn by_reader(serve: &Serve) -> Option<String> {
+    let has_reader = serve.watching.metrics || serve.metrics_listen.is_some();
+    let has_labels = serve.watching.metrics_labels.is_some();
+    (has_labels && !has_reader)
+        .then(|| "--metrics-labels has no effect without --metrics or --metrics-listen".to_owned())
 }
 
 /// One file has no directory around it.
@@ -319,6 +328,12 @@ mod tests {
     }
 
     #[test]
+    fn labels_of_numbers_that_nothing_reads() {
+        let refused = by_reader(&serve("--metrics-labels exact"));
+        assert!(refused.is_some_and(|text| text.starts_with("--metrics-labels has no effect")));
+    }
+
+    #[test]
     fn options_that_have_an_effect_are_taken() {
         for line in [
             "",
@@ -326,6 +341,8 @@ mod tests {
             "src --spa --not-found 404.html --index a --dotfiles --symlinks follow --indexed",
             "Cargo.toml --watch --precompressed --clean-urls --type toml=text/plain",
             "--fastcgi unix:/x --socket-mode 660 --mount /app --ready --metrics",
+            "--metrics --metrics-labels exact",
+            "--metrics-listen 127.0.0.1:0 --metrics-labels opentelemetry",
             "--fastcgi inherited",
             "--cgi --no-listing",
             "--listen 127.0.0.1:0 --listen 127.0.0.1:0",

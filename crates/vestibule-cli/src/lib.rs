@@ -7,12 +7,14 @@
 mod args;
 mod config;
 mod cors;
+mod events;
 mod files;
 #[cfg(unix)]
 mod gateway;
 mod idle_options;
 mod limits;
 mod log;
+mod metrics;
 mod missing;
 mod one_file;
 mod open;
@@ -35,34 +37,41 @@ use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::{Args, Command, Watching};
 use clap::Parser;
 
 /// For the house's other programs; nothing here is kept stable.
 #[doc(hidden)]
 pub mod common {
     pub use crate::args::{Connections, Https, Listening, Watching};
+    pub use crate::events::{complain, events_to_stderr};
     pub use crate::limits::limited;
     pub use crate::log::sink;
+    pub use crate::metrics::{count_connections, refusals, registry};
     pub use crate::signals::reopen_on_hangup;
     pub use crate::stack::{behind_proxies, users, watched};
     pub use crate::tls::tls;
     pub use crate::values::{Certificate, Proxy, duration, pair};
+    pub use crate::wants_colour;
     pub use crate::welcome::{Ink, interfaces, web_addresses};
-    pub use crate::{events_to_stderr, wants_colour};
 }
 
 /// What the program does: reads its arguments, and does what they say.
 #[must_use]
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    events_to_stderr();
+    let watching = match &args.command {
+        Command::Serve(serve) => &serve.watching,
+        _ => &Watching::default(),
+    };
+    events::events_to_stderr(watching);
+    let is_json = watching.writes_json();
     let checked = missing::check(&args.command, missing::Build::THIS)
         .and_then(|()| idle_options::check(&args.command));
     match checked.and_then(|()| act(args.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vestibule: {error}");
+            events::complain(is_json, &*error);
             ExitCode::FAILURE
         }
     }
@@ -87,15 +96,6 @@ fn act(command: Command) -> Result<(), Box<dyn Error>> {
         #[cfg(not(all(unix, feature = "precompress")))]
         _ => Err("this build of vestibule has no such command".into()),
     }
-}
-
-/// What the server and the middleware have to say goes to standard error, coloured on a terminal.
-pub fn events_to_stderr() {
-    tracing_subscriber::fmt()
-        .with_ansi(wants_colour(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .init();
 }
 
 /// On a terminal, unless `NO_COLOR` is set to something (no-color.org).

@@ -2,12 +2,15 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::{Arc, OnceLock};
 
-use vestibule::hyper::{Bind, BindError, Server, refusal};
+use vestibule::App;
+use vestibule::hyper::{Bind, BindError, Server};
 
 use crate::args::Serve;
 use crate::limits::limited;
-use crate::log::{access_log, sink};
+use crate::log::sink;
+use crate::metrics::{MetricsListener, count_connections, refusals, registry};
 use crate::open::open;
 use crate::password;
 use crate::signals::{end_with_the_server, index_on_hangup, reopen_on_hangup};
@@ -18,6 +21,7 @@ use crate::welcome::{Ink, first_on_the_network, interfaces, qr, web_addresses, w
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
+    let registry = registry(&serve.watching, &log, serve.metrics_listen.is_some());
     // Before there are threads: this reads the environment, and takes from it.
     let inherited = match serve
         .listening
@@ -38,11 +42,21 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             app,
             index,
             changes,
-        } = app(serve, https, &log)?;
+        } = app(serve, https, &log, registry.as_ref())?;
         let app = behind(&serve.gateway, app);
         let outline = app.outline();
-        let refusals = access_log(refusal, &serve.watching, &log);
+        let metrics_at = Arc::new(OnceLock::new());
+        let app = match (&registry, &serve.metrics_listen) {
+            (Some(registry), Some(_)) => {
+                MetricsListener::new(app, registry.clone(), metrics_at.clone()).boxed()
+            }
+            _ => app,
+        };
+        let refusals = refusals(&serve.watching, &log, registry.as_ref());
         let server = limited(Server::new(app).refused(refusals), &serve.connections);
+        if let Some(registry) = &registry {
+            count_connections(registry, &server.counts())?;
+        }
         #[cfg(unix)]
         let server = server.handover();
         let mut places = places.into_iter();
@@ -72,11 +86,20 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             false => serve.directory.canonicalize()?,
         };
         let ink = Ink::of_stderr();
-        eprint!(
-            "{}",
-            welcome(&directory, &addresses, &outline.to_string(), ink)
-        );
+        if !serve.watching.writes_json() {
+            let text = welcome(&directory, &addresses, &outline.to_string(), ink);
+            eprint!("{text}");
+        }
         show(serve, &addresses);
+        if let Some(place) = &serve.metrics_listen {
+            server = server.bind(&**place).await?;
+            let bound = server.addresses().last().cloned();
+            if let Some(bound) = bound {
+                tracing::info!(target: "vestibule", address = %bound, "metrics are at /metrics");
+                // It is set once, here.
+                let _ = metrics_at.set(bound);
+            }
+        }
         if serve.watching.log.is_some() {
             reopen_on_hangup(log)?;
         }
@@ -98,14 +121,17 @@ fn show(serve: &Serve, addresses: &[String]) {
     if serve.qr {
         let url = first_on_the_network(addresses).map(|url| format!("{url}{prefix}"));
         match url.and_then(|url| qr(&url)) {
+            Some(_) if serve.watching.writes_json() => {}
             Some(code) => eprintln!("{code}\n"),
-            None => eprintln!("vestibule: --qr: this machine has no address on a network"),
+            None => {
+                tracing::warn!(target: "vestibule", "--qr: this machine has no address on a network")
+            }
         }
     }
     if serve.open && !is_restart() {
         match addresses.iter().find(|it| it.starts_with("http")) {
             Some(url) => open(format!("{url}{prefix}")),
-            None => eprintln!("vestibule: --open: a browser opens no unix socket"),
+            None => tracing::warn!(target: "vestibule", "--open: a browser opens no unix socket"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn reopen_on_hangup(log: Sink) -> io::Result<()> {
 pub(crate) fn index_on_hangup(index: IndexedFiles) -> io::Result<()> {
     on_hangup(move || {
         if let Err(error) = index.reload() {
-            eprintln!("vestibule: the files stay as they were: {error}");
+            tracing::error!(target: "vestibule", "the files stay as they were: {error}");
         }
     })
 }

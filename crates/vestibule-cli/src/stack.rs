@@ -35,7 +35,12 @@ pub(crate) struct Served {
 
 /// The stack around the files, as the options say. `https`: the port that visitors who come in the
 /// clear are sent on to.
-pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<Served> {
+pub(crate) fn app(
+    serve: &Serve,
+    https: Option<u16>,
+    log: &Sink,
+    registry: Option<&Registry>,
+) -> io::Result<Served> {
     let users = match &serve.htpasswd {
         Some(file) => Some(users(file, &serve.directory)?),
         None => password::users(&serve.auth)?,
@@ -64,7 +69,16 @@ pub(crate) fn app(serve: &Serve, https: Option<u16>, log: &Sink) -> io::Result<S
     let cors = AllowedOrigins::from_options(&serve.files.cors)
         .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
     Ok(Served {
-        app: watched(stack, files, &serve.watching, users, https, cors, log),
+        app: watched(
+            stack,
+            files,
+            &serve.watching,
+            users,
+            https,
+            cors,
+            log,
+            registry,
+        ),
         index,
         changes,
     })
@@ -92,6 +106,10 @@ fn tree(serve: &Serve) -> Tree {
 }
 
 /// An app in a stack that is logged, counted, guarded and shown as the options say.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a different part of the stack, and two programs pass them"
+)]
 pub fn watched(
     inner: Stack,
     app: impl App,
@@ -100,8 +118,10 @@ pub fn watched(
     https: Option<u16>,
     cors: Option<AllowedOrigins>,
     log: &Sink,
+    registry: Option<&Registry>,
 ) -> BoxApp {
-    let (sink, registry) = (log.clone(), Registry::new().with_log(log.clone()));
+    let (sink, registry) = (log.clone(), registry.cloned());
+    let has_page = options.metrics;
     let format = format(options);
     let stack = Stack::new()
         .when(!options.no_log, move |app| {
@@ -129,8 +149,12 @@ pub fn watched(
         }
     };
     let stack = stack
-        .when(options.metrics, move |app| {
-            Metrics::new(app).to(registry.clone()).at("/-/metrics")
+        .when(registry.is_some(), move |app| {
+            let metrics = Metrics::new(app).to(registry.clone().unwrap_or_default());
+            match has_page {
+                true => metrics.at("/-/metrics"),
+                false => metrics,
+            }
         })
         .append(inner);
     match options.inspect {
@@ -223,7 +247,9 @@ mod tests {
             let log = Sink::stdout();
             let cors = is_on.then_some(AllowedOrigins::Any);
             let https = is_on.then_some(443);
-            let app = watched(inner, hello, &watching, users, https, cors, &log);
+            let counted = crate::metrics::registry(&watching, &log, false);
+            let counted = counted.as_ref();
+            let app = watched(inner, hello, &watching, users, https, cors, &log, counted);
             let outline = behind(&gateway, app).outline();
             assert_eq!(outline.check(), [], "{outline}");
         }
@@ -261,9 +287,10 @@ mod tests {
             files: Files::default(),
             connections: Connections::default(),
             watching: Watching::default(),
+            metrics_listen: None,
             htpasswd: None,
         };
-        let error = app(&serve, None, &Sink::stdout())
+        let error = app(&serve, None, &Sink::stdout(), None)
             .err()
             .unwrap()
             .to_string();

@@ -61,6 +61,7 @@ mod path;
 mod peer;
 mod queue_time;
 mod remote_user;
+mod request_line;
 mod scheme;
 mod stack;
 mod timing;
@@ -69,7 +70,7 @@ pub use app::{App, BoxApp, BoxFuture, Request, Response};
 pub use around::{Around, Next, around};
 pub use body::{
     Abort, Body, BodyError, BodySender, Closed, CollectError, End, FilePart, LengthMismatch,
-    Outcome,
+    Outcome, Replaced,
 };
 pub use check::{Finding, Role};
 pub use failure::{Failure, FailureKind};
@@ -88,6 +89,7 @@ pub use path::{PathError, PathView};
 pub use peer::{Address, Credentials, Peer};
 pub use queue_time::QueueTime;
 pub use remote_user::RemoteUser;
+pub use request_line::RequestLine;
 pub use scheme::Scheme;
 pub use stack::{Stack, UnknownLayer, WrapFn};
 pub use timing::{LayerTiming, SlowRequest, Timing, Timings};

@@ -34,6 +34,8 @@ pub struct Peer {
     local: Address,
     credentials: Option<Credentials>,
     is_proxied: bool,
+    /// The other end of the connection, when `address` is a client behind it. Boxed, since few have one.
+    connection: Option<Box<Address>>,
 }
 
 impl Peer {
@@ -45,6 +47,7 @@ impl Peer {
             local,
             credentials: None,
             is_proxied: false,
+            connection: None,
         }
     }
 
@@ -75,6 +78,23 @@ impl Peer {
     #[must_use]
     pub const fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// Sets the other end of the connection itself, where [`address`](Self::address) is a client behind a
+    /// proxy. For middleware and adapters that trust a proxy.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Peer};
+    ///
+    /// let proxy = Address::Tcp("10.0.0.1:5000".parse().unwrap());
+    /// let client = Address::Tcp("192.0.2.7:4711".parse().unwrap());
+    /// let peer = Peer::new(client.clone(), Address::Unix(None)).with_connection(proxy.clone());
+    /// assert_eq!((peer.address(), peer.connection()), (&client, &proxy));
+    /// ```
+    #[must_use]
+    pub fn with_connection(mut self, connection: Address) -> Self {
+        self.connection = Some(Box::new(connection));
         self
     }
 
@@ -119,6 +139,20 @@ impl Peer {
     #[must_use]
     pub const fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The other end of the connection itself: that of a proxy, where `address` is the client behind it.
+    ///
+    /// ```
+    /// use vestibule_core::{Address, Peer};
+    ///
+    /// let client = Address::Tcp("192.0.2.7:4711".parse().unwrap());
+    /// let peer = Peer::new(client.clone(), Address::Unix(None));
+    /// assert_eq!(peer.connection(), &client); // without a proxy they are the same
+    /// ```
+    #[must_use]
+    pub fn connection(&self) -> &Address {
+        self.connection.as_deref().unwrap_or(&self.address)
     }
 
     /// Our end.
@@ -174,11 +208,35 @@ impl Address {
             Self::Unix(_) => None,
         }
     }
+
+    /// Returns the address with an IPv4 address where it is an IPv4-mapped IPv6 address
+    /// (RFC 4291, section 2.5.5.2).
+    ///
+    /// A socket that listens at `[::]` has IPv4 clients in the form `::ffff:192.0.2.1`.
+    ///
+    /// ```
+    /// use vestibule_core::Address;
+    ///
+    /// let mapped = Address::Tcp("[::ffff:192.0.2.1]:4711".parse().unwrap());
+    /// assert_eq!(mapped.to_canonical().to_string(), "192.0.2.1:4711");
+    /// ```
+    #[must_use]
+    pub fn to_canonical(&self) -> Self {
+        match self {
+            Self::Tcp(address) => Self::from(*address),
+            Self::Unix(path) => Self::Unix(path.clone()),
+        }
+    }
 }
 
 impl From<SocketAddr> for Address {
+    /// An IPv4-mapped IPv6 address becomes the IPv4 address.
     fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
+        Self::Tcp(match address.ip().to_canonical() {
+            // An IPv6 address may have a scope, which an IP address alone has not.
+            IpAddr::V6(_) => address,
+            four => SocketAddr::new(four, address.port()),
+        })
     }
 }
 
@@ -252,6 +310,26 @@ mod tests {
         ];
         for name in signs {
             assert!(!is_local(Some(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        for (text, want) in [
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
+            ("[::ffff:c000:207]:0", "192.0.2.7:0"),
+            ("192.0.2.7:80", "192.0.2.7:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("[::]:80", "[::]:80"),
+            ("[fe80::1%3]:80", "[fe80::1%3]:80"),
+            // Compatible and translated addresses are others (RFC 4291, section 2.5.5.1, and RFC 6052).
+            ("[::192.0.2.7]:80", "[::c000:207]:80"),
+            ("[64:ff9b::192.0.2.7]:80", "[64:ff9b::c000:207]:80"),
+            ("[::ffff:0:192.0.2.7]:80", "[::ffff:0:c000:207]:80"),
+        ] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(Address::from(address).to_string(), want, "{text}");
+            assert_eq!(Address::Tcp(address).to_canonical().to_string(), want);
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use http::header::{self, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
-use vestibule_core::{Body, Failure, FailureKind, IntoResponse, Response};
+use vestibule_core::{Body, Failure, FailureKind, IntoResponse, Replaced, Response};
 use vestibule_fields::list::trim;
 
 use crate::environ::is_hop_by_hop;
@@ -41,9 +41,14 @@ pub enum HeadForm {
 #[must_use]
 pub fn respond(method: &Method, form: HeadForm, mut response: Response) -> (Vec<u8>, Body) {
     if response.status().is_informational() {
-        response = Failure::new("a gateway can carry no informational response, and no upgrade")
+        let reason = "a gateway can carry no informational response, and no upgrade";
+        let instead = Failure::new(reason)
             .kind(FailureKind::Upstream)
             .into_response();
+        let replaced = Replaced::new(instead.status(), reason);
+        std::mem::replace(&mut response, instead)
+            .into_body()
+            .abandon(replaced);
     }
     let (mut head, mut body) = response.into_parts();
     let status = head.status;

@@ -11,6 +11,7 @@ use vestibule_core::App;
 use vestibule_socket::Backoff;
 
 use crate::connection::Service;
+use crate::counts::{EarlyEnd, OpenConnection};
 use crate::drain::{DrainGuard, First, Watch, race};
 use crate::listen::{Accepted, Detached, Listener};
 use crate::per_address::{Counted, PerAddress};
@@ -43,6 +44,7 @@ impl<A> Clone for Accept<A> {
 pub(crate) struct ConnectionPermit {
     _place: Option<OwnedSemaphorePermit>,
     _counted: Option<Counted>,
+    _open: OpenConnection,
     _guard: DrainGuard,
 }
 
@@ -50,11 +52,13 @@ impl ConnectionPermit {
     pub(crate) fn new(
         place: Option<OwnedSemaphorePermit>,
         counted: Option<Counted>,
+        open: OpenConnection,
         guard: DrainGuard,
     ) -> Box<Self> {
         Box::new(Self {
             _place: place,
             _counted: counted,
+            _open: open,
             _guard: guard,
         })
     }
@@ -172,10 +176,13 @@ impl<A: App> Accept<A> {
         let peer = accepted.peer.address();
         let is_proxy = self.service.limits().is_proxy(peer);
         let per_address = self.per_address.as_ref().filter(|_| !is_proxy);
+        let counts = self.service.counts();
+        let open = counts.accept();
         let Some(counted) = per_address.map_or(Some(None), |it| it.count(peer)) else {
+            counts.add(EarlyEnd::Limit);
             return;
         };
-        let permit = ConnectionPermit::new(place, counted, self.guard.clone());
+        let permit = ConnectionPermit::new(place, counted, open, self.guard.clone());
         let connection = self
             .service
             .clone()

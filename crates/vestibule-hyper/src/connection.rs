@@ -15,11 +15,14 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
-use vestibule_core::{App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline};
+use vestibule_core::{
+    Address, App, BoxApp, BoxError, CatchPanic, Failure, IntoResponse, Outline, Replaced,
+};
 use vestibule_socket::{Rarely, log_order};
 
 use crate::accept::ConnectionPermit;
 use crate::bell::Bell;
+use crate::counts::{ConnectionCounts, EarlyEnd};
 use crate::detect::{Protocol, detect};
 use crate::drain::{First, Watch, race};
 use crate::guard;
@@ -34,6 +37,7 @@ use crate::outgoing::{Asked, Outgoing, prepare};
 use crate::plain_http;
 use crate::proxy;
 use crate::server::Limits;
+use crate::unparsed;
 use crate::vitals::{InFlight, Overdue, Vitals, Watchdog};
 
 /// What all connections of a server have in common.
@@ -46,12 +50,15 @@ pub(crate) struct Service<A> {
     refusals: Rarely,
     /// What the parser did.
     breaches: Rarely,
+    /// What ended before there was a request.
+    early_ends: Rarely,
+    counts: ConnectionCounts,
     http1: conn::http1::Builder,
     http2: conn::http2::Builder<TokioExecutor>,
 }
 
 impl<A: App> Service<A> {
-    pub(crate) fn new(app: A, refused: BoxApp, limits: Limits) -> Self {
+    pub(crate) fn new(app: A, refused: BoxApp, limits: Limits, counts: ConnectionCounts) -> Self {
         Self {
             app: CatchPanic::new(app),
             refused: CatchPanic::new(refused),
@@ -59,12 +66,18 @@ impl<A: App> Service<A> {
             http2: http2::builder(&limits),
             refusals: Rarely::default(),
             breaches: Rarely::default(),
+            early_ends: Rarely::default(),
+            counts,
             limits,
         }
     }
 
     pub(crate) const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) const fn counts(&self) -> &ConnectionCounts {
+        &self.counts
     }
 
     /// Logs layers of the app that are in the wrong place.
@@ -81,39 +94,59 @@ impl<A: App> Service<A> {
         permit: Box<ConnectionPermit>,
         watch: Watch,
     ) {
-        let address = accepted.peer.address().clone();
-        match self.converse(accepted, permit, watch).await {
-            Ok(()) => {}
-            // The parser has answered, if there was something to answer; no app and no log saw it.
-            Err(error) if is_breach(&*error) => {
+        let Err(ended) = self.converse(accepted, permit, watch).await else {
+            return;
+        };
+        let Ended { early, peer, error } = ended;
+        let error = &*error;
+        let Some(early) = early else {
+            tracing::debug!(target: "vestibule", %peer, error, "a connection ended early");
+            return;
+        };
+        self.counts.add(early);
+        let reason = early.name();
+        match early {
+            // The parser has answered, if there was something to answer.
+            EarlyEnd::Protocol => {
                 if let Some(silent) = self.breaches.line() {
                     tracing::info!(
-                        target: "vestibule", peer = %address, error = &*error, silent,
+                        target: "vestibule", %peer, error, silent,
                         "refused a client that does not speak HTTP"
                     );
                 }
             }
-            Err(error) => tracing::debug!(
-                target: "vestibule", peer = %address, error = &*error, "a connection ended early"
-            ),
+            _ => {
+                if let Some(silent) = self.early_ends.line() {
+                    tracing::info!(
+                        target: "vestibule", %peer, reason, error, silent,
+                        "a connection ended before its first request"
+                    );
+                }
+            }
         }
     }
 
     /// What comes before the first request: the protocols that wrap HTTP, and which HTTP it is.
-    async fn greet(&self, accepted: Accepted, watch: Watch) -> io::Result<Greeted> {
+    async fn greet(&self, accepted: Accepted, watch: Watch) -> Result<Greeted, Unbegun> {
         let Accepted {
             mut socket,
             mut peer,
             ..
         } = accepted;
         if self.limits.is_proxy(peer.address()) {
-            peer = proxy::read(&mut socket).await?.unwrap_or(peer);
+            let told = proxy::read(&mut socket).await;
+            if let Some(client) =
+                told.map_err(|error| Unbegun::new(EarlyEnd::ProxyHeader, error))?
+            {
+                peer = client.with_connection(peer.address().clone());
+            }
         }
         #[cfg(feature = "tls")]
         let tls = match accepted.tls {
             Some(tls) => {
-                plain_http::refuse(&mut socket).await?;
-                let (encrypted, info) = tls.accept(socket).await?;
+                let failed = |error| Unbegun::new(EarlyEnd::Tls, error);
+                plain_http::refuse(&mut socket).await.map_err(failed)?;
+                let (encrypted, info) = tls.accept(socket).await.map_err(failed)?;
                 socket = encrypted;
                 Some(info)
             }
@@ -136,7 +169,8 @@ impl<A: App> Service<A> {
         accepted: Accepted,
         permit: Box<ConnectionPermit>,
         mut watch: Watch,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), Ended> {
+        let peer = accepted.peer.address().clone();
         let greeted = self.greet(accepted, watch.clone());
         let greeted = timeout(self.limits.first_byte_timeout, greeted);
         // What a connection needs only at its beginning, or only in one protocol, has a box of its
@@ -147,10 +181,17 @@ impl<A: App> Service<A> {
             protocol,
             link,
         } = match greeted.await {
-            First::Left(greeted) => greeted.map_err(|_| "no request in time")??,
+            First::Left(Ok(Ok(greeted))) => greeted,
+            First::Left(Ok(Err(unbegun))) => return Err(unbegun.of(peer)),
+            First::Left(Err(_)) => {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "no request in time");
+                return Err(Unbegun::new(EarlyEnd::Timeout, error).of(peer));
+            }
             First::Right(()) => return Ok(()),
         };
         let Some(protocol) = protocol else {
+            // A health check, or a browser that connects in advance: nothing for the log.
+            self.counts.add(EarlyEnd::ClientLeft);
             return Ok(());
         };
         io.keep(permit);
@@ -160,17 +201,51 @@ impl<A: App> Service<A> {
         }
         let (this, of_requests) = (self.clone(), link.clone());
         let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
-        match protocol {
+        let ended = match protocol {
             Protocol::Http1 => {
-                let connection = Http1::new(&self.http1, io, &link.vitals, service);
-                self.drive(connection, &link.vitals, watch).await
+                let mut connection = Http1::new(&self.http1, io, &link.vitals, service);
+                let ended = self.drive(&mut connection, &link.vitals, watch).await;
+                if let Err(error) = &ended
+                    && let Some(error) = error.downcast_ref::<hyper::Error>()
+                    && error.is_parse()
+                {
+                    let request = unparsed::request(&connection.into_unread(), error);
+                    self.log_unparsed(request, &link).await;
+                }
+                ended
             }
             Protocol::Http2 => {
                 let max_streams = self.limits.max_streams;
                 let connection = Http2::new(&self.http2, max_streams, io, &link, service);
                 self.drive(connection, &link.vitals, watch).await
             }
+        };
+        ended.map_err(|error| Ended::of(error, &link))
+    }
+
+    /// Gives a request that the parser has refused to the app for refusals, for its access log. The parser has
+    /// sent the answer already.
+    fn log_unparsed(
+        &self,
+        mut request: vestibule_core::Request,
+        link: &Link,
+    ) -> Pin<Box<impl Future<Output = ()> + Send>> {
+        request.extensions_mut().insert(link.peer.clone());
+        #[cfg(feature = "tls")]
+        if link.tls.is_some() {
+            request
+                .extensions_mut()
+                .insert(vestibule_core::Scheme::Https);
         }
+        let limit = self.limits.write_timeout;
+        Box::pin(async move {
+            let answer = async {
+                let body = self.refused.call(request).await.into_body();
+                // It is read to its end: an access log would take it for a client that left.
+                let _ = body.collect(MAX_REFUSAL).await;
+            };
+            let _ = timeout(limit, answer).await;
+        })
     }
 
     /// One request: guard, app, framing.
@@ -359,6 +434,67 @@ impl<A: App> Service<A> {
     }
 }
 
+/// How a connection ended before its first byte of HTTP.
+struct Unbegun {
+    end: EarlyEnd,
+    error: io::Error,
+}
+
+impl Unbegun {
+    fn new(end: EarlyEnd, error: io::Error) -> Self {
+        let end = match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => EarlyEnd::ClientLeft,
+            _ => end,
+        };
+        Self { end, error }
+    }
+
+    fn of(self, peer: Address) -> Ended {
+        Ended {
+            early: Some(self.end),
+            peer,
+            error: self.error.into(),
+        }
+    }
+}
+
+impl From<io::Error> for Unbegun {
+    /// Bytes are read without a protocol only to see which one it is: what fails is the socket.
+    fn from(error: io::Error) -> Self {
+        Self::new(EarlyEnd::ClientLeft, error)
+    }
+}
+
+/// Why a connection ended, and with which client.
+struct Ended {
+    /// It had no request that could be read.
+    early: Option<EarlyEnd>,
+    peer: Address,
+    error: BoxError,
+}
+
+impl Ended {
+    /// The end of a connection that has spoken HTTP, or tried to.
+    fn of(error: BoxError, link: &Link) -> Self {
+        let of_hyper = error.downcast_ref::<hyper::Error>();
+        let early = match (is_breach(&*error), link.vitals.has_had_requests()) {
+            (true, _) => Some(EarlyEnd::Protocol),
+            (false, true) => None,
+            // hyper has no clock of ours: what is not its error is a limit that was passed.
+            (false, false) if of_hyper.is_none() => Some(EarlyEnd::Timeout),
+            (false, false) => Some(EarlyEnd::ClientLeft),
+        };
+        Self {
+            early,
+            peer: link.peer.address().clone(),
+            error,
+        }
+    }
+}
+
 /// A connection whose first request is about to be read.
 struct Greeted {
     io: Io,
@@ -374,6 +510,16 @@ pub(crate) trait Conversation: Future<Output = hyper::Result<()>> + Unpin {
 
     /// Gives back what is needed only while something is in flight.
     fn rest(&mut self);
+}
+
+impl<C: Conversation> Conversation for &mut C {
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+
+    fn rest(&mut self) {
+        (**self).rest();
+    }
 }
 
 /// What the service gives to hyper.
@@ -407,15 +553,18 @@ fn as_timeout(response: vestibule_core::Response) -> vestibule_core::Response {
     let mut cause: Option<&(dyn Error + 'static)> = Some(failure.error());
     while let Some(error) = cause {
         if error.is::<RequestBodyError>() {
-            return failure
-                .clone()
-                .status(StatusCode::REQUEST_TIMEOUT)
-                .into_response();
+            let failure = failure.clone().status(StatusCode::REQUEST_TIMEOUT);
+            let replaced = Replaced::new(StatusCode::REQUEST_TIMEOUT, failure.to_string());
+            response.into_body().abandon(replaced);
+            return failure.into_response();
         }
         cause = error.source();
     }
     response
 }
+
+/// How much is read of an answer that was sent already, in bytes.
+const MAX_REFUSAL: u64 = 64 * 1024;
 
 /// Whether a connection ended because of what the client sent, and not because it went away.
 fn is_breach(error: &(dyn Error + 'static)) -> bool {
@@ -438,7 +587,8 @@ mod tests {
     async fn a_connection_is_small() {
         async fn app(_: vestibule_core::Request) {}
         let refused = guard::refusal.boxed();
-        let service = Arc::new(Service::new(app, refused, Limits::default()));
+        let counts = ConnectionCounts::default();
+        let service = Arc::new(Service::new(app, refused, Limits::default(), counts));
         let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
         let end = || vestibule_core::Address::Unix(None);
         let accepted = Accepted {
@@ -448,7 +598,8 @@ mod tests {
             tls: None,
         };
         let drain = Drain::new();
-        let permit = ConnectionPermit::new(None, None, drain.guard());
+        let open = service.counts().accept();
+        let permit = ConnectionPermit::new(None, None, open, drain.guard());
         let serving = service.serve(accepted, permit, drain.watch());
         let size = size_of_val(&serving);
         assert!(size <= 2048, "{size}");

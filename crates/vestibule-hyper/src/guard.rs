@@ -56,11 +56,12 @@ impl Refused {
         self.status
     }
 
+    pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
     const fn bad(reason: &'static str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            reason,
-        }
+        Self::new(StatusCode::BAD_REQUEST, reason)
     }
 }
 

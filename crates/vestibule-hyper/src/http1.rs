@@ -6,6 +6,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
@@ -47,6 +48,16 @@ where
             builder,
             vitals,
             state: State::Resting(io, service),
+        }
+    }
+
+    /// Ends it: the bytes that were read and not parsed.
+    pub(crate) fn into_unread(self) -> Bytes {
+        match self.state {
+            State::Awake(connection) => connection
+                .into_parts()
+                .map_or_else(Bytes::new, |parts| parts.read_buf),
+            State::Resting(..) | State::Gone => Bytes::new(),
         }
     }
 

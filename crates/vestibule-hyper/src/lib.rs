@@ -173,6 +173,7 @@ mod accept;
 mod activation;
 mod bell;
 mod connection;
+mod counts;
 mod descriptors;
 mod detect;
 mod drain;
@@ -198,10 +199,12 @@ mod server;
 mod tally;
 #[cfg(feature = "tls")]
 mod tls;
+mod unparsed;
 mod vitals;
 
 #[cfg(all(unix, feature = "socket-activation"))]
 pub use activation::Sockets;
+pub use counts::ConnectionCounts;
 pub use drain::{Drained, Shutdown};
 pub use guard::{Refused, refusal};
 #[cfg(all(feature = "handover", unix))]

@@ -12,7 +12,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_
 use http::{Method, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use vestibule_core::{
-    Abort, Body, BodyError, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Response,
+    Abort, Body, BodyError, BoxError, Failure, IntoResponse, LengthMismatch, Panicked, Replaced,
+    Response,
 };
 
 use crate::link::Link;
@@ -48,7 +49,11 @@ pub(crate) fn prepare(
                 target: "vestibule", method = %asked.method, uri = %asked.uri,
                 status = response.status().as_u16(), "the app's response cannot be sent: {mistake}"
             );
-            response = Failure::new(mistake).into_response();
+            let instead = Failure::new(mistake).into_response();
+            let replaced = Replaced::new(instead.status(), mistake);
+            std::mem::replace(&mut response, instead)
+                .into_body()
+                .abandon(replaced);
             has_coding = false;
             match asked.method {
                 Method::HEAD => Shape::NoBytes { keeps_length: true },

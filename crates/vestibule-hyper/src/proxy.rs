@@ -139,7 +139,7 @@ fn peer(
     from_port: u16,
     to_port: u16,
 ) -> Result<Option<Peer>, BadProxyHeader> {
-    let end = |ip, port| Address::Tcp(SocketAddr::new(ip, port));
+    let end = |ip, port| Address::from(SocketAddr::new(ip, port));
     Ok(Some(Peer::new(end(from, from_port), end(to, to_port))))
 }
 
@@ -221,6 +221,10 @@ mod tests {
                 "192.0.2.1:4711 192.0.2.9:80",
             ),
             (binary(PROXY, TCP_OVER_IPV6, &six), "[::1]:3 [::2]:4"),
+            (
+                b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.9 4711 80\r\n".to_vec(),
+                "192.0.2.1:4711 192.0.2.9:80",
+            ),
             (binary(PROXY, UNIX_STREAM, &[0; 216]), "-"),
             (binary(PROXY, UNSPECIFIED, &[]), "-"),
             (binary(LOCAL, UNSPECIFIED, &[1, 2, 3]), "-"),

@@ -13,6 +13,7 @@ use vestibule_core::{Address, App, BoxApp};
 
 use crate::accept::{Accept, Workers};
 use crate::connection::Service;
+use crate::counts::ConnectionCounts;
 use crate::descriptors::max_connections;
 #[cfg(feature = "tls")]
 use crate::drain::Hangups;
@@ -75,6 +76,7 @@ pub struct Server<A> {
     app: A,
     refused: BoxApp,
     limits: Limits,
+    counts: ConnectionCounts,
 }
 
 /// What a connection may take; the defaults trip no honest client.
@@ -160,6 +162,7 @@ impl<A: App> Server<A> {
             app,
             refused: refusal.boxed(),
             limits: Limits::default(),
+            counts: ConnectionCounts::default(),
         }
     }
 
@@ -168,8 +171,10 @@ impl<A: App> Server<A> {
     /// [`Peer`](vestibule_core::Peer), and may be what no other app ever sees: a target without a
     /// slash, two `Host` lines.
     ///
-    /// What the parser itself refuses (a line that is no request at all) reaches no app: it is an
-    /// event of level info, as is every other refusal.
+    /// A request of HTTP/1 that the parser itself refuses (400, 414, 431) is given to this app too, with
+    /// its line as [`RequestLine`](vestibule_core::RequestLine), if the parser still had it. The answer
+    /// was sent by then: the app's is read and dropped. Every refusal is also an event of level info,
+    /// at most one a second.
     ///
     /// ```
     /// use vestibule_core::{App, Request};
@@ -183,6 +188,15 @@ impl<A: App> Server<A> {
     pub fn refused(mut self, app: impl App) -> Self {
         self.refused = app.boxed();
         self
+    }
+
+    /// Returns the counts of this server's connections, for metrics.
+    ///
+    /// Each connection that ends before its first request is counted by reason there, and is an event of
+    /// level info with its peer and reason, at most one a second. A client that connects and leaves without
+    /// a byte, as health checks do, is counted and makes no event.
+    pub fn counts(&self) -> ConnectionCounts {
+        self.counts.clone()
     }
 
     /// How long a new connection may take until it is clear which protocol it speaks: 10 s.
@@ -421,7 +435,12 @@ impl<A: App> Server<A> {
     pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
         let listener = Listener::bind(bind.into()).await?;
         Ok(Bound {
-            service: Arc::new(Service::new(self.app, self.refused, self.limits)),
+            service: Arc::new(Service::new(
+                self.app,
+                self.refused,
+                self.limits,
+                self.counts,
+            )),
             listeners: vec![listener],
         })
     }

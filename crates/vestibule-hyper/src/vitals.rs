@@ -229,6 +229,11 @@ impl Vitals {
         before
     }
 
+    /// Whether a request has begun.
+    pub(crate) fn has_had_requests(&self) -> bool {
+        self.requests.load(Relaxed) > 0
+    }
+
     /// The connection is to end after this answer.
     pub(crate) fn make_last(&self) {
         self.is_last.store(true, Relaxed);

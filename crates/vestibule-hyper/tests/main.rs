@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod binding;
 mod defaults;
+mod early;
 mod echo;
 #[cfg(target_os = "linux")]
 mod frames;

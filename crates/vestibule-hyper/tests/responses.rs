@@ -213,14 +213,14 @@ async fn faults_40_to_42_framing() {
             "/100",
             "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
             "500 Internal Server Error\n",
-            "aborted 0",
+            "failed 0",
         ),
         (
             "GET",
             "/101",
             "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
             "500 Internal Server Error\n",
-            "aborted 0",
+            "failed 0",
         ),
         (
             "GET",
@@ -277,14 +277,14 @@ async fn faults_40_to_42_framing() {
             "/differ",
             "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
             "500 Internal Server Error\n",
-            "aborted 0",
+            "failed 0",
         ),
         (
             "GET",
             "/nonsense",
             "HTTP/1.1 500 Internal Server Error\ncontent-type: text/plain; charset=utf-8\ncontent-length: 26",
             "500 Internal Server Error\n",
-            "aborted 0",
+            "failed 0",
         ),
         (
             "GET",

@@ -14,16 +14,17 @@
 //! ```
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderName, StatusCode};
-use vestibule_core::{App, Outline, Request, Response, Role, Timing};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use vestibule_core::{App, End, Outline, Request, Response, Role, Timing};
 
 use crate::record::pick;
 use crate::redact::Redaction;
+use crate::tried_user::{basic_credentials, user_name};
 use crate::{Format, Record, RecordOutcome, Sink};
 
 /// Writes one line a request, in the combined format unless another is asked for.
@@ -179,9 +180,10 @@ impl<A: App> AccessLog<A> {
 impl<A: App> App for AccessLog<A> {
     async fn call(&self, request: Request) -> Response {
         let mut entry = Entry::new(&request, self.settings.clone());
+        let request = entry.listen_for_trailers(request);
         let response = self.app.call(request).await;
         entry.answered(&response);
-        response.map(|body| body.on_end(move |end| entry.record.body_ended(end.outcome, end.bytes)))
+        response.map(|body| body.on_end(move |end| entry.ended(end)))
     }
 
     fn describe(&self, outline: &mut Outline) {
@@ -231,6 +233,10 @@ struct Entry {
     record: Record,
     start: Instant,
     timing: Option<Timing>,
+    /// What a Basic login was tried with.
+    credentials: Option<HeaderValue>,
+    /// Those of the request, when the format has some.
+    trailers: Option<Arc<Mutex<HeaderMap>>>,
     settings: Arc<Settings>,
 }
 
@@ -253,7 +259,37 @@ impl Entry {
             record,
             start: Instant::now(),
             timing: Timing::of(request),
+            credentials: basic_credentials(request.headers()),
+            trailers: None,
             settings,
+        }
+    }
+
+    /// Keeps the trailers of the request for the line, if the format has some of them.
+    fn listen_for_trailers(&mut self, request: Request) -> Request {
+        if self.settings.format.request_trailers().is_empty() {
+            return request;
+        }
+        let (settings, kept) = (self.settings.clone(), Arc::default());
+        self.trailers = Some(Arc::clone(&kept));
+        request.map(|body| {
+            body.on_end(move |end| {
+                if let Some(trailers) = end.trailers {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    pick(trailers, settings.format.request_trailers(), &mut kept);
+                }
+            })
+        })
+    }
+
+    /// Notes the end of the response's body.
+    fn ended(&mut self, end: &End<'_>) {
+        self.record.body_ended(end);
+        let wanted = self.settings.format.response_trailers();
+        if let Some(trailers) = end.trailers.filter(|_| !wanted.is_empty()) {
+            let mut picked = HeaderMap::new();
+            pick(trailers, wanted, &mut picked);
+            self.record.response_trailers = Some(Box::new(picked));
         }
     }
 
@@ -262,6 +298,14 @@ impl Entry {
             record, settings, ..
         } = self;
         record.answered(response, self.start.elapsed());
+        let is_refused = matches!(
+            record.status,
+            StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS
+        );
+        if is_refused && record.user.is_none() {
+            let credentials = self.credentials.take();
+            record.tried_user = credentials.and_then(|value| user_name(value.as_bytes()));
+        }
         if record.layer.is_none() {
             record.layer = self.timing.as_ref().and_then(Timing::early_layer);
         }
@@ -284,6 +328,10 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.record.total = self.start.elapsed();
+        if let Some(trailers) = self.trailers.take() {
+            let mut kept = trailers.lock().unwrap_or_else(PoisonError::into_inner);
+            self.record.request_trailers = Some(Box::new(std::mem::take(&mut *kept)));
+        }
         if std::thread::panicking() && self.record.first_byte.is_none() {
             self.record.status = StatusCode::INTERNAL_SERVER_ERROR;
             self.record.outcome = RecordOutcome::Panicked;

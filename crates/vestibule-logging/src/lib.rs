@@ -30,6 +30,9 @@
 //! | [`Metrics`] | counts and histograms for Prometheus, at a path or from code |
 //! | [`ServerTiming`] | a `Server-Timing` field with the time that the app took, and each layer's own in a timed stack |
 //!
+//! With the feature `event-limit`, `EventLimit` is a layer of `tracing-subscriber`: a client cannot fill the
+//! program's own log with the warnings of the HTTP and TLS libraries.
+//!
 //! # The line
 //!
 //! A [`Format`] is `common`, `combined` (the default), `json`, `logfmt`, `short`, or any of
@@ -77,6 +80,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
+#[cfg(feature = "event-limit")]
+mod event_limit;
+mod families;
 mod format;
 mod metrics;
 mod on_demand;
@@ -87,9 +93,13 @@ mod request_id;
 mod server_timing;
 mod sink;
 mod trace;
+mod tried_user;
 mod uuid;
 
 pub use access_log::AccessLog;
+#[cfg(feature = "event-limit")]
+pub use event_limit::EventLimit;
+pub use families::{MetricError, Samples};
 pub use format::{Format, FormatError};
 pub use metrics::{Metrics, Registry};
 pub use record::{Record, RecordOutcome};

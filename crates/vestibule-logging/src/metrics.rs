@@ -20,14 +20,15 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Request, Response};
+use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Replaced, Request, Response, Scheme};
 
+use crate::families::{Family, MetricError, Samples, escaped};
 use crate::on_demand::OnDemand;
 use crate::record::client_gone;
 use crate::trace::known_method;
@@ -118,7 +119,8 @@ impl<A: App> App for Metrics<A> {
             return page.map(|body| if is_head { body.without_bytes() } else { body });
         }
         let route = self.route.0.as_ref().map(|route| route(&request));
-        let mut measure = Measure::new(&self.registry, request.method(), route);
+        let is_https = Scheme::of(&request) == Scheme::Https;
+        let mut measure = Measure::new(&self.registry, request.method(), route, is_https);
         let response = self.app.call(request).await;
         measure.status = response.status();
         measure.outcome = RecordOutcome::Complete;
@@ -141,6 +143,7 @@ struct Measure {
     registry: Registry,
     method: &'static str,
     route: Option<Cow<'static, str>>,
+    is_https: bool,
     start: Instant,
     status: StatusCode,
     bytes: u64,
@@ -148,12 +151,18 @@ struct Measure {
 }
 
 impl Measure {
-    fn new(registry: &Registry, method: &Method, route: Option<Cow<'static, str>>) -> Self {
+    fn new(
+        registry: &Registry,
+        method: &Method,
+        route: Option<Cow<'static, str>>,
+        is_https: bool,
+    ) -> Self {
         registry.0.active.fetch_add(1, Relaxed);
         Self {
             registry: registry.clone(),
             method: known_method(method),
             route,
+            is_https,
             start: Instant::now(),
             status: client_gone(),
             bytes: 0,
@@ -171,7 +180,10 @@ impl Measure {
                 self.status = client_gone();
                 self.outcome = RecordOutcome::ClientGone;
             }
-            Outcome::Failed(_) => self.outcome = RecordOutcome::BodyFailed(String::new()),
+            Outcome::Failed(error) => match error.downcast_ref::<Replaced>() {
+                Some(replaced) => self.status = replaced.status(),
+                None => self.outcome = RecordOutcome::BodyFailed(String::new()),
+            },
         }
     }
 }
@@ -183,12 +195,13 @@ impl Drop for Measure {
             self.outcome = RecordOutcome::Panicked;
         }
         self.registry.0.active.fetch_sub(1, Relaxed);
-        let class = self.status.as_u16() / 100;
         let route = self.route.take().unwrap_or_default();
-        self.registry
-            .with_series(self.method, class, route, |series| {
-                series.record(self.start.elapsed(), self.bytes, &self.outcome);
-            });
+        let key = self
+            .registry
+            .key(self.method, self.status, route, self.is_https);
+        self.registry.0.series.with(key, |series| {
+            series.record(self.start.elapsed(), self.bytes, &self.outcome);
+        });
     }
 }
 
@@ -202,10 +215,15 @@ struct Counted {
     series: OnDemand<Key, Series>,
     routes: Mutex<Vec<Cow<'static, str>>>,
     sinks: Mutex<Vec<Sink>>,
+    families: Mutex<Vec<Arc<Family>>>,
+    /// Statuses are counted each by itself.
+    has_exact_statuses: AtomicBool,
+    /// Labels have the names of OpenTelemetry.
+    has_otel_names: AtomicBool,
 }
 
-/// Method, class of status, route: in the order in which they are printed.
-type Key = (Cow<'static, str>, &'static str, u16);
+/// Route, method, status or its class, and whether it was HTTPS, where labels tell.
+type Key = (Cow<'static, str>, &'static str, u16, bool);
 
 /// Counts of the requests with one method, class of status and route.
 #[derive(Default)]
@@ -249,6 +267,123 @@ impl Registry {
         self
     }
 
+    /// Sets whether each status has its own label, as `status="404"`. Defaults to `false`: `status="4xx"`.
+    ///
+    /// Set it before requests are counted. An app with many statuses and routes has many series then.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request, http::StatusCode};
+    /// use vestibule_logging::{Metrics, Registry};
+    ///
+    /// let registry = Registry::new().exact_status(true);
+    /// let app = Metrics::new(|_: Request| async { StatusCode::NOT_FOUND }).to(registry.clone());
+    /// app.call(Request::default()).await.into_body().collect(99).await.unwrap();
+    /// let line = r#"http_server_requests_total{method="GET",status="404",route="",outcome="complete"} 1"#;
+    /// assert!(registry.prometheus().lines().any(|found| found == line));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn exact_status(self, enabled: bool) -> Self {
+        self.0.has_exact_statuses.store(enabled, Relaxed);
+        self
+    }
+
+    /// Sets whether labels have the names of OpenTelemetry's semantic conventions, as dashboards for them
+    /// expect: `http_request_method`, `http_response_status_code`, `http_route` and `url_scheme`. Defaults
+    /// to `false`. Statuses are [exact](Self::exact_status) then.
+    ///
+    /// Set it before requests are counted.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{App, Request};
+    /// use vestibule_logging::{Metrics, Registry};
+    ///
+    /// let registry = Registry::new().opentelemetry(true);
+    /// let app = Metrics::new(|_: Request| async { "hello" }).to(registry.clone());
+    /// app.call(Request::default()).await.into_body().collect(99).await.unwrap();
+    /// let labels = r#"{http_request_method="GET",url_scheme="http",http_response_status_code="200",http_route=""}"#;
+    /// let line = format!("http_server_request_duration_seconds_count{labels} 1");
+    /// assert!(registry.prometheus().lines().any(|found| found == line));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn opentelemetry(self, enabled: bool) -> Self {
+        self.0.has_otel_names.store(enabled, Relaxed);
+        self
+    }
+
+    /// Adds a counter of the program's own to the page. `read` is called for each page, and adds a number
+    /// for each combination of the labels' values. The numbers must not decrease while the program runs.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use vestibule_logging::Registry;
+    ///
+    /// static ORDERS: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// # fn main() -> Result<(), vestibule_logging::MetricError> {
+    /// let registry = Registry::new();
+    /// registry.counter("shop_orders", "Orders that were placed.", &["kind"], |samples| {
+    ///     samples.add(&["book"], ORDERS.load(Relaxed) as f64);
+    /// })?;
+    /// ORDERS.fetch_add(3, Relaxed);
+    /// assert!(registry.prometheus().contains("\nshop_orders_total{kind=\"book\"} 3\n"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the name or a label is not one that Prometheus takes, or the name is taken.
+    pub fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        read: impl Fn(&mut Samples<'_>) + Send + Sync + 'static,
+    ) -> Result<(), MetricError> {
+        self.add(Family::new("counter", name, help, labels, read)?)
+    }
+
+    /// Adds a gauge of the program's own, a number that goes up and down, as
+    /// [`counter`](Self::counter) does.
+    ///
+    /// ```
+    /// use vestibule_logging::Registry;
+    ///
+    /// # fn main() -> Result<(), vestibule_logging::MetricError> {
+    /// let registry = Registry::new();
+    /// registry.gauge("shop_queue_length", "Orders that wait.", &[], |samples| samples.add(&[], 7.0))?;
+    /// assert!(registry.openmetrics().contains("\nshop_queue_length 7\n"));
+    /// assert!(registry.gauge("shop_queue_length", "Again.", &[], |_| {}).is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`counter`](Self::counter).
+    pub fn gauge(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        read: impl Fn(&mut Samples<'_>) + Send + Sync + 'static,
+    ) -> Result<(), MetricError> {
+        self.add(Family::new("gauge", name, help, labels, read)?)
+    }
+
+    fn add(&self, family: Family) -> Result<(), MetricError> {
+        let families = self.0.families.lock();
+        let mut families = families.unwrap_or_else(PoisonError::into_inner);
+        // In OpenMetrics a counter and a gauge of one name are one family.
+        if families.iter().any(|other| other.name == family.name) {
+            return Err(family.taken());
+        }
+        families.push(Arc::new(family));
+        Ok(())
+    }
+
     /// The metrics in Prometheus' text format, 0.0.4.
     #[must_use]
     pub fn prometheus(&self) -> String {
@@ -261,15 +396,22 @@ impl Registry {
         self.text(Form::OpenMetrics)
     }
 
-    fn with_series(
+    /// What a request is counted by.
+    fn key(
         &self,
         method: &'static str,
-        class: u16,
+        status: StatusCode,
         route: Cow<'static, str>,
-        f: impl FnOnce(&Series),
-    ) {
-        let key = (self.bounded(route), method, class);
-        self.0.series.with(key, f);
+        is_https: bool,
+    ) -> Key {
+        let has_otel_names = self.0.has_otel_names.load(Relaxed);
+        let is_exact = has_otel_names || self.0.has_exact_statuses.load(Relaxed);
+        let status = match is_exact {
+            true => status.as_u16(),
+            false => status.as_u16() / 100,
+        };
+        let route = self.bounded(route);
+        (route, method, status, is_https && has_otel_names)
     }
 
     /// The route, or `_other` when there are too many.
@@ -301,6 +443,8 @@ impl Registry {
             "histogram",
             "From the request to the end of the response's body.",
         );
+        let has_otel_names = self.0.has_otel_names.load(Relaxed);
+        let labels = |key: &Key| labels(key, has_otel_names);
         let all = self.0.series.read();
         for (key, series) in all.iter() {
             let labels = labels(key);
@@ -357,6 +501,20 @@ impl Registry {
                     &format!("log=\"{name}\""),
                     sink.dropped(),
                 );
+            }
+        }
+        // The lock is not held while the program's own code runs.
+        let families = self.0.families.lock();
+        let families = families.unwrap_or_else(PoisonError::into_inner).clone();
+        for family in families {
+            page.family(&family.name, family.kind, &family.help);
+            let suffix = if family.kind == "counter" {
+                "_total"
+            } else {
+                ""
+            };
+            for (labels, value) in family.read() {
+                page.sample(&family.name, suffix, &labels, value);
             }
         }
         for metric in process::read() {
@@ -454,19 +612,18 @@ impl Page {
     }
 }
 
-fn labels((route, method, class): &Key) -> String {
+fn labels((route, method, status, is_https): &Key, has_otel_names: bool) -> String {
+    let route = escaped(route);
+    // Of a class there is one digit.
+    let xx = if *status < 10 { "xx" } else { "" };
+    if !has_otel_names {
+        return format!("method=\"{method}\",status=\"{status}{xx}\",route=\"{route}\"");
+    }
+    let scheme = if *is_https { "https" } else { "http" };
     format!(
-        "method=\"{method}\",status=\"{class}xx\",route=\"{}\"",
-        escaped(route)
+        "http_request_method=\"{method}\",url_scheme=\"{scheme}\",\
+         http_response_status_code=\"{status}\",http_route=\"{route}\""
     )
-}
-
-/// The value of a label: a backslash, a quote and a line feed are escaped.
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }
 
 /// Seconds: OpenTelemetry's advice, and two more for answers from memory.
@@ -508,7 +665,8 @@ mod tests {
     fn labels_are_bounded() {
         let registry = Registry::new();
         for index in 0..500 {
-            registry.with_series("GET", 2, format!("/{index}").into(), |_| {});
+            let key = registry.key("GET", StatusCode::OK, format!("/{index}").into(), false);
+            registry.0.series.with(key, |_| {});
         }
         let series = registry.0.series.read();
         assert_eq!(series.len(), MAX_ROUTES + 1);

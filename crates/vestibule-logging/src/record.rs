@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use vestibule_core::{Address, Failure, Outcome, Peer, QueueTime, RemoteUser, Request, Response};
+use vestibule_core::{
+    Address, End, Failure, Outcome, Peer, QueueTime, RemoteUser, Replaced, Request, RequestLine,
+    Response,
+};
 use vestibule_fields::trace_context::TraceParent;
 
 use crate::{Format, RequestId, TraceContext};
@@ -19,16 +22,24 @@ use crate::{Format, RequestId, TraceContext};
 pub struct Record {
     /// When the request reached the log.
     pub time: SystemTime,
-    /// The other end of the connection, when the adapter knows it.
+    /// The client, when the adapter knows it: an IPv4 address even where the socket has it in IPv6 form.
     pub peer: Option<Address>,
+    /// The other end of the connection itself, when `peer` is a client behind a proxy.
+    pub connection: Option<Box<Address>>,
     /// Our end of the connection, when the adapter knows it.
     pub local: Option<Address>,
     /// The user that the request was let in as, when a layer told ([`RemoteUser`]).
     pub user: Option<RemoteUser>,
+    /// The name of a Basic login that failed: the answer is a 401 or 429, and no user was let in. Clients
+    /// can write what they like there.
+    pub tried_user: Option<String>,
     /// The method, as in `GET`.
     pub method: Method,
     /// The target, as it came but for what is redacted.
     pub uri: Uri,
+    /// The request line as it came, when the parser could not read it ([`RequestLine`]). Method and target
+    /// are not known then.
+    pub request_line: Option<RequestLine>,
     /// The protocol.
     pub version: Version,
     /// `Host`, as it came, or the authority of the target.
@@ -41,6 +52,12 @@ pub struct Record {
     pub request_headers: HeaderMap,
     /// Headers of the response that the log was asked for.
     pub response_headers: HeaderMap,
+    /// Trailers of the request that the log was asked for, when it has some.
+    pub request_trailers: Option<Box<HeaderMap>>,
+    /// Trailers of the response that the log was asked for, when it has some.
+    pub response_trailers: Option<Box<HeaderMap>>,
+    /// The status of a gRPC call, 0 to 16: `grpc-status` of the trailers, or of a head without a body.
+    pub grpc_status: Option<u16>,
     /// The request's id, when a `SetRequestId` gave it one.
     pub request_id: Option<HeaderValue>,
     /// The trace, and our span in it, when the request has one.
@@ -104,17 +121,23 @@ impl Record {
         let authority = || request.uri().authority()?.as_str().try_into().ok();
         Self {
             time: SystemTime::now(),
-            peer: peer.map(|peer| peer.address().clone()),
-            local: peer.map(|peer| peer.local().clone()),
+            peer: peer.map(|peer| peer.address().to_canonical()),
+            connection: peer.and_then(connection).map(Box::new),
+            local: peer.map(|peer| peer.local().to_canonical()),
             user: None,
+            tried_user: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
+            request_line: RequestLine::of(request).cloned(),
             version: request.version(),
             host: headers.get(HOST).cloned().or_else(authority),
             referer: headers.get(REFERER).cloned(),
             user_agent: headers.get(USER_AGENT).cloned(),
             request_headers: HeaderMap::new(),
             response_headers: HeaderMap::new(),
+            request_trailers: None,
+            response_trailers: None,
+            grpc_status: None,
             request_id: RequestId::of(request).map(|id| id.value().clone()),
             trace: TraceContext::of(request).map(TraceContext::traceparent),
             status: client_gone(),
@@ -137,6 +160,10 @@ impl Record {
         self.status = response.status();
         self.queued = QueueTime::of(response);
         self.user = RemoteUser::of(response).cloned();
+        // gRPC is of HTTP/2. A call that fails at once has its status in the head.
+        if self.version == Version::HTTP_2 {
+            self.grpc_status = grpc_status(response.headers());
+        }
         if let Some(id) = RequestId::of(response) {
             // It stands inside of the log.
             self.request_id = Some(id.value().clone());
@@ -152,16 +179,33 @@ impl Record {
     }
 
     /// Notes how the body ended.
-    pub(crate) fn body_ended(&mut self, outcome: Outcome<'_>, bytes: u64) {
-        self.bytes = bytes;
-        self.outcome = match outcome {
+    pub(crate) fn body_ended(&mut self, end: &End<'_>) {
+        self.bytes = end.bytes;
+        if let Some(trailers) = end.trailers {
+            self.grpc_status = self.grpc_status.or_else(|| grpc_status(trailers));
+        }
+        self.outcome = match end.outcome {
             Outcome::Complete => RecordOutcome::Complete,
-            Outcome::Failed(error) => RecordOutcome::BodyFailed(error.to_string()),
+            Outcome::Failed(error) => match error.downcast_ref::<Replaced>() {
+                Some(replaced) => {
+                    self.replaced(replaced);
+                    RecordOutcome::Complete
+                }
+                None => RecordOutcome::BodyFailed(error.to_string()),
+            },
             Outcome::Aborted => {
                 self.status = client_gone();
                 RecordOutcome::ClientGone
             }
         };
+    }
+
+    /// Notes that the server sent another response than the app's.
+    fn replaced(&mut self, by: &Replaced) {
+        self.status = by.status();
+        self.failure = Some(Failure::new(by.to_string()).status(by.status()));
+        self.response_headers.clear();
+        self.file = None;
     }
 
     /// What went wrong, when it is known: how the body failed, or why the response is an error.
@@ -182,6 +226,23 @@ impl Record {
             || self.status.is_server_error()
     }
 }
+
+/// The other end of the connection, when it is not the client.
+fn connection(peer: &Peer) -> Option<Address> {
+    let connection = peer.connection();
+    (connection != peer.address()).then(|| connection.to_canonical())
+}
+
+/// The status of a gRPC call: a number without leading zeros.
+///
+/// Source: gRPC over HTTP2, "Responses".
+pub(crate) fn grpc_status(fields: &HeaderMap) -> Option<u16> {
+    let status: u16 = fields.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    (status <= MAX_GRPC_STATUS).then_some(status)
+}
+
+/// `UNAUTHENTICATED`, the last one.
+const MAX_GRPC_STATUS: u16 = 16;
 
 /// Copies those of `headers` that are wanted.
 pub(crate) fn pick(headers: &HeaderMap, wanted: &[HeaderName], into: &mut HeaderMap) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use vestibule_core::Address;
+use vestibule_core::{Address, RequestLine};
 
 use crate::Record;
 
@@ -32,12 +32,21 @@ impl Redaction {
     pub(crate) fn apply(&self, record: &mut Record) {
         redact_headers(&mut record.request_headers, &self.headers);
         redact_headers(&mut record.response_headers, &self.headers);
+        let trailers = [&mut record.request_trailers, &mut record.response_trailers];
+        for trailers in trailers.into_iter().flatten() {
+            redact_headers(trailers, &self.headers);
+        }
         if self.headers.contains(&REFERER) && record.referer.is_some() {
             record.referer = Some(HeaderValue::from_static(REDACTED));
         }
         if !self.parameters.is_empty() {
             if let Some(uri) = redacted_uri(&record.uri, &self.parameters) {
                 record.uri = uri;
+            }
+            if let Some(line) = &record.request_line
+                && let Some(line) = redacted_line(line.as_bytes(), &self.parameters)
+            {
+                record.request_line = Some(RequestLine::new(line.as_bytes()));
             }
             for headers in [&mut record.request_headers, &mut record.response_headers] {
                 for value in headers.values_mut() {
@@ -87,6 +96,18 @@ fn redact_link(value: &mut HeaderValue, names: &[String]) {
     if let Cow::Owned(query) = redacted_query(query, names) {
         let link = HeaderValue::try_from(format!("{before}{query}{fragment}"));
         *value = link.unwrap_or(HeaderValue::from_static(REDACTED));
+    }
+}
+
+/// The request line with the values of such parameters replaced; `None` when it has none of them.
+fn redacted_line(line: &[u8], names: &[String]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
+    let (before, rest) = line.split_once('?')?;
+    let end = rest.find(' ').unwrap_or(rest.len());
+    let (query, after) = rest.split_at(end);
+    match redacted_query(query, names) {
+        Cow::Owned(query) => Some(format!("{before}?{query}{after}")),
+        Cow::Borrowed(_) => None,
     }
 }
 
@@ -212,6 +233,24 @@ mod tests {
             !String::from_utf8_lossy(broken.as_bytes()).contains("token=s"),
             "{broken:?}"
         );
+    }
+
+    #[test]
+    fn lines_that_could_not_be_parsed() {
+        let names = ["token".to_owned()];
+        for (line, want) in [
+            (
+                "GET /a b?token=s HTTP/1.1",
+                Some("GET /a b?token=[redacted] HTTP/1.1"),
+            ),
+            ("GET /?a=1&token=s", Some("GET /?a=1&token=[redacted]")),
+            ("GET /a?b=c HTTP/1.1", None),
+            ("\u{16}\u{3}", None),
+            ("", None),
+        ] {
+            let found = redacted_line(line.as_bytes(), &names);
+            assert_eq!(found.as_deref(), want, "{line}");
+        }
     }
 
     #[test]

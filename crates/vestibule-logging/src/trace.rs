@@ -20,16 +20,20 @@
 //! # }
 //! ```
 
-use http::{Method, Request as HttpRequest};
+use http::header::HOST;
+use http::{Method, Request as HttpRequest, Version};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
-use vestibule_core::{App, Failure, HasExtensions, Outcome, Outline, Peer, Request, Response};
+use vestibule_core::{
+    App, Failure, HasExtensions, Outcome, Outline, Peer, Replaced, Request, Response,
+};
 use vestibule_fields::trace_context::{
     SpanId, TRACEPARENT, TRACESTATE, TraceId, TraceParent, state_from_headers,
 };
 
 use crate::RequestId;
-use crate::format::{escape, version_number};
+use crate::format::{escape, host_and_port, version_number};
+use crate::record::grpc_status;
 use crate::uuid::random;
 
 /// Runs each request in a span of level info, target `vestibule::request`, which ends with the body.
@@ -40,9 +44,10 @@ use crate::uuid::random;
 /// response names our span.
 ///
 /// The span's fields are `otel.name`, `otel.kind`, `http.request.method`, `url.path`, `url.query`,
-/// `network.protocol.version`, `client.address`, `server.address`, `user_agent.original`, `trace_id`,
+/// `network.protocol.version`, `client.address`, `server.address`, `server.port`, `user_agent.original`, `trace_id`,
 /// `span_id`, `parent_span_id` and `vestibule.request_id`; when they are known, also
-/// `http.response.status_code`, `http.response.body.size`, `error.type`, `exception.message` and
+/// `http.response.status_code`, `http.response.body.size`, `rpc.grpc.status_code`, `error.type`,
+/// `exception.message` and
 /// `otel.status_code`. What the client chose is escaped.
 ///
 /// Where nobody collects spans, it costs the headers alone.
@@ -77,21 +82,34 @@ impl<A: App> App for Trace<A> {
         let own = continued(parent);
         propagate(&mut request, own, parent.is_some());
         let span = span(&request, own, parent);
+        let is_http2 = request.version() == Version::HTTP_2;
         let mut response = self.app.call(request).instrument(span.clone()).await;
         response.extensions_mut().insert(TraceContext(own));
         if span.is_disabled() {
             return response;
         }
         record_head(&span, &response);
+        let grpc = is_http2.then(|| grpc_status(response.headers())).flatten();
         response.map(|body| {
             body.on_end(move |end| {
                 span.record("http.response.body.size", end.bytes);
+                let status = grpc.or_else(|| end.trailers.and_then(grpc_status));
+                if let Some(status) = status {
+                    span.record("rpc.grpc.status_code", status);
+                }
                 match end.outcome {
                     Outcome::Complete => {}
                     Outcome::Aborted => drop(span.record("error.type", "client_gone")),
                     Outcome::Failed(error) => {
-                        span.record("error.type", "body_failed");
-                        span.record("exception.message", error.to_string());
+                        match error.downcast_ref::<Replaced>() {
+                            Some(replaced) => {
+                                let status = replaced.status();
+                                span.record("http.response.status_code", status.as_u16());
+                                span.record("error.type", status.as_str());
+                            }
+                            None => drop(span.record("error.type", "body_failed")),
+                        }
+                        span.record("exception.message", safe(error.to_string().as_bytes()));
                         span.record("otel.status_code", "ERROR");
                     }
                 }
@@ -178,6 +196,10 @@ fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParen
             .get(name)
             .map(|value| safe(value.as_bytes()))
     };
+    let host = request.headers().get(HOST).map(|host| {
+        let (name, port) = host_and_port(host.as_bytes());
+        (safe(name), port)
+    });
     let peer = Peer::of(request);
     let method = known_method(request.method());
     tracing::info_span!(
@@ -189,8 +211,11 @@ fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParen
         url.path = safe(request.uri().path().as_bytes()),
         url.query = request.uri().query().map(|query| safe(query.as_bytes())),
         network.protocol.version = version_number(request.version()),
-        client.address = peer.and_then(|peer| peer.address().ip()).map(tracing::field::display),
-        server.address = header("host"),
+        client.address = peer
+            .and_then(|peer| peer.address().ip())
+            .map(|ip| tracing::field::display(ip.to_canonical())),
+        server.address = host.as_ref().map(|(name, _)| name),
+        server.port = host.as_ref().and_then(|(_, port)| *port),
         user_agent.original = header("user-agent"),
         trace_id = %own.trace_id(),
         span_id = %own.parent_id(),
@@ -198,6 +223,7 @@ fn span<B>(request: &HttpRequest<B>, own: TraceParent, parent: Option<TraceParen
         vestibule.request_id = RequestId::of(request).map(RequestId::as_str),
         http.response.status_code = Empty,
         http.response.body.size = Empty,
+        rpc.grpc.status_code = Empty,
         error.type = Empty,
         exception.message = Empty,
         otel.status_code = Empty,

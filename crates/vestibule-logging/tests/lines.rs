@@ -114,7 +114,7 @@ async fn fault_141_every_line_stays_one_line_and_safe_on_a_terminal() {
 }
 
 /// Validates lines against the schema in the repository, by Python's `jsonschema`.
-fn validate(lines: &str) {
+pub(crate) fn validate(lines: &str) {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/access-log.schema.json");
     let program = "
 import json, sys, jsonschema

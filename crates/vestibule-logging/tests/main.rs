@@ -5,6 +5,7 @@
 mod battery;
 mod clients;
 mod lines;
+mod meaning;
 mod metrics;
 mod sinks;
 mod support;

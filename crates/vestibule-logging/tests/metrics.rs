@@ -1,13 +1,22 @@
 //! What the metrics say is what Prometheus reads.
 
 use vestibule_core::{App, Request};
-use vestibule_logging::{Metrics, Registry, Sink};
+use vestibule_logging::{Metrics, Registry, Samples, Sink};
 
 use crate::support::{get, run};
 
-async fn counted() -> Registry {
+async fn counted(registry: Registry) -> Registry {
     let (_, sink) = Sink::memory();
-    let registry = Registry::new().with_log(sink);
+    let registry = registry.with_log(sink);
+    let odd = |samples: &mut Samples<'_>| {
+        samples.add(&["a\"\\\n"], 1.5);
+        samples.add(&["b"], f64::INFINITY);
+    };
+    let help = "With a \\ and\na line.";
+    registry.gauge("shop_load", help, &["kind"], odd).unwrap();
+    registry
+        .counter("shop_orders", "Orders.", &["kind"], odd)
+        .unwrap();
     let app = Metrics::new(|_: Request| async { "hello" })
         .to(registry.clone())
         .route(|_| "/{a}\\\"\n".into());
@@ -21,19 +30,20 @@ async fn counted() -> Registry {
 
 #[tokio::test]
 async fn promtool_finds_nothing_to_say() {
-    let registry = counted().await;
-    let said = run(
-        "promtool",
-        &["check", "metrics"],
-        &registry.prometheus(),
-        "prometheus",
-    );
-    assert_eq!(said, "");
+    for registry in [
+        Registry::new(),
+        Registry::new().exact_status(true),
+        Registry::new().opentelemetry(true),
+    ] {
+        let page = counted(registry).await.prometheus();
+        let said = run("promtool", &["check", "metrics"], &page, "prometheus");
+        assert_eq!(said, "", "{page}");
+    }
 }
 
 #[tokio::test]
 async fn the_python_client_reads_openmetrics() {
-    let registry = counted().await;
+    let registry = counted(Registry::new()).await;
     let program = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families

@@ -186,7 +186,8 @@ impl<A: App> ProxyHeaders<A> {
         };
         if is_proxied {
             if let Some(client) = told.as_ref().and_then(|told| told.client) {
-                peer = Peer::new(Address::Tcp(client), peer.local().clone());
+                let connection = peer.connection().clone();
+                peer = Peer::new(client.into(), peer.local().clone()).with_connection(connection);
             }
             // The fields are gone, and a page for this machine alone has to know all the same.
             request.extensions_mut().insert(peer.clone().proxied(true));

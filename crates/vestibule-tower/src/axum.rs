@@ -64,7 +64,7 @@ mod client {
                 None => return false,
             },
         };
-        let client = Address::Tcp(client);
+        let client = Address::from(client);
         let local = match known {
             Some(peer) if *peer.address() == client => return true,
             Some(peer) => peer.local().clone(),

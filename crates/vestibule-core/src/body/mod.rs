@@ -25,7 +25,7 @@ use rich::{Extra, Nothing, Rich};
 
 pub use channel::{BodySender, Closed};
 pub use collect::CollectError;
-pub use end::{Abort, End, LengthMismatch, Outcome};
+pub use end::{Abort, End, LengthMismatch, Outcome, Replaced};
 pub use error::BodyError;
 pub use file::FilePart;
 
@@ -249,6 +249,22 @@ impl Body {
                 Some(extra) => Self(Kind::Rich(Rich::new(extra, Nothing))),
                 None => Self::empty(),
             },
+        }
+    }
+
+    /// Drops the body, which is not read any further because of `error`: its `on_end` callbacks get
+    /// [`Outcome::Failed`]. For a server that cannot send a response, and sends [another](Replaced).
+    ///
+    /// ```
+    /// use vestibule_core::{Body, Outcome};
+    ///
+    /// let body = Body::from("four").on_end(|end| assert!(matches!(end.outcome, Outcome::Failed(_))));
+    /// body.abandon("there are two lengths");
+    /// ```
+    pub fn abandon(self, error: impl Into<BoxError>) {
+        if let Kind::Rich(mut rich) = self.0 {
+            let error = error.into();
+            rich.as_mut().project().extra.end(Outcome::Failed(&*error));
         }
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
@@ -89,6 +90,8 @@ pub(super) struct Extra {
     /// The length to hold.
     length: Option<u64>,
     file: Option<FilePart>,
+    /// For the callbacks, when there are some. Boxed, since few bodies have trailers.
+    trailers: Option<Box<HeaderMap>>,
     /// Nothing more has to be read: a drop from now on is not an abort.
     is_complete: bool,
 }
@@ -149,6 +152,9 @@ impl Extra {
         let polled = match polled {
             Some(Ok(frame)) => {
                 self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(trailers) = frame.trailers_ref().filter(|_| self.is_watched()) {
+                    self.trailers = Some(Box::new(trailers.clone()));
+                }
                 match self.length {
                     Some(length) if self.bytes > length => Some(Err(self.mismatch(length))),
                     _ => Some(Ok(frame)),
@@ -178,15 +184,21 @@ impl Extra {
         BodyError::new(LengthMismatch { length, bytes })
     }
 
-    fn end(&mut self, outcome: Outcome<'_>) {
+    /// Calls the callbacks. They are called once, whatever ends the body first.
+    pub(super) fn end(&mut self, outcome: Outcome<'_>) {
         let bytes = self.bytes;
+        let trailers = self.trailers.take();
         let callbacks = self
             .first
             .take()
             .into_iter()
             .chain(mem::take(&mut self.more));
         for callback in callbacks {
-            callback.into_inner()(&End { outcome, bytes });
+            callback.into_inner()(&End {
+                outcome,
+                bytes,
+                trailers: trailers.as_deref(),
+            });
         }
     }
 }

@@ -10,11 +10,11 @@ use std::error::Error;
 use std::fmt;
 use std::io::Write;
 
-use http::HeaderName;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderName};
 use vestibule_core::Address;
 
-use super::combined::{host, number, request_line, user, version};
+use super::combined::{address, host, number, request_line, user, version};
 use super::escape;
 use super::time::Moment;
 use crate::{Record, RecordOutcome};
@@ -25,6 +25,8 @@ pub(super) struct Pattern {
     pub(super) text: String,
     pub(super) request_headers: Vec<HeaderName>,
     pub(super) response_headers: Vec<HeaderName>,
+    pub(super) request_trailers: Vec<HeaderName>,
+    pub(super) response_trailers: Vec<HeaderName>,
     pieces: Vec<Piece>,
 }
 
@@ -48,6 +50,7 @@ enum Field {
     /// What does not change while the program runs.
     Fixed(String),
     Host,
+    ConnectionHost,
     LocalAddress,
     LocalPort,
     RemotePort,
@@ -69,6 +72,8 @@ enum Field {
     Thread,
     RequestHeader(HeaderName),
     ResponseHeader(HeaderName),
+    RequestTrailer(HeaderName),
+    ResponseTrailer(HeaderName),
     Cookie(String),
     File,
 }
@@ -104,6 +109,8 @@ impl Pattern {
             text: text.to_owned(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
+            request_trailers: Vec::new(),
+            response_trailers: Vec::new(),
             pieces: Vec::new(),
         };
         let mut reader = Reader { rest: text, text };
@@ -154,6 +161,8 @@ impl Pattern {
                 Field::RequestHeader(name) => self.request_headers.push(name.clone()),
                 Field::Cookie(_) => self.request_headers.push(COOKIE),
                 Field::ResponseHeader(name) => self.response_headers.push(name.clone()),
+                Field::RequestTrailer(name) => self.request_trailers.push(name.clone()),
+                Field::ResponseTrailer(name) => self.response_trailers.push(name.clone()),
                 _ => {}
             },
             Piece::Text(_) => {}
@@ -185,6 +194,10 @@ impl Field {
             Self::Unknown => line.push(b'-'),
             Self::Fixed(text) => escape(text.as_bytes(), line),
             Self::Host => host(record, line),
+            Self::ConnectionHost => match &record.connection {
+                Some(connection) => address(Some(connection), line),
+                None => host(record, line),
+            },
             Self::LocalAddress => match record.local.as_ref().and_then(Address::ip) {
                 Some(ip) => drop(write!(line, "{ip}")),
                 None => line.push(b'-'),
@@ -197,6 +210,9 @@ impl Field {
             },
             Self::User => user(record, line),
             Self::RequestLine => request_line(record, line),
+            // Only the line as a whole is known.
+            Self::Method | Self::Path if record.request_line.is_some() => line.push(b'-'),
+            Self::Query if record.request_line.is_some() => {}
             Self::Method => escape(record.method.as_str().as_bytes(), line),
             Self::Path => escape(record.uri.path().as_bytes(), line),
             Self::Query => {
@@ -242,14 +258,9 @@ impl Field {
                 };
                 optional(known.map(|value| value.as_bytes()), line);
             }
-            Self::ResponseHeader(name) => {
-                let mut values = record.response_headers.get_all(name).iter();
-                optional(values.next().map(|value| value.as_bytes()), line);
-                for value in values {
-                    line.extend_from_slice(b", ");
-                    escape(value.as_bytes(), line);
-                }
-            }
+            Self::ResponseHeader(name) => list(Some(&record.response_headers), name, line),
+            Self::RequestTrailer(name) => list(record.request_trailers.as_deref(), name, line),
+            Self::ResponseTrailer(name) => list(record.response_trailers.as_deref(), name, line),
             Self::Cookie(name) => {
                 let lines = record.request_headers.get_all(COOKIE).iter();
                 let mut values = lines.filter_map(|line| cookie(line.as_bytes(), name));
@@ -293,6 +304,21 @@ impl TimeForm {
                 }
             }
         }
+    }
+}
+
+/// The values of a field with commas between, or `-`.
+fn list(fields: Option<&HeaderMap>, name: &HeaderName, line: &mut Vec<u8>) {
+    let values = fields.into_iter().flat_map(|fields| fields.get_all(name));
+    let mut is_first = true;
+    for value in values {
+        if !std::mem::take(&mut is_first) {
+            line.extend_from_slice(b", ");
+        }
+        escape(value.as_bytes(), line);
+    }
+    if is_first {
+        line.push(b'-');
     }
 }
 
@@ -363,15 +389,16 @@ impl Reader<'_> {
                     self.rest = rest;
                 }
                 Some('^') => {
-                    let is_trailer = self.rest.starts_with("ti") || self.rest.starts_with("to");
-                    return match (is_trailer, argument) {
-                        (true, Some((column, name))) => {
-                            header(name, column)?;
+                    let of: Option<fn(HeaderName) -> Field> = match self.rest.get(..2) {
+                        Some("ti") => Some(Field::RequestTrailer),
+                        Some("to") => Some(Field::ResponseTrailer),
+                        _ => None,
+                    };
+                    return match (of, argument) {
+                        (Some(of), Some((column, name))) => {
+                            let what = of(header(name, column)?);
                             self.rest = &self.rest[2..];
-                            Ok(Piece::Field {
-                                only,
-                                what: Field::Unknown,
-                            })
+                            Ok(Piece::Field { only, what })
                         }
                         _ => Err(FormatError::new(
                             at,
@@ -420,7 +447,8 @@ fn field(letter: char, argument: Option<(usize, &str)>, at: usize) -> Result<Fie
     };
     let what = match letter {
         'a' | 'h' => match argument {
-            None | Some((_, "c")) => Field::Host,
+            None => Field::Host,
+            Some((_, "c")) => Field::ConnectionHost,
             Some((column, _)) => return Err(FormatError::new(column, "the one argument is `c`")),
         },
         'A' => Field::LocalAddress,
@@ -617,6 +645,11 @@ mod tests {
             .insert(COOKIE, "a=b; sid=77".parse().unwrap());
         record.response_headers.append("x-b", "3".parse().unwrap());
         record.response_headers.append("x-b", "4".parse().unwrap());
+        let mut trailers = HeaderMap::new();
+        trailers.append("grpc-status", "7".parse().unwrap());
+        trailers.append("x-c", "5\t".parse().unwrap());
+        trailers.append("x-c", "6".parse().unwrap());
+        record.response_trailers = Some(Box::new(trailers));
         let mut line = Vec::new();
         Pattern::parse(pattern).unwrap().write(&record, &mut line);
         String::from_utf8(line).unwrap()
@@ -650,11 +683,21 @@ mod tests {
                 "971186136012000 [10/Oct/2000:13:55:36 +0000]",
             ),
             ("%X %% %{Foo}^ti %{Foo}^to", "+ % - -"),
+            ("%{grpc-status}^to %{X-C}^to %{X-C}^ti", "7 5\\x09, 6 -"),
+            ("%200{grpc-status}^to %404{grpc-status}^to", "7 -"),
             ("%{NO_SUCH_VARIABLE}e %f %L", "- - -"),
         ];
         for (pattern, want) in cases {
             assert_eq!(line(pattern), want, "{pattern}");
         }
+        let mut record = sample();
+        record.connection = Some(Box::new(Address::Tcp("10.0.0.1:5".parse().unwrap())));
+        record.request_line = Some(vestibule_core::RequestLine::new(b"\x16\x03"));
+        let mut line_of_both = Vec::new();
+        let pattern = Pattern::parse("%a %h %{c}a %{c}h %r %m %U%q").unwrap();
+        pattern.write(&record, &mut line_of_both);
+        let want = "2001:db8::1 2001:db8::1 10.0.0.1 10.0.0.1 \\x16\\x03 - -";
+        assert_eq!(String::from_utf8(line_of_both).unwrap(), want);
         assert_eq!(line("%P"), std::process::id().to_string());
         // Apache's own definition of the combined format gives our own line.
         let mut own = Vec::new();

@@ -9,7 +9,7 @@
 use std::io::Write;
 
 use http::{HeaderValue, Version};
-use vestibule_core::Address;
+use vestibule_core::{Address, RemoteUser};
 
 use super::escape;
 use super::time::Moment;
@@ -41,7 +41,12 @@ pub(super) fn write_common(record: &Record, line: &mut Vec<u8>) {
 
 /// The client's address, or `-`.
 pub(super) fn host(record: &Record, line: &mut Vec<u8>) {
-    match record.peer.as_ref().and_then(Address::ip) {
+    address(record.peer.as_ref(), line);
+}
+
+/// An IP address, or `-`.
+pub(super) fn address(address: Option<&Address>, line: &mut Vec<u8>) {
+    match address.and_then(Address::ip) {
         Some(std::net::IpAddr::V4(ip)) => {
             for (index, octet) in ip.octets().into_iter().enumerate() {
                 if index > 0 {
@@ -55,11 +60,13 @@ pub(super) fn host(record: &Record, line: &mut Vec<u8>) {
     }
 }
 
-/// The user's name, or `-`; a space in it would end the field.
+/// The user's name, or `-`; a space in it would end the field. Of a login that failed it is the name that
+/// was tried, as Apache writes it.
 pub(super) fn user(record: &Record, line: &mut Vec<u8>) {
-    match &record.user {
-        Some(user) if !user.name().is_empty() => {
-            for (index, part) in user.name().split(' ').enumerate() {
+    let name = record.user.as_ref().map(RemoteUser::name);
+    match name.or(record.tried_user.as_deref()) {
+        Some(name) if !name.is_empty() => {
+            for (index, part) in name.split(' ').enumerate() {
                 if index > 0 {
                     line.extend_from_slice(b"\\x20");
                 }
@@ -70,8 +77,14 @@ pub(super) fn user(record: &Record, line: &mut Vec<u8>) {
     }
 }
 
-/// `GET /a?b HTTP/1.1`.
+/// `GET /a?b HTTP/1.1`, or the line as it came when it could not be parsed.
 pub(super) fn request_line(record: &Record, line: &mut Vec<u8>) {
+    if let Some(raw) = &record.request_line {
+        return match raw.as_bytes() {
+            b"" => line.push(b'-'),
+            raw => escape(raw, line),
+        };
+    }
     escape(record.method.as_str().as_bytes(), line);
     line.push(b' ');
     match record.uri.path_and_query() {
@@ -144,6 +157,31 @@ mod tests {
             line,
             r#"2001:db8::1 - ann\x20o [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\x5Cd HTTP/1.1" 200 2326 "https://example.org/" "curl/8.0""#
         );
+    }
+
+    #[test]
+    fn users_lines_and_addresses() {
+        let mut record = sample();
+        record.tried_user = Some("never".into());
+        let with = |record: &Record| {
+            let mut line = Vec::new();
+            write_common(record, &mut line);
+            String::from_utf8(line).unwrap()
+        };
+        assert!(with(&record).contains(" - ann\\x20o ["));
+        record.user = None;
+        record.tried_user = Some("a b\n\u{202e}\"".into());
+        assert!(with(&record).contains(" - a\\x20b\\x0A\\xE2\\x80\\xAE\\x22 ["));
+        record.tried_user = Some(String::new());
+        assert!(with(&record).contains(" - - ["));
+        for (raw, want) in [
+            (&b"GET /a b HTTP/1.1"[..], "] \"GET /a b HTTP/1.1\" 200 "),
+            (b"\x16\x03\x01\"", "] \"\\x16\\x03\\x01\\x22\" 200 "),
+            (b"", "] \"-\" 200 "),
+        ] {
+            record.request_line = Some(vestibule_core::RequestLine::new(raw));
+            assert!(with(&record).contains(want), "{}", with(&record));
+        }
     }
 
     #[test]

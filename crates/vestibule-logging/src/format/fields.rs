@@ -32,26 +32,53 @@ pub(crate) fn visit(record: &Record, fields: &mut impl Fields) {
         Some(unix) => fields.text("client.address", unix.to_string().as_bytes()),
         None => {}
     }
+    match record.connection.as_deref() {
+        Some(Address::Tcp(address)) => {
+            fields.text("network.peer.address", address.ip().to_string().as_bytes())
+        }
+        Some(unix) => fields.text("network.peer.address", unix.to_string().as_bytes()),
+        None => {}
+    }
     if let Some(user) = &record.user {
         fields.text("user.name", user.name().as_bytes());
     }
-    fields.text("http.request.method", record.method.as_str().as_bytes());
-    fields.text("url.path", record.uri.path().as_bytes());
-    if let Some(query) = record.uri.query() {
-        fields.text("url.query", query.as_bytes());
+    if let Some(name) = &record.tried_user {
+        fields.text("vestibule.tried_user", name.as_bytes());
+    }
+    match &record.request_line {
+        None => {
+            fields.text("http.request.method", record.method.as_str().as_bytes());
+            fields.text("url.path", record.uri.path().as_bytes());
+            if let Some(query) = record.uri.query() {
+                fields.text("url.query", query.as_bytes());
+            }
+        }
+        // The conventions' word for a method that is not known.
+        Some(line) => {
+            fields.text("http.request.method", b"_OTHER");
+            fields.text("url.path", b"");
+            fields.text("vestibule.request_line", line.as_bytes());
+        }
     }
     fields.text(
         "network.protocol.version",
         version_number(record.version).as_bytes(),
     );
     if let Some(host) = &record.host {
-        fields.text("server.address", host.as_bytes());
+        let (name, port) = host_and_port(host.as_bytes());
+        fields.text("server.address", name);
+        if let Some(port) = port {
+            fields.number("server.port", u64::from(port));
+        }
     }
     fields.number(
         "http.response.status_code",
         u64::from(record.status.as_u16()),
     );
     fields.number("http.response.body.size", record.bytes);
+    if let Some(status) = record.grpc_status {
+        fields.number("rpc.grpc.status_code", u64::from(status));
+    }
     fields.seconds("http.server.request.duration", record.total);
     if let Some(first_byte) = record.first_byte {
         fields.seconds("vestibule.time_to_first_byte", first_byte);
@@ -95,6 +122,29 @@ pub(crate) fn visit(record: &Record, fields: &mut impl Fields) {
     }
 }
 
+/// The name and the port of a `Host` field. An IPv6 address has no brackets then, as the conventions want
+/// it. A field that is not of that form is a name as a whole.
+pub(crate) fn host_and_port(host: &[u8]) -> (&[u8], Option<u16>) {
+    let bare = |name: &'_ [u8]| name.starts_with(b"[") && name.ends_with(b"]");
+    let (name, port) = match host.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !bare(host) => {
+            let digits = std::str::from_utf8(&host[colon + 1..]).unwrap_or_default();
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            match (digits.parse(), is_number) {
+                (Ok(port), true) => (&host[..colon], Some(port)),
+                // `example.org:` has no port, and is a name all the same (RFC 3986, section 3.2.3).
+                _ if digits.is_empty() && host.len() == colon + 1 => (&host[..colon], None),
+                _ => return (host, None),
+            }
+        }
+        _ => (host, None),
+    };
+    match bare(name) {
+        true => (&name[1..name.len() - 1], port),
+        false => (name, port),
+    }
+}
+
 fn headers(prefix: &str, headers: &HeaderMap, fields: &mut impl Fields) {
     for name in headers.keys() {
         let mut values = headers.get_all(name).iter().map(|value| value.as_bytes());
@@ -110,5 +160,33 @@ fn error_type(record: &Record) -> Option<String> {
         }
         RecordOutcome::Complete => None,
         other => Some(other.name().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for (host, name, port) in [
+            ("localhost:19443", "localhost", Some(19443)),
+            ("example.org", "example.org", None),
+            ("example.org:80", "example.org", Some(80)),
+            ("example.org:", "example.org", None),
+            ("192.0.2.1:8080", "192.0.2.1", Some(8080)),
+            ("[2001:db8::1]:443", "2001:db8::1", Some(443)),
+            ("[2001:db8::1]", "2001:db8::1", None),
+            ("[::1]:", "::1", None),
+            ("example.org:http", "example.org:http", None),
+            ("example.org:65536", "example.org:65536", None),
+            ("example.org:+80", "example.org:+80", None),
+            ("", "", None),
+            (":80", "", Some(80)),
+            ("[", "[", None),
+        ] {
+            let want = (name.as_bytes(), port);
+            assert_eq!(host_and_port(host.as_bytes()), want, "{host}");
+        }
     }
 }

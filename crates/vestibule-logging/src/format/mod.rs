@@ -21,6 +21,7 @@ use apache::Pattern;
 pub use apache::FormatError;
 pub(crate) use combined::version_number;
 pub(crate) use escape::escape;
+pub(crate) use fields::host_and_port;
 
 /// How a line of the access log is written.
 ///
@@ -92,7 +93,9 @@ impl Format {
     /// Apache's `LogFormat` string: `%h %l %u %t "%r" %>s %b`.
     ///
     /// Every directive of `mod_log_config` is known. Those of which this server knows nothing (`%l`, `%k`,
-    /// `%I`, `%O`, `%S`, `%R`, `%L` without a request id, trailers) are `-`. One note is known:
+    /// `%I`, `%O`, `%S`, `%R`, `%L` without a request id) are `-`. `%{c}a` is the address of the connection where
+    /// `%a` is a client behind a proxy; `%{NAME}^to` is a trailer, as gRPC's `%{grpc-status}^to`. `%u` of a 401 or
+    /// 429 is the name that a Basic login was tried with, as Apache has it. One note is known:
     /// `%{queue_time}n`, the microseconds that the request waited for its turn.
     ///
     /// ```
@@ -156,6 +159,22 @@ impl Format {
     pub(crate) fn response_headers(&self) -> &[HeaderName] {
         match &self.0 {
             Kind::Apache(pattern) => &pattern.response_headers,
+            _ => &[],
+        }
+    }
+
+    /// The request's trailers that the line has.
+    pub(crate) fn request_trailers(&self) -> &[HeaderName] {
+        match &self.0 {
+            Kind::Apache(pattern) => &pattern.request_trailers,
+            _ => &[],
+        }
+    }
+
+    /// The same of the response.
+    pub(crate) fn response_trailers(&self) -> &[HeaderName] {
+        match &self.0 {
+            Kind::Apache(pattern) => &pattern.response_trailers,
             _ => &[],
         }
     }

@@ -20,12 +20,7 @@ pub(super) fn write(record: &Record, colour: bool, line: &mut Vec<u8>) {
     let (on, off) = (paint(code), paint("\x1b[0m"));
     // Writing to memory does not fail.
     let _ = write!(line, " {on}{}{off} ", record.status.as_u16());
-    escape(record.method.as_str().as_bytes(), line);
-    line.push(b' ');
-    match record.uri.path_and_query() {
-        Some(target) => escape(target.as_str().as_bytes(), line),
-        None => escape(record.uri.to_string().as_bytes(), line),
-    }
+    target(record, line);
     let (dim, slow) = (paint("\x1b[2m"), paint("\x1b[35m"));
     let _ = write!(line, " {dim}{}{off} ", size(record.bytes));
     let time = duration(record.total);
@@ -45,6 +40,19 @@ pub(super) fn write(record: &Record, colour: bool, line: &mut Vec<u8>) {
             escape(cause.as_bytes(), line);
         }
         (_, None) => {}
+    }
+}
+
+/// `GET /a?b`, or the request line as it came when it could not be parsed.
+fn target(record: &Record, line: &mut Vec<u8>) {
+    if let Some(raw) = &record.request_line {
+        return escape(raw.as_bytes(), line);
+    }
+    escape(record.method.as_str().as_bytes(), line);
+    line.push(b' ');
+    match record.uri.path_and_query() {
+        Some(target) => escape(target.as_str().as_bytes(), line),
+        None => escape(record.uri.to_string().as_bytes(), line),
     }
 }
 

@@ -14,6 +14,7 @@ mod supervisor;
 mod worker;
 
 use pyo3::prelude::*;
+use vestibule_cli::common::{complain, events_to_stderr};
 
 /// The extension module `vestibule_wsgi._host`.
 #[pymodule(gil_used = false)]
@@ -39,7 +40,7 @@ fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    vestibule_cli::common::events_to_stderr();
+    events_to_stderr(&args.watching);
     let run = || match args.is_worker() {
         true => worker::run(py, &args),
         false => supervisor::run(py, &args, &arguments),
@@ -47,7 +48,7 @@ fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {
     match change_directory(&args).and_then(|()| run()) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("vestibule: {error}");
+            complain(args.watching.writes_json(), &*error);
             1
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use vestibule::auth::Htpasswd;
 use vestibule::compression::Compression;
 use vestibule::files::StaticFiles;
-use vestibule::logging::{SetRequestId, Sink};
+use vestibule::logging::{Registry, SetRequestId, Sink};
 use vestibule::{App, BoxApp, Mounts, Stack};
 use vestibule_cli::common::{Proxy, behind_proxies, users, watched};
 
@@ -14,7 +14,12 @@ use super::args::Args;
 use super::places::https_port;
 
 /// The app in its stack, with the directories beside it.
-pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxApp> {
+pub(crate) fn around(
+    app: impl App,
+    args: &Args,
+    log: &Sink,
+    registry: Option<&Registry>,
+) -> io::Result<BoxApp> {
     let users = match &args.htpasswd {
         Some(file) => Some(passwords(file, args)?),
         None => None,
@@ -26,7 +31,16 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
         .when(!args.no_compression, Compression::new);
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = match args.files.is_empty() {
-        true => watched(inner, app, &args.watching, users, https, None, log),
+        true => watched(
+            inner,
+            app,
+            &args.watching,
+            users,
+            https,
+            None,
+            log,
+            registry,
+        ),
         false => watched(
             inner,
             beside(args, app)?,
@@ -35,6 +49,7 @@ pub(crate) fn around(app: impl App, args: &Args, log: &Sink) -> io::Result<BoxAp
             https,
             None,
             log,
+            registry,
         ),
     };
     match is_behind_proxy {

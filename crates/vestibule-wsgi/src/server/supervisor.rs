@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use vestibule::hyper::Server;
 use vestibule::{App, Outline, Request};
-use vestibule_cli::common::{Ink, sink, tls};
+use vestibule_cli::common::{Ink, registry, sink, tls};
 use vestibule_hyper::{Bind, Sockets};
 
 use super::args::Args;
@@ -45,11 +45,16 @@ async fn supervise(
     let mut signals = Asked::listen()?;
     // What is wrong with the certificates is said before there are workers.
     tls(&args.https)?;
-    let sample = stack::around(Hosted(args.target.clone()), args, &sink(&args.watching)?)?;
+    let log = sink(&args.watching)?;
+    let registry = registry(&args.watching, &log, false);
+    let sample = stack::around(Hosted(args.target.clone()), args, &log, registry.as_ref())?;
+    drop(log);
     let outline = sample.outline().to_string();
     let (sockets, addresses) = bind(args, inherited, sample).await?;
     let sockets = Inherited::of(&sockets).map(|it| (it, sockets))?;
-    eprint!("{}", welcome(args, &addresses, &outline));
+    if !args.watching.writes_json() {
+        eprint!("{}", welcome(args, &addresses, &outline));
+    }
 
     let (order, orders) = watch::channel(Order::Serve { generation: 0 });
     let keeper = std::sync::Arc::new(Keeper {

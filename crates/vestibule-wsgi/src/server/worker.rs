@@ -9,7 +9,9 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::hyper::Server;
-use vestibule_cli::common::{limited, reopen_on_hangup, sink, tls};
+use vestibule_cli::common::{
+    complain, count_connections, limited, refusals, registry, reopen_on_hangup, sink, tls,
+};
 use vestibule_hyper::Bind;
 
 use super::args::Args;
@@ -33,7 +35,7 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
         Ok(app) => app,
         Err(error) => {
-            eprintln!("vestibule: {error}");
+            complain(args.watching.writes_json(), &error);
             return Ok(CANNOT_START);
         }
     };
@@ -100,9 +102,14 @@ async fn serve(
     line: Option<UnixStream>,
 ) -> io::Result<()> {
     let log = sink(&args.watching)?;
-    let stack = stack::around(app.clone(), args, &log)?;
+    let registry = registry(&args.watching, &log, false);
+    let stack = stack::around(app.clone(), args, &log, registry.as_ref())?;
     let outline = stack.outline();
-    let server = limited(Server::new(stack), &args.connections);
+    let refusals = refusals(&args.watching, &log, registry.as_ref());
+    let server = limited(Server::new(stack).refused(refusals), &args.connections);
+    if let Some(registry) = &registry {
+        count_connections(registry, &server.counts()).map_err(io::Error::other)?;
+    }
     let tls = tls(&args.https).map_err(io::Error::other)?;
     let mut binds = encrypted(args, places, tls).into_iter();
     let nowhere = || {
@@ -118,10 +125,10 @@ async fn serve(
     reopen_on_hangup(log)?;
     let Some(line) = line else {
         let addresses = shown(args, server.addresses());
-        eprint!(
-            "{}",
-            supervisor::welcome(args, &addresses, &outline.to_string())
-        );
+        if !args.watching.writes_json() {
+            let text = supervisor::welcome(args, &addresses, &outline.to_string());
+            eprint!("{text}");
+        }
         server.run().await?;
         return Ok(());
     };
