@@ -120,11 +120,11 @@ fn zsync_patches_an_old_file() {
 fn curl_and_wget_go_on_where_a_download_was_cut() {
     let downloads = Downloads::new("cut");
     let target = downloads.site().join("large.bin");
-    fs::write(&target, noise(8 << 20, 3)).unwrap();
+    let content = noise(8 << 20, 3);
+    fs::write(&target, &content).unwrap();
     let site = downloads.serve();
     let url = format!("{}large.bin", site.address);
     let here = downloads.here().join("large.bin");
-    let length = || fs::metadata(&here).map_or(0, |metadata| metadata.len());
     let clients: [(&str, &str, &[&str]); 3] = [
         (
             "curl",
@@ -135,20 +135,8 @@ fn curl_and_wget_go_on_where_a_download_was_cut() {
         ("aria2", "aria2c", &["--quiet", "-c", "-x8", "-s8", "-k1M"]),
     ];
     for (package, program, arguments) in clients {
-        // The client goes away in the middle.
-        let cut = [
-            "--silent",
-            "--max-time",
-            "1",
-            "--limit-rate",
-            "1M",
-            "-O",
-            &url,
-        ];
-        let output = downloads.run("curl", "curl", &cut);
-        assert!(!output.status.success(), "the whole came: {}", length());
-        let before = length();
-        assert!(before > 0 && before < 8 << 20, "{before}");
+        // A client that went away in the middle leaves the beginning.
+        fs::write(&here, &content[..3_000_000]).unwrap();
         let arguments = [arguments, &[&*url]].concat();
         downloads.done(package, program, &arguments);
         assert!(is_same(&target, &here), "{program}");
