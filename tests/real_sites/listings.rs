@@ -169,3 +169,52 @@ async fn a_readme_that_is_not_served_is_not_shown() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_compressed_copy_of_a_hidden_file_is_hidden() {
+    let folder = Folder::with(&[
+        ("draft.html", b"secret"),
+        ("draft.html.gz", b"secret"),
+        ("js/app.js", b"let a"),
+        ("js/app.js.map", b"secret"),
+        ("js/app.js.map.br", b"secret"),
+        ("js/app.js.map.zst", b"secret"),
+    ]);
+    let files = StaticFiles::new(folder.path())
+        .precompressed(true)
+        .listing(true)
+        .archives(true)
+        .hide("draft.html")
+        .hide("*.map");
+    let live = Site::start(files.clone()).await;
+    let indexed = Site::start(files.indexed(1 << 20).unwrap()).await;
+    let paths = [
+        ("/draft.html", 404),
+        ("/draft.html.gz", 404),
+        ("/js/app.js", 200),
+        ("/js/app.js.map", 404),
+        ("/js/app.js.map.br", 404),
+        ("/js/app.js.map.zst", 404),
+        ("/js/app.js.map.BR", 404),
+        ("/", 200),
+        ("/js/", 200),
+        ("/?archive=tar", 200),
+        ("/js/?archive=zip", 200),
+    ];
+    for site in [live, indexed] {
+        for (path, status) in paths {
+            for accept in ["identity", "gzip, br, zstd"] {
+                let text = format!("GET {path} HTTP/1.1\naccept-encoding: {accept}");
+                for answer in site.ask(&text).await {
+                    assert_eq!(answer.status, status, "{path}");
+                    let text = answer.text();
+                    assert!(
+                        !text.contains("secret") && !text.contains(".map"),
+                        "{path}: {text}"
+                    );
+                    assert!(!text.contains("draft"), "{path}: {text}");
+                }
+            }
+        }
+    }
+}

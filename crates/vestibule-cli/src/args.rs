@@ -12,7 +12,7 @@ use crate::cors::origin;
 use crate::events::filter;
 use crate::values::{
     Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
-    glob_rule, index, mode, place, prefix, small_p, type_rule,
+    glob_rule, header_bytes, index, mode, page, place, prefix, small_p, type_rule,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -281,11 +281,11 @@ pub(crate) struct Files {
     pub(crate) clean_urls: bool,
 
     /// Answer navigation to paths without a file with a page, as single-page apps need it; browsers ask again for pages, scripts and data each time
-    #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "index.html", require_equals = true)]
+    #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "index.html", require_equals = true, value_parser = page)]
     pub(crate) spa: Option<String>,
 
     /// Send a page of DIR with each 404
-    #[arg(long, value_name = "PAGE")]
+    #[arg(long, value_name = "PAGE", value_parser = page)]
     pub(crate) not_found: Option<String>,
 
     /// Look for the page of a 404 in the folder of the request first, then in the folders above it; the page is called 404.html, or as --not-found says
@@ -407,7 +407,7 @@ pub struct Connections {
     pub max_requests_per_connection: Option<usize>,
 
     /// How large the head of a request may be [default: 32768]
-    #[arg(long, value_name = "BYTES", value_parser = count)]
+    #[arg(long, value_name = "BYTES", value_parser = header_bytes)]
     pub(crate) max_header_bytes: Option<usize>,
 
     /// Number of workers, each with its own connections; here they are threads, in `vestibule wsgi` processes [default: one runtime that shares all cores]

@@ -37,6 +37,8 @@ pub(crate) fn files(serve: &Serve) -> io::Result<SiteFiles> {
     };
     let metadata = directory.metadata().map_err(explained)?;
     if metadata.is_file() {
+        // A file that can never be sent is told now, as a directory is.
+        std::fs::File::open(directory).map_err(explained)?;
         return one_file(serve).map(SiteFiles::File).map_err(explained);
     }
     if !metadata.is_dir() {
@@ -181,7 +183,13 @@ fn header_line(line: &str) -> io::Result<(&str, HeaderValue)> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     };
     if !StaticFiles::takes_header(name) {
-        let text = format!("--header: {name:?} is no header that may be set on files");
+        let reason = match &*name.trim().to_ascii_lowercase() {
+            "cache-control" => "use --cache-control '*.html=no-cache'",
+            "content-type" => "use --type '*.txt=text/plain'",
+            "content-encoding" => "use --encoded '*.gz'",
+            _ => "the server sets it itself, or it is not the name of a header",
+        };
+        let text = format!("--header: {name:?} cannot be set: {reason}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok((name, header_value("--header", value.trim())?))

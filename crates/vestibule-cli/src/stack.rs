@@ -102,6 +102,7 @@ fn tree(serve: &Serve) -> Tree {
         .dotfiles(serve.files.dotfiles)
         .symlinks(symlinks(&serve.files))
         .precompressed(serve.files.precompressed)
+        .hide(&serve.files.hide)
         .without(serve.watching.log.as_deref())
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use vestibule::files::Symlinks;
+use vestibule::files::{Glob, Symlinks};
 
 /// A directory, or one file, and the rules that say which of its files are served.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Tree {
     dotfiles: bool,
     symlinks: Symlinks,
     precompressed: bool,
+    hidden: Vec<Glob>,
     /// A file that is not looked at, by its real path.
     without: Option<PathBuf>,
 }
@@ -73,6 +74,7 @@ impl Tree {
             dotfiles: false,
             symlinks: Symlinks::default(),
             precompressed: false,
+            hidden: Vec::new(),
             without: None,
         }
     }
@@ -92,6 +94,15 @@ impl Tree {
     /// Sets whether the compressed copies of a single file are served. Defaults to `false`.
     pub(crate) fn precompressed(mut self, enabled: bool) -> Self {
         self.precompressed = enabled;
+        self
+    }
+
+    /// Leaves out the files and folders whose names match one of `patterns`, which no visitor gets. Defaults to none.
+    pub(crate) fn hide(mut self, patterns: &[String]) -> Self {
+        self.hidden = patterns
+            .iter()
+            .filter_map(|it| Glob::try_new(it).ok())
+            .collect();
         self
     }
 
@@ -178,6 +189,11 @@ impl Tree {
     }
 
     fn is_left_out(&self, path: &Path) -> bool {
+        let name = path.strip_prefix(&self.root).unwrap_or(path);
+        let name = name.as_os_str().as_encoded_bytes();
+        if self.hidden.iter().any(|glob| glob.matches(name)) {
+            return true;
+        }
         let is_same = |it: &PathBuf| {
             it.file_name() == path.file_name()
                 && fs::canonicalize(path).is_ok_and(|path| path == *it)
@@ -619,6 +635,20 @@ mod tests {
         scratch.write("root/real/a.txt", "a line more, and another");
         assert_eq!(before.compare(&tree.look()), Change::Nothing);
         scratch.write("root/real/b.txt", "longer");
+        assert_eq!(before.compare(&tree.look()), Change::Files);
+    }
+
+    #[test]
+    fn hidden_files_are_left_out() {
+        let scratch = Scratch::new("hidden");
+        let hidden = ["*.bak".to_owned(), "/drafts".to_owned()];
+        let tree = scratch.tree().hide(&hidden);
+        fs::create_dir(scratch.path("root/drafts")).unwrap();
+        let before = tree.look();
+        scratch.write("root/old.bak", "x");
+        scratch.write("root/drafts/old.txt", "x");
+        assert_eq!(before.compare(&tree.look()), Change::Nothing);
+        scratch.write("root/new.txt", "x");
         assert_eq!(before.compare(&tree.look()), Change::Files);
     }
 

@@ -101,9 +101,34 @@ pub(crate) fn index(text: &str) -> Result<String, String> {
         text if text.starts_with('/') => {
             Err("a name is relative to each directory: leave the first slash out".to_owned())
         }
-        text => Ok(text.to_owned()),
+        text => page(text),
     }
 }
+
+/// A page of the directory that is served.
+pub(crate) fn page(text: &str) -> Result<String, String> {
+    let is_sound = |segment: &str| !matches!(segment, "" | "." | "..");
+    if text.split('/').all(is_sound) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "a file of the directory, as in 404.html or errors/404.html; no other file can be sent"
+                .to_owned(),
+        )
+    }
+}
+
+/// The size of a request head: less than this and no browser gets in.
+pub(crate) fn header_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes) if bytes >= MIN_HEADER_BYTES => Ok(bytes),
+        _ => Err(format!(
+            "a number of bytes, {MIN_HEADER_BYTES} at least: browsers send some 600"
+        )),
+    }
+}
+
+const MIN_HEADER_BYTES: usize = 1024;
 
 /// `name=value`, in two.
 pub fn pair(text: &str) -> Result<(String, String), String> {
@@ -155,7 +180,7 @@ pub(crate) fn error_page(text: &str) -> Result<(u16, String), String> {
         .split_once('=')
         .and_then(|(status, page)| Some((status.parse().ok()?, page)));
     match found {
-        Some((status @ 400..=599, page)) if !page.is_empty() => Ok((status, page.to_owned())),
+        Some((status @ 400..=599, name)) => page(name).map(|page| (status, page)),
         _ => Err("a status from 400 to 599, `=`, and a file, as in 403=closed.html".to_owned()),
     }
 }
@@ -226,6 +251,30 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_and_index_names_that_can_never_be_sent_are_refused() {
+        for right in ["404.html", "errors/404.html", "..a", "a..b/c"] {
+            assert_eq!(page(right).as_deref(), Ok(right));
+        }
+        for wrong in [
+            "",
+            "/404.html",
+            "../404.html",
+            "a/../b",
+            "a//b",
+            "./a",
+            "a/",
+            "..",
+        ] {
+            assert!(page(wrong).is_err(), "{wrong}");
+            assert!(error_page(&format!("403={wrong}")).is_err(), "{wrong}");
+            assert!(index(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(index("a/b.html").as_deref(), Ok("a/b.html"));
+        assert!(header_bytes("1023").is_err() && header_bytes("x").is_err());
+        assert_eq!(header_bytes("1024"), Ok(1024));
+    }
 
     #[test]
     fn rules_without_effect_are_refused_with_their_fix() {

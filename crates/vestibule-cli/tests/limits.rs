@@ -185,7 +185,11 @@ fn a_wrong_value_says_what_is_right() {
         ("--max-connections", "0", "a whole number above zero"),
         ("--max-connections", "-1", "a whole number above zero"),
         ("--max-per-address", "1.5", "a whole number above zero"),
-        ("--max-header-bytes", "32k", "a whole number above zero"),
+        (
+            "--max-header-bytes",
+            "32k",
+            "a number of bytes, 1024 at least",
+        ),
         ("--workers", "", "a whole number above zero"),
         ("--body-timeout", "1h", "a time, as in 500ms, 10s or 2m"),
         ("--drain-delay", "soon", "a time, as in 500ms, 10s or 2m"),

@@ -4,8 +4,9 @@
 //! tags were left, or made weak. Source: RFC 9110, sections 8.8.3.3 (tags of content codings), 13.1.1,
 //! 13.1.2, 15.4.5.
 
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{ACCEPT_ENCODING, ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
+use vestibule_fields::accept_encoding::AcceptEncoding;
 use vestibule_fields::etag::{ETag, ETagList};
 
 /// Gives the strong tag of an encoded response the suffix of its coding. Weak tags stay: they name
@@ -17,10 +18,24 @@ pub(crate) fn suffix(headers: &mut HeaderMap, token: &str) {
     }
 }
 
-/// The tags that a request names, with the suffixes of codings taken off; what they were is kept for
-/// [`Sent::restore`].
+/// Takes the suffixes of codings off the tags that a request names, and keeps the tags for [`Sent::restore`].
+///
+/// A tag in `If-None-Match` counts only for a coding that the request accepts: a 304 would have a shared cache send the
+/// bytes of that coding to a client that refuses it (RFC 9110, section 13.1.2; RFC 9111, section 4.3.4).
 pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
-    let mut sent = Sent::default();
+    let is_named = |name| {
+        headers
+            .get_all(name)
+            .iter()
+            .any(|it| has_suffix(it.as_bytes()))
+    };
+    if !is_named(IF_NONE_MATCH) && !is_named(IF_MATCH) {
+        return Sent::default();
+    }
+    let mut sent = Sent {
+        refused: refused(headers),
+        ..Sent::default()
+    };
     for name in [IF_NONE_MATCH, IF_MATCH] {
         let has_suffix = headers
             .get_all(&name)
@@ -32,6 +47,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
         let Some(list) = ETagList::from_headers(headers, name.clone()) else {
             continue;
         };
+        let is_refused = |opaque: &[u8]| name == IF_NONE_MATCH && sent.refuses(opaque);
         let mut plain = Vec::new();
         for tag in list.iter() {
             if !plain.is_empty() {
@@ -41,11 +57,12 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
                 plain.extend_from_slice(b"W/");
             }
             plain.push(b'"');
-            plain.extend_from_slice(without_suffix(tag.opaque()).unwrap_or(tag.opaque()));
+            let own = without_suffix(tag.opaque()).filter(|_| !is_refused(tag.opaque()));
+            plain.extend_from_slice(own.unwrap_or(tag.opaque()));
             plain.push(b'"');
         }
         if let Ok(value) = HeaderValue::from_bytes(&plain) {
-            sent.0.extend(headers.get_all(&name).iter().cloned());
+            sent.lists.extend(headers.get_all(&name).iter().cloned());
             headers.insert(name, value);
         }
     }
@@ -76,13 +93,23 @@ pub(crate) fn settle_range(headers: &mut HeaderMap, gets_coded: bool) {
 
 /// The lists of tags that a request came with, when one of them had a suffix.
 #[derive(Debug, Default)]
-pub(crate) struct Sent(Vec<HeaderValue>);
+pub(crate) struct Sent {
+    lists: Vec<HeaderValue>,
+    /// The suffixes of codings that the request does not accept.
+    refused: Vec<&'static [u8]>,
+}
 
 impl Sent {
+    /// Whether a tag names bytes in a coding that the request does not accept.
+    fn refuses(&self, opaque: &[u8]) -> bool {
+        let suffix = opaque.rsplit(|&byte| byte == b'+').next();
+        suffix.is_some_and(|suffix| self.refused.contains(&suffix))
+    }
+
     /// Names a response without content (304, 412) as the client named it: the app's `"v1"` is the
     /// client's `"v1+gzip"`.
     pub(crate) fn restore(&self, headers: &mut HeaderMap) {
-        if self.0.is_empty() {
+        if self.lists.is_empty() {
             return;
         }
         let Some(tag) = ETag::from_headers(headers).filter(|tag| !tag.is_weak()) else {
@@ -90,12 +117,13 @@ impl Sent {
         };
         let own = tag.opaque();
         let mut found = None;
-        for value in &self.0 {
+        for value in &self.lists {
             for sent in ETagList::parse(value.as_bytes()).iter() {
                 if sent.opaque() == own {
                     return;
                 }
-                if found.is_none() && without_suffix(sent.opaque()) == Some(own) {
+                let is_coded = without_suffix(sent.opaque()) == Some(own);
+                if found.is_none() && is_coded && !self.refuses(sent.opaque()) {
                     found = Some([b"\"", sent.opaque(), b"\""].concat());
                 }
             }
@@ -104,6 +132,21 @@ impl Sent {
             insert(headers, tag);
         }
     }
+}
+
+/// The suffixes of codings that a request does not accept; none when it says nothing of codings.
+fn refused(headers: &HeaderMap) -> Vec<&'static [u8]> {
+    if !headers.contains_key(ACCEPT_ENCODING) {
+        return Vec::new();
+    }
+    let accept = AcceptEncoding::from_headers(headers);
+    let is_refused = |suffix: &&[u8]| {
+        let quality = str::from_utf8(suffix)
+            .ok()
+            .and_then(|it| accept.quality(it));
+        !quality.is_some_and(|quality| quality.is_acceptable())
+    };
+    SUFFIXES.into_iter().filter(is_refused).collect()
 }
 
 fn with_suffix(opaque: &[u8], token: &str) -> Vec<u8> {
@@ -175,6 +218,41 @@ mod tests {
                 strip(&mut headers);
                 assert_eq!(headers[&name], after);
             }
+        }
+    }
+
+    #[test]
+    fn a_tag_counts_only_for_a_coding_that_the_request_accepts() {
+        let cases = [
+            // Accept-Encoding, If-None-Match before and after, and the tag of a 304 to "v1"
+            ("gzip", r#""v1+gzip""#, r#""v1""#, r#""v1+gzip""#),
+            ("*", r#""v1+br""#, r#""v1""#, r#""v1+br""#),
+            ("gzip;q=0", r#""v1+gzip""#, r#""v1+gzip""#, r#""v1""#),
+            ("identity", r#""v1+zstd""#, r#""v1+zstd""#, r#""v1""#),
+            ("", r#""v1+gzip""#, r#""v1+gzip""#, r#""v1""#),
+            ("br", r#"W/"v1+gzip""#, r#"W/"v1+gzip""#, r#""v1""#),
+            (
+                "br",
+                r#""v1+gzip", "v1+br""#,
+                r#""v1+gzip", "v1""#,
+                r#""v1+br""#,
+            ),
+            ("br", r#""v1+gzip", "v1""#, r#""v1+gzip", "v1""#, r#""v1""#),
+            ("*, gzip;q=0", r#""v1+gzip""#, r#""v1+gzip""#, r#""v1""#),
+        ];
+        for (accept, before, after, named) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, accept.parse().unwrap());
+            headers.insert(IF_NONE_MATCH, before.parse().unwrap());
+            headers.insert(IF_MATCH, before.parse().unwrap());
+            let sent = strip(&mut headers);
+            assert_eq!(headers[IF_NONE_MATCH], after, "{accept}: {before}");
+            let plain = [r#""v1""#, r#"W/"v1""#, r#""v1", "v1""#];
+            assert!(plain.iter().any(|it| headers[IF_MATCH] == it), "{before}");
+            let mut response = HeaderMap::new();
+            response.insert(ETAG, r#""v1""#.parse().unwrap());
+            sent.restore(&mut response);
+            assert_eq!(response[ETAG], named, "{accept}: {before}");
         }
     }
 

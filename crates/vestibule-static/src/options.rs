@@ -15,6 +15,7 @@ use crate::hashed::has_hashed_name;
 use crate::header_rules::{Change, Rule};
 use crate::redirect_rules::RedirectRule;
 use crate::respond::NO_CACHE;
+use crate::sidecar_rights::file_of;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -115,13 +116,14 @@ impl Options {
         ((self.hashed_names || self.spa.is_some()) && !is_media).then_some(NO_CACHE)
     }
 
-    /// Whether a file, or a folder that it is in, is not to be found.
+    /// Whether a file, or a folder that it is in, is not to be found. A compressed copy is hidden with its file.
     pub(crate) fn hides(&self, name: &[u8]) -> bool {
         let folders = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let files = std::iter::successors(Some(name), |name| file_of(name));
         !self.hidden.is_empty()
             && folders
                 .map(|(at, _)| &name[..at])
-                .chain([name])
+                .chain(files)
                 .any(|part| self.hidden.iter().any(|glob| glob.matches(part)))
     }
 
@@ -330,6 +332,44 @@ mod tests {
             let none = Options::default().cache_control(name.as_bytes(), &value);
             assert_eq!(none, None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_compressed_copy_is_hidden_with_its_file() {
+        let options = Options {
+            hidden: vec![
+                Glob::new("draft.html"),
+                Glob::new("*.map"),
+                Glob::new("/old"),
+            ],
+            ..Options::default()
+        };
+        let hidden = [
+            "draft.html",
+            "draft.html.gz",
+            "draft.html.br",
+            "draft.html.zst",
+            "draft.html.GZ",
+            "draft.html.gz.br",
+            "js/app.js.map",
+            "js/app.js.map.gz",
+            "old.gz",
+            "old/a.html",
+            "old/a.html.br",
+        ];
+        for name in hidden {
+            assert!(options.hides(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "draft.html.txt",
+            "my-draft.html.gz",
+            "app.js.gz",
+            "old.gzip",
+            "a/old.gz",
+        ] {
+            assert!(!options.hides(name.as_bytes()), "{name}");
+        }
+        assert!(!Options::default().hides(b"draft.html.gz"));
     }
 
     #[test]

@@ -423,7 +423,7 @@ impl<S: Source> StaticFiles<S> {
 
     /// Hides files whose names match a [`Glob`]: they are not found, not listed and not indexed.
     ///
-    /// So is everything below a hidden folder. A file that a link leads to has a second name, which may match or not. A hidden
+    /// So is everything below a hidden folder, and each compressed copy (`.br`, `.zst`, `.gz`) of a hidden file. A file that a link leads to has a second name, which may match or not. A hidden
     /// file can still be the page of a 404, of another error or of a single-page app.
     ///
     /// ```
@@ -867,10 +867,15 @@ impl<S: Source> Files<S> {
             Found::Listing(name) => {
                 let format = Format::of(asked.uri.query());
                 let response = match format.filter(|_| self.options.archives.is_some()) {
-                    Some(format) => archive::respond(self, name, format),
-                    None => self.list(asked, name)?,
+                    Some(format) => Ok(archive::respond(self, name, format)),
+                    None => self.list(asked, name),
                 };
-                return Ok(Some(Answer::ours(response)));
+                match response {
+                    Ok(response) => return Ok(Some(Answer::ours(response))),
+                    // The folder, or a link on the way to it, was removed or changed after it was found.
+                    Err(error) if is_missing(&error) => None,
+                    Err(error) => return Err(error),
+                }
             }
             Found::Directory => redirect::with_slash(asked.uri, asked.is_whole_path),
             Found::Page => redirect::without_slash(asked.uri, asked.is_whole_path),
