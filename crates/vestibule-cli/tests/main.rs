@@ -717,7 +717,7 @@ fn files_are_handed_over() {
         .output()
         .unwrap();
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong).contains("--header: \"etag\" is no header that may be set on files"));
+    assert!(text(&wrong).contains("--header: \"etag\" cannot be set: the server sets it itself"));
     let wrong = vestibule(&["serve", SITE, "--header", "*=etag"]).output();
     assert!(text(&wrong.unwrap()).contains("--header: \"etag\" is no header, as in "));
 }
