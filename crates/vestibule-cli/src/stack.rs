@@ -260,12 +260,12 @@ mod tests {
     fn limits_of_compression_are_in_mebibytes() {
         let hello = async |_: vestibule::Request| "hello";
         for (max_size, memory, shown) in [
-            (None, None, "max_size: 67108864, budget: 16777216"),
-            (Some(1), None, "max_size: 1048576, budget: 16777216"),
+            (None, None, "max_size: 64 MiB, budget: 16 MiB"),
+            (Some(1), None, "max_size: 1 MiB, budget: 16 MiB"),
             (
                 Some(0),
                 Some(u32::MAX),
-                "max_size: 0, budget: 4503599626321920",
+                "max_size: 0, budget: 4294967295 MiB",
             ),
         ] {
             let app = compression(hello, max_size, memory);

@@ -526,8 +526,8 @@ impl<A: App> App for Compression<A> {
             .role(Role::COMPRESSION)
             .option("codings", codings.trim_end().to_owned())
             .option("min_size", self.min_size.to_string())
-            .option("max_size", self.max_size.to_string())
-            .option("budget", self.budget.max_bytes().to_string());
+            .option("max_size", amount(self.max_size))
+            .option("budget", amount(self.budget.max_bytes()));
         if self.max_padding > 0 {
             outline.option("padding", self.max_padding.to_string());
         }
@@ -586,6 +586,17 @@ fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
         }
     })
 }
+
+/// A number of bytes for the outline, in MiB where that is a whole number.
+fn amount(bytes: u64) -> String {
+    if bytes > 0 && bytes % MIB == 0 {
+        format!("{} MiB", bytes / MIB)
+    } else {
+        bytes.to_string()
+    }
+}
+
+const MIB: u64 = 1 << 20;
 
 fn not_acceptable() -> Response {
     let status = StatusCode::NOT_ACCEPTABLE;

@@ -21,7 +21,7 @@
 //!
 //! AccessLog  format: combined, to: standard output
 //! SetRequestId  header: x-request-id
-//! Compression  codings: zstd:3 br:4 gzip:6 deflate:6, min_size: 860
+//! Compression  codings: zstd:3 br:4 gzip:6 deflate:6, min_size: 860, max_size: 64 MiB, budget: 16 MiB
 //! Mounts
 //! ├─ /static
 //! │  StaticFiles ...
