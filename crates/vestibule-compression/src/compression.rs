@@ -589,7 +589,7 @@ fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
 
 /// A number of bytes for the outline, in MiB where that is a whole number.
 fn amount(bytes: u64) -> String {
-    if bytes > 0 && bytes % MIB == 0 {
+    if bytes > 0 && bytes.is_multiple_of(MIB) {
         format!("{} MiB", bytes / MIB)
     } else {
         bytes.to_string()
