@@ -361,8 +361,8 @@ impl Kind {
     }
 }
 
-/// What a request claims: the text that is signed before the body, and the signatures, of which one has
-/// to be right.
+/// The signature fields of a request: the text that is signed before the body, and the signatures. One of
+/// them has to be right.
 struct Claim {
     before: String,
     signatures: Vec<[u8; 32]>,
@@ -478,7 +478,7 @@ impl fmt::Display for WebhookError {
 
 impl Error for WebhookError {}
 
-/// What is wrong with secrets: all faults, each with the place of its secret. It holds no secret.
+/// All faults of a list of secrets, each with the position of its secret. It does not hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSecretError(Vec<(usize, &'static str)>);
 

@@ -90,7 +90,7 @@ async fn answers_and_what_they_mean() {
         (r#"{"active":false}"#.to_owned(), 401),
         (r#"{"active":false,"sub":"a"}"#.to_owned(), 401),
         (r#"{"active":true,"active":true,"sub":"a"}"#.to_owned(), 401),
-        // What is no answer says nothing of the token.
+        // A broken answer does not tell whether the token is active.
         (r#"{"active":"true","sub":"a"}"#.to_owned(), 503),
         (r#"{"sub":"a"}"#.to_owned(), 503),
         ("[]".to_owned(), 503),

@@ -160,7 +160,7 @@ async fn forward_auth_asks_and_copies() {
     assert_eq!(headers["x-original-url"], "https://site.example/a%2F?b");
 }
 
-/// What a client says of the host, and what the server that is asked hears.
+/// Compares the hosts that a client sends with the host that the auth server receives.
 #[tokio::test]
 async fn forward_auth_names_one_valid_host_or_none() {
     async fn judge(request: Request) -> Result<&'static str, StatusCode> {

@@ -604,7 +604,7 @@ async fn an_outage_is_503_and_never_invalid_token() {
             assert_eq!(answer.status(), 503, "{name}");
             assert_eq!(header(&answer, "retry-after"), ["30"], "{name}");
             assert!(header(&answer, "www-authenticate").is_empty(), "{name}");
-            // What is no token at all needs no keys.
+            // Text that is not a token is refused without keys.
             assert_eq!(ask(&app, "Bearer a.b.c").await.status(), 401, "{name}");
         }
     }

@@ -272,7 +272,7 @@ pub(crate) struct Files {
     #[arg(long)]
     pub(crate) dotfiles: bool,
 
-    /// What to do with symbolic links: not find them, follow them inside of DIR, or anywhere [default: beneath]
+    /// How symbolic links are treated: not found, followed inside of DIR, or followed anywhere [default: beneath]
     #[arg(long, value_name = "HOW", value_parser = ["deny", "beneath", "follow"])]
     pub(crate) symlinks: Option<String>,
 

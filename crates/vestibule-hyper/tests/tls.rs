@@ -484,6 +484,7 @@ async fn plain_http_where_tls_is_spoken_is_told_so() {
         (&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], false, false),
         (&["SSH-2.0-OpenSSH_9.6\r\n"], false, false),
         (&["GE"], false, false),
+        // Longer than every method, and without a space.
         (&["XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"], false, false),
     ];
     for (pieces, is_answered, has_body) in cases {

@@ -485,8 +485,7 @@ impl<T> fmt::Debug for Jwt<T> {
     }
 }
 
-/// What is read of the answer of an introspection endpoint, whose members have the names of claims
-/// (RFC 7662, section 2.2).
+/// The claims in the answer of an introspection endpoint (RFC 7662, section 2.2).
 #[derive(Clone, Debug)]
 pub(crate) struct Claims {
     names: ClaimNames,
