@@ -11,6 +11,7 @@ mod msrv;
 mod package;
 mod packages;
 mod platforms;
+mod prose;
 mod readme;
 mod start;
 mod tree;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         ["package", "test"] => package::test(),
         ["readme"] => readme::write(),
         ["readme", "--check"] => readme::check(),
+        ["prose"] => prose::check(),
         ["platforms"] => platforms::check().and_then(done_or_error),
         ["start"] => start::check(),
         ["companions"] => companions::run(),
@@ -63,6 +65,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask package test            run the tests that are in the packages
        cargo xtask readme [--check]        write the README of each crate from its docs, or compare them
        cargo xtask tree                    how many crates a user builds, and none in two versions
+       cargo xtask prose                   phrases that are hard to read, in comments and documents
        cargo xtask wsgi                    only the host of Python apps
        cargo xtask platforms               whether Windows, macOS and wasm32 compile (by rustup)
        cargo xtask start                   the pages for newcomers, built and run unchanged
@@ -82,6 +85,7 @@ fn test() -> Result<(), String> {
     packages::install()?;
     msrv::check()?;
     readme::check()?;
+    prose::check()?;
     tree::check()?;
     cargo("fmt --all --check", &[])?;
     // As a user gets it, and with every feature, which is what is tested.
