@@ -1,7 +1,7 @@
-//! What knowing the user costs a request, beside not asking: `cargo bench --bench auth`.
+//! Measures the cost of authentication for each request: `cargo bench --bench auth`.
 //!
-//! Instructions are counted by callgrind, which has no SHA instructions: there a hash is computed in
-//! plain code. The times beside them are of CPU, which has those instructions.
+//! callgrind counts the instructions. It has no SHA instructions, so it counts a hash in plain code.
+//! The times beside them are CPU time, with SHA instructions.
 
 mod count;
 

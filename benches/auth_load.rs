@@ -1,9 +1,9 @@
-//! Whether slow password hashes delay who has no password: `cargo bench --bench auth_load`.
+//! Measures whether slow password hashes delay requests without one: `cargo bench --bench auth_load`.
 //!
-//! A server in a process of its own has an open page and one behind argon2. One connection asks for the
-//! open page again and again; meanwhile, in every second phase, 200 others ask at once for the other page,
-//! each with a password that has to be hashed, and all anew when all have their answers. Phases of rest
-//! and of work take turns, so that what else the machine does is in both.
+//! A server in its own process has an open page and a page behind argon2. One connection requests the
+//! open page repeatedly. In every second phase 200 others request the page behind argon2 at once, each
+//! with a password that must be hashed, and repeat when all have their responses. Phases of rest and of
+//! load take turns, so that other work of the machine is part of both.
 
 mod load;
 

@@ -28,7 +28,7 @@ use vestibule::auth::{
 use vestibule::fields::www_authenticate::Challenge;
 use vestibule::prelude::*;
 
-/// What is measured: requests of two classes, each for one of the `answer`s.
+/// One measurement: requests of two classes, each for one of the `answer`s.
 struct Case {
     name: &'static str,
     classes: [&'static str; 2],
@@ -44,8 +44,8 @@ type Make = Box<dyn Fn(bool, &mut Random) -> (Request, usize)>;
 type Answer = Box<dyn Fn(&Request, usize)>;
 
 impl Case {
-    /// `make` gives a request of a class, and which of the `schemes` it is for. Those are made anew all the time,
-    /// each with its own random keys: so it does not count which of them has its data where.
+    /// `make` returns a request of a class, and the index of its scheme. Schemes are rebuilt all the time,
+    /// each with its own random keys, so the addresses of their data do not matter.
     fn new<S: Scheme>(
         name: &'static str,
         classes: [&'static str; 2],
@@ -99,7 +99,7 @@ fn basic(whose: usize, stored: impl Fn() -> PasswordHash) -> Basic {
     let users = (0..USERS).fold(Htpasswd::new(), |users, n| {
         users.with_hash(user(whose, n), stored())
     });
-    // A lock-out tells whom it locks, and counts names that nobody has like the others.
+    // A lock-out would refuse the samples: it counts unknown names like known ones.
     Basic::new(users).lockout(None)
 }
 
@@ -425,8 +425,8 @@ impl Random {
 const SAMPLES: usize = 1_000_000;
 const BATCH: usize = 500;
 const TEXTS: usize = 8;
-/// So few that all of them are in the nearest cache: the others stand in for who is not there by chance, some
-/// of them more often, and what is used more often is nearer.
+/// Few enough that all are in the nearest cache. With more users, decoys for unknown names would be
+/// chosen at random, and frequent ones would stay in a nearer cache.
 const USERS: usize = 2;
 const BAR: f64 = 4.5;
 const QUANTILES: [f64; 6] = [1.0, 0.99, 0.95, 0.9, 0.75, 0.5];

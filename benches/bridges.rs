@@ -1,4 +1,4 @@
-//! What it costs to cross into tower and back, beside axum's own `from_fn`.
+//! Measures the cost of the bridges to tower and back, beside axum's own `from_fn`.
 //!
 //! `cargo bench --bench bridges` prints the table and fails when a bar is not met. See `layers.rs`
 //! for how it counts.
@@ -45,8 +45,8 @@ fn router() -> axum::Router {
     axum::Router::new().route("/", axum::routing::get(roomy_axum))
 }
 
-/// A router as `axum::serve` prepares it: its layers are applied once. One that is called without this
-/// applies every layer anew for each request, and so measures how a layer is made.
+/// Prepares a router as `axum::serve` does: its layers are applied once. A router without this
+/// applies every layer for each request, and so measures how a layer is built.
 fn served(router: axum::Router) -> Box<dyn Fn()> {
     axum(router.with_state(()))
 }

@@ -1,4 +1,4 @@
-//! What compression costs: beside nginx's gzip and tower-http's layer, all at level 6.
+//! Measures the cost of compression beside nginx's gzip and tower-http's layer, all at level 6.
 //!
 //! `cargo bench --bench compression` counts instructions and allocations in process (callgrind), looks for
 //! the longest poll, and then starts each server as a process of its own with one thread, lets wrk ask it,
@@ -104,7 +104,7 @@ fn get() -> Request {
     request
 }
 
-/// An app that answers with a page, compressed by one of those who are measured.
+/// An app that responds with a page, compressed by one of the measured layers.
 fn app(who: &str, page: &str) -> BoxApp {
     let (kind, text) = content(page);
     let text = Bytes::from(text);
@@ -160,8 +160,8 @@ fn json(bytes: usize) -> String {
     text + "]"
 }
 
-/// A page as a site gives it: the same markup again and again, around prose of two thousand words of which
-/// some are frequent.
+/// A page like those of real sites: repeated markup around prose of two thousand words, some of them
+/// frequent.
 fn html(bytes: usize) -> String {
     let mut text = String::from("<!doctype html><html><head><title>Rooms</title></head><body>");
     let mut state = 1_u32;
@@ -352,7 +352,7 @@ fn start(who: &str, page: &str) -> Server {
     Server::spawn(Command::new(program).args(["--serve", who, page]))
 }
 
-/// A directory with a page, for those who serve files.
+/// A directory with a page, for the servers of files.
 struct Place {
     directory: PathBuf,
     page: &'static str,

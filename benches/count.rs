@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 /// A case: its name, and what it does a round once it has been set up.
 pub(crate) type Case = (&'static str, fn() -> Box<dyn Fn()>);
 
-/// What one round of a case costs.
+/// The cost of one round of a case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
     pub(crate) instructions: f64,

@@ -1,4 +1,4 @@
-//! What a server leaves unanswered when it is asked to end.
+//! Counts the requests that a server leaves unanswered when it ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -47,7 +47,7 @@ pub(crate) fn compare(folder: &Path) {
     }
 }
 
-/// What became of requests.
+/// The fate of requests.
 #[derive(Default)]
 struct Tally {
     answered: usize,
@@ -122,7 +122,7 @@ impl Tally {
     }
 }
 
-/// What a client heard.
+/// The response that a client received.
 enum Told {
     Whole { closes: bool },
     Part,

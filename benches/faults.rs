@@ -90,7 +90,7 @@ fn panics() {
         );
         let mut answered = 0;
         let mut cut = 0;
-        // What the first requests take is no leak.
+        // Memory that the first requests take is not a leak.
         for path in PANICS.iter().cycle().take(300) {
             try_ask(&server, path);
         }
@@ -133,7 +133,7 @@ fn try_ask(server: &Server, path: &str) -> String {
 }
 
 fn serve(case: &str) {
-    // A line for each of thirty thousand panics tells nobody anything.
+    // Thirty thousand lines of panics would hide the result.
     std::panic::set_hook(Box::new(|_| ()));
     load::run(1, async {
         let listener = load::listen().await;

@@ -1,4 +1,4 @@
-//! What a file costs: `StaticFiles`, live and indexed, beside nginx and tower-http's `ServeDir`.
+//! Measures `StaticFiles`, live and indexed, beside nginx and tower-http's `ServeDir`.
 //!
 //! `cargo bench --bench files` starts each server as one process with one worker on one core, and lets wrk ask it from
 //! another over 32 kept connections: for one file of each size, and for 10,000 small ones in turn. The servers take
@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 use load::{Asked, Server};
 use vestibule::files::StaticFiles;
 
-/// nginx as it comes, which looks at each file anew as `live` does, and nginx that keeps files open and does not look at
-/// them for a minute (`open_file_cache`), as `indexed` does.
+/// nginx with its defaults, which checks each file for each request as `live` does, and nginx that keeps
+/// files open and does not check them for a minute (`open_file_cache`), as `indexed` does.
 const CASES: [&str; 6] = ["nginx", "live", "indexed", "ServeDir", CACHED, SOCKETS];
 
 const CACHED: &str = "nginx, cached";
@@ -54,14 +54,14 @@ const SIZES: [(&str, u64); 6] = [
 /// Not a file but a folder of 10,000, which are asked for in turn.
 const MANY: &str = "many";
 
-/// What is to be reached at a size: the case, what of nginx's requests a second, and at which paths.
+/// The targets: the case, its requests a second as a ratio to nginx, and the paths.
 const BARS: [(usize, f64, &[&str]); 3] = [
     (1, 1.1, &["1k", "10k", "100k", MANY]),
     (1, 1.0, &["1m", "100m"]),
     (2, 1.4, &["1k", "10k"]),
 ];
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Clone, Copy)]
 struct Figure {
     requests_per_second: f64,

@@ -16,7 +16,7 @@ pub(crate) struct Flood {
     reads: bool,
 }
 
-/// What became of a flood.
+/// The result of a flood.
 #[derive(Default)]
 pub(crate) struct Flooded {
     /// How many connections the server ended.
@@ -65,7 +65,7 @@ pub(crate) const FLOODS: [Flood; 13] = [
     },
     Flood {
         begin: || frame(HEADERS, END_HEADERS, 1, &head("POST")),
-        // What the first window holds.
+        // The size of the first window.
         times: 65_000,
         ..flood("DATA of one byte", |_| frame(DATA, 0, 1, b"x"))
     },
@@ -155,8 +155,9 @@ impl Flood {
     }
 }
 
-/// Asks for `path` so many times on one connection, without a window for any answer (RFC 9113, section 6.9.2), and is
-/// otherwise as good a client as any: how long until the server ends it; `None` when it does not in time.
+/// Requests `path` many times on one connection, without a window for any response (RFC 9113,
+/// section 6.9.2); otherwise the client is correct. Returns the time until the server ends it, or `None`
+/// when it does not end it in time.
 pub(crate) fn without_window(
     address: SocketAddr,
     path: &str,

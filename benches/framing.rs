@@ -1,4 +1,4 @@
-//! What other servers make of the requests that the tests of `vestibule-hyper` send to ours, by the same rules.
+//! Sends the requests of `vestibule-hyper`'s tests to other servers, and judges them by the same rules.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -100,7 +100,7 @@ fn send(address: SocketAddr, pieces: &[&str]) -> Vec<String> {
                     // The server has its turn.
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                // What it does not take is not its fault.
+                // A server may close before it has read everything.
                 let _ = writer.write_all(piece.as_bytes());
             }
         });
@@ -192,5 +192,5 @@ pub(crate) fn serve(server: &str) {
     });
 }
 
-/// After so long without an end the server waits.
+/// A server without an end of its response after this time hangs.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What a request costs by FastCGI: CPU time of an app behind nginx, beside the same app by HTTP/1.1.
+//! Measures the CPU time of an app behind nginx by FastCGI, beside the same app by HTTP/1.1.
 //!
 //! `cargo bench --bench gateway --features gateway` starts nginx as one process, and the app once for each
 //! protocol, as processes of their own with one worker thread; nginx keeps its connections to them, over
@@ -67,8 +67,10 @@ fn serve(case: &str) {
     let (protocol, directory, url) = (word(), word(), word());
     load::run(1, async {
         let place = format!("unix:{directory}/{protocol}.sock");
-        // nginx may be somebody else.
-        let tell = || writeln!(std::io::stdout(), "{url}{protocol}").expect("somebody reads");
+        // nginx may run as another user.
+        let tell = || {
+            writeln!(std::io::stdout(), "{url}{protocol}").expect("the benchmark reads the pipe")
+        };
         if protocol == "http" {
             let bind = vestibule::hyper::Bind::from(place).mode(0o666);
             let server = vestibule::hyper::Server::new(hello)

@@ -1,4 +1,4 @@
-//! What slow and many clients do to an honest one, and how long they are kept: beside nginx.
+//! Measures the effect of slow and numerous clients on an honest one, beside nginx.
 //!
 //! `cargo bench --bench hostile` starts our server and nginx, each with one worker, lets slowhttptest (a
 //! Debian package) open 2,000 connections in each of its four modes, and asks both meanwhile as an honest
@@ -354,7 +354,7 @@ fn floods(folder: &Path) {
                 "axum" => Process::axum(folder, &axum),
                 _ => Process::nginx(folder, ""),
             };
-            // What the first connections cost is no flood's fault.
+            // The memory of the first connections is not part of the flood.
             for _ in 0..20 {
                 ask(server.address).expect("it answers");
             }
@@ -599,13 +599,13 @@ fn serve(files: &Path, limit: &str) {
             server = server.handover();
         }
         let server = server.bind("127.0.0.1:0").await.expect("a free port");
-        // After a restart nobody reads it any more.
+        // After a restart the pipe has no reader.
         let _ = writeln!(std::io::stdout(), "{}", server.address());
         server.run().await.expect("it serves");
     });
 }
 
-/// How many clients there are: each asks once in so many milliseconds.
+/// The number of clients, and the milliseconds between two requests of each.
 const CLIENTS: u32 = 16;
 
 /// When no more is waited for.

@@ -9,7 +9,7 @@ use vestibule::prelude::*;
 
 use crate::load::{Asking, Server};
 
-/// What is asked for; connections, requests at a time on each, and requests in all.
+/// The path, the connections, the streams at a time on each, and the requests in all.
 const CASES: [(&str, u32, u32, u32); 16] = [
     (SMALL, 1, 1, 15_000),
     (SMALL, 1, 10, 60_000),
@@ -29,7 +29,7 @@ const CASES: [(&str, u32, u32, u32); 16] = [
     (UPLOAD, 16, 10, 160),
 ];
 
-/// What is asked for, by its path.
+/// The paths of the app.
 pub(crate) const SMALL: &str = "";
 pub(crate) const LARGE: &str = "large";
 pub(crate) const UPLOAD: &str = "upload";
@@ -122,7 +122,7 @@ pub(crate) fn conform(h2spec: &str) -> bool {
     are_met
 }
 
-/// What we answer.
+/// The app of both servers.
 pub(crate) async fn app(mut request: Request) -> Response {
     match request.uri().path().trim_start_matches('/') {
         LARGE => Bytes::from_static(&MEGABYTE).into_response(),

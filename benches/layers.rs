@@ -1,4 +1,4 @@
-//! What a layer costs: instructions, allocations and bytes of future, beside tower and axum.
+//! Measures a layer: instructions, allocations and bytes of future, beside tower and axum.
 //!
 //! `cargo bench --bench layers` prints the table and fails when a bar is not met. Instructions are
 //! counted by valgrind's callgrind, so they are the same whatever else the machine does; `valgrind`
@@ -101,7 +101,7 @@ const CASES: &[count::Case] = &[
         let router = axum_router(6);
         Box::new(move || call_axum(&router))
     }),
-    // As `axum::serve` prepares a router: its layers are applied once, not anew for each request.
+    // As `axum::serve` prepares a router: its layers are applied once, and not for each request.
     ("axum served, 0 layers", || {
         let router = axum_router(0).with_state(());
         Box::new(move || call_axum(&router))

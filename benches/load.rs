@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
-/// What h2load is to ask for.
+/// The requests of a run of h2load.
 pub(crate) struct Asking<'a> {
     pub(crate) path: &'a str,
     pub(crate) connections: u32,
@@ -80,7 +80,7 @@ impl Server {
         self.cpu_per_request_of(path, 32, &[])
     }
 
-    /// The same for so many connections, and requests with these fields.
+    /// The same for this number of connections, and requests with these fields.
     pub(crate) fn cpu_per_request_of(
         &self,
         path: &str,
@@ -139,7 +139,7 @@ impl Server {
         None
     }
 
-    /// What it says; it has to be piped.
+    /// Its standard error, which must be a pipe.
     pub(crate) fn stderr(&mut self) -> ChildStderr {
         self.process.stderr.take().expect("it was asked for")
     }
@@ -258,7 +258,7 @@ impl Drop for Server {
     }
 }
 
-/// What a benchmark of servers is started for.
+/// The job of a benchmark process.
 pub(crate) enum Asked {
     /// To be one of its servers.
     Serve(String),
@@ -268,7 +268,7 @@ pub(crate) enum Asked {
     Measure(Vec<String>),
 }
 
-/// What this one is started for.
+/// Reads the job of this process from its arguments.
 pub(crate) fn asked() -> Asked {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
@@ -278,7 +278,7 @@ pub(crate) fn asked() -> Asked {
     }
 }
 
-/// Runs a server on so many threads.
+/// Runs a server on this number of threads.
 pub(crate) fn run(threads: usize, server: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -299,7 +299,7 @@ pub(crate) async fn listen() -> TcpListener {
     let listener = listener.expect("a free port");
     let address = listener.local_addr();
     let address = address.expect("a bound socket has an address");
-    writeln!(std::io::stdout(), "http://{address}/").expect("somebody reads");
+    writeln!(std::io::stdout(), "http://{address}/").expect("the benchmark reads the pipe");
     listener
 }
 

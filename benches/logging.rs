@@ -1,4 +1,4 @@
-//! What a line of the access log costs, beside tower-http's trace to a file; and what a timed layer costs.
+//! Measures a line of the access log beside tower-http's trace to a file, and a timed layer.
 //!
 //! `cargo bench --bench logging` prints the tables and fails when a bar is not met. Instructions are counted
 //! by valgrind's callgrind, those of the thread that writes included.

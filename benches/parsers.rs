@@ -1,4 +1,4 @@
-//! What hostile field values cost the parsers: time in proportion to their length, and little of it.
+//! Measures parsers with hostile field values: their time must be linear in the length, and short.
 //!
 //! `cargo bench --bench parsers` gives each parser values of 32 KiB and of 64 KiB of what parsers stumble over, and
 //! counts instructions with valgrind's callgrind: of each pair the longer may cost 2.3 times the shorter, and no
@@ -220,7 +220,7 @@ fn counts() -> Vec<f64> {
 
 const COUNTED: &str = "parsers::counted_by_callgrind";
 
-/// What one file of callgrind's says in all.
+/// The total of one output file of callgrind.
 fn total(file: &Path) -> Option<f64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("summary: "));

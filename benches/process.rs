@@ -52,7 +52,7 @@ impl Process {
         }
     }
 
-    /// One that is told where to be.
+    /// Starts a server that takes its address as an argument.
     pub(crate) fn at(address: SocketAddr, command: &mut Command, errors: PathBuf) -> Self {
         let child = command
             .stdout(Stdio::null())
@@ -200,7 +200,7 @@ pub(crate) fn root(folder: &Path) -> String {
     format!("root {};", folder.join("files").display())
 }
 
-/// Places where nobody listens.
+/// Addresses without a listener.
 pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))

@@ -1,4 +1,4 @@
-//! Apps that answer at once, for benchmarks that count what stands around them.
+//! Apps that respond at once, for benchmarks of the layers around them.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -1,4 +1,4 @@
-//! What a request costs on our adapter, beside hand-written hyper, axum and actix-web.
+//! Measures a request on our adapter, beside hand-written hyper, axum and actix-web.
 //!
 //! `cargo bench --bench server` starts each server as a process of its own with one worker thread, lets
 //! wrk ask it (a Debian package) over kept connections, and divides the CPU time that the server took, as

@@ -1,6 +1,6 @@
-//! Answers every request with a small text, on so many worker threads: `vestibule-peer-actix-web THREADS`. With a folder
-//! behind: its file at `/file`, and everywhere else what was asked for, by HTTP/2 as well. Its address is the only line that
-//! it prints.
+//! Responds to every request with a small text: `vestibule-peer-actix-web THREADS [FOLDER]`. With a folder
+//! it serves the folder's file at `/file`, and elsewhere the request's path, over HTTP/2 as well. It prints
+//! its address and nothing else.
 
 use actix_files::NamedFile;
 use actix_web::http::StatusCode;
