@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 use vestibule_core::{BoxError, HasExtensions};
 
 use crate::Bind;
-use crate::io::Socket;
+use crate::io::{Socket, linger};
 use crate::link::Linked;
 
 /// Certificates and keys, and what is asked of clients: makes a listener one of HTTPS.
@@ -223,6 +223,9 @@ impl Tls {
     }
 
     /// Shakes hands. It waits as long as the client likes: the caller holds the clock.
+    ///
+    /// A client of TLS 1.3 without the certificate that is required sends its request before it can know of the
+    /// refusal. A close with that request unread would be a reset, which destroys the alert. So the close lingers.
     pub(crate) async fn accept(&self, socket: Socket) -> io::Result<(Socket, TlsInfo)> {
         let config = {
             let current = self.0.current.read();
@@ -231,7 +234,14 @@ impl Tls {
                 .config
                 .clone()
         };
-        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        let accepted = TlsAcceptor::from(config).accept(socket).into_fallible();
+        let stream = match accepted.await {
+            Ok(stream) => stream,
+            Err((error, mut socket)) => {
+                linger(&mut socket).await;
+                return Err(error);
+            }
+        };
         let info = TlsInfo::of_stream(&stream);
         Ok((Socket::Tls(Box::new(stream)), info))
     }

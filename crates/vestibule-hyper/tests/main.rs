@@ -23,4 +23,6 @@ mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
+#[cfg(feature = "tls-self-signed")]
+mod tls_programs;
 mod upgrades;
