@@ -214,4 +214,4 @@ pub use listen::{Bind, BindError};
 pub use ready::ready;
 pub use server::{Bound, Server, serve};
 #[cfg(feature = "tls")]
-pub use tls::{Crypto, Tls, TlsError, TlsInfo};
+pub use tls::{AltName, Crypto, Tls, TlsError, TlsInfo, TlsVersion, TlsWarning};

@@ -24,5 +24,7 @@ mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
 #[cfg(feature = "tls-self-signed")]
+mod tls_files;
+#[cfg(feature = "tls-self-signed")]
 mod tls_programs;
 mod upgrades;
