@@ -1,7 +1,7 @@
 //! The connection's bytes: a socket of any kind, the bytes that were read ahead, and a close that loses nothing.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -368,11 +368,12 @@ impl AsyncWrite for Io {
 /// Closes the writing side and drops what the other side still sends, within the bounds of [`SHORT`].
 ///
 /// For a connection whose last bytes say why it ends: those bytes would be lost in a reset.
+#[cfg(feature = "tls")]
 pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
-    let closed = poll_fn(|cx| Pin::new(&mut *socket).poll_shutdown(cx)).await;
+    let closed = std::future::poll_fn(|cx| Pin::new(&mut *socket).poll_shutdown(cx)).await;
     if closed.is_ok() {
         let mut lingering = Lingering::new(SHORT);
-        poll_fn(|cx| poll_rest(socket, &mut lingering, cx)).await;
+        std::future::poll_fn(|cx| poll_rest(socket, &mut lingering, cx)).await;
     }
 }
 
