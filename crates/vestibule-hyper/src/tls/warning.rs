@@ -64,7 +64,7 @@ pub(super) fn of_chain(
             0,
             format!(
                 "the certificate of its issuer `{issuer}` does not follow: visitors refuse the chain unless they have it; \
-                 authorities give it away as the intermediate certificate"
+                 the authority offers it as the intermediate certificate"
             ),
         ));
     }

@@ -352,6 +352,34 @@ const ATTRIBUTES: &[(&[u8], &str)] = &[
 mod tests {
     use super::*;
 
+    /// Clients send certificates, so that every byte may be another one. Each is changed in turn, and the rest cut off.
+    #[cfg(feature = "tls-self-signed")]
+    #[test]
+    fn damaged_certificates_are_read_without_a_panic() {
+        let names = ["a.test".to_owned(), "192.0.2.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let whole = made.cert.der().to_vec();
+        let read = |der: &[u8]| {
+            if let Some(certificate) = Certificate::read(der) {
+                let _ = (
+                    name_text(certificate.subject),
+                    name_text(certificate.issuer),
+                );
+            }
+            let _ = next_update(der);
+        };
+        assert_eq!(Certificate::read(&whole).unwrap().alt_names.len(), 2);
+        for at in 0..whole.len() {
+            assert!(Certificate::read(&whole[..at]).is_none());
+            let mut changed = whole.clone();
+            for byte in 0..=u8::MAX {
+                changed[at] = byte;
+                read(&changed);
+            }
+        }
+        assert!(Certificate::read(&[&whole[..], &[0]].concat()).is_none());
+    }
+
     #[test]
     fn times_are_seconds() {
         let cases = [
