@@ -207,7 +207,7 @@ impl Listening {
 #[command(next_help_heading = "HTTPS")]
 #[group(multiple = true)]
 pub struct Https {
-    /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name
+    /// Speak HTTPS, with a certificate chain and its key from PEM files, or with `dev`: a certificate that is made on the spot; repeated, with a name before, as in example.org=chain.pem,key.pem, for visitors of that name, and once more for a name with another kind of key
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "CHAIN,KEY", value_parser = certificate)]
     pub tls: Vec<Certificate>,
 
@@ -218,6 +218,18 @@ pub struct Https {
     /// Take only clients with a certificate that one of this PEM file has signed
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "tls")]
     pub(crate) client_ca: Option<PathBuf>,
+
+    /// Refuse clients whose certificate is in a revocation list (CRL) of this PEM file; may be repeated: each authority needs a list that is up to date
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "client_ca")]
+    pub(crate) client_crl: Vec<PathBuf>,
+
+    /// The oldest version of TLS that is spoken: 1.2 or 1.3 [default: 1.2]
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "VERSION", requires = "tls", value_parser = ["1.2", "1.3"], hide_possible_values = true)]
+    pub(crate) tls_min: Option<String>,
+
+    /// Append the secrets of ALL connections to this file, for Wireshark: whoever has the file reads everything; to find faults only. The variable SSLKEYLOGFILE is not read
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "tls")]
+    pub(crate) tls_keylog: Option<PathBuf>,
 }
 
 /// Protocols of web servers, in place of HTTP.

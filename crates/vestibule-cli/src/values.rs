@@ -33,6 +33,17 @@ pub enum Proxy {
     Network(Network),
 }
 
+impl Certificate {
+    /// The name of the visitors that it is for.
+    #[cfg(feature = "tls")]
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Files { name, .. } => name.as_deref(),
+            Self::Development => None,
+        }
+    }
+}
+
 impl Proxy {
     pub(crate) const fn is_unix(&self) -> bool {
         matches!(self, Self::Unix)
@@ -206,9 +217,9 @@ pub(crate) fn certificate(text: &str) -> Result<Certificate, String> {
     if text == "dev" {
         return Ok(Certificate::Development);
     }
-    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-.*".contains(&byte);
+    // A path has a slash before its `=`; whether the rest is a name is for the server to say, with the reason.
     let (name, files) = match text.split_once('=') {
-        Some((name, files)) if name.bytes().all(is_of_names) => (Some(name.to_owned()), files),
+        Some((name, files)) if !name.contains(['/', '\\']) => (Some(name.to_owned()), files),
         _ => (None, text),
     };
     match files.split_once(',') {
@@ -387,6 +398,8 @@ mod tests {
             ("dev", Some(Certificate::Development)),
             ("c,k", Some(files(None))),
             ("*.a.b=c,k", Some(files(Some("*.a.b")))),
+            ("a.b:443=c,k", Some(files(Some("a.b:443")))),
+            ("mü.b=c,k", Some(files(Some("mü.b")))),
             (
                 "/a=b/c,k",
                 Some(Certificate::Files {

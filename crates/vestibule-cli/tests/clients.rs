@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use crate::{Running, SITE, curl};
 
 /// A directory that goes with the test.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let place = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&place);
         std::fs::create_dir(&place).unwrap();
         Self(place)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    fn openssl(&self, arguments: &str) {
+    pub(crate) fn openssl(&self, arguments: &str) {
         let output = Command::new("openssl")
             .args(arguments.split(' '))
             .current_dir(&self.0)
@@ -53,7 +53,7 @@ fn python(program: &str, arguments: &[&str], package: &str) -> String {
     output("python3", &[&["-c", program], arguments].concat(), package)
 }
 
-fn until(what: &str, is_true: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_true: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_true() {
         assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");

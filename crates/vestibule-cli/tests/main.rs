@@ -6,6 +6,7 @@
 mod behind;
 #[cfg(unix)]
 mod browser;
+mod certificates;
 mod clients;
 mod cors;
 #[cfg(target_os = "linux")]

@@ -38,7 +38,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 #[cfg(feature = "tls")]
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::CertificateDer;
 #[cfg(feature = "tls")]
 use vestibule_core::BoxError;
 use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Response};
@@ -97,15 +97,18 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no certificate in `pem`, or one that is no root.
+    /// When there is no certificate in `pem`, and when a part of it is not a certificate or is damaged: the error has the
+    /// line.
     #[cfg(feature = "tls")]
     pub fn trusting(pem: &[u8]) -> Result<Self, BoxError> {
         let mut roots = rustls::RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(pem) {
-            roots.add(root?)?;
-        }
-        if roots.is_empty() {
-            return Err("there is no certificate in it".into());
+        for block in vestibule_pem::blocks(pem)? {
+            let (line, label) = (block.line, block.label);
+            if label != "CERTIFICATE" {
+                return Err(format!("line {line}: a block `{label}` is not a certificate").into());
+            }
+            let added = roots.add(CertificateDer::from(block.der));
+            added.map_err(|error| format!("line {line}: {error}"))?;
         }
         let provider = rustls::crypto::ring::default_provider();
         let config = rustls::ClientConfig::builder_with_provider(provider.into())

@@ -164,4 +164,25 @@ fn roots_that_are_none() {
     ] {
         assert!(Client::trusting(pem.as_bytes()).is_err(), "{pem}");
     }
+    // A root that is lost in silence is missed when the other server changes to it.
+    let (_, root) = certificate("lost");
+    let lines = root.lines().count();
+    let cases = [
+        (
+            format!("{}{root}", root.trim_end()),
+            format!("line {lines}: two blocks meet"),
+        ),
+        (
+            format!("{root}{}", &root[..root.len() / 2]),
+            format!("line {}: a block begins", lines + 1),
+        ),
+        (
+            root.replace("CERTIFICATE", "PRIVATE KEY"),
+            "line 1: a block `PRIVATE KEY`".to_owned(),
+        ),
+    ];
+    for (pem, part) in cases {
+        let error = Client::trusting(pem.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(&part), "{error}");
+    }
 }

@@ -361,19 +361,40 @@ impl AsyncWrite for Io {
                 false => SHORT,
             }))
         });
-        loop {
-            let mut scratch = [MaybeUninit::uninit(); 16 * 1024];
-            let mut buffer = ReadBuf::uninit(&mut scratch);
-            match Pin::new(&mut this.socket).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    if !lingering.goes_on(buffer.filled().len()) {
-                        return Poll::Ready(Ok(()));
-                    }
+        poll_rest(&mut this.socket, lingering, cx).map(Ok)
+    }
+}
+
+/// Closes the writing side and drops what the other side still sends, within the bounds of [`SHORT`].
+///
+/// For a connection whose last bytes say why it ends: those bytes would be lost in a reset.
+#[cfg(feature = "tls")]
+pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
+    let closed = std::future::poll_fn(|cx| Pin::new(&mut *socket).poll_shutdown(cx)).await;
+    if closed.is_ok() {
+        let mut lingering = Lingering::new(SHORT);
+        std::future::poll_fn(|cx| poll_rest(socket, &mut lingering, cx)).await;
+    }
+}
+
+/// Reads and drops bytes until the other side has closed, or the bounds are reached.
+fn poll_rest<S: AsyncRead + Unpin>(
+    socket: &mut S,
+    lingering: &mut Lingering,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        let mut scratch = [MaybeUninit::uninit(); 16 * 1024];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
+        match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                if !lingering.goes_on(buffer.filled().len()) {
+                    return Poll::Ready(());
                 }
-                // The other side has closed too, or is gone: the response is no longer in danger.
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return lingering.timer.as_mut().poll(cx).map(Ok),
             }
+            // The other side has closed too, or is gone: the last bytes are no longer in danger.
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return lingering.timer.as_mut().poll(cx),
         }
     }
 }

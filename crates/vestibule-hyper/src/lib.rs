@@ -47,7 +47,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `tls` | `Bind::tls` and `Tls`: HTTPS by rustls, certificates by name, reloaded at SIGHUP and when their files change, client certificates; `TlsInfo` in the extensions of requests |
+//! | `tls` | `Bind::tls` and `Tls`: HTTPS by rustls, certificates by name and kind of key, reloaded at SIGHUP and when their files change, client certificates and revocation lists, warnings of what visitors will refuse; `TlsInfo` in the extensions of requests |
 //! | `tls-aws-lc-rs` | `Crypto::AwsLcRs`: AWS-LC in place of ring, which is the default |
 //! | `tls-self-signed` | `Tls::self_signed`: a certificate for development |
 //! | `handover` | `Server::handover`: a restart that hands the listening sockets over, at SIGUSR2 |
@@ -214,4 +214,4 @@ pub use listen::{Bind, BindError};
 pub use ready::ready;
 pub use server::{Bound, Server, serve};
 #[cfg(feature = "tls")]
-pub use tls::{Crypto, Tls, TlsError, TlsInfo};
+pub use tls::{AltName, Crypto, Tls, TlsError, TlsInfo, TlsVersion, TlsWarning};

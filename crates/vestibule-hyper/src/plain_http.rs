@@ -4,13 +4,11 @@
 //! method (RFC 9112, section 3). So one byte tells them apart, and TLS loses nothing.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::io::Socket;
+use crate::io::{Socket, linger};
 
 /// Lets a client of TLS pass. One of HTTP/1 gets a 400, and an error ends its connection.
 ///
@@ -57,17 +55,8 @@ async fn answer(stream: &mut TcpStream, has_body: bool) -> io::Result<()> {
         answer += SENTENCE;
     }
     stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await?;
-    let rest = async {
-        let mut piece = [0; 1024];
-        for _ in 0..MAX_REST / piece.len() {
-            if stream.read(&mut piece).await? == 0 {
-                break;
-            }
-        }
-        io::Result::Ok(())
-    };
-    timeout(LINGER, rest).await.unwrap_or(Ok(()))
+    linger(stream).await;
+    Ok(())
 }
 
 /// The kind of the first bytes of a client.
@@ -102,10 +91,6 @@ const SENTENCE: &str = "This port speaks HTTPS: ask again with https:// instead 
 
 /// The longest method that is registered has 17 letters, and a space and the target's first byte follow.
 const MAX_START: usize = 24;
-
-/// How long the rest of a request is read, and how much of it.
-const LINGER: Duration = Duration::from_secs(1);
-const MAX_REST: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

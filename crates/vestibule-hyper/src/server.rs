@@ -563,6 +563,10 @@ impl<A: App> Bound<A> {
         for listener in &self.listeners {
             tracing::info!(target: "vestibule", address = %listener.socket.address(), "listening");
         }
+        #[cfg(feature = "tls")]
+        for tls in certificates(&self.listeners) {
+            tls.log_warnings();
+        }
         self.service.log_order();
         #[cfg(all(feature = "handover", unix))]
         crate::handover::serves(&self.listeners);
@@ -626,27 +630,49 @@ type Handover = std::convert::Infallible;
 /// Reads certificates again at SIGHUP, where there are signals, and when their files change; until it is dropped.
 #[cfg(feature = "tls")]
 fn reload_certificates(listeners: &[Listener]) -> io::Result<AbortOnDrop> {
-    let all: Vec<_> = listeners.iter().filter_map(|it| it.tls.clone()).collect();
+    let all = certificates(listeners);
     let mut hangups = Hangups::listen()?;
     let task = tokio::spawn(async move {
         while !all.is_empty() {
             let told = race(hangups.next(), tokio::time::sleep(RELOAD_INTERVAL)).await;
-            for tls in &all {
-                let reloaded = match told {
-                    First::Left(()) => tls.reload().map(|()| true),
-                    First::Right(()) => tls.reload_if_changed(),
-                };
-                match reloaded {
-                    Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
-                    Ok(false) => {}
-                    Err(error) => tracing::error!(
-                        target: "vestibule", "certificates stay as they were: {error}"
-                    ),
-                }
+            let is_told = matches!(told, First::Left(()));
+            for tls in all.clone() {
+                // Files may be on a slow disk, or on the network. It fails only when the runtime ends.
+                let _ = tokio::task::spawn_blocking(move || reload(&tls, is_told)).await;
             }
         }
     });
     Ok(AbortOnDrop(task))
+}
+
+/// Reads the certificates again, always when the operator has asked for it, and logs what came of it.
+#[cfg(feature = "tls")]
+fn reload(tls: &crate::Tls, is_told: bool) {
+    let reloaded = match is_told {
+        true => tls.reload().map(|()| true),
+        false => tls.reload_if_changed(),
+    };
+    match reloaded {
+        Ok(true) => tracing::info!(target: "vestibule", ?tls, "certificates reloaded"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(target: "vestibule", "certificates stay as they were: {error}")
+        }
+    }
+    // Time alone makes new ones.
+    tls.log_warnings();
+}
+
+/// The certificates of all listeners, each once.
+#[cfg(feature = "tls")]
+fn certificates(listeners: &[Listener]) -> Vec<crate::Tls> {
+    let mut all: Vec<crate::Tls> = Vec::new();
+    for tls in listeners.iter().filter_map(|it| it.tls.as_ref()) {
+        if !all.iter().any(|other| other.is_same(tls)) {
+            all.push(tls.clone());
+        }
+    }
+    all
 }
 
 /// A task that ends with whoever started it.

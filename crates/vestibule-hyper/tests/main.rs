@@ -23,4 +23,8 @@ mod restart;
 mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
+#[cfg(feature = "tls-self-signed")]
+mod tls_files;
+#[cfg(feature = "tls-self-signed")]
+mod tls_programs;
 mod upgrades;

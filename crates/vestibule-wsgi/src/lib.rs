@@ -68,7 +68,7 @@
 //! | `--access-logfile`, `--access-logformat` | `--log FILE`, `--log-format`: common, combined, json, logfmt, or Apache's `LogFormat`, where `%{queue_time}n` is how long the request waited for a thread, in microseconds (`vestibule.queue_time` in JSON) |
 //! | `--error-logfile`, `--capture-output` | standard error; `wsgi.errors` and tracebacks are events there, with the request's id |
 //! | `--forwarded-allow-ips` | `--trust-proxy NETWORK`, or `unix`; `x-request-id` is taken from the same |
-//! | `--certfile`, `--keyfile`, `--ca-certs` | `--tls CHAIN,KEY`, `--client-ca`, with HTTP/2; SIGHUP reads them again; `--tls dev` makes one, for one process |
+//! | `--certfile`, `--keyfile`, `--ca-certs` | `--tls CHAIN,KEY`, `--client-ca`, `--client-crl`, `--tls-min`, with HTTP/2; SIGHUP reads them again; `--tls dev` makes one, for one process |
 //! | `wsgi.early_hints` | none: the server below cannot send 103, nor any other 1xx of an app's. A `Link` header with `rel=preload` on the response itself is what is left; the `100 Continue` that a client waits for is sent at the first read |
 //! | `--statsd-host` | `--metrics` answers for the worker that is asked, and so does `--inspect`; in the access log there is all of them |
 //! | `--limit-request-line`, `--limit-request-fields` | 8 KiB and 100 fields; 32 KiB in all |

@@ -114,7 +114,7 @@ impl Key {
         let secret = secret.as_ref();
         // Wherever it is: text around the block is part of many files.
         if secret.windows(11).any(|text| text == b"-----BEGIN ") {
-            return Err(KeyError(
+            return Err(KeyError::new(
                 "a key in PEM is not a secret; `Key::from_pem` reads it",
             ));
         }
@@ -122,10 +122,10 @@ impl Key {
             Algorithm::HS256 => 32,
             Algorithm::HS384 => 48,
             Algorithm::HS512 => 64,
-            _ => return Err(KeyError("a secret is for HS256, HS384 and HS512")),
+            _ => return Err(KeyError::new("a secret is for HS256, HS384 and HS512")),
         };
         if secret.len() < min {
-            return Err(KeyError("the secret is shorter than the hash"));
+            return Err(KeyError::new("the secret is shorter than the hash"));
         }
         const ANY: &str = "HMAC takes keys of any length";
         let material = match algorithm {
@@ -155,26 +155,28 @@ impl Key {
     /// When it cannot be read, is not for checking signatures (`use`, `key_ops`), or of a kind that is
     /// not known: of public keys without the feature `jwt-ring`, and of P-521 and secp256k1 always.
     pub fn from_jwk(json: &str) -> Result<Self, KeyError> {
-        let jwk: Jwk = serde_json::from_str(json).map_err(|_| KeyError("it is no JWK"))?;
+        let jwk: Jwk = serde_json::from_str(json).map_err(|_| KeyError::new("it is no JWK"))?;
         Self::from_read(jwk)
     }
 
     fn from_read(jwk: Jwk) -> Result<Self, KeyError> {
         if jwk.r#use.as_deref().is_some_and(|it| it != "sig") {
-            return Err(KeyError("its `use` is not `sig`"));
+            return Err(KeyError::new("its `use` is not `sig`"));
         }
         let verifies = |all: &Vec<String>| all.iter().any(|it| it == "verify");
         if jwk.key_ops.as_ref().is_some_and(|it| !verifies(it)) {
-            return Err(KeyError("its `key_ops` have no `verify`"));
+            return Err(KeyError::new("its `key_ops` have no `verify`"));
         }
         let named = match &jwk.alg {
-            Some(name) => Some(Algorithm::parse(name).ok_or(KeyError("its `alg` is not known"))?),
+            Some(name) => {
+                Some(Algorithm::parse(name).ok_or(KeyError::new("its `alg` is not known"))?)
+            }
             None => None,
         };
         let id = jwk.kid.clone();
         let key = match (&*jwk.kty, named) {
             ("oct", Some(algorithm)) => Self::hmac(algorithm, bytes(jwk.k.as_deref())?)?,
-            ("oct", None) => return Err(KeyError("a secret needs an `alg`")),
+            ("oct", None) => return Err(KeyError::new("a secret needs an `alg`")),
             #[cfg(feature = "jwt-ring")]
             _ => {
                 let (algorithm, public) = super::public::Public::from_jwk(&jwk, named)?;
@@ -186,7 +188,7 @@ impl Key {
                 }
             }
             #[cfg(not(feature = "jwt-ring"))]
-            _ => return Err(KeyError("public keys need the feature `jwt-ring`")),
+            _ => return Err(KeyError::new("public keys need the feature `jwt-ring`")),
         };
         Ok(Self { id, ..key })
     }
@@ -416,9 +418,10 @@ impl Keys {
         struct Set {
             keys: Vec<serde_json::Value>,
         }
-        let set: Set = serde_json::from_slice(json).map_err(|_| KeyError("it is no JWK set"))?;
+        let set: Set =
+            serde_json::from_slice(json).map_err(|_| KeyError::new("it is no JWK set"))?;
         if set.keys.len() > MAX_KEYS {
-            return Err(KeyError("it has more than 64 keys"));
+            return Err(KeyError::new("it has more than 64 keys"));
         }
         let read = |value| Key::from_read(serde_json::from_value::<Jwk>(value).ok()?).ok();
         Ok(Self(set.keys.into_iter().filter_map(read).collect()))
@@ -548,17 +551,37 @@ pub(super) struct Jwk {
 }
 
 pub(super) fn bytes(member: Option<&str>) -> Result<Vec<u8>, KeyError> {
-    let text = member.ok_or(KeyError("it lacks a member"))?;
-    Base64UrlUnpadded::decode_vec(text).map_err(|_| KeyError("a member is no base64url"))
+    let text = member.ok_or(KeyError::new("it lacks a member"))?;
+    Base64UrlUnpadded::decode_vec(text).map_err(|_| KeyError::new("a member is no base64url"))
 }
 
 /// Why a key cannot be used. It holds nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyError(pub(super) &'static str);
+pub struct KeyError {
+    pub(super) why: &'static str,
+    /// The line of a PEM file, from 1.
+    line: Option<usize>,
+}
+
+impl KeyError {
+    pub(super) const fn new(why: &'static str) -> Self {
+        Self { why, line: None }
+    }
+
+    /// A fault in a line of a PEM file.
+    #[cfg(feature = "jwt-ring")]
+    pub(super) const fn at(line: Option<usize>, why: &'static str) -> Self {
+        Self { why, line }
+    }
+}
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key cannot be used: {}", self.0)
+        f.write_str("the key cannot be used: ")?;
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        f.write_str(self.why)
     }
 }
 

@@ -22,20 +22,20 @@ pub(super) enum Private {
 
 impl Private {
     pub(super) fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
-        const OTHER: KeyError = KeyError("it is not a private key for the algorithm");
+        const OTHER: KeyError = KeyError::new("it is not a private key for the algorithm");
         let block = pem::key(text)?;
         let is_pkcs8 = match &*block.label {
             "PRIVATE KEY" => true,
             "RSA PRIVATE KEY" => false,
             "EC PRIVATE KEY" => {
-                return Err(KeyError(
+                return Err(KeyError::new(
                     "it is in the old form of OpenSSL; `openssl pkcs8 -topk8 -nocrypt -in FILE` converts it",
                 ));
             }
             label if label.ends_with("PUBLIC KEY") => {
-                return Err(KeyError("it is a public key, which signs nothing"));
+                return Err(KeyError::new("it is a public key, which signs nothing"));
             }
-            _ => return Err(KeyError("it is not a private key")),
+            _ => return Err(KeyError::new("it is not a private key")),
         };
         let random = SystemRandom::new();
         let der = &block.der;

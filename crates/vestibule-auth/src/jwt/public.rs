@@ -3,6 +3,7 @@
 //! Source: RFC 7518 section 3.3 to 3.5 and 6.2, 6.3; RFC 8037; RFC 5280 section 4.1 (public keys in DER).
 
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use vestibule_pem::Der;
 
 use super::key::{Algorithm, Jwk, KeyError, bytes};
 use super::pem;
@@ -26,7 +27,9 @@ impl Public {
             let (x, y) = (bytes(jwk.x.as_deref())?, bytes(jwk.y.as_deref())?);
             match x.len() == length && y.len() == length {
                 true => Ok([&[4][..], &x, &y].concat()),
-                false => Err(KeyError("a coordinate has another length than its curve")),
+                false => Err(KeyError::new(
+                    "a coordinate has another length than its curve",
+                )),
             }
         };
         let (algorithm, key) = match (&*jwk.kty, jwk.crv.as_deref()) {
@@ -35,25 +38,25 @@ impl Public {
             ("OKP", Some("Ed25519")) => (Algorithm::EdDSA, bytes(jwk.x.as_deref())?),
             ("RSA", _) => {
                 let algorithm = named.unwrap_or(Algorithm::RS256);
-                rsa(algorithm).ok_or(KeyError("its `alg` is not for RSA"))?;
+                rsa(algorithm).ok_or(KeyError::new("its `alg` is not for RSA"))?;
                 let plain = |member| bytes(member).map(without_zeros);
                 let (n, e) = (plain(jwk.n.as_deref())?, plain(jwk.e.as_deref())?);
                 if n.len() < 256 {
-                    return Err(KeyError("an RSA key of less than 2048 bits is weak"));
+                    return Err(KeyError::new("an RSA key of less than 2048 bits is weak"));
                 }
                 return Ok((algorithm, Self::Rsa(n, e)));
             }
-            _ => return Err(KeyError("its type or curve is not known")),
+            _ => return Err(KeyError::new("its type or curve is not known")),
         };
         if named.is_some_and(|named| named != algorithm) {
-            return Err(KeyError("its `alg` is not for its curve"));
+            return Err(KeyError::new("its `alg` is not for its curve"));
         }
         Ok((algorithm, Self::Point(of_curve(algorithm)?, key)))
     }
 
     pub(super) fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
-        const BROKEN: KeyError = KeyError("its PEM block is not a public key");
-        const OTHER: KeyError = KeyError("it is not for the algorithm");
+        const BROKEN: KeyError = KeyError::new("its PEM block is not a public key");
+        const OTHER: KeyError = KeyError::new("it is not for the algorithm");
         let block = pem::key(text)?;
         match &*block.label {
             "PUBLIC KEY" => {}
@@ -61,7 +64,7 @@ impl Public {
             "RSA PUBLIC KEY" if rsa(algorithm).is_some() => return Ok(Self::RsaDer(block.der)),
             "RSA PUBLIC KEY" => return Err(OTHER),
             label if label.ends_with("PRIVATE KEY") => {
-                return Err(KeyError(
+                return Err(KeyError::new(
                     "it is a private key; its public key comes from `openssl pkey -pubout -in FILE`",
                 ));
             }
@@ -130,7 +133,7 @@ fn of_curve(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm, 
         Algorithm::ES256 => Ok(&signature::ECDSA_P256_SHA256_FIXED),
         Algorithm::ES384 => Ok(&signature::ECDSA_P384_SHA384_FIXED),
         Algorithm::EdDSA => Ok(&signature::ED25519),
-        _ => Err(KeyError("a public key is not for HMAC")),
+        _ => Err(KeyError::new("a public key is not for HMAC")),
     }
 }
 
@@ -142,32 +145,16 @@ fn without_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// The kind of key (the curve, where there is one) and its bytes, of a `SubjectPublicKeyInfo`.
 fn subject_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (info, rest) = value(der, 0x30)?;
-    let (algorithm, info) = value(info, 0x30)?;
-    let (kind, parameters) = value(algorithm, 0x06)?;
+    let mut outer = Der::new(der);
+    let mut info = outer.inside(0x30)?;
+    let mut algorithm = info.inside(0x30)?;
+    let kind = algorithm.value(0x06)?;
     let kind = match kind == OID_EC {
-        true => value(parameters, 0x06)?.0,
+        true => algorithm.value(0x06)?,
         false => kind,
     };
-    let (bits, after) = value(info, 0x03)?;
-    let key = bits.strip_prefix(&[0])?;
-    (rest.is_empty() && after.is_empty()).then_some((kind, key))
-}
-
-/// One value in DER, and what follows it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = der.split_first_chunk::<2>()?;
-    let (length, rest) = match *head {
-        [own, _] if own != tag => return None,
-        [_, length @ ..=0x7f] => (usize::from(length), rest),
-        [_, 0x81] => (usize::from(*rest.first()?), &rest[1..]),
-        [_, 0x82] => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
+    let key = info.value(0x03)?.strip_prefix(&[0])?;
+    (outer.is_empty() && info.is_empty()).then_some((kind, key))
 }
 
 const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
