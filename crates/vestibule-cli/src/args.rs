@@ -390,7 +390,7 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub header_timeout: Option<Duration>,
 
-    /// How long a connection may wait between requests [default: 60s]
+    /// How long a connection may wait between requests; longer than a balancer in front keeps idle connections [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
 

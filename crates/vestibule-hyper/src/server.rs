@@ -138,7 +138,7 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(20),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             min_body_rate: 500,
             write_timeout: Duration::from_secs(30),
@@ -215,7 +215,11 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long a connection may wait between requests: 60 s.
+    /// Sets the maximum time that a connection waits between requests. Defaults to 75 s; the connection is then closed.
+    ///
+    /// A balancer in front must close its idle connections first, or it sends a request on a connection that has just
+    /// been closed, and its client gets a 502. [The table](crate#behind-a-load-balancer) has the time-outs of common
+    /// ones.
     pub const fn idle_timeout(mut self, limit: Duration) -> Self {
         self.limits.idle_timeout = limit;
         self
