@@ -464,13 +464,15 @@ pub struct Bound<A> {
 }
 
 impl<A: App> Bound<A> {
-    /// Listens at one more place.
+    /// Listens at one more place. `[::]:80` takes IPv6 alone when the server has bound an IPv4 address of the same port;
+    /// [`Bind::beside_each_other`] is for places in another order.
     ///
     /// # Errors
     ///
     /// As [`Server::bind`].
     pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
-        self.listeners.push(Listener::bind(bind.into()).await?);
+        let listener = Listener::bind_beside(bind.into(), &self.listeners).await?;
+        self.listeners.push(listener);
         Ok(self)
     }
 
