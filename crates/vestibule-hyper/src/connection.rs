@@ -203,13 +203,16 @@ impl<A: App> Service<A> {
         let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
         let ended = match protocol {
             Protocol::Http1 => {
-                let mut connection = Http1::new(&self.http1, io, &link.vitals, service);
+                let mut connection =
+                    Http1::new(&self.http1, &self.limits, io, &link.vitals, service);
                 let ended = self.drive(&mut connection, &link.vitals, watch).await;
                 if let Err(error) = &ended
                     && let Some(error) = error.downcast_ref::<hyper::Error>()
                     && error.is_parse()
                 {
-                    let request = unparsed::request(&connection.into_unread(), error);
+                    let (unread, refused) = connection.into_unread();
+                    let refused = refused.unwrap_or_else(|| unparsed::refused(error));
+                    let request = unparsed::request(&unread, refused);
                     self.log_unparsed(request, &link).await;
                 }
                 ended

@@ -114,6 +114,9 @@ pub(crate) fn prepare(
             head.version = Version::HTTP_10;
         }
     }
+    if !is_http2 {
+        vitals.give_answer();
+    }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
     let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));
     if is_http2 && body.is_end_stream() {

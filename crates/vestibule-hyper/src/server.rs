@@ -171,7 +171,7 @@ impl<A: App> Server<A> {
     /// [`Peer`](vestibule_core::Peer), and may be what no other app ever sees: a target without a
     /// slash, two `Host` lines.
     ///
-    /// A request of HTTP/1 that the parser itself refuses (400, 414, 431) is given to this app too, with
+    /// A request of HTTP/1 that the parser itself refuses (400, 414, 431, 501, 505) is given to this app too, with
     /// its line as [`RequestLine`](vestibule_core::RequestLine), if the parser still had it. The answer
     /// was sent by then: the app's is read and dropped. Every refusal is also an event of level info,
     /// at most one a second.

@@ -59,6 +59,10 @@ pub(crate) struct Vitals {
     has_tunnel: AtomicBool,
     /// The connection is to end with a reset: a plain close would look like the end of a whole body.
     resets: AtomicBool,
+    /// An answer of the service has been given to hyper, and nothing was written since; HTTP/1 only.
+    has_answer: AtomicBool,
+    /// The socket keeps back what the parser has answered; HTTP/1 only.
+    withholds: AtomicBool,
 }
 
 /// Which limit a connection has passed.
@@ -98,6 +102,8 @@ impl Vitals {
             has_left_body: AtomicBool::new(false),
             has_tunnel: AtomicBool::new(false),
             resets: AtomicBool::new(false),
+            has_answer: AtomicBool::new(false),
+            withholds: AtomicBool::new(false),
         }
     }
 
@@ -250,6 +256,29 @@ impl Vitals {
 
     pub(crate) fn has_left_body(&self) -> bool {
         self.has_left_body.load(Relaxed)
+    }
+
+    /// An answer of the service is given to hyper.
+    pub(crate) fn give_answer(&self) {
+        self.has_answer.store(true, Relaxed);
+    }
+
+    /// Whether an answer of the service is in what is written next.
+    pub(crate) fn takes_answer(&self) -> bool {
+        let has_answer = self.has_answer.load(Relaxed);
+        if has_answer {
+            self.has_answer.store(false, Relaxed);
+        }
+        has_answer
+    }
+
+    /// The socket keeps back what the parser has answered, or has to send it.
+    pub(crate) fn set_withholds(&self, withholds: bool) {
+        self.withholds.store(withholds, Relaxed);
+    }
+
+    pub(crate) fn withholds(&self) -> bool {
+        self.withholds.load(Relaxed)
     }
 
     pub(crate) fn tunnel(&self) {

@@ -16,6 +16,7 @@ mod limits;
 mod order;
 #[cfg(target_os = "linux")]
 mod process;
+mod refusals;
 mod requests;
 mod responses;
 #[cfg(all(feature = "handover", target_os = "linux"))]
