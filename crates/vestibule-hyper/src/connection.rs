@@ -21,6 +21,7 @@ use vestibule_core::{
 use vestibule_socket::{Rarely, log_order};
 
 use crate::accept::ConnectionPermit;
+use crate::age::jittered;
 use crate::bell::Bell;
 use crate::counts::{ConnectionCounts, EarlyEnd};
 use crate::detect::{Protocol, detect};
@@ -198,6 +199,9 @@ impl<A: App> Service<A> {
         link.vitals.begin(protocol == Protocol::Http1);
         if watch.is_draining() {
             link.vitals.make_last();
+        }
+        if let Some(age) = self.limits.max_connection_age {
+            link.vitals.expire_at(jittered(age));
         }
         let (this, of_requests) = (self.clone(), link.clone());
         let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
@@ -406,6 +410,8 @@ impl<A: App> Service<A> {
             First::Right(First::Left(Overdue::Resets)) => {
                 return Err("the client ends its requests before they are answered".into());
             }
+            // Each new stream is one too many from here on.
+            First::Right(First::Left(Overdue::Age)) => vitals.make_last(),
             // It has had its last request, or none for long, or the server drains.
             First::Left(None) | First::Right(First::Left(_) | First::Right(())) => {}
         }

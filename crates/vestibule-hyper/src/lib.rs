@@ -76,6 +76,7 @@
 //! | open streams of an HTTP/2 connection | 100 | refused | [`max_streams`](Server::max_streams) |
 //! | sign of life on HTTP/2 | every 60 s, within 20 s | closed | [`ping_interval`](Server::ping_interval), [`ping_timeout`](Server::ping_timeout) |
 //! | idleness between requests | 75 s | closed | [`idle_timeout`](Server::idle_timeout) |
+//! | age of a connection | none | closed after the next answer; on HTTP/2 after the open streams | [`max_connection_age`](Server::max_connection_age) |
 //! | requests of a connection | none | closed after the answer | [`max_requests`](Server::max_requests) |
 //! | pause in a request's body that an app waits for | 30 s | the body ends in an error; 408 | [`body_timeout`](Server::body_timeout) |
 //! | its rate, after 10 s of waiting | 500 B/s | the same | [`min_body_rate`](Server::min_body_rate) |
@@ -115,6 +116,9 @@
 //! | nginx, with `keepalive` in `upstream` | 60 s by default (`keepalive_timeout` there) | 75 s |
 //! | Oracle Cloud Load Balancer | 300 s | 320 s |
 //! | Traefik | 90 s by default (`forwardingTimeouts.idleConnTimeout`) | 105 s |
+//!
+//! A client of HTTP/2 or gRPC keeps one connection for as long as it can, so a balancer of TCP leaves it at one server:
+//! [`max_connection_age`](Server::max_connection_age) makes it choose again from time to time.
 //!
 //! The figures are those of the makers' manuals in 2026; HAProxy's is of version 2.6.
 //!
@@ -194,6 +198,7 @@
 mod accept;
 #[cfg(feature = "socket-activation")]
 mod activation;
+mod age;
 mod bell;
 mod connection;
 mod counts;

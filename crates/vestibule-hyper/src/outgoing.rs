@@ -106,7 +106,7 @@ pub(crate) fn prepare(
     let ends_with_connection = asked.version < Version::HTTP_11
         && shape == Shape::Any
         && body.size_hint().exact().is_none();
-    let closes = closes || ends_with_connection || vitals.is_last();
+    let closes = closes || ends_with_connection || vitals.is_last() || vitals.is_too_old();
     if closes && !is_http2 && shape != Shape::Handover {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if asked.version < Version::HTTP_11 {

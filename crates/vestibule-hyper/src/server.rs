@@ -97,6 +97,7 @@ pub(crate) struct Limits {
     pub(crate) min_body_rate: u64,
     pub(crate) write_timeout: Duration,
     pub(crate) max_requests: Option<usize>,
+    pub(crate) max_connection_age: Option<Duration>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -143,6 +144,7 @@ impl Default for Limits {
             min_body_rate: 500,
             write_timeout: Duration::from_secs(30),
             max_requests: None,
+            max_connection_age: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
             max_per_address: None,
@@ -255,6 +257,32 @@ impl<A: App> Server<A> {
     /// How many requests a connection may carry before it is closed after an answer: no limit.
     pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
         self.limits.max_requests = count.into();
+        self
+    }
+
+    /// Sets the maximum age of a connection. Defaults to no limit. Each connection has its own, up to a tenth less or
+    /// more, so that not all of them end at once.
+    ///
+    /// On HTTP/1 the next response after that says `Connection: close` (RFC 9112, section 9.6). On HTTP/2 the client
+    /// gets a GOAWAY (RFC 9113, section 6.8): its streams go on to their end, and it opens a new connection for others. An
+    /// upgraded connection, such as a WebSocket, stays.
+    ///
+    /// It is for HTTP/2 and gRPC behind a balancer of TCP. Such a client has one connection for all that it asks, and
+    /// the balancer chooses a server for connections: a server that was started later gets no requests until clients
+    /// connect again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_core::Request;
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .max_connection_age(Duration::from_secs(30 * 60));
+    /// # drop(server);
+    /// ```
+    #[doc(alias("MAX_CONNECTION_AGE", "max_connection_duration"))]
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.limits.max_connection_age = age.into();
         self
     }
 
