@@ -213,7 +213,7 @@ const SLOW: [(&str, &str, &str, f64); 8] = [
         "idle after an answer",
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "",
-        61.0,
+        76.0,
     ),
 ];
 

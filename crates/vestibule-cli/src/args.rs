@@ -178,6 +178,7 @@ impl Connections {
                 "--max-requests-per-connection",
                 self.max_requests_per_connection.is_some(),
             ),
+            ("--max-connection-age", self.max_connection_age.is_some()),
             ("--max-header-bytes", self.max_header_bytes.is_some()),
             ("--workers", self.workers.is_some()),
             ("--proxy-protocol", !self.proxy_protocol.is_empty()),
@@ -402,7 +403,7 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub header_timeout: Option<Duration>,
 
-    /// How long a connection may wait between requests [default: 60s]
+    /// How long a connection may wait between requests; longer than a balancer in front keeps idle connections [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
 
@@ -417,6 +418,10 @@ pub struct Connections {
     /// Maximum number of requests on one connection, which is closed then [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     pub max_requests_per_connection: Option<usize>,
+
+    /// Close a connection at this age, up to a tenth less or more: on HTTP/1 after its next response, on HTTP/2 when its open requests are answered; for clients of HTTP/2 and gRPC behind a balancer of TCP [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) max_connection_age: Option<Duration>,
 
     /// How large the head of a request may be [default: 32768]
     #[arg(long, value_name = "BYTES", value_parser = header_bytes)]

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::net::SocketAddr;
 
 use crate::args::{Command, Serve};
 use crate::password;
@@ -137,6 +138,14 @@ fn by_place(serve: &Serve) -> Option<String> {
             ));
         }
     }
+    let all: Vec<_> = places.iter().chain(&serve.https.redirect_https).collect();
+    for one in &all {
+        if let Some(other) = all.iter().find(|other| covers(one, other)) {
+            return Some(format!(
+                "`{one}` takes the connections to `{other}` already: leave one of them out"
+            ));
+        }
+    }
     let is_unix = |place: &&String| place.starts_with("unix:");
     // Inherited sockets may be of both kinds.
     let is_known = !places.iter().any(|place| place == INHERITED);
@@ -184,6 +193,21 @@ fn by_place(serve: &Serve) -> Option<String> {
     ];
     let (option, _, reason) = cases.iter().find(|(_, is_idle, _)| *is_idle)?;
     Some(format!("{option} has no effect here: {reason}"))
+}
+
+/// Whether a server that listens at `one` has the connections to `other` already. `[::]:80` beside IPv4 takes IPv6 alone.
+fn covers(one: &str, other: &str) -> bool {
+    if one == other || one.ends_with(":0") {
+        return false;
+    }
+    let address = |text: &str| text.parse::<SocketAddr>().ok();
+    if let Some(port) = one.strip_prefix(':') {
+        return address(other).is_some_and(|other| other.port().to_string() == port);
+    }
+    let (Some(one), Some(other)) = (address(one), address(other)) else {
+        return false;
+    };
+    one.ip().is_unspecified() && one.port() == other.port() && one.is_ipv4() == other.is_ipv4()
 }
 
 /// A web server that sends the files chooses the coding itself.
@@ -270,6 +294,27 @@ mod tests {
                 "`inherited`",
                 "twice",
             ),
+            (
+                "--listen 127.0.0.1:80 --listen :80",
+                "`:80`",
+                "leave one of them out",
+            ),
+            ("--listen :80 --listen [::]:80", "`:80`", "leave one"),
+            (
+                "--listen 127.0.0.1:80 --listen 0.0.0.0:80",
+                "`0.0.0.0:80`",
+                "`127.0.0.1:80`",
+            ),
+            (
+                "--listen [::]:80 --listen [::1]:80",
+                "`[::]:80`",
+                "`[::1]:80`",
+            ),
+            (
+                "--listen :80 --tls dev --redirect-https 0.0.0.0:80",
+                "`:80`",
+                "leave one",
+            ),
             ("--socket-mode 660", "--socket-mode", "--listen unix:PATH"),
             (
                 "--fastcgi 127.0.0.1:9 --socket-mode 660",
@@ -346,6 +391,12 @@ mod tests {
             "--fastcgi inherited",
             "--cgi --no-listing",
             "--listen 127.0.0.1:0 --listen 127.0.0.1:0",
+            "--listen :0 --listen 127.0.0.1:0",
+            "--listen 0.0.0.0:80 --listen [::]:80",
+            "--listen [::]:80 --listen 0.0.0.0:80",
+            "--listen [::]:80 --listen 127.0.0.1:80",
+            "--listen 0.0.0.0:80 --listen [::1]:80",
+            "--listen :80 --listen 0.0.0.0:81 --listen unix:/x",
             "--listen unix:/x --listen :80 --socket-mode 660 --trust-proxy unix --max-per-address 3",
             "--listen inherited --socket-mode 660 --trust-proxy unix --open --qr",
             "--listen :80 --qr --auth a:b",

@@ -31,6 +31,9 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     if let Some(count) = options.max_requests_per_connection {
         server = server.max_requests(count);
     }
+    if let Some(age) = options.max_connection_age {
+        server = server.max_connection_age(age);
+    }
     if let Some(bytes) = options.max_header_bytes {
         server = server.max_header_bytes(bytes);
     }

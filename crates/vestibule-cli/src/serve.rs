@@ -16,7 +16,7 @@ use crate::password;
 use crate::signals::{end_with_the_server, index_on_hangup, reopen_on_hangup};
 use crate::stack::{Served, app, behind};
 use crate::tls::{Tls, tls, with_tls};
-use crate::welcome::{Ink, first_on_the_network, interfaces, qr, web_addresses, welcome};
+use crate::welcome::{Ink, all_web_addresses, first_on_the_network, interfaces, qr, welcome};
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
@@ -59,6 +59,9 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         }
         #[cfg(unix)]
         let server = server.handover();
+        let plain = serve.https.redirect_https.iter();
+        let redirects = plain.clone().map(|place| Bind::from(&**place));
+        let places = Bind::beside_each_other(places.into_iter().chain(redirects));
         let mut places = places.into_iter();
         let first = places.next().ok_or(NOTHING_INHERITED)?;
         let explained = |error| in_use(error, serve);
@@ -66,19 +69,9 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         for place in places {
             server = server.bind(place).await.map_err(explained)?;
         }
-        let plain = serve.https.redirect_https.iter();
-        if let Some(place) = plain.clone().next() {
-            server = server.bind(&**place).await.map_err(explained)?;
-        }
         let count = server.addresses().count() - plain.len();
-        let interfaces = interfaces();
-        let addresses: Vec<_> = server
-            .addresses()
-            .enumerate()
-            .flat_map(|(at, address)| {
-                web_addresses(address, tls.is_some() && at < count, &interfaces)
-            })
-            .collect();
+        let bound: Vec<_> = server.addresses().collect();
+        let addresses = all_web_addresses(&bound, |at| tls.is_some() && at < count, &interfaces());
         warn_of_passwords(serve, &addresses);
         // A directory by its real path; a file by the name that it is served at.
         let directory = match serve.directory.is_file() {

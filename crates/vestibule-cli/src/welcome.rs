@@ -1,7 +1,8 @@
 //! What the user sees first.
 
+use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use vestibule::Address;
@@ -40,6 +41,44 @@ pub fn web_addresses(address: &Address, is_https: bool, interfaces: &[IpAddr]) -
             .chain(interfaces)
             .map(|&ip| url(ip))
             .collect(),
+    }
+}
+
+/// The URLs of all places of a server, each once. `[::]` beside an IPv4 address of the same port takes IPv6 alone.
+pub(crate) fn all_web_addresses(
+    addresses: &[&Address],
+    is_https: impl Fn(usize) -> bool,
+    interfaces: &[IpAddr],
+) -> Vec<String> {
+    let v4_ports: Vec<_> = addresses.iter().filter_map(|it| v4_port(it)).collect();
+    let v6_interfaces: Vec<_> = [Ipv6Addr::LOCALHOST.into()]
+        .into_iter()
+        .chain(interfaces.iter().copied().filter(IpAddr::is_ipv6))
+        .collect();
+    let mut urls = Vec::new();
+    for (at, address) in addresses.iter().enumerate() {
+        let new = match address {
+            Address::Tcp(all)
+                if all.ip() == Ipv6Addr::UNSPECIFIED && v4_ports.contains(&all.port()) =>
+            {
+                let of = |ip: &IpAddr| Address::Tcp(SocketAddr::new(*ip, all.port()));
+                let each = v6_interfaces.iter().map(of);
+                each.flat_map(|it| web_addresses(&it, is_https(at), interfaces))
+                    .collect()
+            }
+            _ => web_addresses(address, is_https(at), interfaces),
+        };
+        urls.extend(new);
+    }
+    let mut seen = HashSet::new();
+    urls.retain(|url| seen.insert(url.clone()));
+    urls
+}
+
+fn v4_port(address: &Address) -> Option<u16> {
+    match address {
+        Address::Tcp(address) if address.is_ipv4() => Some(address.port()),
+        _ => None,
     }
 }
 

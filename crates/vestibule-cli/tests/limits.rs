@@ -149,6 +149,38 @@ fn drain_delay_is_a_time_in_which_all_are_served() {
     assert!(begun.elapsed() < PATIENCE);
 }
 
+/// What nobody implements, and what is too long, by both versions and in the log.
+#[test]
+fn methods_and_targets_that_cannot_be_served() {
+    let long = "x".repeat(9000);
+    let site = Running::serve(&["--log-format", "%r %>s", SITE]);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for (method, path, want) in [
+            ("FROB", "style.css", "501"),
+            ("get", "style.css", "501"),
+            ("PROPFIND", "style.css", "405"),
+            ("DELETE", "none", "405"),
+            ("GET", &*long, "414"),
+        ] {
+            let answer = site.curl(&[version, "-X", method], path);
+            let status = answer.split(' ').nth(1).unwrap();
+            assert_eq!(status, want, "{version} {method}: {answer}");
+            let has_allow = answer.to_ascii_lowercase().contains("\r\nallow: ");
+            assert_eq!(has_allow, want == "405", "{version} {method}: {answer}");
+        }
+    }
+    let (log, _) = site.interrupt();
+    for (begin, status) in [
+        ("FROB /style.css HTTP/", "501"),
+        ("get /style.css HTTP/", "501"),
+        ("PROPFIND /style.css HTTP/", "405"),
+        ("GET /xxx", "414"),
+    ] {
+        let is_right = |line: &&str| line.starts_with(begin) && line.ends_with(status);
+        assert_eq!(log.lines().filter(is_right).count(), 2, "{begin}: {log}");
+    }
+}
+
 #[test]
 fn drain_timeout_is_an_end() {
     let site = Running::serve(&["--drain-timeout", "1s", SITE]);

@@ -74,6 +74,39 @@ fn all_interfaces_are_reached_and_named() {
 }
 
 #[test]
+fn both_unspecified_addresses_are_asked_for_in_any_order() {
+    for (first, second) in [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0")] {
+        for more in [&[][..], &["--workers", "2"]] {
+            // A port that was free a moment ago may be another's now: then there is a next one.
+            let site = (0..20).find_map(|_| {
+                let probe = TcpListener::bind("[::]:0").expect("the tests need IPv6");
+                let port = probe.local_addr().unwrap().port();
+                drop(probe);
+                let places = [format!("{first}:{port}"), format!("{second}:{port}")];
+                let listen = ["--listen", &places[0], "--listen", &places[1]];
+                let site = std::panic::catch_unwind(|| {
+                    Running::serve_at(&[&listen[..], more].concat(), &[SITE])
+                });
+                site.ok().map(|site| (site, port))
+            });
+            let (site, port) = site.expect("no port is free");
+            for ip in ["127.0.0.1", "[::1]"] {
+                let answer = curl(&[], &format!("http://{ip}:{port}/")).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{ip}: {answer}");
+            }
+            // Each address is named once.
+            let mut named = site.addresses.clone();
+            named.sort();
+            named.dedup();
+            assert_eq!(named.len(), site.addresses.len(), "{:?}", site.addresses);
+            assert!(named.contains(&format!("http://127.0.0.1:{port}/")));
+            assert!(named.contains(&format!("http://[::1]:{port}/")));
+            site.interrupt();
+        }
+    }
+}
+
+#[test]
 fn https_redirects_know_the_port_of_all_interfaces() {
     let site = Running::serve_at(
         &["--listen", ":0", "--redirect-https", "127.0.0.1:0"],

@@ -45,6 +45,7 @@
 //! | `Range` | `range.rs` | `Range`, and the `Outcome` of holding it against a length |
 //! | `traceparent`, `tracestate` | `trace_context.rs` | `TraceParent`, `TraceId`, `SpanId` |
 //! | `WWW-Authenticate`, `Proxy-Authenticate` | `www_authenticate.rs` | `Challenge`, written only |
+//! | request methods | `method.rs` | `is_registered` |
 //! | `;q=` of any field | `quality.rs` | `Quality`, `Weights` |
 //! | lists, tokens, quoted strings of any field | `list.rs` | `List`, `Lines` |
 //!
@@ -80,6 +81,7 @@ pub mod host;
 pub mod if_range;
 pub mod list;
 pub mod media_type;
+pub mod method;
 pub mod quality;
 pub mod range;
 pub mod trace_context;

@@ -40,7 +40,7 @@ impl Default for Limits {
             max_param_bytes: 32 * 1024,
             max_params: 256,
             params_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),

@@ -94,9 +94,9 @@
 //! # Limits
 //!
 //! 256 variables, 256 KiB in all and 32 KiB each, or 431; 30 s for them to come; 60 s for a pause
-//! in a body, which breaks off for the app then, for a web server that does not read, and for an
-//! idle kept connection; 1024 connections. Lengths are held against what has come before anything
-//! is allocated for them.
+//! in a body, which breaks off for the app then, and for a web server that does not read; 75 s for
+//! an idle kept connection; 1024 connections. Lengths are held against what has come before
+//! anything is allocated for them.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(unix)]

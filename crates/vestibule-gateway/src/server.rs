@@ -120,7 +120,8 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long a kept FastCGI connection may wait between requests: 60 s.
+    /// Sets the maximum time that a kept FastCGI connection waits between requests. Defaults to 75 s, longer than the
+    /// 60 s for which nginx keeps connections (`keepalive_timeout` of its `upstream`).
     pub const fn idle_timeout(mut self, limit: Duration) -> Self {
         self.limits.idle_timeout = limit;
         self

@@ -21,6 +21,7 @@ use vestibule_core::{
 use vestibule_socket::{Rarely, log_order};
 
 use crate::accept::ConnectionPermit;
+use crate::age::jittered;
 use crate::bell::Bell;
 use crate::counts::{ConnectionCounts, EarlyEnd};
 use crate::detect::{Protocol, detect};
@@ -199,17 +200,23 @@ impl<A: App> Service<A> {
         if watch.is_draining() {
             link.vitals.make_last();
         }
+        if let Some(age) = self.limits.max_connection_age {
+            link.vitals.expire_at(jittered(age));
+        }
         let (this, of_requests) = (self.clone(), link.clone());
         let service = service_fn(move |request| this.clone().answer(request, of_requests.clone()));
         let ended = match protocol {
             Protocol::Http1 => {
-                let mut connection = Http1::new(&self.http1, io, &link.vitals, service);
+                let mut connection =
+                    Http1::new(&self.http1, &self.limits, io, &link.vitals, service);
                 let ended = self.drive(&mut connection, &link.vitals, watch).await;
                 if let Err(error) = &ended
                     && let Some(error) = error.downcast_ref::<hyper::Error>()
                     && error.is_parse()
                 {
-                    let request = unparsed::request(&connection.into_unread(), error);
+                    let (unread, refused) = connection.into_unread();
+                    let refused = refused.unwrap_or_else(|| unparsed::refused(error));
+                    let request = unparsed::request(&unread, refused);
                     self.log_unparsed(request, &link).await;
                 }
                 ended
@@ -403,6 +410,8 @@ impl<A: App> Service<A> {
             First::Right(First::Left(Overdue::Resets)) => {
                 return Err("the client ends its requests before they are answered".into());
             }
+            // Each new stream is one too many from here on.
+            First::Right(First::Left(Overdue::Age)) => vitals.make_last(),
             // It has had its last request, or none for long, or the server drains.
             First::Left(None) | First::Right(First::Left(_) | First::Right(())) => {}
         }

@@ -9,8 +9,8 @@
 //! | a `Host` that is empty or outside its grammar (`a@b`, `a/b`, `a b`, port above 65535) | 400 | RFC 9110, section 7.2 |
 //! | a target that is not for its method: `GET *`, `GET host:80`, `CONNECT /` | 400 | RFC 9112, section 3.2 |
 //! | an absolute target with another scheme than `http` and `https`, or with user information | 400 | RFC 9110, section 4.2.4 |
-//! | `Transfer-Encoding` twice, or `chunked, chunked` | 400 | RFC 9112, section 6.1 |
-//! | `Transfer-Encoding` with another coding before `chunked` | 501 | RFC 9112, section 6.1 |
+//! | `chunked` twice, on one line or on two | 400 | RFC 9112, section 6.1 |
+//! | a transfer coding other than `chunked`, on one line or on two | 501 | RFC 9112, section 6.1 |
 //! | a target longer than 8 KiB | 414 | RFC 9110, section 15.5.15 |
 //! | HTTP/2: neither `:authority` nor `Host`, or two that differ | 400 | RFC 9113, section 8.3.1 |
 //! | HTTP/2: `Connection` and its like; `TE` other than `trailers` | 400 | RFC 9113, section 8.2.2 |
@@ -18,6 +18,10 @@
 //!
 //! Several `Cookie` fields, which HTTP/2 allows for the sake of compression, become one with `; ` in between (RFC 9113,
 //! section 8.2.3). HTTP/1 clients send one; a proxy that has forwarded the fields of HTTP/2 one by one is read the same way.
+//!
+//! What the parser itself refuses is a 400, or by `unparsed.rs`: 414 for a head that is too large because of its target,
+//! 431 for one that is else, 501 for a last coding that is not `chunked`, and 505 for another major version. A later minor
+//! version is served as HTTP/1.1 (RFC 9110, section 2.5).
 //!
 //! An empty `Host` is in the grammar, for targets that have no authority; `http` has none such, so
 //! it is refused. In an absolute target the authority wins over `Host` (RFC 9112, section 3.2.2),
@@ -134,8 +138,10 @@ pub(crate) fn admit(head: &mut Parts) -> Result<bool, Refused> {
 struct Fields<'a> {
     host: Option<&'a HeaderValue>,
     hosts: usize,
-    codings: Option<&'a HeaderValue>,
-    coding_lines: usize,
+    /// How often `chunked` is applied, on all lines together.
+    chunked: usize,
+    /// An empty element counts as one.
+    other_codings: usize,
     has_length: bool,
     expect: Option<&'a HeaderValue>,
     cookies: usize,
@@ -149,8 +155,12 @@ impl<'a> Fields<'a> {
                 fields.hosts += 1;
                 fields.host.get_or_insert(value);
             } else if *name == TRANSFER_ENCODING {
-                fields.coding_lines += 1;
-                fields.codings.get_or_insert(value);
+                for coding in value.as_bytes().split(|byte| *byte == b',') {
+                    match coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                        true => fields.chunked += 1,
+                        false => fields.other_codings += 1,
+                    }
+                }
             } else if *name == EXPECT {
                 fields.expect.get_or_insert(value);
             } else if *name == CONTENT_LENGTH {
@@ -216,19 +226,12 @@ fn check_path(method: &Method, uri: &Uri) -> Result<(), Refused> {
 
 /// RFC 9112, section 6.1. The parser has made sure that the last coding is `chunked`.
 fn check_transfer_encoding(fields: &Fields<'_>) -> Result<(), Refused> {
-    let Some(codings) = fields.codings else {
-        return Ok(());
-    };
-    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-    let first = codings.as_bytes().split(|byte| *byte == b',').next();
-    match is_chunked(codings.as_bytes()) {
-        _ if fields.coding_lines > 1 => Err(Refused::bad("Transfer-Encoding twice")),
-        true if fields.has_length => Err(Refused::bad("Transfer-Encoding and Content-Length")),
-        true => Ok(()),
-        false if first.is_some_and(is_chunked) => {
-            Err(Refused::bad("chunked is applied more than once"))
-        }
-        false => Err(Refused {
+    match (fields.other_codings, fields.chunked) {
+        (0, 0) => Ok(()),
+        (0, 1) if fields.has_length => Err(Refused::bad("Transfer-Encoding and Content-Length")),
+        (0, 1) => Ok(()),
+        (0, _) => Err(Refused::bad("chunked is applied more than once")),
+        _ => Err(Refused {
             status: StatusCode::NOT_IMPLEMENTED,
             reason: "a transfer coding that is not implemented",
         }),
@@ -401,6 +404,15 @@ mod tests {
                 "POST / HTTP/1.1\nhost: a\ntransfer-encoding: gzip, chunked",
                 501,
             ),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: gzip\ntransfer-encoding: chunked",
+                501,
+            ),
+            (
+                "POST / HTTP/1.1\nhost: a\ntransfer-encoding: chunked, gzip, chunked",
+                501,
+            ),
+            ("POST / HTTP/1.1\nhost: a\ntransfer-encoding: ,chunked", 501),
             (
                 "POST / HTTP/1.1\nhost: a\ntransfer-encoding: chunked\ncontent-length: 3",
                 400,

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -88,6 +89,8 @@ pub(crate) struct Io {
     permit: Option<Box<ConnectionPermit>>,
     /// Wakes the tasks that read or write an upgraded connection when it is cut. Made at the first wait.
     cut: Option<Box<Cut>>,
+    /// What hyper's parser has answered by itself. It is sent when it is known whether that is the right answer.
+    withheld: Bytes,
 }
 
 /// Waits for the end of the server's drain, once for each direction: each may belong to another task.
@@ -145,6 +148,7 @@ impl Io {
             lingering: None,
             permit: None,
             cut: None,
+            withheld: Bytes::new(),
         }
     }
 
@@ -262,6 +266,43 @@ impl Io {
         Poll::Ready(())
     }
 
+    /// Whether `data` is an answer of hyper's parser, which is kept back. What an app answers is not: an answer of the
+    /// service comes in the write before it at the latest, and of its rest none is spelt like this by chance.
+    fn withholds(&mut self, data: &[u8]) -> bool {
+        let vitals = &self.link.vitals;
+        if vitals.takes_answer() || !is_of_parser(data) || !vitals.is_http1() || vitals.is_tunnel()
+        {
+            return false;
+        }
+        self.withheld = Bytes::copy_from_slice(data);
+        vitals.set_withholds(true);
+        true
+    }
+
+    /// Takes what is kept back, and keeps back nothing from here on.
+    pub(crate) fn take_withheld(&mut self) -> Bytes {
+        self.link.vitals.set_withholds(false);
+        std::mem::take(&mut self.withheld)
+    }
+
+    /// Sends `answer` first, by the next flush or shutdown.
+    pub(crate) fn send_first(&mut self, answer: Bytes) {
+        self.withheld = answer;
+    }
+
+    /// Sends what was kept back.
+    fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.withheld.is_empty() {
+            let polled = Pin::new(&mut self.socket).poll_write(cx, &self.withheld);
+            match ready!(self.wrote(cx, polled))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.withheld.advance(count),
+            }
+        }
+        self.link.vitals.set_withholds(false);
+        Poll::Ready(Ok(()))
+    }
+
     /// Gives bytes back that were read too early.
     pub(crate) fn give_back(&mut self, bytes: &[u8]) {
         self.ahead.splice(..0, bytes.iter().copied());
@@ -314,6 +355,12 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.withheld.is_empty() {
+            ready!(self.poll_withheld(cx))?;
+        }
+        if self.withholds(data) {
+            return Poll::Ready(Ok(data.len()));
+        }
         let polled = Pin::new(&mut self.socket).poll_write(cx, data);
         self.wrote(cx, polled)
     }
@@ -325,12 +372,15 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let mut scratch = [MaybeUninit::uninit(); SMALL];
         let mut buffer = ReadBuf::uninit(&mut scratch);
-        let socket = Pin::new(&mut self.socket);
         // A head and a small body: to copy them costs less than to have the kernel gather them.
-        let polled = match join(pieces, &mut buffer) {
-            true => socket.poll_write(cx, buffer.filled()),
-            false => socket.poll_write_vectored(cx, pieces),
-        };
+        if join(pieces, &mut buffer) {
+            return self.poll_write(cx, buffer.filled());
+        }
+        if !self.withheld.is_empty() {
+            ready!(self.poll_withheld(cx))?;
+        }
+        self.link.vitals.takes_answer();
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
         self.wrote(cx, polled)
     }
 
@@ -339,12 +389,22 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.withheld.is_empty() && !self.link.vitals.withholds() {
+            ready!(self.poll_withheld(cx))?;
+        }
         let polled = Pin::new(&mut self.socket).poll_flush(cx);
         self.unless_cut(Direction::Write, cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.withheld.is_empty() {
+            if this.link.vitals.withholds() {
+                // Whoever looks at it shuts down again.
+                return Poll::Ready(Ok(()));
+            }
+            ready!(this.poll_withheld(cx))?;
+        }
         if this.lingering.is_none() {
             // From here on it ends, and does not rest: there is nothing more to wait for.
             this.link.vitals.set_awake(false);
@@ -501,6 +561,22 @@ fn join(pieces: &[io::IoSlice<'_>], buffer: &mut ReadBuf<'_>) -> bool {
     }
     true
 }
+
+/// Whether `data` is spelt as hyper spells the answers of its parser: a status, no length, and the date.
+fn is_of_parser(data: &[u8]) -> bool {
+    let is_short = data.len() <= MAX_PARSERS;
+    is_short && data.starts_with(b"HTTP/1.1 4") && {
+        let fields = data.iter().position(|byte| *byte == b'\n');
+        let fields = fields.map_or(&[][..], |end| &data[end + 1..]);
+        fields.starts_with(PARSERS_FIELDS) && fields.ends_with(b" GMT\r\n\r\n")
+    }
+}
+
+/// The fields of these answers, before the date.
+const PARSERS_FIELDS: &[u8] = b"connection: close\r\ncontent-length: 0\r\ndate: ";
+
+/// None of these answers is longer, in bytes.
+const MAX_PARSERS: usize = 160;
 
 /// The error of an upgraded connection whose time is up.
 const CUT: &str = "the server's drain was over";

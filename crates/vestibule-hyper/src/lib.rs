@@ -75,7 +75,8 @@
 //! | header list of an HTTP/2 request | 32 KiB, and 32 bytes for each of 100 fields | 431, or the stream is reset | the two above |
 //! | open streams of an HTTP/2 connection | 100 | refused | [`max_streams`](Server::max_streams) |
 //! | sign of life on HTTP/2 | every 60 s, within 20 s | closed | [`ping_interval`](Server::ping_interval), [`ping_timeout`](Server::ping_timeout) |
-//! | idleness between requests | 60 s | closed | [`idle_timeout`](Server::idle_timeout) |
+//! | idleness between requests | 75 s | closed | [`idle_timeout`](Server::idle_timeout) |
+//! | age of a connection | none | closed after the next answer; on HTTP/2 after the open streams | [`max_connection_age`](Server::max_connection_age) |
 //! | requests of a connection | none | closed after the answer | [`max_requests`](Server::max_requests) |
 //! | pause in a request's body that an app waits for | 30 s | the body ends in an error; 408 | [`body_timeout`](Server::body_timeout) |
 //! | its rate, after 10 s of waiting | 500 B/s | the same | [`min_body_rate`](Server::min_body_rate) |
@@ -94,6 +95,32 @@
 //! [`strict`](Server::strict) is a tighter set. How long an app takes to answer is not limited
 //! here: that is for a middleware, which can answer for it. An upgraded connection has no limits
 //! any more.
+//!
+//! # Behind a load balancer
+//!
+//! A balancer keeps connections to the server for its next requests. It must close an idle one before the server does:
+//! otherwise it sends a request on a connection that is being closed, and answers its client with a 502.
+//! [`idle_timeout`](Server::idle_timeout) is 75 s by default, longer than the 60 s of many balancers. A balancer of TCP
+//! only passes the client's connection on. There the server must be the first, so that the client learns of the close.
+//!
+//! | balancer | closes an idle connection to the server after | set `idle_timeout` to |
+//! |---|---|---|
+//! | AWS Application Load Balancer | 60 s by default | 75 s; more than its own setting |
+//! | AWS Network Load Balancer, which is TCP | 350 s by default | 75 s; less than its own setting |
+//! | Amazon CloudFront | 5 s by default | 75 s |
+//! | Azure Load Balancer, which is TCP | 4 minutes by default, and without a word | 75 s; less than its own setting |
+//! | Cloudflare | 900 s | 920 s |
+//! | Envoy | 1 hour by default (`idle_timeout` of the cluster) | 65 minutes, or lower Envoy's |
+//! | Google Cloud external Application Load Balancer | 600 s, which is fixed | 620 s |
+//! | HAProxy | 5 s by default (`pool-purge-delay`; half of the unused ones at a time) | 75 s |
+//! | nginx, with `keepalive` in `upstream` | 60 s by default (`keepalive_timeout` there) | 75 s |
+//! | Oracle Cloud Load Balancer | 300 s | 320 s |
+//! | Traefik | 90 s by default (`forwardingTimeouts.idleConnTimeout`) | 105 s |
+//!
+//! A client of HTTP/2 or gRPC keeps one connection for as long as it can, so a balancer of TCP leaves it at one server:
+//! [`max_connection_age`](Server::max_connection_age) makes it choose again from time to time.
+//!
+//! The figures are those of the makers' manuals in 2026; HAProxy's is of version 2.6.
 //!
 //! # The beginning, a restart, and the end
 //!
@@ -171,6 +198,7 @@
 mod accept;
 #[cfg(feature = "socket-activation")]
 mod activation;
+mod age;
 mod bell;
 mod connection;
 mod counts;

@@ -1,9 +1,10 @@
 //! What listening is to this server: a socket, and whether TLS is spoken there.
 
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
-use vestibule_core::Peer;
+use vestibule_core::{Address, Peer};
 pub use vestibule_socket::BindError;
 
 use crate::io::Socket;
@@ -42,6 +43,46 @@ impl Bind {
         self
     }
 
+    /// Takes connections by IPv6 alone at an address of IPv6 (`IPV6_V6ONLY`), so that `[::]:80` and `0.0.0.0:80` are two
+    /// sockets. Defaults to `false`: `:80` takes both versions, and `[::]:80` what the system says, which is both on
+    /// Linux.
+    ///
+    /// A server that has bound an IPv4 address does this by itself for `[::]` of the same port.
+    #[must_use]
+    pub fn only_v6(mut self, enabled: bool) -> Self {
+        self.place = self.place.only_v6(enabled);
+        self
+    }
+
+    /// Lets places of one server be beside each other: `[::]:80` takes IPv6 alone when there is an IPv4 address of the
+    /// same port among them, in whatever order.
+    ///
+    /// ```
+    /// use vestibule_hyper::Bind;
+    ///
+    /// let places = Bind::beside_each_other(["[::]:8080", "0.0.0.0:8080"]);
+    /// assert_eq!(places.len(), 2);
+    /// ```
+    pub fn beside_each_other(places: impl IntoIterator<Item = impl Into<Self>>) -> Vec<Self> {
+        let places: Vec<Self> = places.into_iter().map(Into::into).collect();
+        let addresses: Vec<_> = places
+            .iter()
+            .filter_map(|it| it.place.ip_and_port())
+            .collect();
+        places
+            .into_iter()
+            .map(|place| place.beside(&addresses))
+            .collect()
+    }
+
+    /// This place, when the same server listens at `others`.
+    pub(crate) fn beside(self, others: &[SocketAddr]) -> Self {
+        match self.place.ip_and_port() {
+            Some(address) if shares_port(address, others) => self.only_v6(true),
+            _ => self,
+        }
+    }
+
     /// Who may connect to a unix socket, as in `chmod`: `0o660` for owner and group. It is set
     /// before the first connection can be made. Without it the process's umask decides.
     #[must_use]
@@ -64,6 +105,38 @@ where
             tls: None,
         }
     }
+}
+
+/// Whether `address` is all of IPv6, and others have its port by IPv4. Port 0 is another one for each.
+fn shares_port(address: SocketAddr, others: &[SocketAddr]) -> bool {
+    address.ip() == Ipv6Addr::UNSPECIFIED
+        && address.port() != 0
+        && others
+            .iter()
+            .any(|other| other.is_ipv4() && other.port() == address.port())
+}
+
+/// The one of `ours` that takes the connections to `address` already.
+pub(crate) fn overlapping(address: SocketAddr, ours: &[SocketAddr]) -> Option<SocketAddr> {
+    let takes = |one: SocketAddr, other: SocketAddr| {
+        let is_all = one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+        one.ip() == other.ip() || is_all
+    };
+    ours.iter()
+        .copied()
+        .find(|it| it.port() == address.port() && (takes(*it, address) || takes(address, *it)))
+}
+
+/// No other process is in the way.
+fn is_ours(address: SocketAddr) -> io::Error {
+    let text = match address.ip() == Ipv6Addr::UNSPECIFIED {
+        true => format!(
+            "this server listens at `{address}` already, by IPv4 too; bind the IPv4 address first, or use \
+             `Bind::beside_each_other`"
+        ),
+        false => format!("this server listens at `{address}` already"),
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// A connection that was taken, and what its listener wants of it.
@@ -116,6 +189,32 @@ impl Listener {
         })
     }
 
+    /// Listens at `bind` beside what the same server has bound.
+    pub(crate) async fn bind_beside(bind: Bind, others: &[Self]) -> Result<Self, BindError> {
+        let ours: Vec<_> = others.iter().filter_map(Self::ip_and_port).collect();
+        let bind = bind.beside(&ours);
+        let address = bind.place.text().map(str::to_owned);
+        Self::bind(bind).await.map_err(|error| {
+            let address = address.filter(|_| error.kind() == io::ErrorKind::AddrInUse);
+            let taken = address.and_then(|text| {
+                let port = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
+                let asked = port.as_deref().unwrap_or(&text).parse().ok()?;
+                Some((overlapping(asked, &ours)?, text))
+            });
+            match taken {
+                Some((ours, text)) => BindError::new(text, is_ours(ours)),
+                None => error,
+            }
+        })
+    }
+
+    fn ip_and_port(&self) -> Option<SocketAddr> {
+        match self.socket.address() {
+            Address::Tcp(address) => Some(*address),
+            _ => None,
+        }
+    }
+
     /// A copy that shares the queue of connections.
     pub(crate) fn detach(&self) -> io::Result<Detached> {
         Ok(Detached {
@@ -150,5 +249,51 @@ impl Listener {
             });
         };
         self.socket.close(take).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn all_of_ipv6_is_alone_beside_ipv4_of_the_same_port() {
+        let cases = [
+            ("[::]:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "0.0.0.0:81", false),
+            ("[::]:80", "[::1]:80", false),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("0.0.0.0:80", "[::]:80", false),
+            ("[::]:0", "0.0.0.0:0", false),
+        ];
+        for (one, other, want) in cases {
+            let others = [address(one), address(other)];
+            assert_eq!(shares_port(address(one), &others), want, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_overlap() {
+        let cases = [
+            ("0.0.0.0:80", "[::]:80", true),
+            ("[::]:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::1]:80", "[::]:80", true),
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:81", false),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("[::1]:80", "127.0.0.1:80", false),
+        ];
+        for (one, other, want) in cases {
+            let found = overlapping(address(one), &[address(other)]);
+            assert_eq!(found.is_some(), want, "{one} {other}");
+        }
     }
 }

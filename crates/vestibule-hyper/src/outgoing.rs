@@ -106,13 +106,16 @@ pub(crate) fn prepare(
     let ends_with_connection = asked.version < Version::HTTP_11
         && shape == Shape::Any
         && body.size_hint().exact().is_none();
-    let closes = closes || ends_with_connection || vitals.is_last();
+    let closes = closes || ends_with_connection || vitals.is_last() || vitals.is_too_old();
     if closes && !is_http2 && shape != Shape::Handover {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if asked.version < Version::HTTP_11 {
             // To an answer of 1.1 hyper would add `keep-alive`, where the client asked for it.
             head.version = Version::HTTP_10;
         }
+    }
+    if !is_http2 {
+        vitals.give_answer();
     }
     let can_break = !body.is_buffered() || body.size_hint().exact() != body.as_bytes().map(len);
     let watched = can_break.then(|| Box::new(Watched::new(asked, in_flight.link().clone())));

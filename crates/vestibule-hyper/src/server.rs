@@ -97,6 +97,7 @@ pub(crate) struct Limits {
     pub(crate) min_body_rate: u64,
     pub(crate) write_timeout: Duration,
     pub(crate) max_requests: Option<usize>,
+    pub(crate) max_connection_age: Option<Duration>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -138,11 +139,12 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(20),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             min_body_rate: 500,
             write_timeout: Duration::from_secs(30),
             max_requests: None,
+            max_connection_age: None,
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
             max_per_address: None,
@@ -171,7 +173,7 @@ impl<A: App> Server<A> {
     /// [`Peer`](vestibule_core::Peer), and may be what no other app ever sees: a target without a
     /// slash, two `Host` lines.
     ///
-    /// A request of HTTP/1 that the parser itself refuses (400, 414, 431) is given to this app too, with
+    /// A request of HTTP/1 that the parser itself refuses (400, 414, 431, 501, 505) is given to this app too, with
     /// its line as [`RequestLine`](vestibule_core::RequestLine), if the parser still had it. The answer
     /// was sent by then: the app's is read and dropped. Every refusal is also an event of level info,
     /// at most one a second.
@@ -215,7 +217,11 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How long a connection may wait between requests: 60 s.
+    /// Sets the maximum time that a connection waits between requests. Defaults to 75 s; the connection is then closed.
+    ///
+    /// A balancer in front must close its idle connections first, or it sends a request on a connection that has just
+    /// been closed, and its client gets a 502. [The table](crate#behind-a-load-balancer) has the time-outs of common
+    /// ones.
     pub const fn idle_timeout(mut self, limit: Duration) -> Self {
         self.limits.idle_timeout = limit;
         self
@@ -251,6 +257,32 @@ impl<A: App> Server<A> {
     /// How many requests a connection may carry before it is closed after an answer: no limit.
     pub fn max_requests(mut self, count: impl Into<Option<usize>>) -> Self {
         self.limits.max_requests = count.into();
+        self
+    }
+
+    /// Sets the maximum age of a connection. Defaults to no limit. Each connection has its own, up to a tenth less or
+    /// more, so that not all of them end at once.
+    ///
+    /// On HTTP/1 the next response after that says `Connection: close` (RFC 9112, section 9.6). On HTTP/2 the client
+    /// gets a GOAWAY (RFC 9113, section 6.8): its streams go on to their end, and it opens a new connection for others. An
+    /// upgraded connection, such as a WebSocket, stays.
+    ///
+    /// It is for HTTP/2 and gRPC behind a balancer of TCP. Such a client has one connection for all that it asks, and
+    /// the balancer chooses a server for connections: a server that was started later gets no requests until clients
+    /// connect again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_core::Request;
+    /// use vestibule_hyper::Server;
+    ///
+    /// let server = Server::new(|_: Request| async { "hello" })
+    ///     .max_connection_age(Duration::from_secs(30 * 60));
+    /// # drop(server);
+    /// ```
+    #[doc(alias("MAX_CONNECTION_AGE", "max_connection_duration"))]
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.limits.max_connection_age = age.into();
         self
     }
 
@@ -460,13 +492,15 @@ pub struct Bound<A> {
 }
 
 impl<A: App> Bound<A> {
-    /// Listens at one more place.
+    /// Listens at one more place. `[::]:80` takes IPv6 alone when the server has bound an IPv4 address of the same port;
+    /// [`Bind::beside_each_other`] is for places in another order.
     ///
     /// # Errors
     ///
     /// As [`Server::bind`].
     pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
-        self.listeners.push(Listener::bind(bind.into()).await?);
+        let listener = Listener::bind_beside(bind.into(), &self.listeners).await?;
+        self.listeners.push(listener);
         Ok(self)
     }
 

@@ -53,12 +53,18 @@ pub(crate) struct Vitals {
     requests: AtomicUsize,
     /// The next answer is the connection's last.
     is_last: AtomicBool,
+    /// When the connection is too old, or [`NEVER`].
+    expires: AtomicU64,
     /// The client is still sending a body that nobody reads.
     has_left_body: AtomicBool,
     /// A stream of the connection is another protocol's now.
     has_tunnel: AtomicBool,
     /// The connection is to end with a reset: a plain close would look like the end of a whole body.
     resets: AtomicBool,
+    /// An answer of the service has been given to hyper, and nothing was written since; HTTP/1 only.
+    has_answer: AtomicBool,
+    /// The socket keeps back what the parser has answered; HTTP/1 only.
+    withholds: AtomicBool,
 }
 
 /// Which limit a connection has passed.
@@ -74,6 +80,8 @@ pub(crate) enum Overdue {
     Write,
     /// It ends what it asks for, over and over.
     Resets,
+    /// It is too old; HTTP/2 only.
+    Age,
 }
 
 impl Vitals {
@@ -95,9 +103,12 @@ impl Vitals {
             has_turn: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             is_last: AtomicBool::new(false),
+            expires: AtomicU64::new(NEVER),
             has_left_body: AtomicBool::new(false),
             has_tunnel: AtomicBool::new(false),
             resets: AtomicBool::new(false),
+            has_answer: AtomicBool::new(false),
+            withholds: AtomicBool::new(false),
         }
     }
 
@@ -243,6 +254,25 @@ impl Vitals {
         self.is_last.load(Relaxed)
     }
 
+    /// The connection is too old when it has this age.
+    pub(crate) fn expire_at(&self, age: Duration) {
+        self.expires.store(millis(age), Relaxed);
+    }
+
+    /// Whether the connection is too old. Without a limit this reads no clock.
+    pub(crate) fn is_too_old(&self) -> bool {
+        let expires = self.expires.load(Relaxed);
+        expires != NEVER && expires <= self.now()
+    }
+
+    /// When an HTTP/2 connection has to be told that it is too old. On HTTP/1 a response says it.
+    fn expires(&self) -> u64 {
+        match self.is_http1() || self.is_last() {
+            true => NEVER,
+            false => self.expires.load(Relaxed),
+        }
+    }
+
     /// The connection ends with an answer that came before the end of the request's body.
     pub(crate) fn leave_body(&self) {
         self.has_left_body.store(true, Relaxed);
@@ -250,6 +280,29 @@ impl Vitals {
 
     pub(crate) fn has_left_body(&self) -> bool {
         self.has_left_body.load(Relaxed)
+    }
+
+    /// An answer of the service is given to hyper.
+    pub(crate) fn give_answer(&self) {
+        self.has_answer.store(true, Relaxed);
+    }
+
+    /// Whether an answer of the service is in what is written next.
+    pub(crate) fn takes_answer(&self) -> bool {
+        let has_answer = self.has_answer.load(Relaxed);
+        if has_answer {
+            self.has_answer.store(false, Relaxed);
+        }
+        has_answer
+    }
+
+    /// The socket keeps back what the parser has answered, or has to send it.
+    pub(crate) fn set_withholds(&self, withholds: bool) {
+        self.withholds.store(withholds, Relaxed);
+    }
+
+    pub(crate) fn withholds(&self) -> bool {
+        self.withholds.load(Relaxed)
     }
 
     pub(crate) fn tunnel(&self) {
@@ -494,20 +547,23 @@ impl Future for Watchdog<'_> {
         let mut this = self.project();
         let at_time = |at: u64| this.vitals.started + Duration::from_millis(at.min(FAR));
         let due = this.vitals.deadline(this.limits);
+        let expires = this.vitals.expires();
         *this.is_late = !matches!(due, Some((_, Overdue::Rest)));
-        if let Some((at, _)) = due
-            && at < *this.at
-        {
-            *this.at = at;
-            this.timer.as_mut().reset(at_time(at));
+        let nearest = due.map_or(expires, |(at, _)| at.min(expires));
+        if nearest < *this.at {
+            *this.at = nearest;
+            this.timer.as_mut().reset(at_time(nearest));
         }
         while this.timer.as_mut().poll(cx).is_ready() {
             let now = this.vitals.now();
             *this.at = match due {
                 Some((at, what)) if at <= now => return Poll::Ready(what),
-                Some((at, _)) => at,
+                _ if expires <= now => return Poll::Ready(Overdue::Age),
+                Some((at, _)) => at.min(expires),
                 // At work. What ends the work may not wake this task, so it looks again.
-                None => now.saturating_add(millis(this.limits.glance())),
+                None => now
+                    .saturating_add(millis(this.limits.glance()))
+                    .min(expires),
             };
             this.timer.as_mut().reset(at_time(*this.at));
         }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::oneshot;
-use vestibule_core::{Peer, Request};
-use vestibule_hyper::{Bind, Server};
+use vestibule_core::{App, Peer, Request};
+use vestibule_hyper::{Bind, BindError, Bound, Server};
 
 use crate::support::{answers, soon};
 
@@ -273,4 +273,115 @@ async fn faults_146_an_inherited_socket_refuses_nobody() {
         between.write_all(get).await.unwrap();
         waiting.push(between);
     }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("[::]:0").expect("the tests need IPv6");
+    listener.local_addr().unwrap().port()
+}
+
+/// Whether the server is reached at `ip`, and its peer has an address of that version.
+async fn answers_at(ip: &str, port: u16) -> bool {
+    let Ok(mut client) = tokio::net::TcpStream::connect(format!("{ip}:{port}")).await else {
+        return false;
+    };
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let mut text = String::new();
+    soon(client.read_to_string(&mut text)).await.unwrap();
+    text.ends_with(if ip.contains(':') { "is v6" } else { "is v4" })
+}
+
+async fn version(request: Request) -> &'static str {
+    match Peer::of(&request).and_then(|it| it.address().ip()) {
+        Some(ip) if ip.is_ipv6() => "is v6",
+        _ => "is v4",
+    }
+}
+
+/// Binds `places` one after the other.
+async fn bind_all(places: Vec<Bind>, workers: usize) -> Result<Bound<impl App>, BindError> {
+    let mut places = places.into_iter();
+    let server = Server::new(version).workers(workers);
+    let mut bound = server.bind(places.next().unwrap()).await?;
+    for place in places {
+        bound = bound.bind(place).await?;
+    }
+    Ok(bound)
+}
+
+/// Binds `places`, whose port `P` is one that is free.
+async fn bound_at(places: &[&str], workers: usize) -> (Bound<impl App>, u16) {
+    for _ in 0..50 {
+        let port = free_port();
+        let places = places.iter().map(|it| it.replace('P', &port.to_string()));
+        match bind_all(Bind::beside_each_other(places), workers).await {
+            Ok(bound) => return (bound, port),
+            // Something else has got the port in the meantime.
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}"),
+        }
+    }
+    panic!("no port is free");
+}
+
+#[tokio::test]
+async fn all_of_ipv4_and_all_of_ipv6_are_two_sockets() {
+    // the places, and whether 127.0.0.1, 127.0.0.2 and ::1 are answered
+    let cases: [(&[&str], [bool; 3]); 6] = [
+        (&["0.0.0.0:P", "[::]:P"], [true; 3]),
+        (&["[::]:P", "0.0.0.0:P"], [true; 3]),
+        (&["127.0.0.1:P", "[::]:P"], [true, false, true]),
+        (&["[::]:P", "127.0.0.1:P"], [true, false, true]),
+        (&["0.0.0.0:P", "[::1]:P"], [true; 3]),
+        (&["127.0.0.1:0", ":P"], [true; 3]),
+    ];
+    for (places, want) in cases {
+        for workers in [0, 2] {
+            let (bound, port) = bound_at(places, workers).await;
+            let (stop, stopped) = oneshot::channel::<()>();
+            let ended = tokio::spawn(bound.run_until(async { drop(stopped.await) }));
+            for (ip, want) in ["127.0.0.1", "127.0.0.2", "[::1]"].into_iter().zip(want) {
+                let is_answered = answers_at(ip, port).await;
+                assert_eq!(is_answered, want, "{ip} of {places:?}, {workers} workers");
+            }
+            stop.send(()).unwrap();
+            soon(ended).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn port_0_is_another_one_for_each_address() {
+    let places = Bind::beside_each_other(["[::]:0", "0.0.0.0:0"]);
+    let bound = bind_all(places, 0).await.unwrap();
+    let ports: Vec<_> = bound
+        .addresses()
+        .map(|it| it.to_string().rsplit_once(':').unwrap().1.to_owned())
+        .collect();
+    assert_eq!(ports.len(), 2);
+    assert_ne!(ports[0], ports[1]);
+}
+
+/// Binding one by one, the server cannot know what comes.
+#[tokio::test]
+async fn an_address_that_this_server_has_is_not_another_process() {
+    for (first, second) in [
+        ("[::]:P", "0.0.0.0:P"),
+        (":P", "127.0.0.1:P"),
+        ("0.0.0.0:P", "127.0.0.1:P"),
+        ("127.0.0.1:P", "127.0.0.1:P"),
+        ("0.0.0.0:P", ":P"),
+    ] {
+        let (bound, port) = bound_at(&[first], 0).await;
+        let second = second.replace('P', &port.to_string());
+        let error = bound.bind(&*second).await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("this server listens at"), "{first}: {said}");
+        assert!(said.contains(&format!(":{port}` already")), "{said}");
+        assert_eq!(error.address(), second);
+    }
+    // The other order is well.
+    let (bound, port) = bound_at(&["127.0.0.1:P"], 0).await;
+    drop(bound.bind(format!("[::]:{port}")).await.unwrap());
 }

@@ -32,7 +32,7 @@ struct Limits {
 const DEFAULT: Limits = Limits {
     first_byte: 10,
     head: 10,
-    idle: 60,
+    idle: 75,
     body: 30,
     rates: [600, 400],
     write: 30,

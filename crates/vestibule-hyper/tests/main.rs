@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod age;
 #[cfg(unix)]
 mod binding;
 mod defaults;
@@ -16,6 +17,7 @@ mod limits;
 mod order;
 #[cfg(target_os = "linux")]
 mod process;
+mod refusals;
 mod requests;
 mod responses;
 #[cfg(all(feature = "handover", target_os = "linux"))]

@@ -5,13 +5,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use vestibule_core::{
     App, Body, IntoResponse, Mount, Outline, Peer, Request, Response, Stack, Timings,
 };
+use vestibule_fields::method::is_registered;
 
 use crate::json;
 
 /// Shows a stack: the page where it is mounted, JSON at `json` below that.
 ///
 /// Clients that are not on this machine ([`Peer::is_local`]) get a 404, as if it were not there; other
-/// methods than GET and HEAD a 405.
+/// methods than GET and HEAD a 405, or a 501 when they are not registered with IANA.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -74,7 +75,12 @@ impl App for Inspect {
             return StatusCode::NOT_FOUND.into_response();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "").into_response();
+            return match is_registered(request.method()) {
+                true => {
+                    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "").into_response()
+                }
+                false => StatusCode::NOT_IMPLEMENTED.into_response(),
+            };
         }
         let (kind, body) = match Mount::rest_of(&request) {
             "" | "/" => ("text/html; charset=utf-8", Body::from(PAGE)),
@@ -128,6 +134,10 @@ mod tests {
         app.call(request).await
     }
 
+    fn frob() -> Method {
+        Method::from_bytes(b"FROB").unwrap()
+    }
+
     #[tokio::test]
     async fn who_gets_what() {
         let stack = Stack::new().timed();
@@ -139,6 +149,7 @@ mod tests {
             (Method::GET, "/-/stack/json", near, 200),
             (Method::GET, "/-/stack/other", near, 404),
             (Method::POST, "/-/stack", near, 405),
+            (frob(), "/-/stack", near, 501),
             (Method::GET, "/-/stack", far, 404),
             (Method::POST, "/-/stack", far, 404),
         ];

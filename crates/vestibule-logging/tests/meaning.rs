@@ -442,8 +442,35 @@ async fn requests_that_cannot_be_parsed() {
         ),
         (
             "GET / HTTP/3.7\r\nHost: a\r\n\r\n".into(),
+            "505",
+            r#""GET / HTTP/3.7" 505"#,
+        ),
+        (
+            "GET / HTTP/1.x\r\nHost: a\r\n\r\n".into(),
             "400",
-            r#""GET / HTTP/3.7" 400"#,
+            r#""GET / HTTP/1.x" 400"#,
+        ),
+        (
+            "GET /a HTTP/1.2\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+            "200",
+            r#""GET /a HTTP/1.1" 200"#,
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "414",
+            r#"x" 414"#,
+        ),
+        (
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+                .into(),
+            "501",
+            r#""POST /a HTTP/1.1" 501"#,
+        ),
+        // The parser had read the head when it found this.
+        (
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n".into(),
+            "501",
+            r#""-" 501"#,
         ),
         (
             "SSH-2.0-OpenSSH_9.6\r\n\r\n".into(),

@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) backlog: u32,
     pub(crate) reuse_port: bool,
     pub(crate) mode: Option<u32>,
+    pub(crate) only_v6: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Bind {
                 backlog: 1024,
                 reuse_port: false,
                 mode: None,
+                only_v6: false,
             },
         }
     }
@@ -89,6 +91,21 @@ impl Bind {
     pub const fn mode(mut self, mode: u32) -> Self {
         self.options.mode = Some(mode);
         self
+    }
+
+    /// Takes connections by IPv6 alone at an address of IPv6 (`IPV6_V6ONLY`; RFC 3493, section 5.3), so that `[::]:80`
+    /// and `0.0.0.0:80` are two sockets. Defaults to `false`: `:80` takes both versions, and `[::]:80` what the system
+    /// says, which is both on Linux.
+    #[must_use]
+    pub const fn only_v6(mut self, enabled: bool) -> Self {
+        self.options.only_v6 = enabled;
+        self
+    }
+
+    /// The IP address and port, when the address is text that has both.
+    #[must_use]
+    pub fn ip_and_port(&self) -> Option<SocketAddr> {
+        self.text()?.parse().ok()
     }
 
     /// The address, when it is text.

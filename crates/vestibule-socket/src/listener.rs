@@ -395,15 +395,16 @@ fn unix(stream: UnixStream, path: Option<Arc<Path>>, address: &Address) -> (Sock
 
 /// Listens at a port of all interfaces: by IPv6 and IPv4 with one socket, or by IPv4 on a machine without IPv6.
 fn open_all(port: u16, options: Options) -> io::Result<TcpListener> {
-    let opened = new_dual_stack()
+    let opened = new_v6(options.only_v6)
         .and_then(|socket| listen(socket_address(Ipv6Addr::UNSPECIFIED, port), socket, options));
     match opened {
         // IPv6 is compiled out or turned off. Any other error is the same for IPv4.
         Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-            ) =>
+            if !options.only_v6
+                && !matches!(
+                    error.kind(),
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+                ) =>
         {
             open_tcp(socket_address(Ipv4Addr::UNSPECIFIED, port), options)
         }
@@ -411,10 +412,11 @@ fn open_all(port: u16, options: Options) -> io::Result<TcpListener> {
     }
 }
 
-/// A socket for IPv6 that takes connections by IPv4 too, whatever the default of the system is (RFC 3493, section 5.3).
-fn new_dual_stack() -> io::Result<TcpSocket> {
+/// A socket for IPv6 that takes connections by IPv4 too, or does not, whatever the default of the system is (RFC 3493,
+/// section 5.3).
+fn new_v6(is_only_v6: bool) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v6()?;
-    socket2::SockRef::from(&socket).set_only_v6(false)?;
+    socket2::SockRef::from(&socket).set_only_v6(is_only_v6)?;
     Ok(socket)
 }
 
@@ -435,6 +437,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 fn open_tcp(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) if options.only_v6 => new_v6(true)?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     listen(address, socket, options)

@@ -12,6 +12,7 @@ use vestibule_core::{Body, Response};
 use vestibule_fields::content_range::ContentRange;
 use vestibule_fields::date::HttpDate;
 use vestibule_fields::etag::ETag;
+use vestibule_fields::method::is_registered;
 use vestibule_fields::range::{Outcome, Range};
 
 use crate::conditions::{Verdict, evaluate, range_counts};
@@ -291,8 +292,11 @@ pub(crate) fn options() -> Response {
     response
 }
 
-/// `405 Method Not Allowed` with what may be asked.
-pub(crate) fn method_not_allowed() -> Response {
+/// `405 Method Not Allowed` with what may be asked, or `501 Not Implemented` for a method that nobody has registered.
+pub(crate) fn method_not_allowed(method: &Method) -> Response {
+    if !is_registered(method) {
+        return status_page(StatusCode::NOT_IMPLEMENTED);
+    }
     let mut response = status_page(StatusCode::METHOD_NOT_ALLOWED);
     response.headers_mut().insert(ALLOW, METHODS);
     response

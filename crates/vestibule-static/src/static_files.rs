@@ -46,6 +46,7 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// | a file that may not be read, or a sidecar of one (`a.txt.gz`) | 403 |
 /// | OPTIONS | 204 with `Allow` |
 /// | other methods | 405 with `Allow`, or the app given to [`or`](Self::or) |
+/// | methods that are not registered with IANA | 501, or the app given to [`or`](Self::or) |
 ///
 /// Each 308 says `Cache-Control: no-cache`. Below a [`Mount`] names are looked up after its prefix.
 ///
@@ -849,7 +850,7 @@ impl<S: Source> Files<S> {
             Target::NotRead => {
                 let response = match *asked.method {
                     Method::OPTIONS => respond::options(),
-                    _ => respond::method_not_allowed(),
+                    _ => respond::method_not_allowed(asked.method),
                 };
                 return Ok(Some(Answer::ours(response)));
             }

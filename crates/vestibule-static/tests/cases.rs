@@ -27,8 +27,11 @@ const CASES: &str = r#"
 10.2.1 put                        | PUT /ten.txt          |  | 405 | allow: GET, HEAD, OPTIONS
 10.2.1 delete                     | DELETE /ten.txt       |  | 405 | allow: GET, HEAD, OPTIONS
 10.2.1 patch                      | PATCH /none           |  | 405 | allow: GET, HEAD, OPTIONS
-10.2.1 an own method              | FROB /ten.txt         |  | 405 | allow: GET, HEAD, OPTIONS
-9.1 methods are case-sensitive    | get /ten.txt          |  | 405 | allow: GET, HEAD, OPTIONS
+10.2.1 a registered method        | PROPFIND /ten.txt     |  | 405 | allow: GET, HEAD, OPTIONS
+10.2.1 trace                      | TRACE /ten.txt        |  | 405 | allow: GET, HEAD, OPTIONS
+9.1 an own method                 | FROB /ten.txt         |  | 501 | !allow
+9.1 an own method, nothing there  | FROB /none            |  | 501 | !allow
+9.1 methods are case-sensitive    | get /ten.txt          |  | 501 | !allow
 8.3 html                          | GET /index.html       |  | 200 | content-type: text/html; charset=utf-8
 8.3 tower-http: no charset        | GET /ten.txt          |  | 200 | content-type: text/plain; charset=utf-8
 8.3 mime_guess: mjs               | GET /app.mjs          |  | 200 | content-type: text/javascript; charset=utf-8

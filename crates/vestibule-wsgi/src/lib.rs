@@ -59,7 +59,7 @@
 //! | `-k, --worker-class` | there is one; slow clients and idle connections never hold a thread |
 //! | `-t, --timeout` (30) | `--timeout` (60s): the request is a 504, its worker is replaced, the other threads' requests end |
 //! | `--graceful-timeout` (30) | `--drain-timeout` (30s) |
-//! | `--keep-alive` (2) | `--idle-timeout` (60s) |
+//! | `--keep-alive` (2) | `--idle-timeout` (75s) |
 //! | `--max-requests`, `--max-requests-jitter` | `--max-requests`, the spread is built in |
 //! | `--backlog` | the kernel's queue is 1024; `--queue` is the one in front of the threads, beyond it 503 with `Retry-After` |
 //! | `--chdir`, `--pythonpath` | the same; the directory itself is first on `sys.path`, and all paths are meant from there |

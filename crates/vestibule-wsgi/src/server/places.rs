@@ -19,7 +19,7 @@ pub(crate) fn places(args: &Args, inherited: Vec<(String, Bind)>) -> Vec<Bind> {
     }
     let redirects = args.https.redirect_https.iter();
     places.extend(redirects.map(|place| Bind::from(&**place)));
-    places
+    Bind::beside_each_other(places)
 }
 
 /// Speaks TLS at all places but the one that only sends visitors on.
