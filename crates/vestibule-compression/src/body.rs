@@ -21,30 +21,30 @@ use crate::turn::{Turn, after_others};
 
 /// Encodes `inner` frame by frame.
 ///
-/// What was written is flushed when `inner` has nothing ready, or after each frame; so nothing is held
-/// back while a reader waits. After a slice of work it yields, ready or not.
+/// The encoder is flushed when `inner` has nothing ready, or after each frame, so that no byte waits in
+/// it while a client waits. After a slice of work the body yields, ready or not.
 pub(crate) struct EncodedBody {
     inner: Body,
     seat: Arc<Seat>,
     budget: EncoderBudget,
     work: Work,
     stage: Stage,
-    /// What was read and is not encoded yet.
+    /// Bytes that were read and are not encoded yet.
     pending: Bytes,
-    /// The bytes of a block that is not compressed; its beginning is with the encoder.
+    /// The rest of an uncompressed block; the encoder has its beginning.
     block: Bytes,
     trailers: Option<HeaderMap>,
     is_flushed_by_frame: bool,
     /// The encoder holds data that a decoder cannot see yet.
     has_unflushed: bool,
-    /// What was made has to go out, however little it is.
+    /// The output must be sent now, even if it is small.
     is_due: bool,
-    /// Work since the last time that others had their turn, in bytes.
+    /// Work since the last yield, in bytes.
     spent: usize,
 }
 
 enum Work {
-    /// The encoder is in its seat.
+    /// The encoder is in its [`Seat`].
     Here,
     /// On a thread for blocking work, since the level is costly.
     Away(JoinHandle<(Encoder, Result<(), CodecError>)>),
@@ -54,12 +54,12 @@ enum Work {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Reading,
-    /// All was read; some of it may be pending.
+    /// `inner` has ended; some bytes may be pending.
     Read,
     Finished,
 }
 
-/// What the encoder is to do: write, then perhaps flush or finish.
+/// The step of the encoder after a write.
 #[derive(Clone, Copy)]
 enum Then {
     Nothing,
@@ -94,7 +94,7 @@ impl EncodedBody {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         match http_body::Body::poll_frame(Pin::new(&mut self.inner), cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                // An empty frame is work too: a body may have no end of them.
+                // An empty frame is work too: a body may have any number of them.
                 self.spent += FRAME;
                 match frame.into_data() {
                     Ok(data) => {
@@ -124,7 +124,7 @@ impl EncodedBody {
         }
     }
 
-    /// Takes a slice of what is pending, and what to do after it.
+    /// Takes a slice of the pending bytes, and the step after it.
     fn next_job(&mut self, most: usize) -> (Bytes, Then) {
         let slice = self.pending.split_to(self.pending.len().min(most));
         let is_block = !slice.is_empty() && self.seat.is_stored();
@@ -171,7 +171,7 @@ impl EncodedBody {
         }
     }
 
-    /// Waits for work on another thread; after it the encoder is in its seat.
+    /// Waits for work on another thread. Then the encoder is in its seat again.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         if let Work::Away(task) = &mut self.work {
             let (encoder, result) = ready!(Pin::new(task).poll(cx)).map_err(BodyError::new)?;
@@ -215,7 +215,7 @@ impl EncodedBody {
                 );
             }
             if self.spent >= SLICE {
-                // Others have their turn.
+                // Other tasks run.
                 self.spent = 0;
                 after_others(cx);
                 return Poll::Pending;
@@ -288,7 +288,7 @@ pub(crate) async fn encode_whole(
     if spec.is_costly()
         && let Ok(runtime) = Handle::try_current()
     {
-        // More at a time would take memory, and be no quicker.
+        // More bodies at a time would take memory, and would not be faster.
         let _core = budget.core().await;
         let task = runtime.spawn_blocking(move || codec::encode(spec, &bytes));
         let failed = CodecError::Internal("it panicked, or the runtime ends");
@@ -308,10 +308,10 @@ pub(crate) async fn encode_whole(
     Ok(encoder.take())
 }
 
-/// A frame goes out when it has this many bytes, due or not.
+/// A frame of this many bytes is sent, due or not.
 const ENOUGH: usize = 8 * 1024;
 
-/// What the reading of a frame counts for, in bytes of work.
+/// The work of reading a frame, in bytes.
 const FRAME: usize = 256;
 
 /// Work for another thread comes in larger pieces.

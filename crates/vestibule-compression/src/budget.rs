@@ -1,8 +1,8 @@
-//! The memory that the encoders of streams hold at a time: [`EncoderBudget`].
+//! Limits the memory of the encoders of streams: [`EncoderBudget`].
 //!
-//! A client says how long a stream's encoder lives, and may ask for many. So each encoder is granted its memory
-//! before it is made. When there is none left, one that waits for its client is taken away; its stream goes on in
-//! blocks that are not compressed.
+//! A client decides how long the encoder of a stream lives, and may start many streams. So each encoder
+//! gets a grant of memory before it is created. When no memory is left, the budget takes an encoder that
+//! waits for its client; its stream continues in uncompressed blocks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 
 use crate::codec::{CodecError, Encoder, Spec};
 
-/// Limits the memory of the encoders that are at work on bodies whose end is not known, or far away.
+/// Limits the memory of the encoders of streams: bodies of unknown or large size.
 ///
-/// A clone is the same budget. Each [`Compression`](crate::Compression) has one of its own, and shares it with its
-/// clones. Give several the same one to limit them together, and where a middleware is built again for each
-/// request or connection.
+/// A clone is the same budget. Each [`Compression`](crate::Compression) has its own, and shares it with
+/// its clones. Give several of them the same budget to limit them together. Do the same where a middleware
+/// is built for each request or connection.
 ///
 /// ```
 /// use vestibule_compression::{Compression, EncoderBudget};
@@ -49,13 +49,13 @@ struct Ledger {
     /// The encoders that have a grant, or had one.
     seats: Mutex<Vec<Weak<Seat>>>,
     started: Instant,
-    /// Whole bodies at costly levels: as many at a time as there are cores.
+    /// Permits for whole bodies at costly levels: one for each core.
     costly: Semaphore,
 }
 
 impl EncoderBudget {
-    /// Creates a budget of `max_bytes`. An encoder takes 0.5 MiB of it for gzip, 0.7 MiB for zstd and 2 MiB for
-    /// brotli, and less when half of it is used.
+    /// Creates a budget of `max_bytes`. An encoder takes 0.5 MiB for gzip, 0.7 MiB for zstd and 2 MiB for
+    /// brotli, and less when half of the budget is used.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -74,26 +74,26 @@ impl EncoderBudget {
         self.0.max_bytes
     }
 
-    /// Returns how many bytes the encoders at work were granted.
+    /// Returns the bytes that are granted to encoders at work.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.used.load(Relaxed)
     }
 
-    /// Waits for a core that works on no other whole body at a costly level.
+    /// Waits for a permit to encode a whole body at a costly level.
     pub(crate) async fn core(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.0.costly.acquire().await.ok()
     }
 
-    /// An encoder for a stream; `None` when there is no memory for one.
+    /// Creates an encoder for a stream, or returns `None` when no memory is left.
     pub(crate) fn encoder(&self, spec: Spec) -> Result<Option<Arc<Seat>>, CodecError> {
         self.encoder_at(spec, self.now())
     }
 
     fn encoder_at(&self, spec: Spec, now: u64) -> Result<Option<Arc<Seat>>, CodecError> {
         let half = self.0.max_bytes / 2;
-        // A level whose state alone takes more than half works as the highest one that does not.
+        // If the state of a level takes more than half, the highest level that takes less is used.
         let levels = (*spec.coding.levels().start()..=spec.level).rev();
         let mut specs = levels.map(|level| Spec { level, ..spec });
         let comfortable = specs.find(|spec| spec.stream_cost() <= half);
@@ -109,7 +109,7 @@ impl EncoderBudget {
         Ok(Some(seat))
     }
 
-    /// A grant out of the whole budget, after others were taken away if that has to be.
+    /// Grants memory of the whole budget, and takes idle encoders first where necessary.
     fn grant_lean(&self, lean: Spec, now: u64) -> Option<Grant> {
         let cost = lean.stream_cost();
         if cost > self.0.max_bytes {
@@ -120,7 +120,7 @@ impl EncoderBudget {
                 return Some(grant);
             }
             let idlest = self.idlest(now)?;
-            // Where it fails, the stream that it was of breaks, and says so.
+            // If this fails, the stream of the encoder ends in an error.
             let _ = idlest.give_up();
         }
     }
@@ -134,7 +134,8 @@ impl EncoderBudget {
         })
     }
 
-    /// The encoder that has waited longest for its client; `None` when none has waited for [`IDLE`].
+    /// Returns the encoder that has waited longest for its client, or `None` when none has waited for
+    /// [`IDLE`].
     fn idlest(&self, now: u64) -> Option<Arc<Seat>> {
         let mut seats = self.seats();
         let mut idlest: Option<Arc<Seat>> = None;
@@ -158,7 +159,7 @@ impl EncoderBudget {
         idlest
     }
 
-    /// Milliseconds since the budget was made.
+    /// Returns the milliseconds since the budget was created.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -196,7 +197,7 @@ impl Drop for Grant {
     }
 }
 
-/// The encoder of a stream, where the budget can take it away while the stream is not at work.
+/// Holds the encoder of a stream, so that the budget can take it while the stream is idle.
 pub(crate) struct Seat {
     spec: Spec,
     /// `None` while the stream works with it, and after its end.
@@ -214,12 +215,12 @@ impl Seat {
         })
     }
 
-    /// One without compression, and so without memory.
+    /// Creates a seat for uncompressed blocks, which need no memory.
     pub(crate) fn stored(spec: Spec) -> Result<Arc<Self>, CodecError> {
         Ok(Self::new(spec, Encoder::stored(spec)?, 0))
     }
 
-    /// Returns the parameters of the encoder; its level may be lower than the level asked for.
+    /// Returns the parameters of the encoder. Its level may be lower than the requested level.
     pub(crate) const fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -228,7 +229,7 @@ impl Seat {
         self.asked.store(now, Relaxed);
     }
 
-    /// Takes the encoder to work with it.
+    /// Takes the encoder out, to work with it.
     pub(crate) fn take(&self) -> Option<Encoder> {
         self.lock().take()
     }
@@ -237,7 +238,7 @@ impl Seat {
         *self.lock() = Some(encoder);
     }
 
-    /// Takes what was made, if there are at least `least` bytes of it.
+    /// Takes the output if it has at least `least` bytes.
     pub(crate) fn take_made(&self, least: usize) -> Option<Bytes> {
         let mut encoder = self.lock();
         let encoder = encoder.as_mut()?;
@@ -248,7 +249,7 @@ impl Seat {
         self.lock().as_ref().is_some_and(Encoder::is_stored)
     }
 
-    /// Whether the encoder holds memory; `None` while its stream works with it.
+    /// Returns whether the encoder holds memory, or `None` while its stream works with it.
     fn has_grant(&self) -> Option<bool> {
         let encoder = self.encoder.try_lock().ok()?;
         encoder.as_ref().map(Encoder::has_grant)
@@ -263,10 +264,10 @@ impl Seat {
     }
 }
 
-/// 16 MiB: 32 streams of gzip at a time, beside what 2,000 connections take.
+/// 16 MiB: 32 streams of gzip at a time, beside the memory of 2,000 connections.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A stream waits for its client when it was not polled for this time, in milliseconds.
+/// A stream that was not polled for this many milliseconds waits for its client.
 const IDLE: u64 = 1_000;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The content codings, and how hard each works.
+//! The content codings and their levels.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A content coding that responses may be given and that request bodies may have.
+/// A content coding of responses and request bodies.
 ///
 /// There is a variant for each coding whose feature is on.
 ///
@@ -26,14 +26,13 @@ pub enum Coding {
     /// `gzip`, RFC 1952.
     #[cfg(feature = "gzip")]
     Gzip,
-    /// `deflate`: the zlib form of RFC 1950, which is what HTTP means by the name (RFC 9110, section
-    /// 8.4.1.2).
+    /// `deflate`: the zlib format of RFC 1950, as RFC 9110, section 8.4.1.2, defines it.
     #[cfg(feature = "gzip")]
     Deflate,
 }
 
 impl Coding {
-    /// All codings whose features are on, in the order in which a server prefers them.
+    /// All codings whose features are on, the preferred one first.
     ///
     /// ```
     /// use vestibule_compression::Coding;
@@ -51,7 +50,7 @@ impl Coding {
         Self::Deflate,
     ];
 
-    /// The name in `Accept-Encoding` and `Content-Encoding`.
+    /// Returns the name in `Accept-Encoding` and `Content-Encoding`.
     #[must_use]
     pub const fn token(self) -> &'static str {
         match self {
@@ -66,7 +65,7 @@ impl Coding {
         }
     }
 
-    /// The coding that is called `token`; ASCII case does not count, and `x-gzip` is `gzip`.
+    /// Returns the coding with the name `token`, in any ASCII case; `x-gzip` is `gzip`.
     #[must_use]
     pub fn from_token(token: &str) -> Option<Self> {
         let token = match token.eq_ignore_ascii_case("x-gzip") {
@@ -77,8 +76,8 @@ impl Coding {
         Self::ALL.iter().find(is_it).copied()
     }
 
-    /// The levels that the coding has, from the fastest to the smallest. zstd ends at 19: what is above
-    /// has windows of more than 8 MB, which browsers refuse.
+    /// Returns the levels of the coding, from the fastest to the smallest output. zstd ends at 19: higher
+    /// levels have windows of more than 8 MB, which browsers refuse.
     ///
     /// ```
     /// use vestibule_compression::Coding;
@@ -97,7 +96,7 @@ impl Coding {
         }
     }
 
-    /// The level that is used when none is set: what a response that is made anew each time can afford.
+    /// Returns the default level, for dynamic responses.
     pub(crate) const fn default_level(self) -> u8 {
         match self {
             #[cfg(feature = "zstd")]
@@ -109,7 +108,7 @@ impl Coding {
         }
     }
 
-    /// The first level at which a slice of [`SLICE`](crate::SLICE) bytes takes more than about 2 ms.
+    /// Returns the first level at which a slice of [`SLICE`](crate::SLICE) bytes takes more than about 2 ms.
     pub(crate) const fn costly_level(self) -> u8 {
         match self {
             #[cfg(feature = "zstd")]

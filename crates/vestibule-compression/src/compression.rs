@@ -23,31 +23,31 @@ use crate::negotiation::{IsPlainFine, Wanted, wanted};
 use crate::peek::peek;
 use crate::{Coding, Predicate, Types, policy, validators};
 
-/// Encodes the bodies of responses in the coding that the client likes best.
+/// Encodes the bodies of responses in the coding that the client prefers.
 ///
-/// Does nothing to a response that has a `Content-Encoding` or `Content-Range`, says `no-transform`,
-/// is 1xx, 204, 205, 206 or 304, carries [`Uncompressed`], is of a type that does not shrink
-/// ([`Types`]), or is smaller than 860 bytes; nor to one that was asked for with `no-transform` or by
-/// CONNECT.
+/// Leaves a response unchanged when it has a `Content-Encoding` or `Content-Range`, says `no-transform`,
+/// is 1xx, 204, 205, 206 or 304, carries [`Uncompressed`], is of a type that does not shrink ([`Types`]),
+/// or is smaller than 860 bytes. The same holds for requests with `no-transform`, and for CONNECT.
 ///
-/// Reads `Accept-Encoding` and `Cache-Control` of the request, and takes the suffixes that it gave to
-/// entity tags off `If-None-Match` and `If-Match`. Sets `Content-Encoding`; adds `Accept-Encoding` to
-/// `Vary` of every response that might have been encoded, and of the 304 and 206 that stand for one; gives
-/// strong entity tags the suffix of the coding (`"v1+gzip"`); drops `Content-Length`, `Accept-Ranges` and
-/// digests. A HEAD has the head of its GET where that is known without a body. Where the coding depends on the
-/// body or on the memory that is left, a HEAD has `Vary`, no length, and a weak entity tag.
+/// Reads `Accept-Encoding` and `Cache-Control` of the request. Removes the suffixes of codings from the
+/// entity tags in `If-None-Match` and `If-Match`. Sets `Content-Encoding`. Adds `Accept-Encoding` to the
+/// `Vary` of every response that might have been encoded, and of its 304 and 206. Gives strong entity tags
+/// the suffix of the coding (`"v1+gzip"`). Removes `Content-Length`, `Accept-Ranges` and digests.
 ///
-/// A part (206) is one of the plain bytes. So that no client puts it behind the beginning of encoded ones, `Range`
-/// is taken off beside an `If-Match` that names encoded bytes, and beside a date in `If-Range` where the client
-/// takes a coding: the answer is the whole then. A tag in `If-Range` tells the two apart by itself.
+/// A HEAD has the head of its GET where that is known without a body. Where the coding depends on the
+/// body or on the free memory, a HEAD has `Vary`, no length, and a weak entity tag.
 ///
-/// Bodies that are whole in memory and of at most 256 KiB are encoded at once and keep a
-/// `Content-Length`; they stay plain when that makes them no smaller. All others are encoded as they
-/// are read: event streams and the like are flushed after each frame, others when the app has nothing
-/// ready. No more than 32 KiB are encoded before others have their turn; levels that are slower than
-/// that allows run on the runtime's threads for blocking work. Encoder states are used again. Streams share an
-/// [`EncoderBudget`]; when it is used up, further bodies are sent plain. So are bodies that are known to be larger
-/// than [`max_size`](Compression::max_size).
+/// A 206 has a part of the plain bytes. A client must not join it with encoded bytes. So `Range` is
+/// removed beside an `If-Match` that names encoded bytes, and beside a date in `If-Range` when the client
+/// accepts a coding; the response is then the whole body. A tag in `If-Range` distinguishes the two.
+///
+/// Bodies of at most 256 KiB that are whole in memory are encoded at once and have a `Content-Length`.
+/// They stay plain when encoding does not make them smaller. All others are encoded while they are read:
+/// event streams and similar types are flushed after each frame, others when the app has nothing ready.
+/// At most 32 KiB are encoded before the task yields; slow levels run on the runtime's threads for
+/// blocking work. Encoder states are reused. Streams share an [`EncoderBudget`]; when it is used up,
+/// further bodies are sent plain. So are bodies of a known size above
+/// [`max_size`](Compression::max_size).
 ///
 /// ```
 /// use vestibule_compression::Compression;
@@ -72,8 +72,8 @@ use crate::{Coding, Predicate, Types, policy, validators};
 ///
 /// # Secrets
 ///
-/// A body that holds both a secret and what an attacker chose tells the secret by its size (BREACH).
-/// Send such bodies with [`Uncompressed`], or make the attack costly with
+/// The size of a compressed body reveals a secret in it when the body also holds text of an attacker
+/// (BREACH). Send such bodies with [`Uncompressed`], or make the attack costly with
 /// [`padding`](Compression::padding).
 #[doc(alias(
     "gzip",
@@ -100,7 +100,7 @@ pub struct Compression<A> {
     dictionaries: Vec<Dictionary>,
 }
 
-/// An extension of responses that are not to be encoded, such as those with secrets in them.
+/// A response extension that keeps the response plain, for example because it contains a secret.
 ///
 /// ```
 /// use vestibule_compression::{Compression, Uncompressed};
@@ -123,8 +123,8 @@ pub struct Compression<A> {
 pub struct Uncompressed;
 
 impl<A: App> Compression<A> {
-    /// Wraps `app`: all codings whose features are on, zstd before brotli before gzip before deflate,
-    /// at levels for responses that are made anew each time (3, 4, 6, 6).
+    /// Wraps `app`. Defaults to all codings whose features are on: zstd, brotli, gzip, deflate, in this
+    /// order, at levels for dynamic responses (3, 4, 6, 6).
     pub fn new(app: A) -> Self {
         let offered = Coding::ALL.iter();
         Self {
@@ -144,8 +144,8 @@ impl<A: App> Compression<A> {
         }
     }
 
-    /// Offers these codings and no others, the one that is liked best first: it is used when a client
-    /// likes several equally.
+    /// Sets the offered codings, the preferred one first. It is chosen when a client accepts several
+    /// equally. Defaults to all codings whose features are on.
     ///
     /// ```
     /// use vestibule_compression::{Coding, Compression};
@@ -168,7 +168,8 @@ impl<A: App> Compression<A> {
         self
     }
 
-    /// How hard one coding works; levels outside of [`Coding::levels`] mean the nearest within.
+    /// Sets the level of a coding. A level outside of [`Coding::levels`] means the nearest level within.
+    /// Defaults to zstd 3, brotli 4, gzip 6, deflate 6.
     ///
     /// ```
     /// use vestibule_compression::{Coding, Compression};
@@ -188,16 +189,17 @@ impl<A: App> Compression<A> {
         self
     }
 
-    /// Leaves bodies of fewer bytes plain; 860 when not set. Of a body whose size is not known, what is
-    /// ready at once is read ahead up to this, so that small ones are found.
+    /// Sets the minimum size of an encoded body, in bytes. Defaults to 860. If the size is unknown, up to
+    /// this many ready bytes are read ahead, to find small bodies.
     #[must_use]
     pub const fn min_size(mut self, bytes: u64) -> Self {
         self.min_size = bytes;
         self
     }
 
-    /// Sets the largest body of known length that is encoded, in bytes. Defaults to 64 MiB. A larger one is sent plain,
-    /// so that clients show progress and resume after a break. A client that refuses plain bytes gets a coding.
+    /// Sets the maximum size of an encoded body of known length, in bytes. Defaults to 64 MiB. A larger
+    /// body is sent plain, so that clients show progress and can resume. A client that refuses plain bytes
+    /// gets a coding.
     ///
     /// ```
     /// use vestibule_compression::Compression;
@@ -222,46 +224,46 @@ impl<A: App> Compression<A> {
         self
     }
 
-    /// Sets the memory that the encoders of streams share. Defaults to a budget of its own, of 16 MiB.
+    /// Sets the memory that the encoders of streams share. Defaults to its own budget of 16 MiB.
     #[must_use]
     pub fn budget(mut self, budget: EncoderBudget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Encodes only responses for which `predicate` holds, in place of [`Types`].
+    /// Sets the predicate that chooses the encoded responses. Defaults to [`Types`].
     #[must_use]
     pub fn only(mut self, predicate: impl Predicate) -> Self {
         self.predicate = Arc::new(predicate);
         self
     }
 
-    /// Answers `406 Not Acceptable`, without calling the app, to clients that refuse the plain bytes
-    /// (`identity;q=0`) and all codings that are offered. When not set, they get the plain bytes, which
-    /// RFC 9110 recommends.
+    /// Responds with `406 Not Acceptable`, without a call of the app, to clients that refuse both the plain
+    /// bytes (`identity;q=0`) and all offered codings. Defaults to plain bytes for them, which RFC 9110
+    /// recommends.
     #[must_use]
     pub const fn strict(mut self, is_strict: bool) -> Self {
         self.is_strict = is_strict;
         self
     }
 
-    /// Adds up to `max_bytes` of nothing, a random number each time, to every encoded body. Off when not
-    /// set.
+    /// Sets the maximum padding, in bytes: each encoded body gets a random number of bytes up to it.
+    /// Defaults to none.
     ///
-    /// An attacker who reads secrets off sizes (BREACH) then needs many more requests: the more bytes,
-    /// the more. It is no cure. The bytes stand where decoders skip them: a comment in the header of gzip,
-    /// empty blocks in deflate, a block of metadata in brotli, a skippable frame in zstd. Strong entity
-    /// tags become weak, since the bytes differ each time.
+    /// An attack on secrets by the size of bodies (BREACH) then needs many more requests, but is still
+    /// possible. Decoders skip the padding: a comment in the header of gzip, empty blocks in deflate, a
+    /// block of metadata in brotli, a skippable frame in zstd. Strong entity tags become weak, because the
+    /// bytes differ each time.
     #[must_use]
     pub const fn padding(mut self, max_bytes: u16) -> Self {
         self.max_padding = max_bytes;
         self
     }
 
-    /// Encodes against this dictionary (RFC 9842) what is asked for by clients that have it, in `dcz` or
-    /// `dcb`; several may be added. It is done for bodies that are whole in memory, of at most 8 MiB, on
-    /// the runtime's threads for blocking work. `Vary` then names `Available-Dictionary` too, and strong
-    /// entity tags become weak, since the bytes depend on the dictionary.
+    /// Adds a dictionary (RFC 9842). Clients that have it get `dcz` or `dcb`. Only bodies of at most 8 MiB
+    /// that are whole in memory are encoded so, on the runtime's threads for blocking work. `Vary` then
+    /// names `Available-Dictionary` as well, and strong entity tags become weak, because the bytes depend on
+    /// the dictionary.
     #[cfg(feature = "dictionary")]
     #[must_use]
     pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
@@ -269,7 +271,7 @@ impl<A: App> Compression<A> {
         self
     }
 
-    /// The response encoded against the dictionary that the client has, or as it was.
+    /// Encodes the response against the dictionary of the client, or returns it unchanged.
     #[cfg(feature = "dictionary")]
     async fn encode_with_dictionary(
         &self,
@@ -302,7 +304,7 @@ impl<A: App> Compression<A> {
         Ok(response)
     }
 
-    /// The response in `coding`, if it is one to be encoded.
+    /// Encodes the response, if it is a candidate.
     async fn encode(&self, response: Response, asked: Asked) -> Response {
         let mut response = response;
         if !self.is_candidate(&response) {
@@ -316,7 +318,7 @@ impl<A: App> Compression<A> {
             false => response.body().size_hint().exact(),
         };
         let min_size = match asked.wanted {
-            // What the client refuses to take plain is encoded however small it is.
+            // A client that refuses plain bytes gets a coding for any size.
             Wanted::Coded(_, false) => 1,
             _ => self.min_size,
         };
@@ -372,7 +374,7 @@ impl<A: App> Compression<A> {
         self.encode_stream(response, coding, is_plain_fine, is_stream)
     }
 
-    /// Whether this response could be encoded for some client, were it large enough.
+    /// Returns whether the response, if large enough, would be encoded for some client.
     fn is_candidate(&self, response: &Response) -> bool {
         response.extensions().get::<Uncompressed>().is_none()
             && policy::may_be_coded(response.status(), response.headers())
@@ -405,7 +407,7 @@ impl<A: App> Compression<A> {
         response
     }
 
-    /// The response with a body that is encoded as it is read; as it was when there is no memory for that.
+    /// Wraps the body in one that encodes while it is read. Without memory the response is unchanged.
     fn encode_stream(
         &self,
         response: Response,
@@ -416,7 +418,7 @@ impl<A: App> Compression<A> {
         let spec = self.spec(coding, Size::Stream);
         let seat = match self.budget.encoder(spec) {
             Ok(Some(seat)) => Ok(seat),
-            // An encoder that cannot be made is one for which there is no memory, too.
+            // A failure to create an encoder counts as missing memory.
             Ok(None) | Err(_) if is_plain_fine => return response,
             Ok(None) | Err(_) => Seat::stored(spec),
         };
@@ -454,7 +456,7 @@ impl<A: App> Compression<A> {
     }
 }
 
-/// What is kept of a request until its response comes.
+/// The parts of a request that are needed for its response.
 struct Asked {
     wanted: Wanted,
     is_head: bool,
@@ -463,7 +465,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether the client gets other bytes than the app's, where there is something to be encoded.
+    /// Returns whether the client gets encoded bytes for a candidate.
     fn gets_coded(&self) -> bool {
         #[cfg(feature = "dictionary")]
         if self.dictionary.is_some() {
@@ -536,8 +538,8 @@ impl<A: App> App for Compression<A> {
 }
 
 impl<A> Compression<A> {
-    /// Whether a 304 or a 206 stands for a response that might have been encoded. A 304 mostly has no
-    /// type, and a 206 of several parts that of its parts; then it might.
+    /// Returns whether a 304 or a 206 belongs to a response that might have been encoded. A 304 usually has
+    /// no type, and a 206 of several parts has the type of its parts; both count as yes.
     fn might_stand_for_coded(&self, response: &Response) -> bool {
         let headers = response.headers();
         let has_no_type = !headers.contains_key(CONTENT_TYPE) || policy::is_byteranges(headers);
@@ -546,7 +548,7 @@ impl<A> Compression<A> {
             && (has_no_type || self.predicate.test(response))
     }
 
-    /// Says of what fields of the request the coding of a response depends.
+    /// Adds the request fields that decide the coding to `Vary`.
     fn vary(&self, headers: &mut HeaderMap) {
         policy::vary(headers, policy::ACCEPT_ENCODING);
         #[cfg(feature = "dictionary")]
@@ -571,8 +573,8 @@ impl<A: fmt::Debug> fmt::Debug for Compression<A> {
     }
 }
 
-/// A body of `coded` in place of `plain`, which ends as the new one does: whoever waits for its end
-/// hears the same.
+/// Creates a body of `coded`. `plain` ends as the new body does, so that its `on_end` callbacks get the
+/// same end.
 fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
     if !plain.is_watched() {
         return Body::from(coded);
@@ -580,14 +582,14 @@ fn replaced(plain: Body, coded: bytes::Bytes) -> Body {
     Body::from(coded).on_end(move |end| {
         let mut plain = plain;
         if matches!(end.outcome, Outcome::Complete) {
-            // Whole in memory, so it is read without waiting.
+            // It is whole in memory, so reading it does not wait.
             let mut context = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(_)) = Pin::new(&mut plain).poll_frame(&mut context) {}
         }
     })
 }
 
-/// A number of bytes for the outline, in MiB where that is a whole number.
+/// Formats a number of bytes for the outline, in MiB if that is a whole number.
 fn amount(bytes: u64) -> String {
     if bytes > 0 && bytes.is_multiple_of(MIB) {
         format!("{} MiB", bytes / MIB)
@@ -605,8 +607,8 @@ fn not_acceptable() -> Response {
     response
 }
 
-/// The head of a HEAD whose GET may be encoded or plain: without what is true of one of them only. A weak tag is
-/// that of both.
+/// Makes the head of a HEAD valid for both the encoded and the plain GET: removes fields that hold for
+/// only one of them. A weak tag holds for both.
 fn leave_open(headers: &mut HeaderMap) {
     headers.remove(CONTENT_LENGTH);
     headers.remove(ACCEPT_RANGES);
@@ -614,7 +616,7 @@ fn leave_open(headers: &mut HeaderMap) {
     weaken(headers);
 }
 
-/// A body that does not say how long it is.
+/// A body that hides its length.
 struct Unmeasured(Body);
 
 impl http_body::Body for Unmeasured {
@@ -633,7 +635,7 @@ impl http_body::Body for Unmeasured {
     }
 }
 
-/// A weak tag in place of a strong one.
+/// Replaces a strong tag by a weak one.
 fn weaken(headers: &mut HeaderMap) {
     let weak = ETag::from_headers(headers)
         .filter(|tag| !tag.is_weak())
@@ -643,8 +645,8 @@ fn weaken(headers: &mut HeaderMap) {
     }
 }
 
-/// A number that no client can foresee. The keys of the standard library's hasher are random for each
-/// thread, and each hasher has others.
+/// Returns a number that a client cannot predict. The standard library's hasher has random keys for each
+/// thread, and other keys for each hasher.
 fn random_up_to(max: u16) -> usize {
     match max {
         0 => 0,
@@ -655,11 +657,11 @@ fn random_up_to(max: u16) -> usize {
     }
 }
 
-/// 64 MiB: a download that takes minutes is watched, and taken up again after a break.
+/// 64 MiB: users watch a larger download, and resume it after a break.
 const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
-/// 860 bytes fit a packet with their head; smaller bodies arrive no sooner when they shrink.
+/// 860 bytes fit one packet together with their head, so a smaller body would not arrive earlier.
 const MIN_SIZE: u64 = 860;
 
-/// Whole bodies of up to so many bytes are encoded before the head is sent.
+/// Whole bodies up to this size, in bytes, are encoded before the head is sent.
 const WHOLE: usize = 256 * 1024;

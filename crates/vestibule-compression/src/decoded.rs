@@ -14,15 +14,15 @@ use crate::codec::{CodecError, Decoder};
 use crate::turn::after_others;
 use crate::{Coding, DecompressionError};
 
-/// What all decoders of one request share.
+/// State that all decoders of one request share.
 #[derive(Debug)]
 pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
     pub(crate) max_ratio: u64,
     pub(crate) is_one_member: bool,
-    /// What went wrong, for the answer.
+    /// The first error, for the response.
     pub(crate) fault: OnceLock<DecompressionError>,
-    /// Bytes of the outermost coding that were used up.
+    /// Bytes of the outermost coding that were decoded.
     pub(crate) wire: AtomicU64,
 }
 
@@ -30,22 +30,22 @@ pub(crate) struct DecodedBody {
     inner: Body,
     coding: Coding,
     limits: Arc<Limits>,
-    /// This is the outermost coding: what it reads is what came over the wire.
+    /// Whether this is the outermost coding, which reads the received bytes.
     is_wire: bool,
     state: State,
     pending: Bytes,
     out: Vec<u8>,
-    /// Bytes that came out so far.
+    /// The number of decoded bytes so far.
     made: u64,
-    /// Output since the last time that others had their turn.
+    /// Output since the last yield.
     spent: usize,
     trailers: Option<HeaderMap>,
 }
 
 enum State {
-    /// Nothing was read yet.
+    /// Before the first byte.
     Fresh,
-    /// In the middle of a stream; the flag says that it may have more to give without more to read.
+    /// In the middle of a stream. The flag says whether the decoder may have more output without more input.
     Within(Decoder, bool),
     /// At the end of a stream, or of one of several.
     AtEnd(Decoder),
@@ -123,7 +123,7 @@ impl DecodedBody {
         }
         let _ = self.pending.split_to(read);
         self.spent += match self.out.len() + read {
-            // What it did cannot be seen.
+            // The size of the output is unknown.
             0 => CHUNK,
             bytes => bytes,
         };
@@ -141,7 +141,7 @@ impl DecodedBody {
         Ok(())
     }
 
-    /// More bytes after the end of a stream: another member or frame, where the coding has them.
+    /// Handles bytes after the end of a stream: another member or frame, if the coding allows it.
     fn next_member(&self, decoder: Decoder) -> Result<Decoder, DecompressionError> {
         if self.limits.is_one_member {
             return Err(DecompressionError::Trailing);
@@ -151,7 +151,7 @@ impl DecodedBody {
             Coding::Gzip if self.pending.first() == Some(&GZIP_MAGIC) => {
                 Decoder::new(self.coding, self.limits.max_ratio).map_err(fault)
             }
-            // The same decoder begins anew, and knows its magic numbers.
+            // The same decoder starts again, and checks the magic number.
             #[cfg(feature = "zstd")]
             Coding::Zstd => Ok(decoder),
             #[cfg(any(feature = "gzip", feature = "brotli"))]
@@ -177,7 +177,7 @@ impl DecodedBody {
         Ok(())
     }
 
-    /// The body that is read has ended: so must have what it holds.
+    /// Checks that the stream has ended when the inner body has ended.
     fn end(&self) -> Result<(), DecompressionError> {
         match self.state {
             State::Within(..) => Err(DecompressionError::Truncated),
@@ -197,7 +197,7 @@ impl http_body::Body for DecodedBody {
         let polled = ready!(self.poll_step(cx));
         if let Some(Err(error)) = &polled {
             if let Some(error) = error.downcast_ref::<DecompressionError>() {
-                // The first counts: inner codings only see its consequences.
+                // The first error counts: inner codings only see its consequences.
                 let _ = self.limits.fault.set(error.clone());
             }
             self.state = State::Done;
@@ -219,18 +219,18 @@ fn fault(error: CodecError) -> DecompressionError {
     }
 }
 
-/// The most that comes out in one frame.
+/// The maximum size of a frame of output.
 const CHUNK: usize = 16 * 1024;
 
 /// RFC 1952, section 2.3.1: the first byte of a member.
 #[cfg(feature = "gzip")]
 const GZIP_MAGIC: u8 = 0x1f;
 
-/// Others have their turn after so many bytes in and out: less than a millisecond of work.
+/// The task yields after this many bytes in and out: less than a millisecond of work.
 const SPENT: usize = 128 * 1024;
 
-/// What the reading of a frame counts for, in bytes of work.
+/// The work of reading a frame, in bytes.
 const FRAME: usize = 256;
 
-/// So many bytes may come out of however few.
+/// The ratio does not count for this many decoded bytes.
 const FREE: u64 = 1 << 20;

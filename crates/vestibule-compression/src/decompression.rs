@@ -15,23 +15,23 @@ use vestibule_fields::list::{Lines, Quotes, token};
 use crate::decoded::{DecodedBody, Limits};
 use crate::{Coding, policy};
 
-/// Decodes the bodies of requests as the app reads them, and refuses what grows too much.
+/// Decodes the bodies of requests while the app reads them, and refuses bodies that expand too much.
 ///
-/// Does nothing to a request without `Content-Encoding`. Of others it takes the field off, with
-/// `Content-Length` and digests, and the app reads plain bytes. Codings may be stacked
-/// (`deflate, gzip`), three deep. Nothing is decoded before the app reads, and no more than it reads, so
-/// a check outside or inside of this layer is not passed by a large body.
+/// Leaves a request without `Content-Encoding` unchanged. From others it removes the field, with
+/// `Content-Length` and digests, and the app reads plain bytes. Up to three codings may be combined
+/// (`deflate, gzip`). It decodes only the bytes that the app reads, so size limits inside and outside of
+/// this layer hold.
 ///
-/// Answers in place of the app:
+/// It responds instead of the app:
 ///
 /// | status | when |
 /// |---|---|
-/// | `415` | a coding is not known, or more than three are stacked; `Accept-Encoding` says which are known |
-/// | `413` | more than 64 MiB come out ([`max_bytes`](Self::max_bytes)), or more than 1 MiB of which each byte on the wire made more than 100 ([`max_ratio`](Self::max_ratio)), or zstd asks for a window of more than 8 MB |
+/// | `415` | a coding is unknown, or there are more than three; `Accept-Encoding` lists the known ones |
+/// | `413` | the decoded body has more than 64 MiB ([`max_bytes`](Self::max_bytes)), or more than 1 MiB and more than 100 times the received bytes ([`max_ratio`](Self::max_ratio)), or zstd needs a window of more than 8 MB |
 /// | `400` | the body is not what its coding says: broken, cut off, or followed by other bytes |
 ///
-/// The last two are known only while the app reads: the body ends in a [`DecompressionError`], and the
-/// app's answer is replaced, unless it was given before.
+/// The last two are found while the app reads: the body ends in a [`DecompressionError`], and the app's
+/// response is replaced if it comes after that.
 ///
 /// ```
 /// use vestibule_compression::Decompression;
@@ -76,24 +76,24 @@ impl<A: App> Decompression<A> {
         }
     }
 
-    /// The most bytes that may come out of a body; 64 MiB when not set.
+    /// Sets the maximum size of a decoded body, in bytes. Defaults to 64 MiB.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// The most bytes that may come out of each byte on the wire; 100 when not set. The first MiB is
-    /// free: what is small may be monotonous.
+    /// Sets the maximum number of decoded bytes for each received byte. Defaults to 100. The first MiB of
+    /// output does not count, because small bodies may repeat.
     #[must_use]
     pub const fn max_ratio(mut self, ratio: u32) -> Self {
         self.max_ratio = ratio as u64;
         self
     }
 
-    /// Refuses bodies of more than one gzip member or zstd frame with a 400. They are in order by RFC
-    /// 1952, section 2.2, and RFC 8878, section 3.1, but some decoders stop at the first, and so read
-    /// another body.
+    /// Refuses bodies of more than one gzip member or zstd frame with a 400. RFC 1952, section 2.2, and
+    /// RFC 8878, section 3.1, allow them, but some decoders stop after the first, and so read another
+    /// body. Defaults to allowing them.
     #[must_use]
     pub const fn one_member(mut self, is_one_member: bool) -> Self {
         self.is_one_member = is_one_member;
@@ -148,7 +148,7 @@ impl<A: App> App for Decompression<A> {
     }
 }
 
-/// The codings of a body, in the order in which they were applied.
+/// Parses the codings of a body, in the order in which they were applied.
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, DecompressionError> {
     let mut codings = Vec::new();
     for element in Lines::from_headers(headers, CONTENT_ENCODING).elements(Quotes::Escaped) {
@@ -164,34 +164,34 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, DecompressionError> {
     Ok(codings)
 }
 
-/// Why a request body was not decoded: what the body that an app reads ends with.
+/// The error that ends a request body which cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecompressionError {
-    /// Its coding is not known, or too many are stacked: `415`.
+    /// A coding is unknown, or there are too many: `415`.
     Unsupported,
-    /// More bytes came out than are allowed: `413`.
+    /// The decoded body is too large: `413`.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// It grew more than is allowed: `413`.
+    /// The body expands too much: `413`.
     TooDense {
-        /// The limit, in bytes out for each byte in.
+        /// The limit, in decoded bytes for each received byte.
         limit: u64,
     },
     /// Its decoder would need too much memory: `413`.
     Window,
-    /// It is not what its coding says: `400`.
+    /// The bytes are not valid in their coding: `400`.
     Corrupt(&'static str),
-    /// It broke off before the end of its coding: `400`.
+    /// The body ended before the end of its coding: `400`.
     Truncated,
-    /// Something follows the end of its coding: `400`.
+    /// Bytes follow the end of the coding: `400`.
     Trailing,
 }
 
 impl DecompressionError {
-    /// The status that says so.
+    /// Returns the status of the response for this error.
     ///
     /// ```
     /// use vestibule_compression::DecompressionError;
@@ -251,7 +251,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 const MAX_RATIO: u64 = 100;
 
-/// More than two is already an oddity.
+/// Real clients apply one or two.
 const MAX_CODINGS: usize = 3;
 
 #[cfg(test)]

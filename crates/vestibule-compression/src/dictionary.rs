@@ -15,17 +15,17 @@ use vestibule_fields::list::Lines;
 use crate::Coding;
 use crate::codec::{CodecError, brotli_with_dictionary, zstd_with_dictionary};
 
-/// Bytes that a client has already, against which responses are encoded: the version of a bundle before
-/// this one, or what the pages of a site have in common.
+/// Bytes that a client already has, and that responses are encoded against: the previous version of a
+/// bundle, or the common parts of a site's pages.
 ///
-/// A client that has them sends their SHA-256 in `Available-Dictionary`, and lists `dcb` or `dcz` in
+/// A client with the dictionary sends its SHA-256 in `Available-Dictionary`, and lists `dcb` or `dcz` in
 /// `Accept-Encoding`.
 ///
 /// ```
 /// use vestibule_compression::{Compression, Dictionary};
 /// use vestibule_core::{App, IntoResponse, Request, Response};
 ///
-/// const OLD: &str = "the bundle as it was, of which most is in the new one too ...";
+/// const OLD: &str = "the old bundle, and most of it is in the new one too ...";
 ///
 /// async fn bundles(request: Request) -> Response {
 ///     let text = match request.uri().path() {
@@ -52,13 +52,13 @@ pub struct Dictionary(Arc<Inner>);
 struct Inner {
     bytes: Bytes,
     hash: [u8; HASH],
-    /// What a client sends that has it.
+    /// The value of `Available-Dictionary` of clients that have it.
     available: String,
     served: Option<(String, HeaderValue)>,
 }
 
 impl Dictionary {
-    /// A dictionary of these bytes, which clients get by means of the app.
+    /// Creates a dictionary of these bytes, which clients get from the app.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let hash: [u8; HASH] = Sha256::digest(&bytes).into();
@@ -70,12 +70,12 @@ impl Dictionary {
         }))
     }
 
-    /// Says, in `Use-As-Dictionary` of responses to `path`, that their body is this dictionary, for
-    /// whatever `matching` matches: a URL pattern such as `/app.*.js`, as RFC 9842, section 2.1.1, has it.
+    /// Announces the body of responses to `path` as this dictionary, in `Use-As-Dictionary`, for the URLs
+    /// that `matching` matches. It is a pattern such as `/app.*.js` (RFC 9842, section 2.1.1).
     ///
     /// # Errors
     ///
-    /// When `matching` has a quote, a backslash, or a character that is not printable ASCII.
+    /// Fails when `matching` has a quote, a backslash, or a character that is not printable ASCII.
     pub fn served_at(self, path: &str, matching: &str) -> Result<Self, InvalidDictionary> {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         if !matching.bytes().all(is_plain) {
@@ -88,13 +88,13 @@ impl Dictionary {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// `Use-As-Dictionary`, when `path` is where this dictionary is.
+    /// Returns the value of `Use-As-Dictionary` if this dictionary is served at `path`.
     pub(crate) fn use_as(&self, path: &str) -> Option<&HeaderValue> {
         let (own, value) = self.0.served.as_ref()?;
         (own == path).then_some(value)
     }
 
-    /// `plain`, encoded against this dictionary.
+    /// Encodes `plain` against this dictionary.
     pub(crate) fn encode(
         &self,
         coding: DictionaryCoding,
@@ -122,7 +122,7 @@ impl fmt::Debug for Dictionary {
     }
 }
 
-/// Why a dictionary cannot be announced: its pattern cannot stand in a header.
+/// The error for a pattern that a header field cannot contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidDictionary;
 
@@ -149,7 +149,7 @@ impl DictionaryCoding {
         }
     }
 
-    /// What a body begins with, before the hash (RFC 9842, sections 4 and 5).
+    /// Returns the first bytes of a body, before the hash (RFC 9842, sections 4 and 5).
     const fn magic(self) -> &'static [u8] {
         match self {
             Self::Zstd => &[0x5e, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0],
@@ -158,8 +158,8 @@ impl DictionaryCoding {
     }
 }
 
-/// The dictionary of ours that a client has, and the coding that it takes with it, if it likes none of `offered`
-/// better, nor the plain bytes.
+/// Returns the dictionary that the client has, and its coding, unless the client prefers one of `offered`
+/// or the plain bytes.
 pub(crate) fn available(
     headers: &HeaderMap,
     dictionaries: &[Dictionary],
@@ -204,10 +204,10 @@ fn base64(bytes: &[u8]) -> String {
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Bytes of a SHA-256.
+/// The size of a SHA-256, in bytes.
 const HASH: usize = 32;
 
-/// Larger bodies are encoded without a dictionary: both have to fit brotli's window.
+/// Larger bodies are encoded without a dictionary, because both must fit brotli's window.
 pub(crate) const MAX_BODY: usize = 8 << 20;
 
 pub(crate) const AVAILABLE_DICTIONARY: HeaderName = HeaderName::from_static("available-dictionary");

@@ -1,6 +1,6 @@
-//! Compresses responses and decompresses request bodies, for every app that speaks the contract of
-//! [`vestibule-core`](vestibule_core). It is negotiated by RFC 9110, gives others their turn, holds
-//! nothing back, and is told by every response that it could have touched.
+//! Compresses responses and decompresses request bodies, for every app of the contract of
+//! [`vestibule-core`](vestibule_core). It negotiates by RFC 9110, yields to other tasks, and delays no
+//! bytes. Every response that it could have encoded says so in `Vary`.
 //!
 //! ```rust
 //! use vestibule_compression::{Coding, Compression, Decompression};
@@ -28,70 +28,71 @@
 //! | `dictionary` | dcz, dcb (RFC 9842) | both of the two above | |
 //! | `libdeflate` | gzip and deflate of bodies of up to 32 KiB that are whole in memory | the C library libdeflate, which is quicker | |
 //!
-//! # What a response looks like after it
+//! # Fields of the response
 //!
-//! | field | what becomes of it |
+//! | field | change |
 //! |---|---|
 //! | `Content-Encoding` | set |
-//! | `Vary` | `Accept-Encoding` is added to all that might have been encoded, and to the 304 and 206 that stand for it |
-//! | `ETag` | strong: `"v1"` becomes `"v1+gzip"`; weak: kept |
-//! | `If-None-Match`, `If-Match` | the app sees `"v1"` again; a 304 answers with the tag that the client has |
-//! | `Range` in requests | is for plain bytes; taken off beside an `If-Match` that names encoded ones, or a date in `If-Range` |
-//! | `Content-Length` | that of the encoded bytes, where the body was whole in memory; else none |
-//! | `Accept-Ranges`, `Content-MD5`, `Digest`, `Content-Digest`, `Repr-Digest` | dropped, in trailers too |
+//! | `Vary` | `Accept-Encoding` is added to each response that might have been encoded, and to its 304 and 206 |
+//! | `ETag` | strong: `"v1"` becomes `"v1+gzip"`; weak: unchanged |
+//! | `If-None-Match`, `If-Match` | the app sees `"v1"` again; a 304 has the tag that the client sent |
+//! | `Range` in requests | applies to plain bytes; removed beside an `If-Match` that names encoded ones, or a date in `If-Range` |
+//! | `Content-Length` | the length of the encoded bytes for a body that was whole in memory; else removed |
+//! | `Accept-Ranges`, `Content-MD5`, `Digest`, `Content-Digest`, `Repr-Digest` | removed, also in trailers |
 //!
-//! # What it costs
+//! # Cost
 //!
-//! An encoder's state is several hundred KB, and making one costs more than the compression of a
-//! small page. States are kept, two for each thread, and used again; brotli's cannot be. A body
-//! is encoded in slices of 32 KiB, with a turn for others in between. Of bodies that are whole in
-//! memory a thread encodes one after the other, since the states of several do not stay in a cache.
-//! Levels at which a slice takes more than about 2 ms (zstd 11, brotli 6) run on the threads that
-//! tokio has for blocking work. A frame costs one allocation. Beside nginx and tower-http:
+//! The state of an encoder takes several hundred KB, and creating it costs more than the compression
+//! of a small page. Each thread keeps two states for reuse; states of brotli cannot be reused. A body
+//! is encoded in slices of 32 KiB, and the task yields between them. A thread encodes bodies that are
+//! whole in memory one after the other, because several states do not fit a cache. Levels whose slices
+//! take more than about 2 ms (zstd 11, brotli 6) run on tokio's threads for blocking work. A frame
+//! costs one allocation. For figures beside nginx and tower-http see
 //! [benches/README.md](https://github.com/vestibule-rs/vestibule/blob/main/benches/README.md).
 //!
 //! # Memory
 //!
-//! A client decides how long a stream's encoder lives, so an [`EncoderBudget`] limits what all of them hold: 16 MiB
-//! by default. Streams have small windows: 32 KB for gzip, 64 KB for zstd and brotli. When half of the budget is
-//! used, new encoders get smaller tables (brotli: level 1). When all of it is used, the encoder that has waited
-//! longest for its client, a second at least, is taken away. The rest of its stream is sent in blocks of the same
-//! coding that are not compressed. When no encoder waits, the response is sent plain, with its length, its entity
-//! tag and its ranges. A client that refuses plain bytes (`identity;q=0`) gets such blocks from the start.
+//! A client decides how long the encoder of a stream lives. So an [`EncoderBudget`] limits the memory
+//! of all of them, to 16 MiB by default. Streams have small windows: 32 KB for gzip, 64 KB for zstd and
+//! brotli. When half of the budget is used, new encoders get smaller tables (brotli: level 1). When all
+//! of it is used, the budget takes the encoder that has waited longest for its client, at least a
+//! second. The rest of that stream is sent in uncompressed blocks of the same coding. When no encoder
+//! waits, the response is sent plain, with its length, its entity tag and its ranges. A client that
+//! refuses plain bytes (`identity;q=0`) gets uncompressed blocks from the start.
 //!
-//! Bodies of known length above [`Compression::max_size`] (64 MiB) are sent plain. Bodies of at most 256 KiB that
-//! are whole in memory are encoded before a client can stop them, and are not counted.
+//! Bodies of known length above [`Compression::max_size`] (64 MiB) are sent plain. Bodies of at most
+//! 256 KiB that are whole in memory are encoded before the client can delay them, and do not count.
 //!
-//! # Bodies that are read while they are written
+//! # Streams that clients read at once
 //!
-//! Event streams, NDJSON, gRPC-web and `multipart/x-mixed-replace` are flushed after each frame.
-//! All others are flushed when the app has nothing more ready. Nothing is held back while somebody
-//! waits.
+//! Event streams, NDJSON, gRPC-web and `multipart/x-mixed-replace` are flushed after each frame. All
+//! other streams are flushed when the app has no more bytes ready. So no byte waits in the encoder
+//! while a client waits for it.
 //!
 //! # Dictionaries
 //!
-//! With the feature `dictionary`, `Compression::dictionary` encodes against bytes that a client has
-//! already (RFC 9842): the version of a bundle before this one, or what the pages of a site have in
-//! common. A new version of a bundle is then as large as its difference to the old one.
+//! With the feature `dictionary`, `Compression::dictionary` encodes against bytes that a client
+//! already has (RFC 9842): the previous version of a bundle, or the common parts of a site's pages. A
+//! new version of a bundle is then as large as its difference to the old one.
 //!
 //! # Bombs
 //!
-//! [`Decompression`] counts what comes out, as the app reads: more than 64 MiB, or after the first
-//! MiB more than 100 bytes for each byte of the wire, is a 413. A zstd window of more than 8 MB is
-//! one too. One of brotli may have its 16 MB, once 2 MB of the body have shown that it is no bomb.
-//! Ten kilobytes of one letter are no bomb, so small bodies may be as monotonous as they like.
+//! [`Decompression`] counts the decoded bytes while the app reads. More than 64 MiB is a 413, and so
+//! is, after the first MiB, more than 100 bytes for each received byte. A zstd window of more than
+//! 8 MB is a 413, too. brotli may use its window of 16 MB after 2 MB of the body have shown that it is
+//! not a bomb. Small bodies may have any ratio.
 //!
 //! # Secrets
 //!
-//! Compression and secrets do not mix: a body that holds a secret and what an attacker chose tells
-//! the secret by its size (BREACH). [`Uncompressed`] in a response's extensions keeps it plain.
-//! [`Compression::padding`] adds a random number of bytes that decoders skip, which makes the
-//! attack longer, not impossible.
+//! The size of a compressed body reveals a secret in it when the body also holds text of an attacker
+//! (BREACH). [`Uncompressed`] in a response's extensions keeps the response plain.
+//! [`Compression::padding`] adds a random number of bytes that decoders skip. This makes the attack
+//! longer, but not impossible.
 //!
-//! # Where it stands
+//! # Position in a stack
 //!
-//! Outside of what computes entity tags, of caches, and of error pages; inside of nothing in
-//! particular. `Stack::check` says so when the order is another.
+//! Compression belongs outside of layers that compute entity tags, of caches and of error pages.
+//! `Stack::check` reports another order.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -122,5 +123,5 @@ pub use decompression::{Decompression, DecompressionError};
 pub use dictionary::{Dictionary, InvalidDictionary};
 pub use predicate::{And, ContentType, Not, Or, Predicate, Types};
 
-/// The most that is encoded in one poll.
+/// The maximum number of bytes that one poll encodes.
 pub(crate) const SLICE: usize = 32 * 1024;

@@ -1,4 +1,4 @@
-//! Which coding a client gets: decided from the request, before the app is called.
+//! Chooses the coding for a client from the request, before the call of the app.
 //!
 //! Source: RFC 9110, section 12.5.3 (Accept-Encoding), 5.2.2.6 of RFC 9111 (no-transform in requests).
 
@@ -9,21 +9,22 @@ use vestibule_fields::quality::Quality;
 
 use crate::Coding;
 
-/// What a request asks for.
+/// The result of the negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// This coding; the flag says whether the plain bytes would do too.
+    /// This coding. The flag says whether the client accepts the plain bytes, too.
     Coded(Coding, IsPlainFine),
     /// The plain bytes.
     Plain,
-    /// Neither the plain bytes nor any coding that is offered.
+    /// The client refuses the plain bytes and every offered coding.
     Nothing,
 }
 
-/// Whether a client takes the plain bytes too: what is small or would not shrink stays plain then.
+/// Whether a client accepts the plain bytes, too. Then small bodies, and bodies that do not shrink, stay
+/// plain.
 pub(crate) type IsPlainFine = bool;
 
-/// The coding of `offered`, best first, that the client likes best.
+/// Returns the coding of `offered` that the client prefers. `offered` has the server's preferred one first.
 pub(crate) fn wanted(method: &Method, headers: &HeaderMap, offered: &[Coding]) -> Wanted {
     if method == Method::CONNECT || CacheControl::from_headers(headers).no_transform {
         return Wanted::Plain;

@@ -1,4 +1,4 @@
-//! The first bytes of a body whose size is not known: is it small?
+//! Finds out whether a body of unknown size is small.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use vestibule_core::{Body, BodyError};
 
-/// Reads what is ready of `body`, up to `most` bytes, without waiting. A body that turns out to be
-/// whole comes back as one that is whole in memory; of all others nothing is lost.
+/// Reads the ready bytes of `body`, up to `most` bytes, without waiting. A body that ends within them
+/// becomes a body that is whole in memory. No byte of the others is lost.
 pub(crate) async fn peek(mut body: Body, most: u64) -> Body {
     let mut front = VecDeque::new();
     let mut is_whole = false;

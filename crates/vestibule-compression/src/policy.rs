@@ -1,4 +1,4 @@
-//! Which responses may be encoded, and how a response that is encoded differs in its head.
+//! Decides which responses may be encoded, and changes the head of an encoded response.
 //!
 //! Source: RFC 9110, sections 8.4 (Content-Encoding), 12.5.5 (Vary), 14.4 (Content-Range), 15.4.5
 //! (304); RFC 9111, section 5.2.2.6 (no-transform); RFC 9530 (digests).
@@ -11,7 +11,7 @@ use vestibule_fields::cache_control::CacheControl;
 use vestibule_fields::list::{Lines, Quotes};
 use vestibule_fields::media_type::MediaType;
 
-/// Whether another `Accept-Encoding` might get another response, by its head alone.
+/// Returns whether another `Accept-Encoding` might get another response, by the head alone.
 pub(crate) fn may_be_coded(status: StatusCode, headers: &HeaderMap) -> bool {
     let has_content = !status.is_informational()
         && !matches!(
@@ -21,18 +21,18 @@ pub(crate) fn may_be_coded(status: StatusCode, headers: &HeaderMap) -> bool {
     has_content && !headers.contains_key(CONTENT_RANGE) && !is_as_it_stays(headers)
 }
 
-/// Whether a response has its coding, or says that it is to have none.
+/// Returns whether a response has a coding, or forbids one.
 pub(crate) fn is_as_it_stays(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_ENCODING)
         || (headers.contains_key(CACHE_CONTROL) && CacheControl::from_headers(headers).no_transform)
 }
 
-/// Whether a response is several parts of another one, whose type stands in each.
+/// Returns whether a response has several parts of another one, each with its own type.
 pub(crate) fn is_byteranges(headers: &HeaderMap) -> bool {
     MediaType::from_headers(headers).is_some_and(|media| media.is("multipart/byteranges"))
 }
 
-/// Whether every frame has to go out at once: whoever reads the type waits for each part of it.
+/// Returns whether every frame must be flushed, because clients of the type wait for each one.
 pub(crate) fn is_flushed_by_frame(headers: &HeaderMap) -> bool {
     MediaType::from_headers(headers).is_some_and(|media| {
         FLUSHED.iter().any(|essence| media.is(essence))
@@ -46,7 +46,7 @@ pub(crate) fn is_grpc_web(subtype: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(GRPC_WEB))
 }
 
-/// Adds `name` to `Vary`, unless it is there.
+/// Adds `name` to `Vary` if it is missing.
 pub(crate) fn vary(headers: &mut HeaderMap, name: HeaderValue) {
     let is_there = Lines::from_headers(headers, VARY)
         .elements(Quotes::Escaped)
@@ -56,7 +56,7 @@ pub(crate) fn vary(headers: &mut HeaderMap, name: HeaderValue) {
     }
 }
 
-/// Takes off what was true of the plain bytes only, and says what coding the bytes have now.
+/// Removes fields that hold only for the plain bytes, and sets the coding.
 pub(crate) fn mark(headers: &mut HeaderMap, token: &'static str) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
     headers.remove(CONTENT_LENGTH);
@@ -64,14 +64,14 @@ pub(crate) fn mark(headers: &mut HeaderMap, token: &'static str) {
     remove_digests(headers);
 }
 
-/// Takes off the digests of bytes that are not sent.
+/// Removes the digests of the plain bytes.
 pub(crate) fn remove_digests(headers: &mut HeaderMap) {
     for name in &DIGESTS {
         headers.remove(name);
     }
 }
 
-/// The size that the head states.
+/// Returns the size in the head.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -1,13 +1,13 @@
-//! Which responses are worth encoding: predicates that compose.
+//! Predicates that choose the responses worth encoding.
 
 use vestibule_core::Response;
 use vestibule_fields::media_type::MediaType;
 
 use crate::policy::is_grpc_web;
 
-/// A question about a response, asked before its body is looked at.
+/// A test of a response, before its body is read.
 ///
-/// Every `Fn(&Response) -> bool` is one.
+/// Every `Fn(&Response) -> bool` is a predicate.
 ///
 /// ```
 /// use vestibule_compression::{ContentType, Predicate, Types};
@@ -22,10 +22,10 @@ use crate::policy::is_grpc_web;
 /// assert!(!mine.not().test(&page));
 /// ```
 pub trait Predicate: Send + Sync + 'static {
-    /// Whether it holds for `response`.
+    /// Returns whether the predicate holds for `response`.
     fn test(&self, response: &Response) -> bool;
 
-    /// Holds when both do.
+    /// Combines two predicates: both must hold.
     fn and<P: Predicate>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -33,7 +33,7 @@ pub trait Predicate: Send + Sync + 'static {
         And(self, other)
     }
 
-    /// Holds when one of them does.
+    /// Combines two predicates: one of them must hold.
     fn or<P: Predicate>(self, other: P) -> Or<Self, P>
     where
         Self: Sized,
@@ -41,7 +41,7 @@ pub trait Predicate: Send + Sync + 'static {
         Or(self, other)
     }
 
-    /// Holds when this one does not.
+    /// Negates the predicate.
     fn not(self) -> Not<Self>
     where
         Self: Sized,
@@ -56,7 +56,7 @@ impl<F: Fn(&Response) -> bool + Send + Sync + 'static> Predicate for F {
     }
 }
 
-/// Both of two predicates.
+/// Holds when both predicates hold.
 #[derive(Clone, Copy, Debug)]
 pub struct And<P, Q>(P, Q);
 
@@ -66,7 +66,7 @@ impl<P: Predicate, Q: Predicate> Predicate for And<P, Q> {
     }
 }
 
-/// One of two predicates.
+/// Holds when one of two predicates holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Or<P, Q>(P, Q);
 
@@ -76,7 +76,7 @@ impl<P: Predicate, Q: Predicate> Predicate for Or<P, Q> {
     }
 }
 
-/// The opposite of a predicate.
+/// Holds when a predicate does not.
 #[derive(Clone, Copy, Debug)]
 pub struct Not<P>(P);
 
@@ -86,12 +86,12 @@ impl<P: Predicate> Predicate for Not<P> {
     }
 }
 
-/// The default: types that shrink, by the table that static files and sidecars use too
-/// ([`MediaType::shrinks`]). Text, JSON, XML, scripts, WebAssembly, SVG, playlists, and fonts that
-/// are not compressed already.
+/// The default: media types that shrink. These are text, JSON, XML, scripts, WebAssembly, SVG, playlists,
+/// and uncompressed fonts, by the table that static files and sidecars use as well
+/// ([`MediaType::shrinks`]).
 ///
-/// A response without a `Content-Type`, or of an unknown type, is left alone: images, films,
-/// archives and PDF are compressed already.
+/// It does not hold for a response without a `Content-Type` or of an unknown type, nor for images, video,
+/// archives and PDF, which are compressed already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Types;
 
@@ -111,7 +111,7 @@ impl Predicate for ContentType {
     }
 }
 
-/// Whether bytes of a type are worth encoding. gRPC-Web is not a type of files, so the table has no row for it.
+/// Returns whether bytes of a media type shrink. gRPC-Web is not a type of files, so the table lacks it.
 fn shrinks(media: &MediaType<'_>) -> bool {
     media.shrinks()
         || media.main().eq_ignore_ascii_case("application") && is_grpc_web(media.subtype())

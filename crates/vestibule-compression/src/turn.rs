@@ -1,4 +1,4 @@
-//! Whose turn it is on a thread: others between two slices of a body, and of bodies one after the other.
+//! Fairness on a thread: other tasks run between two slices of a body, and bodies take turns.
 
 use std::cell::OnceCell;
 use std::future::Future;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::Context;
 
-/// Asks for the next turn, after what is ready and what waits for the network. A task that only wakes
-/// itself comes before the network in tokio.
+/// Wakes the task after all ready tasks and after a poll of the network. tokio would run a task that only
+/// wakes itself before it polls the network.
 pub(crate) fn after_others(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 /// The turn to encode a body that is whole in memory, slice by slice.
 ///
-/// Several such bodies on a thread are encoded one after the other: a state is several hundred KB, and
-/// those of all would not stay in the cache. Nobody waits for a turn that is not used: after a few rounds
-/// without a slice it counts for nothing.
-pub(crate) struct Turn(Option<Arc<Place>>);
+/// Several such bodies on a thread are encoded one after the other, because their states, several hundred
+/// KB each, would not all stay in the cache. A turn that is not used ends after a few rounds without a
+/// slice.
+pub(crate) struct Turn(Option<Arc<ThreadTurns>>);
 
-/// One for each thread.
+/// The turns of one thread.
 #[derive(Default)]
-struct Place {
+struct ThreadTurns {
     is_taken: AtomicBool,
     slices: AtomicU32,
 }
@@ -31,8 +31,8 @@ impl Turn {
     pub(crate) async fn wait() -> Self {
         let (mut last, mut rounds) = (0, 0);
         loop {
-            // The task may have come to another thread meanwhile.
-            let Some(place) = Place::here() else {
+            // The task may have moved to another thread meanwhile.
+            let Some(place) = ThreadTurns::here() else {
                 return Self(None);
             };
             if !place.is_taken.swap(true, Relaxed) {
@@ -48,7 +48,7 @@ impl Turn {
         }
     }
 
-    /// Others have their turn, of those that wait for this one each once.
+    /// Yields to other tasks. Each task that waits for this turn runs once.
     pub(crate) async fn next_slice(&self) {
         if let Some(place) = &self.0 {
             place.slices.fetch_add(1, Relaxed);
@@ -65,11 +65,11 @@ impl Drop for Turn {
     }
 }
 
-impl Place {
-    /// That of this thread; none while it ends.
+impl ThreadTurns {
+    /// Returns the queue of this thread, or `None` while the thread ends.
     fn here() -> Option<Arc<Self>> {
         thread_local! {
-            static PLACE: OnceCell<Arc<Place>> = const { OnceCell::new() };
+            static PLACE: OnceCell<Arc<ThreadTurns>> = const { OnceCell::new() };
         }
         PLACE
             .try_with(|place| place.get_or_init(Arc::default).clone())
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-/// So many rounds without a slice are waited for.
+/// A turn ends after this many rounds without a slice.
 const PATIENCE: u32 = 4;
 
 #[cfg(test)]

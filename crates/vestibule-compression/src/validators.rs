@@ -1,7 +1,7 @@
 //! Entity tags of encoded responses: `"v1"` becomes `"v1+gzip"`, and `"v1+gzip"` is `"v1"` to the app.
 //!
-//! A strong tag names bytes, and encoded bytes are others; so revalidation would end at the encoder if
-//! tags were left, or made weak. Source: RFC 9110, sections 8.8.3.3 (tags of content codings), 13.1.1,
+//! A strong tag names bytes, and encoded bytes are different ones. Without suffixes, or with weak tags,
+//! revalidation by byte would be impossible. Source: RFC 9110, sections 8.8.3.3 (tags of content codings), 13.1.1,
 //! 13.1.2, 15.4.5.
 
 use http::header::{ACCEPT_ENCODING, ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
@@ -9,8 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use vestibule_fields::accept_encoding::AcceptEncoding;
 use vestibule_fields::etag::{ETag, ETagList};
 
-/// Gives the strong tag of an encoded response the suffix of its coding. Weak tags stay: they name
-/// what is said, not the bytes.
+/// Adds the suffix of the coding to a strong tag. A weak tag stays, because it does not name bytes.
 pub(crate) fn suffix(headers: &mut HeaderMap, token: &str) {
     if let Some(tag) = ETag::from_headers(headers).filter(|tag| !tag.is_weak()) {
         let tag = with_suffix(tag.opaque(), token);
@@ -18,7 +17,7 @@ pub(crate) fn suffix(headers: &mut HeaderMap, token: &str) {
     }
 }
 
-/// Takes the suffixes of codings off the tags that a request names, and keeps the tags for [`Sent::restore`].
+/// Removes the suffixes of codings from the tags of a request, and keeps the tags for [`Sent::restore`].
 ///
 /// A tag in `If-None-Match` counts only for a coding that the request accepts: a 304 would have a shared cache send the
 /// bytes of that coding to a client that refuses it (RFC 9110, section 13.1.2; RFC 9111, section 4.3.4).
@@ -69,9 +68,10 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Sent {
     sent
 }
 
-/// Takes off a `Range` that the client may want of encoded bytes, since only plain ones have parts: one beside an
-/// `If-Match` with a suffix; and where the client `gets_coded` bytes, one beside a date in `If-Range`, which is the same for
-/// both and so no strong validator (RFC 9110, sections 8.8.2.2 and 13.1.5).
+/// Removes a `Range` that may refer to encoded bytes, because only plain bytes have parts. That is a range
+/// beside an `If-Match` with a suffix. If the client `gets_coded` bytes, it is also a range beside a date in
+/// `If-Range`: the date is the same for both, and so is not a strong validator (RFC 9110, sections 8.8.2.2
+/// and 13.1.5).
 pub(crate) fn settle_range(headers: &mut HeaderMap, gets_coded: bool) {
     if !headers.contains_key(RANGE) {
         return;
@@ -91,7 +91,7 @@ pub(crate) fn settle_range(headers: &mut HeaderMap, gets_coded: bool) {
     }
 }
 
-/// The lists of tags that a request came with, when one of them had a suffix.
+/// The lists of tags in a request, if one of the tags had a suffix.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     lists: Vec<HeaderValue>,
@@ -100,13 +100,13 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Whether a tag names bytes in a coding that the request does not accept.
+    /// Returns whether a tag names bytes in a coding that the request does not accept.
     fn refuses(&self, opaque: &[u8]) -> bool {
         let suffix = opaque.rsplit(|&byte| byte == b'+').next();
         suffix.is_some_and(|suffix| self.refused.contains(&suffix))
     }
 
-    /// Names a response without content (304, 412) as the client named it: the app's `"v1"` is the
+    /// Restores the client's tag in a response without content (304, 412): the app's `"v1"` becomes the
     /// client's `"v1+gzip"`.
     pub(crate) fn restore(&self, headers: &mut HeaderMap) {
         if self.lists.is_empty() {
@@ -134,7 +134,7 @@ impl Sent {
     }
 }
 
-/// The suffixes of codings that a request does not accept; none when it says nothing of codings.
+/// Returns the suffixes of codings that a request does not accept, or none without `Accept-Encoding`.
 fn refused(headers: &HeaderMap) -> Vec<&'static [u8]> {
     if !headers.contains_key(ACCEPT_ENCODING) {
         return Vec::new();
@@ -153,7 +153,7 @@ fn with_suffix(opaque: &[u8], token: &str) -> Vec<u8> {
     [b"\"", opaque, b"+", token.as_bytes(), b"\""].concat()
 }
 
-/// `v1` of `v1+gzip`; `None` of what has no suffix of ours.
+/// Returns `v1` of `v1+gzip`, or `None` without a known suffix.
 fn without_suffix(opaque: &[u8]) -> Option<&[u8]> {
     let plus = opaque.iter().rposition(|&byte| byte == b'+')?;
     let (own, suffix) = opaque.split_at_checked(plus)?;
@@ -161,7 +161,7 @@ fn without_suffix(opaque: &[u8]) -> Option<&[u8]> {
     SUFFIXES.contains(&suffix).then_some(own)
 }
 
-/// Whether a list might hold a tag with a suffix: a look that costs less than reading the list.
+/// Returns whether a list might have a tag with a suffix. It costs less than parsing the list.
 fn has_suffix(list: &[u8]) -> bool {
     list.contains(&b'+')
 }
@@ -172,7 +172,7 @@ fn insert(headers: &mut HeaderMap, tag: Vec<u8>) {
     }
 }
 
-/// The codings that a tag may name, whatever features are on: a server may have been built anew.
+/// The codings that a tag may name, with any features: the previous build may have had others.
 const SUFFIXES: [&[u8]; 4] = [b"zstd", b"br", b"gzip", b"deflate"];
 
 #[cfg(test)]
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_304_is_named_as_the_client_named_it() {
         let cases = [
-            // what the client sent, the app's tag, the answer's
+            // the client's tag, the app's, the response's
             (r#""v1+gzip""#, r#""v1""#, r#""v1+gzip""#),
             (r#""v0+br", "v1+br""#, r#""v1""#, r#""v1+br""#),
             (r#""v1+gzip", "v1""#, r#""v1""#, r#""v1""#),

@@ -145,7 +145,7 @@ async fn small_bodies_stay_plain_whether_their_size_is_known_or_not() {
         (vec![data(800)], false),
         (vec![data(400), data(400)], false),
         (vec![data(400), data(460)], true),
-        // It waits: nobody knows what comes.
+        // It waits, because the size is unknown.
         (vec![data(400), Step::Pause, data(400)], true),
         (vec![Step::Pause, data(10)], true),
         (vec![], false),
@@ -166,7 +166,7 @@ async fn small_bodies_stay_plain_whether_their_size_is_known_or_not() {
     let (response, _) = ask(&app, get(&[("accept-encoding", "gzip")])).await;
     assert_eq!(header(&response, "content-encoding"), "");
     assert_eq!(header(&response, "vary"), "");
-    // Who refuses the plain bytes gets the coding, however small the body.
+    // A client that refuses the plain bytes gets the coding for any size.
     let (response, _) = ask(&app, get(&[("accept-encoding", "gzip, identity;q=0")])).await;
     assert_eq!(header(&response, "content-encoding"), "gzip");
 }
@@ -252,7 +252,7 @@ async fn what_was_written_can_be_read_before_more_comes() {
     }
 }
 
-/// How many bytes a decoder gives that has the beginning of a stream.
+/// Returns the number of bytes that a decoder gives for the beginning of a stream.
 fn seen_so_far(coding: Coding, wire: &[u8]) -> usize {
     let count = Arc::new(Mutex::new(0));
     let seen = count.clone();
@@ -309,8 +309,7 @@ async fn a_body_gives_others_their_turn() {
     }
 }
 
-/// The one thread for blocking work is taken: what has to run there does not come before it is free, and what has
-/// not does.
+/// The one thread for blocking work is busy. Costly levels wait for it, and the others do not.
 #[test]
 fn costly_levels_run_on_other_threads() {
     let cases = [

@@ -54,7 +54,7 @@ async fn pages(request: Request) -> Response {
     ([("content-type", "text/plain")], Response::new(body)).into_response()
 }
 
-/// What a program prints.
+/// Returns the output of a program.
 pub(crate) async fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).output();
     let output = tokio::time::timeout(Duration::from_secs(60), output)
@@ -179,7 +179,7 @@ async fn chromium_decodes_each_coding() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_event_arrives_within_50_ms() {
-    /// Sends an event each time that it is told to.
+    /// Sends an event for each message of a channel.
     fn events(tell: tokio::sync::broadcast::Sender<usize>) -> impl App {
         move |_: Request| {
             let mut told = tell.subscribe();
@@ -232,8 +232,8 @@ async fn each_event_arrives_within_50_ms() {
             }
             times.sort_unstable();
             println!("{coding}: median {:?}, slowest {:?}", times[10], times[19]);
-            // An event that is held back never comes, since the next one waits for it. The median is what
-            // the server takes; the slowest, what else the machine does.
+            // An event that stays in the encoder never comes, because the next one waits for it. The median
+            // is the time of the server; the slowest shows other work of the machine.
             assert!(times[10] < Duration::from_millis(50), "{coding}: {times:?}");
             client.kill().await.unwrap();
             let deadline = Instant::now() + Duration::from_secs(10);

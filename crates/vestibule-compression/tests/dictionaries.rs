@@ -113,7 +113,7 @@ async fn who_has_the_old_version_gets_the_difference() {
     }
 }
 
-/// What stands for an encoded response depends on the same fields.
+/// A 304 and a 206 of an encoded response depend on the same fields.
 #[tokio::test]
 async fn a_304_and_a_206_vary_by_dictionary_too() {
     for status in [304, 206] {
@@ -128,7 +128,7 @@ async fn a_304_and_a_206_vary_by_dictionary_too() {
     }
 }
 
-/// `Use-As-Dictionary` is said of the dictionary's own body, and of nothing else.
+/// Only the dictionary's own body has `Use-As-Dictionary`.
 #[tokio::test]
 async fn only_the_dictionary_is_said_to_be_one() {
     let dictionary = Dictionary::new("abc");

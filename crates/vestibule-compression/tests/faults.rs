@@ -1,5 +1,4 @@
-//! What clients send that is wrong, and what apps do that is hard. The numbers are those of the
-//! project's list of faults.
+//! Wrong input of clients, and apps that are hard to encode.
 
 use std::time::Duration;
 
@@ -95,7 +94,7 @@ async fn case_103_what_is_compressed_and_how() {
             assert_ne!(header(&response, "content-encoding"), "gzip", "{status}");
             assert_eq!(header(&response, "content-length"), "5000");
             assert_eq!(header(&response, "etag"), "\"v\"");
-            // What stands for a 200 that might be encoded says so (RFC 9110, sections 15.3.7 and 15.4.5).
+            // A 206 and a 304 have the `Vary` of their 200 (RFC 9110, sections 15.3.7 and 15.4.5).
             let is_varying = matches!(status, 206 | 304);
             assert_eq!(vary.len() == 2, is_varying, "{status} {lines:?}");
         }
@@ -230,7 +229,7 @@ out.write(len(first).to_bytes(4, 'big') + first + second)";
     script(steps)
 }
 
-/// The most memory that this process ever had, in KB.
+/// Returns the peak memory of this process, in KB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -240,7 +239,7 @@ fn peak() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Processor time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
@@ -293,7 +292,7 @@ async fn case_105_each_limit_alone_is_enough() {
             zeros(2 << 20),
             None,
         ),
-        // The ratio is that of what came over the wire to what the app reads.
+        // The ratio compares received bytes with the bytes that the app reads.
         (
             "twice a little",
             app(),
@@ -327,18 +326,18 @@ async fn case_105_each_limit_alone_is_enough() {
     }
 }
 
-/// Runs in a process of its own, for [`figure_18_bombs_cost_little`].
+/// Runs in a process of its own, for [`bombs_cost_little`].
 #[tokio::test]
 #[ignore = "figure 18 starts it"]
-async fn figure_18_in_its_own_process() {
+async fn bombs_in_their_own_process() {
     let name = std::env::var("VESTIBULE_BOMB").expect("figure 18 names a coding");
     let coding = Coding::from_token(&name).unwrap();
     let max_ratio: u32 = std::env::var("VESTIBULE_RATIO").unwrap().parse().unwrap();
     let app = Decompression::new(drain).max_ratio(max_ratio);
-    // What is needed once for all requests.
+    // Memory that all requests share.
     drop(app.call(post(&name, encode(coding, b"warm"))).await);
     let request = post(&name, bomb(coding));
-    // The peak begins anew from here (proc(5), clear_refs).
+    // Resets the peak (proc(5), clear_refs).
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let (before, started) = (peak(), cpu());
     assert_eq!(app.call(request).await.status(), 413);
@@ -350,13 +349,13 @@ async fn figure_18_in_its_own_process() {
 }
 
 #[test]
-fn figure_18_bombs_cost_little() {
+fn bombs_cost_little() {
     for &coding in Coding::ALL {
         // Stopped by the ratio, or by the 64 MiB.
         for max_ratio in [100, u32::MAX] {
             let output = std::process::Command::new(std::env::current_exe().unwrap())
                 .args(["--ignored", "--exact", "--nocapture"])
-                .arg("faults::figure_18_in_its_own_process")
+                .arg("faults::bombs_in_their_own_process")
                 .env("VESTIBULE_BOMB", coding.token())
                 .env("VESTIBULE_RATIO", max_ratio.to_string())
                 .output()

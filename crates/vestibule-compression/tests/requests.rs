@@ -5,7 +5,7 @@ use vestibule_core::{App, Body, Failure, IntoResponse, Request, Response};
 
 use crate::support::*;
 
-/// Answers with the body, and with what the head says of it.
+/// Responds with the body, and with the head's fields about it.
 pub(crate) async fn echo(request: Request) -> Result<Response, Failure> {
     let lines = ["content-encoding", "content-length", "digest"];
     let found = lines
@@ -62,7 +62,7 @@ async fn large_windows_of_brotli_are_kept() {
     };
     let block = noise(3 << 20);
     let far = [&block[..], &words(1 << 20), &block].concat();
-    // Where the small window has just ended stands a copy of the first bytes: to the decoder of the trial it is none.
+    // Just after the end of the small window comes a copy of the first bytes, outside the trial's window.
     let mut edge = noise(40_000);
     edge.resize((2 << 20) - 12, 0);
     edge.extend_from_within(..40_000);
@@ -77,7 +77,7 @@ async fn large_windows_of_brotli_are_kept() {
             assert_eq!(response.status(), 200, "{} of {piece}", plain.len());
             assert!(bytes == plain, "{} of {piece}", plain.len());
         }
-        // Nor is one that is cut off taken for whole.
+        // A truncated body is an error, too.
         let cut = coded[..coded.len() - 1].to_vec();
         let response = Decompression::new(echo).call(post("br", cut)).await;
         assert_eq!(response.status(), 400);

@@ -11,7 +11,7 @@ use http_body::Frame;
 use vestibule_compression::Coding;
 use vestibule_core::{App, Body, BodyError, BoxError, IntoResponse, Request, Response};
 
-/// What a scripted body does next.
+/// The next step of a scripted body.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Data(Bytes),
@@ -75,7 +75,7 @@ pub(crate) fn text(bytes: usize) -> impl App {
     move |_: Request| async move { ([("content-type", "text/plain")], words(bytes)).into_response() }
 }
 
-/// An app that answers with what `make` makes.
+/// An app that responds with the result of `make`.
 pub(crate) fn answers(make: impl Fn() -> Response + Send + Sync + 'static) -> impl App {
     move |_: Request| {
         let response = make();
@@ -83,7 +83,7 @@ pub(crate) fn answers(make: impl Fn() -> Response + Send + Sync + 'static) -> im
     }
 }
 
-/// Text of so many bytes, that shrinks as prose does.
+/// Returns text of this many bytes, which shrinks like prose.
 pub(crate) fn words(bytes: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes + 16);
     let mut state = 1_u32;
@@ -142,7 +142,7 @@ pub(crate) fn header<'a>(response: &'a Response, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// What `program` makes of `input`. The program is of the Debian package that is named like it.
+/// Returns the output of `program` for `input`. The program is in the Debian package of the same name.
 pub(crate) fn pipe(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut child = Command::new(program)
         .args(arguments)

@@ -1,4 +1,4 @@
-//! What we make is read by the C tools and by Python; what they make is read by us.
+//! The C tools and Python read our output, and we read theirs.
 
 use vestibule_compression::{Coding, Compression};
 use vestibule_core::{App, Body, IntoResponse, Response};
@@ -68,7 +68,7 @@ async fn python_reads_what_we_write() {
     }
 }
 
-/// The window of the frame that a body begins with: 8 MB at most, and 128 KB when nobody knows how long it gets.
+/// Returns the window of the first frame of a body: at most 8 MB, and 128 KB for an unknown size.
 #[tokio::test]
 async fn rfc9659_windows_of_zstd_are_what_browsers_take() {
     use bytes::Bytes;

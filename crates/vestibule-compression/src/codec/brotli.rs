@@ -9,7 +9,7 @@ use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 use super::decoder::Progress;
 use super::{CodecError, Size, Spec};
 
-/// Its state cannot be used again.
+/// Its state cannot be reused.
 pub(super) struct BrotliEncoder {
     state: Box<BrotliEncoderStateStruct<StandardAlloc>>,
 }
@@ -30,7 +30,7 @@ impl BrotliEncoder {
         Self { state }
     }
 
-    /// A block of metadata (RFC 7932, section 9.2), which decoders skip.
+    /// Appends a block of metadata (RFC 7932, section 9.2), which decoders skip.
     pub(super) fn pad(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let nothing = vec![b' '; length.clamp(MIN_METADATA, MAX_METADATA)];
         let operation = BrotliEncoderOperation::BROTLI_OPERATION_EMIT_METADATA;
@@ -89,8 +89,7 @@ impl BrotliEncoder {
 
 /// Appends `plain`, encoded against `dictionary`.
 ///
-/// The encoder takes a dictionary for bytes that came before. That is how decoders see it too, as long as
-/// both fit the window.
+/// The encoder treats a dictionary as preceding bytes. Decoders do the same if both fit the window.
 #[cfg(feature = "dictionary")]
 pub(crate) fn brotli_with_dictionary(
     dictionary: &[u8],
@@ -113,24 +112,27 @@ pub(crate) fn brotli_with_dictionary(
 #[cfg(feature = "dictionary")]
 const LARGEST_WINDOW_BITS: u32 = 24;
 
-/// A decoder fills its window before anything comes out of it, and a few bytes fill the 16 MB of the largest.
-/// So a stream with a large window is tried with a small one. Both decode to the same until more came out than
-/// the small one holds; by then a bomb is known. What is none is read again, with the window that it asks for.
+/// Decodes brotli without memory for bombs.
+///
+/// A decoder fills its window before its first output, and a few bytes can fill the 16 MB of the largest
+/// window. So a stream with a large window is first decoded with a small one, as a trial. Both give the
+/// same output until it exceeds the small window; a bomb is found by then. Other streams are decoded again
+/// from the start, with their own window.
 pub(crate) struct BrotliDecoder {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
     stage: Stage,
-    /// Bytes that may come out for each that is read, where a trial has to judge by itself.
+    /// The maximum number of decoded bytes for each byte read, for the decision of a trial.
     max_ratio: u64,
 }
 
 enum Stage {
     Start,
-    /// With a smaller window than its own: what was read, and how many bytes came out.
+    /// With a smaller window than its own: the bytes read, and the number of decoded bytes.
     Trial {
         read: Vec<u8>,
         made: usize,
     },
-    /// Once more from the start: what to read, where, and how many bytes came out already.
+    /// Again from the start: the bytes to read, the position, and the number of bytes decoded already.
     Again {
         read: Vec<u8>,
         at: usize,
@@ -175,7 +177,7 @@ impl BrotliDecoder {
                     *made += out.len() - filled;
                     return step.progress();
                 }
-                // All that a trial can tell has come out, or the next bytes are from further back.
+                // The trial has given all it can, or the next bytes refer to data outside its window.
                 let wire = (read.len() + step.read) as u64;
                 if wire.saturating_mul(self.max_ratio) < TRIAL as u64 {
                     return step.progress();
@@ -209,11 +211,11 @@ impl BrotliDecoder {
 
 fn fresh_state() -> Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>> {
     let alloc = StandardAlloc::default;
-    // Strict: without the large windows that are no part of RFC 7932.
+    // Strict: without the large windows that are not in RFC 7932.
     Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()))
 }
 
-/// Decodes into the room that `out` has, at most `most` bytes.
+/// Decodes into the spare capacity of `out`, at most `most` bytes.
 fn step(
     state: &mut BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
     data: &[u8],
@@ -243,7 +245,7 @@ fn step(
     }
 }
 
-/// What a step did, also when it failed.
+/// The progress of a step, even if it failed.
 struct Step {
     read: usize,
     is_end: bool,
@@ -271,7 +273,7 @@ impl Step {
     }
 }
 
-/// The first byte of a stream with the window of a trial in place of its own; `None` when that is no larger.
+/// Returns the first byte of a stream with the window of a trial, or `None` if its own is not larger.
 ///
 /// RFC 7932, section 9.1: of a window of 2^18 bytes and more, the first bit is 1, and the next three say how many
 /// bits there are above 17.
@@ -281,7 +283,7 @@ fn small_window(first: u8) -> Option<u8> {
     is_large.then_some(first & 0xf0 | ((TRIAL_WINDOW_BITS - 17) << 1) as u8 | 1)
 }
 
-/// At its two fastest levels the encoder panics when it is flushed after metadata.
+/// Returns the encoder's quality. At its two fastest levels it panics when flushed after metadata.
 fn quality(spec: &Spec) -> u32 {
     match (spec.padding, u32::from(spec.level)) {
         (1.., 0..2) => 2,
@@ -289,7 +291,7 @@ fn quality(spec: &Spec) -> u32 {
     }
 }
 
-/// The smallest window that holds a body; for a stream the one with which its level needs the least memory.
+/// Returns the smallest window that holds a body, or for a stream the one that needs the least memory.
 fn window_bits(size: Size, quality: u32) -> u32 {
     let Size::Whole(size) = size else {
         // With a window of 64 KB, levels 5 to 9 have tables of 34 MB.
@@ -300,7 +302,7 @@ fn window_bits(size: Size, quality: u32) -> u32 {
         .unwrap_or(MAX_WINDOW_BITS)
 }
 
-/// The memory of the state of a stream, in bytes: as an allocator that counts found it, rounded up.
+/// Returns the memory of a stream's state, in bytes, as measured by a counting allocator, rounded up.
 pub(super) fn stream_cost(spec: &Spec) -> u64 {
     let kib = match quality(spec) {
         0 => 256,
@@ -320,23 +322,23 @@ pub(super) fn stream_cost(spec: &Spec) -> u64 {
 
 const MIN_WINDOW_BITS: u32 = 16;
 
-/// 2 MB: twice what may come out before the ratio counts.
+/// 2 MB: twice the output for which the ratio does not count.
 const TRIAL_WINDOW_BITS: u32 = 21;
 
-/// How far back a window of so many bits reaches (RFC 7932, section 9.1), and so how many bytes are the same with
-/// any larger one.
+/// The size of the trial's window (RFC 7932, section 9.1), and so the length of the output that is the same
+/// with any larger window.
 const TRIAL: usize = (1 << TRIAL_WINDOW_BITS) - 16;
 
-/// 4 MB: larger windows shrink little of what is made for one response.
+/// 4 MB: larger windows hardly shrink single responses further.
 const MAX_WINDOW_BITS: u32 = 22;
 
-/// The encoder writes a wrong length for one byte of metadata.
+/// The encoder writes a wrong length for metadata of one byte.
 const MIN_METADATA: usize = 2;
 
 /// RFC 7932, section 9.2: the length has at most three bytes.
 const MAX_METADATA: usize = 1 << 24;
 
-/// So much room is made in the buffer before each step.
+/// The spare capacity of the buffer before each step.
 const ROOM: usize = 16 * 1024;
 
 #[cfg(test)]

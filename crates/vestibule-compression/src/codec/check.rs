@@ -1,6 +1,6 @@
 //! The header and the check of the two containers of deflate: gzip (RFC 1952) and zlib (RFC 1950).
 //!
-//! The codecs write them, and not zlib: so that a stream can change its codec in the middle.
+//! We write them, and not the codecs, so that a stream can change its codec in the middle.
 
 use flate2::Crc;
 

@@ -10,14 +10,14 @@ use super::gzip::GzipDecoder;
 #[cfg(feature = "zstd")]
 use super::zstd::ZstdDecoder;
 
-/// What one step of a decoder did.
+/// The progress of one step of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// How many bytes it used up.
+    /// The number of bytes read.
     pub(crate) read: usize,
-    /// The stream, or one frame or member of it, has ended.
+    /// Whether the stream, or one frame or member of it, has ended.
     pub(crate) is_end: bool,
-    /// More may come out without more to read.
+    /// Whether more output may come without more input.
     pub(crate) has_more: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// A decoder for a body of which no more than `max_ratio` bytes may come out of each.
+    /// Creates a decoder for a body with at most `max_ratio` decoded bytes for each byte.
     pub(crate) fn new(coding: Coding, max_ratio: u64) -> Result<Self, CodecError> {
         #[cfg(not(feature = "brotli"))]
         let _ = max_ratio;
@@ -46,7 +46,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes into the room that `out` has: until it is full, `data` is used up, or an end is reached.
+    /// Decodes into the spare capacity of `out`: until it is full, `data` is used up, or an end is reached.
     pub(crate) fn decode(
         &mut self,
         data: &[u8],

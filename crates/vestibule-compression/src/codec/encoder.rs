@@ -1,4 +1,4 @@
-//! One encoder for all codings: it appends what it makes to its own buffer.
+//! One encoder for all codings, which appends its output to its own buffer.
 
 use bytes::Bytes;
 
@@ -16,20 +16,20 @@ use super::gzip::GzipEncoder;
 #[cfg(feature = "zstd")]
 use super::zstd::ZstdEncoder;
 
-/// What an encoder is asked to make.
+/// The parameters of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spec {
     pub(crate) coding: Coding,
     pub(crate) level: u8,
     pub(crate) size: Size,
-    /// How many bytes of nothing to add at the start, about.
+    /// The approximate number of padding bytes at the start.
     pub(crate) padding: usize,
 }
 
-/// How much will come, and so how much memory pays.
+/// The expected size, which decides how much memory is worth it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// So many bytes, and all of them at once: the state is gone before the client reads.
+    /// This many bytes, all at once: the state is freed before the client reads.
     Whole(u64),
     /// More bytes, or an unknown number. The client decides how long the state is held.
     Stream,
@@ -38,12 +38,12 @@ pub(crate) enum Size {
 }
 
 impl Spec {
-    /// Whether a slice may take longer than a worker can spare.
+    /// Returns whether a slice may take longer than a worker thread can spare.
     pub(crate) const fn is_costly(&self) -> bool {
         self.level >= self.coding.costly_level()
     }
 
-    /// The memory of a stream's state and of its buffer, in bytes; never less than it takes.
+    /// Returns an upper bound of the memory of a stream's state and buffer, in bytes.
     pub(crate) fn stream_cost(&self) -> u64 {
         let state = match self.coding {
             #[cfg(feature = "gzip")]
@@ -56,7 +56,7 @@ impl Spec {
         state + BUFFER
     }
 
-    /// The same stream with as little memory as the coding can have.
+    /// Returns the same stream with the least memory that the coding allows.
     pub(crate) fn lean(self) -> Self {
         let level = match self.coding {
             #[cfg(feature = "brotli")]
@@ -71,11 +71,11 @@ impl Spec {
     }
 }
 
-/// An encoder and what it has made so far. The state of a whole body comes from a pool, and goes back on drop.
+/// An encoder and its output. The state of a whole body comes from a pool, and returns to it on drop.
 pub(crate) struct Encoder {
     codec: Option<Codec>,
     out: Vec<u8>,
-    /// The memory that the state may take; a stream's.
+    /// The grant for the memory of a stream's state.
     grant: Option<Grant>,
     is_stream: bool,
 }
@@ -111,7 +111,7 @@ macro_rules! each {
 }
 
 impl Encoder {
-    /// An encoder at the start of its stream.
+    /// Creates an encoder at the start of its stream.
     pub(crate) fn new(spec: Spec) -> Result<Self, CodecError> {
         let (codec, out) = match pool::take(&spec) {
             Some((mut codec, out)) => {
@@ -123,14 +123,14 @@ impl Encoder {
         Self::begin(codec, out, spec)
     }
 
-    /// An encoder of a stream, whose state is held by `grant`.
+    /// Creates an encoder of a stream, with the memory of `grant`.
     pub(crate) fn granted(spec: Spec, grant: Grant) -> Result<Self, CodecError> {
         let mut encoder = Self::new(spec)?;
         encoder.grant = Some(grant);
         Ok(encoder)
     }
 
-    /// An encoder that compresses nothing and has no state.
+    /// Creates an encoder that does not compress and has no state.
     pub(crate) fn stored(spec: Spec) -> Result<Self, CodecError> {
         let codec = Codec::Stored(StoredEncoder::new(spec.coding));
         Self::begin(codec, Vec::new(), spec)
@@ -154,12 +154,12 @@ impl Encoder {
         each!(self, codec, out => codec.write(data, out))
     }
 
-    /// Gives out all that was written, so that a decoder can read it now.
+    /// Flushes, so that a decoder can read all bytes written so far.
     pub(crate) fn flush(&mut self) -> Result<(), CodecError> {
         each!(self, codec, out => codec.flush(out))
     }
 
-    /// Ends the stream. The state of a stream is given back at once: a client may take its time to read the rest.
+    /// Ends the stream. Its state is freed at once, because a client may read the rest slowly.
     pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
         each!(self, codec, out => codec.finish(out))?;
         if self.is_stream
@@ -171,7 +171,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Gives the state back in the middle of the stream; what comes from here on is not compressed.
+    /// Frees the state in the middle of the stream. Later bytes are not compressed.
     pub(crate) fn give_up(&mut self) -> Result<(), CodecError> {
         self.flush()?;
         if let Some(mut codec) = self.codec.take() {
@@ -193,8 +193,8 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes what comes before the bytes of `block`, which the caller sends as they are; whether that is so: where
-    /// nothing is compressed, they need not be copied.
+    /// Writes the header of an uncompressed block and returns true, so that the caller sends the bytes of
+    /// `block` without a copy. Returns false if the encoder compresses.
     pub(crate) fn begin_stored(&mut self, block: &[u8]) -> bool {
         match &mut self.codec {
             Some(Codec::Stored(codec)) if (1..=BLOCK).contains(&block.len()) => {
@@ -205,27 +205,27 @@ impl Encoder {
         }
     }
 
-    /// Whether it holds memory that others could have.
+    /// Returns whether the encoder holds memory of the budget.
     pub(crate) const fn has_grant(&self) -> bool {
         self.grant.is_some()
     }
 
-    /// Whether it has no state: so it compresses nothing, and is not to hold much else.
+    /// Returns whether the encoder has no state, and so does not compress.
     pub(crate) const fn is_stored(&self) -> bool {
         matches!(self.codec, Some(Codec::Stored(_)))
     }
 
-    /// How many bytes wait to be taken.
+    /// Returns the size of the output, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Takes what was made: one allocation, of exactly its size.
+    /// Takes the output, in one allocation of exactly its size.
     pub(crate) fn take(&mut self) -> Bytes {
         let bytes = Bytes::copy_from_slice(&self.out);
         self.out.clear();
         if self.is_stream && self.grant.is_none() {
-            // A buffer without a grant is not held for a client that does not read.
+            // A buffer without a grant is freed, because the client may not read.
             self.out = Vec::new();
         }
         bytes
@@ -263,19 +263,19 @@ impl Codec {
         }
     }
 
-    /// Whether this state can be used again for `spec`.
+    /// Returns whether this state can be reused for `spec`.
     pub(super) fn fits(&self, spec: &Spec) -> bool {
         match self {
             #[cfg(feature = "gzip")]
             Self::Gzip(codec) => codec.fits(spec),
-            // The state of a whole body has more memory than a stream is granted.
+            // The state of a whole body has more memory than the grant of a stream.
             #[cfg(feature = "zstd")]
             Self::Zstd(_) => spec.coding == Coding::Zstd && matches!(spec.size, Size::Whole(_)),
             _ => false,
         }
     }
 
-    /// Whether it can be used again at all.
+    /// Returns whether the state can be reused at all.
     pub(super) const fn is_reusable(&self) -> bool {
         match self {
             #[cfg(feature = "gzip")]
@@ -287,7 +287,7 @@ impl Codec {
     }
 }
 
-/// The memory of an encoder's buffer, in bytes: a slice that does not shrink and some room.
+/// The memory of an encoder's buffer, in bytes: an incompressible slice and some spare capacity.
 const BUFFER: u64 = 64 * 1024;
 
 #[cfg(test)]
@@ -344,7 +344,7 @@ mod tests {
         }
     }
 
-    /// A stream that loses its state after some of its pieces is the same to a decoder.
+    /// A decoder reads a stream that lost its state after some pieces like any other.
     #[test]
     fn a_state_is_given_back_anywhere_in_a_stream() {
         let plain = "every request passes through it ".repeat(3_000);

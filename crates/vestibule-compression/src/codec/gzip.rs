@@ -31,7 +31,7 @@ impl GzipEncoder {
         matches!(spec.coding, Coding::Gzip | Coding::Deflate) && self.level == spec.level
     }
 
-    /// Begins anew; `spec` [fits](Self::fits).
+    /// Starts a new stream. `spec` [fits](Self::fits).
     pub(super) fn reset(&mut self, spec: Spec) -> Result<(), CodecError> {
         self.state.reset();
         self.container = Container::new(spec.coding);
@@ -39,7 +39,7 @@ impl GzipEncoder {
         Ok(())
     }
 
-    /// The format of what comes after a flush. The state itself can be used again.
+    /// Returns the format for the rest of the stream, after a flush. The state itself can be reused.
     pub(super) fn format(&mut self) -> Format {
         let container = Container::Zlib(1, 0);
         Format::Deflate(std::mem::replace(&mut self.container, container))
@@ -90,7 +90,7 @@ impl GzipEncoder {
             let status = status.map_err(|_| CodecError::Internal("deflate"))?;
             let read = usize::try_from(self.state.total_in() - before).unwrap_or(usize::MAX);
             data = data.get(read..).unwrap_or_default();
-            // With room left over, all was done that could be done.
+            // With spare capacity left, the codec has no more output.
             let is_done = out.len() < out.capacity() && data.is_empty();
             match (status, how) {
                 (Status::StreamEnd, _) => return Ok(()),
@@ -138,11 +138,11 @@ impl GzipDecoder {
     }
 }
 
-/// 32 KB, the most that deflate has.
+/// 32 KB, the maximum of deflate.
 const WINDOW_BITS: u8 = 15;
 
-/// So much room is made in the buffer before each step.
+/// The spare capacity of the buffer before each step.
 const ROOM: usize = 4 * 1024;
 
-/// The memory of a state, in bytes, at any level: as an allocator that counts found it, rounded up.
+/// The memory of a state at any level, in bytes, as measured by a counting allocator, rounded up.
 pub(super) const STREAM_COST: u64 = 480 * 1024;

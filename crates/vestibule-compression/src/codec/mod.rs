@@ -30,7 +30,7 @@ pub(crate) use stored::BLOCK;
 #[cfg(feature = "dictionary")]
 pub(crate) use zstd::zstd_with_dictionary;
 
-/// Encodes what is whole, at once.
+/// Encodes a whole body at once.
 pub(crate) fn encode(spec: Spec, data: &[u8]) -> Result<Bytes, CodecError> {
     #[cfg(feature = "libdeflate")]
     if let Some(coded) = libdeflate::encode(&spec, data) {
@@ -42,18 +42,18 @@ pub(crate) fn encode(spec: Spec, data: &[u8]) -> Result<Bytes, CodecError> {
     Ok(encoder.take())
 }
 
-/// Why bytes could not be encoded or decoded.
+/// The error of an encoder or decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodecError {
-    /// They are not what their coding says.
+    /// The bytes are not valid in their coding.
     Corrupt(&'static str),
-    /// They ask for more memory than a decoder gives.
+    /// The stream needs more memory than a decoder may use.
     #[cfg_attr(
         not(feature = "zstd"),
         expect(dead_code, reason = "only zstd asks for it")
     )]
     Window,
-    /// The codec failed: no memory, or a bug.
+    /// The codec failed, for lack of memory or by a bug.
     Internal(&'static str),
 }
 

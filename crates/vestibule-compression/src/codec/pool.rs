@@ -1,4 +1,4 @@
-//! Encoder states that wait to be used again, a few for each thread.
+//! Encoder states for reuse, a few for each thread.
 //!
 //! A new state costs more than the compression of a small body: several hundred KB are allocated and
 //! zeroed. A state goes to the pool of the thread on which it is dropped; no lock is taken. A thread encodes one
@@ -12,7 +12,7 @@ thread_local! {
     static POOL: RefCell<Vec<(Codec, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A state for `spec`, and a buffer to write to.
+/// Takes a state for `spec`, and an output buffer.
 pub(super) fn take(spec: &Spec) -> Option<(Codec, Vec<u8>)> {
     POOL.try_with(|pool| {
         let mut pool = pool.try_borrow_mut().ok()?;
@@ -22,12 +22,12 @@ pub(super) fn take(spec: &Spec) -> Option<(Codec, Vec<u8>)> {
     .ok()?
 }
 
-/// Keeps a state that can be used again, in place of the oldest when there are enough.
+/// Keeps a reusable state. When the pool is full, it replaces the oldest.
 pub(super) fn give(codec: Codec, mut out: Vec<u8>) {
     if !codec.is_reusable() {
         return;
     }
-    // A thread that ends has no pool any more; the state is dropped.
+    // A thread that ends has no pool any more, so the state is dropped.
     let _ = POOL.try_with(|pool| {
         if let Ok(mut pool) = pool.try_borrow_mut() {
             if out.capacity() > BUFFER {
@@ -41,7 +41,7 @@ pub(super) fn give(codec: Codec, mut out: Vec<u8>) {
     });
 }
 
-/// States that a thread keeps: 0.5 MB each of gzip, at most 1.6 MB of zstd at its default level.
+/// The number of states of a thread: 0.5 MB each for gzip, at most 1.6 MB for zstd at its default level.
 const STATES: usize = 2;
 
 /// A buffer that grew larger than this is not kept.

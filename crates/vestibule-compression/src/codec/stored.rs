@@ -1,7 +1,7 @@
 //! Each coding without compression: blocks that hold the plain bytes, which need no state.
 //!
-//! It serves two kinds of bodies when there is no memory for another encoder: those of clients that refuse the
-//! plain bytes (`identity;q=0`), and the rest of those whose encoder was taken away. Every format has such blocks:
+//! It is used when no memory is left: for clients that refuse the plain bytes (`identity;q=0`), and for
+//! the rest of a stream whose encoder was taken. Every format has such blocks:
 //! stored blocks (RFC 1951, section 3.2.4), uncompressed meta-blocks (RFC 7932, section 9.2), raw blocks (RFC 8878,
 //! section 3.1.1.2.2).
 
@@ -25,7 +25,7 @@ pub(super) enum Format {
 }
 
 impl StoredEncoder {
-    /// An encoder at the start of a stream.
+    /// Creates an encoder at the start of a stream.
     pub(super) fn new(coding: Coding) -> Self {
         let format = match coding {
             #[cfg(feature = "gzip")]
@@ -41,8 +41,8 @@ impl StoredEncoder {
         }
     }
 
-    /// The continuation of a stream that was flushed, and so ends at the boundary of a byte and of a block. It may
-    /// not have begun yet.
+    /// Continues a stream after a flush, which ends at the boundary of a byte and of a block. The stream may
+    /// have no bytes yet.
     pub(super) const fn after(format: Format, has_header: bool) -> Self {
         Self { format, has_header }
     }
@@ -59,7 +59,7 @@ impl StoredEncoder {
         }
     }
 
-    /// Writes what comes before the bytes of `block`; they are at least one and at most [`BLOCK`].
+    /// Writes the header of `block`, which has 1 to [`BLOCK`] bytes.
     pub(super) fn begin_block(&mut self, block: &[u8], out: &mut Vec<u8>) {
         self.start(0, out);
         let length = block.len() as u32;
@@ -80,7 +80,7 @@ impl StoredEncoder {
         }
     }
 
-    /// All that was written is out already.
+    /// Does nothing for most formats: all bytes are in the output already.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         self.start(0, out);
     }
@@ -141,7 +141,7 @@ fn little(count: usize, value: u32, out: &mut Vec<u8>) {
     out.extend(value.to_le_bytes().into_iter().take(count));
 }
 
-/// The size of a block: every format and the smallest window of our encoders have room for it.
+/// The size of a block, which fits every format and the smallest window of our encoders.
 pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// BFINAL 1, BTYPE 0, LEN 0, NLEN.

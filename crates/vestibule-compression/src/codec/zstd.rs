@@ -8,7 +8,7 @@ use super::{CodecError, Size, Spec};
 
 pub(super) struct ZstdEncoder {
     state: CCtx<'static>,
-    /// The header of the frame is written with its first bytes, and not by a flush.
+    /// Whether the header of the frame is written. It comes with the first bytes, and not by a flush.
     has_header: bool,
 }
 
@@ -36,7 +36,7 @@ impl ZstdEncoder {
             Size::Stream => STREAM_WINDOW_LOG,
             Size::LeanStream => LEAN_WINDOW_LOG,
         };
-        // A level has tables of up to 80 MB when the size is not known. Small ones cost 3 % of what is saved.
+        // A level has tables of up to 80 MB for an unknown size. Small tables cost 3 % of the saved bytes.
         for parameter in [
             CParameter::WindowLog(window),
             CParameter::HashLog(STREAM_TABLE_LOG),
@@ -47,7 +47,7 @@ impl ZstdEncoder {
         Ok(())
     }
 
-    /// Whether the frame has begun.
+    /// Returns whether the frame has begun.
     pub(super) const fn has_header(&self) -> bool {
         self.has_header
     }
@@ -58,7 +58,7 @@ impl ZstdEncoder {
         self.state.sizeof()
     }
 
-    /// A skippable frame of `length` bytes before the others.
+    /// Appends a skippable frame of `length` bytes, before the first frame.
     pub(super) fn pad(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
         skippable(length, out);
         Ok(())
@@ -111,7 +111,7 @@ pub(super) fn skippable(length: usize, out: &mut Vec<u8>) {
     out.resize(out.len() + length, 0);
 }
 
-/// The memory of the state of a stream, in bytes, as `ZSTD_sizeof_CCtx` says; rounded up.
+/// Returns the memory of a stream's state, in bytes, as `ZSTD_sizeof_CCtx` reports it, rounded up.
 pub(super) const fn stream_cost(level: u8, size: Size) -> u64 {
     let kib = match (size, level) {
         (Size::LeanStream, 0..=15) => 384,
@@ -158,7 +158,7 @@ impl ZstdDecoder {
     }
 }
 
-/// Appends `plain`, encoded against `dictionary`, which is raw content whatever it begins with.
+/// Appends `plain`, encoded against `dictionary`, which is always treated as raw content.
 #[cfg(feature = "dictionary")]
 pub(crate) fn zstd_with_dictionary(
     dictionary: &[u8],
@@ -194,5 +194,5 @@ const MAX_WINDOW_LOG: u32 = 23;
 /// The first of the sixteen magic numbers of frames to skip, little-endian.
 const SKIPPABLE: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
-/// So much room is made in the buffer before each step.
+/// The spare capacity of the buffer before each step.
 const ROOM: usize = 4 * 1024;
