@@ -196,6 +196,7 @@ impl Drop for Receiver {
     }
 }
 
+#[derive(Default)]
 struct Shared {
     frames: VecDeque<Frame<Bytes>>,
     /// Data bytes in `frames`.
@@ -210,21 +211,6 @@ struct Shared {
     is_closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self {
-            frames: VecDeque::new(),
-            waiting: 0,
-            read: 0,
-            set_room: None,
-            end: None,
-            is_closed: false,
-            reader: None,
-            writer: None,
-        }
-    }
 }
 
 impl Shared {
