@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use crate::load::{Server, ask};
@@ -13,24 +13,25 @@ use crate::peer;
 /// Measures the rows whose name contains `rows`, of this program `vestibule` or of the one of this checkout.
 pub(crate) fn measure(rows: &str, program: Option<&str>) -> ExitCode {
     let program = program.map_or_else(build_program, PathBuf::from);
+    let mut ours = Vec::new();
+    let mut peers = Vec::new();
     println!(
         "{:<44} {:>8} {:>8} {:>12} {:>14}",
         "readers that read nothing of", "readers", "MB most", "KiB a reader", "left, to start"
     );
-    let mut all_met = true;
     for size in [2, 60] {
         let texts = Texts::new(size);
         for accept in ACCEPT {
             let name = format!("vestibule serve, {size} MB, {accept}");
             if name.contains(rows) {
-                all_met &= row(&name, &texts.serve_by_us(&program), READERS, accept).is_met();
+                ours.push(row(name, texts.serve_by_us(&program), READERS, accept));
             }
         }
         for (peer, readers, accepts) in PEERS {
             for accept in *accepts {
                 let name = format!("{peer}, {size} MB, {accept}");
                 if name.contains(rows) {
-                    row(&name, &texts.serve_by(peer), *readers, accept);
+                    peers.push(row(name, texts.serve_by(peer), *readers, accept));
                 }
             }
         }
@@ -39,8 +40,14 @@ pub(crate) fn measure(rows: &str, program: Option<&str>) -> ExitCode {
         let name = format!("vestibule, a stream, {accept}");
         if name.contains(rows) {
             let server = Server::spawn(&mut Command::new(peer::build("stream")));
-            all_met &= row(&name, &server, READERS, accept).is_met();
+            ours.push(row(name, server, READERS, accept));
         }
+    }
+    let all_met = ours
+        .into_iter()
+        .fold(true, |all, row| all & ended(row).is_met());
+    for row in peers {
+        ended(row);
     }
     println!("\nours: at most {MOST:.0} MB, and {LEFT:.1} of the start after a minute: {all_met}");
     if all_met {
@@ -61,7 +68,9 @@ impl Row {
     }
 }
 
-fn row(name: &str, server: &Server, readers: u32, accept: &str) -> Row {
+/// Measures a row. The server then rests for a minute while the next rows are measured, and the line
+/// is printed after that.
+fn row(name: String, server: Server, readers: u32, accept: &str) -> JoinHandle<Row> {
     ask(&mut server.connect(), "/nothing");
     let start = server.memory();
     let held: Vec<TcpStream> = (0..readers)
@@ -76,16 +85,22 @@ fn row(name: &str, server: &Server, readers: u32, accept: &str) -> Row {
             connection
         })
         .collect();
-    let most = settled(server);
+    let most = settled(&server);
     drop(held);
-    sleep(AFTER);
-    let left = server.memory() / start;
-    println!(
-        "{name:<44} {readers:>8} {:>8.1} {:>12.1} {left:>14.2}",
-        most / 1e6,
-        (most - start) / f64::from(readers) / 1024.0
-    );
-    Row { most, left }
+    spawn(move || {
+        sleep(AFTER);
+        let left = server.memory() / start;
+        println!(
+            "{name:<44} {readers:>8} {:>8.1} {:>12.1} {left:>14.2}",
+            most / 1e6,
+            (most - start) / f64::from(readers) / 1024.0
+        );
+        Row { most, left }
+    })
+}
+
+fn ended(row: JoinHandle<Row>) -> Row {
+    row.join().expect("the server runs")
 }
 
 /// Waits until every socket is full and nothing moves any more, and returns the most that was resident.

@@ -8,6 +8,10 @@ use std::process::Command;
 pub(crate) fn build(name: &str) -> PathBuf {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let target = root.join("target/peers");
+    let program = target.join(format!("release/vestibule-peer-{name}"));
+    if !program.exists() {
+        eprintln!("building benches/peers/{name}: minutes, the first time");
+    }
     let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--release", "--locked", "--quiet"])
         .current_dir(root.join("benches/peers").join(name))
@@ -15,5 +19,5 @@ pub(crate) fn build(name: &str) -> PathBuf {
         .arg(&target)
         .status();
     assert!(built.expect("cargo runs").success(), "{name} is built");
-    target.join(format!("release/vestibule-peer-{name}"))
+    program
 }

@@ -34,6 +34,30 @@
 //! | [`hyper`], and [`serve`] | `vestibule-hyper` | `server`; `tls`, `tls-self-signed`, `handover` and `socket-activation` are off |
 //! | [`files`] | `vestibule-static` | `static` |
 //! | [`tower`] | `vestibule-tower` | `tower` |
+//!
+//! # The allocator of a server
+//!
+//! An allocator belongs to the whole program, so this crate sets none. On Linux, glibc's allocator
+//! keeps most of the memory of a crowd of clients after they have left, and jemalloc without its
+//! background thread does the same while no request comes. A program that serves many clients adds
+//! these lines to its manifest:
+//!
+//! ```toml
+//! [dependencies.tikv-jemallocator]
+//! version = "0.6"
+//! features = ["background_threads", "unprefixed_malloc_on_supported_platforms"]
+//! ```
+//!
+//! and these to its `main.rs`:
+//!
+//! ```text
+//! #[global_allocator]
+//! static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+//! ```
+//!
+//! The background thread then gives free pages back to the system, in about 15 s. The second
+//! feature is for libraries in C, such as zstd, which call `malloc` themselves. The program
+//! `vestibule` has the same two features.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use vestibule::compression::Compression;
 use vestibule::prelude::*;
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -31,7 +32,9 @@ async fn lines(request: Request) -> Response {
         for _ in 0..60_000_000 / PIECE {
             let mut piece = String::with_capacity(PIECE + 64);
             while piece.len() < PIECE {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 let (number, word) = (state >> 40, WORDS[(state >> 60) as usize]);
                 piece += &format!("{number},{word},2026-11-30T00:00:00Z,passed through the door\n");
             }
@@ -48,6 +51,20 @@ async fn lines(request: Request) -> Response {
 const PIECE: usize = 8_000;
 
 const WORDS: [&str; 16] = [
-    "door", "street", "house", "request", "passes", "through", "the", "a", "of", "room", "between",
-    "and", "vestibule", "every", "who", "enters",
+    "door",
+    "street",
+    "house",
+    "request",
+    "passes",
+    "through",
+    "the",
+    "a",
+    "of",
+    "room",
+    "between",
+    "and",
+    "vestibule",
+    "every",
+    "who",
+    "enters",
 ];

@@ -38,16 +38,22 @@ impl fmt::Display for Closed {
 impl Error for Closed {}
 
 impl BodySender {
-    /// Lets as many bytes wait before a write does, in place of 64 KiB. It is worth it where writer and
-    /// reader are threads, each of which costs something to be woken: a writer that waits is woken when
-    /// half of the room is free.
+    /// Sets how many bytes may wait for the reader before a write waits. A writer that waits is
+    /// woken when half of the room is free. A large room is worth it where writer and reader are
+    /// threads, since each wake-up has a cost.
+    ///
+    /// Defaults to a room that depends on the reader: the first 16 KiB of a body do not wait. After
+    /// them the room is 8 KiB, and grows by 1 KiB for each 32 KiB that were read, up to 64 KiB. So
+    /// a client that reads nothing holds little memory. Nothing is read before an app has returned
+    /// its response: one that writes more before that waits for ever, and needs a task for the
+    /// writing.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
-        lock(&self.shared).room = bytes.max(1);
+        lock(&self.shared).set_room = Some(bytes.max(1));
         self
     }
 
-    /// Writes a piece; waits while the reader is behind by more than 64 KiB.
+    /// Writes a piece; waits while the reader has [no room](Self::with_room).
     ///
     /// # Errors
     ///
@@ -143,8 +149,10 @@ impl http_body::Body for Receiver {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut shared = lock(&self.shared);
         if let Some(frame) = shared.frames.pop_front() {
-            shared.waiting -= frame.data_ref().map_or(0, Bytes::len);
-            if shared.waiting <= shared.room / 2 {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            shared.waiting -= bytes;
+            shared.read = shared.read.saturating_add(bytes);
+            if shared.waiting <= shared.room() / 2 {
                 wake(shared.writer.take(), shared);
             }
             return Poll::Ready(Some(Ok(frame)));
@@ -188,12 +196,15 @@ impl Drop for Receiver {
     }
 }
 
+#[derive(Default)]
 struct Shared {
     frames: VecDeque<Frame<Bytes>>,
     /// Data bytes in `frames`.
     waiting: usize,
-    /// How many of them there may be before a writer waits.
-    room: usize,
+    /// Data bytes that were read.
+    read: usize,
+    /// How many bytes there may be in `frames` before a writer waits, where the writer has set it.
+    set_room: Option<usize>,
     /// Set once by the writer: the end, or the error that is the end.
     end: Option<Option<BodyError>>,
     /// The reader is gone.
@@ -202,26 +213,16 @@ struct Shared {
     writer: Option<Waker>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
-        Self {
-            frames: VecDeque::new(),
-            waiting: 0,
-            room: ROOM,
-            end: None,
-            is_closed: false,
-            reader: None,
-            writer: None,
-        }
-    }
-}
-
 impl Shared {
+    fn room(&self) -> usize {
+        self.set_room.unwrap_or_else(|| room_after(self.read))
+    }
+
     fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
         if self.is_closed {
             return Poll::Ready(Err(Closed));
         }
-        if self.waiting < self.room {
+        if self.waiting < self.room() {
             return Poll::Ready(Ok(()));
         }
         self.writer = Some(cx.waker().clone());
@@ -245,7 +246,8 @@ fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BodyError>) {
     }
 }
 
-/// Wakes the other side once it can have the lock: a thread that is woken before waits for it at once.
+/// Wakes the other side once it can have the lock: a thread that is woken before waits for it at
+/// once.
 fn wake(waker: Option<Waker>, shared: MutexGuard<'_, Shared>) {
     drop(shared);
     if let Some(waker) = waker {
@@ -258,11 +260,36 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many bytes may wait before a writer does.
+/// Returns how many bytes may wait before a writer does, when `read` bytes were read.
+///
+/// Each wait of a writer costs a wake-up, so a short body has none. The kernel takes the beginning
+/// of a long body for a client that reads nothing; what waits behind that is held until the client
+/// is cut. A client that goes on reading earns a larger room.
+fn room_after(read: usize) -> usize {
+    let start = START.saturating_sub(read);
+    let earned = LEAST_ROOM.saturating_add(read / READ_FOR_ROOM);
+    start.max(earned).min(ROOM)
+}
+
+/// The most bytes that may wait.
 const ROOM: usize = 64 * 1024;
+
+/// How many bytes of a body do not wait. With 64 KiB, each of 2,000 clients that read nothing held
+/// 18 KiB more.
+const START: usize = 16 * 1024;
+
+/// How many bytes may wait when more than the first ones have come and little was read.
+const LEAST_ROOM: usize = 8 * 1024;
+
+/// How many bytes have to be read for one more byte of room.
+const READ_FOR_ROOM: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+
+    use http_body::Body as _;
+
     use super::super::Body;
     use super::*;
 
@@ -288,6 +315,67 @@ mod tests {
         );
         writer.await.unwrap();
         assert_eq!(body.collect(10).await.unwrap(), "more");
+    }
+
+    #[test]
+    fn the_room_is_small_after_the_start_and_grows_with_what_was_read() {
+        let cases = [
+            (0, 16),
+            (1, 15),
+            (8, 8),
+            (32, 9),
+            (64, 10),
+            (128, 12),
+            (256, 16),
+            (1_024, 40),
+            (1_792, 64),
+            (100_000, 64),
+        ];
+        for (read, room) in cases {
+            assert_eq!(room_after(read * 1024) / 1024, room, "{read} KiB");
+        }
+        assert_eq!(room_after(usize::MAX), ROOM);
+        for read in (0..4 * 1024 * 1024).step_by(1_000) {
+            assert!((LEAST_ROOM..=ROOM).contains(&room_after(read)), "{read}");
+        }
+    }
+
+    /// Writes until a write waits; the bytes that wait then.
+    async fn fill(sender: &mut BodySender, piece: usize) -> usize {
+        loop {
+            let mut write = std::pin::pin!(sender.send(vec![0; piece]));
+            let polled = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
+            if polled.is_pending() {
+                break;
+            }
+        }
+        lock(&sender.shared).waiting
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_holds_little() {
+        for piece in [1, 100, 8_000] {
+            let (mut sender, mut body) = Body::channel();
+            assert!((START..START + piece).contains(&fill(&mut sender, piece).await));
+            let mut read = 0;
+            while read < 100_000 {
+                while let Some(frame) = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+                    Poll::Ready(frame) => Poll::Ready(frame),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await
+                {
+                    read += frame.unwrap().into_data().unwrap().len();
+                }
+                let room = room_after(read);
+                let waiting = fill(&mut sender, piece).await;
+                assert!(
+                    (room..room + piece).contains(&waiting),
+                    "{piece}, {read}: {waiting}"
+                );
+            }
+            assert!(lock(&sender.shared).waiting < 12_000 + piece);
+        }
     }
 
     #[tokio::test]
