@@ -76,7 +76,7 @@ fn files_that_can_be_used() {
             format!("{leaf}{inter}{root}"),
             key.clone(),
         ),
-        ("self-signed", root.clone(), files.read("root.key")),
+        ("self-signed", root, files.read("root.key")),
         (
             "CRLF",
             format!("{leaf}{inter}").replace('\n', "\r\n"),

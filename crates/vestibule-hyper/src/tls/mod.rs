@@ -426,7 +426,8 @@ fn alpn_protocols() -> Vec<Vec<u8>> {
     vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
-#[cfg(all(test, feature = "tls-self-signed"))]
+#[cfg(test)]
+#[cfg(feature = "tls-self-signed")]
 mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
