@@ -3,6 +3,8 @@
 //! Source: RFC 7519 (claims), RFC 7515 (signatures), RFC 8725 (what went wrong before), RFC 9068 (access tokens).
 
 mod claims;
+#[cfg(feature = "jwt-ring")]
+mod der;
 mod jwks;
 mod key;
 #[cfg(feature = "jwt-ring")]
@@ -11,6 +13,8 @@ mod pem;
 mod private;
 #[cfg(feature = "jwt-ring")]
 mod public;
+#[cfg(feature = "jwt-ring")]
+mod sec1;
 mod token;
 
 use std::fmt;
