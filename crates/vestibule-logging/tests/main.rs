@@ -9,3 +9,4 @@ mod meaning;
 mod metrics;
 mod sinks;
 mod support;
+mod zones;

@@ -13,11 +13,12 @@ use vestibule_core::{Address, RemoteUser};
 
 use super::escape;
 use super::time::Moment;
+use super::zone::Zone;
 use crate::Record;
 
 /// Appends the line of the combined format, without its end.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
-    write_common(record, line);
+pub(super) fn write(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
+    write_common(record, zone, line);
     line.push(b' ');
     quoted(record.referer.as_ref(), line);
     line.push(b' ');
@@ -25,12 +26,12 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
 }
 
 /// Appends the line of the common format, without its end.
-pub(super) fn write_common(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write_common(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
     host(record, line);
     line.extend_from_slice(b" - ");
     user(record, line);
     line.extend_from_slice(b" [");
-    Moment::of(record.time).write_clf(line);
+    Moment::of(record.time, zone).write_clf(line);
     line.extend_from_slice(b"] \"");
     request_line(record, line);
     line.extend_from_slice(b"\" ");
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn a_line() {
         let mut line = Vec::new();
-        write(&sample(), &mut line);
+        write(&sample(), &Zone::utc(), &mut line);
         let line = String::from_utf8(line).unwrap();
         assert_eq!(
             line,
@@ -165,7 +166,7 @@ mod tests {
         record.tried_user = Some("never".into());
         let with = |record: &Record| {
             let mut line = Vec::new();
-            write_common(record, &mut line);
+            write_common(record, &Zone::utc(), &mut line);
             String::from_utf8(line).unwrap()
         };
         assert!(with(&record).contains(" - ann\\x20o ["));
