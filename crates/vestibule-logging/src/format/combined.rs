@@ -61,17 +61,20 @@ pub(super) fn address(address: Option<&Address>, line: &mut Vec<u8>) {
     }
 }
 
-/// The user's name, or `-`; a space in it would end the field. Of a login that failed it is the name that
-/// was tried, as Apache writes it.
+/// The user's name, or `-`. A space in it would end the field, and with a bracket the time begins for analysers.
+/// Of a login that failed it is the name that was tried, as Apache writes it.
 pub(super) fn user(record: &Record, line: &mut Vec<u8>) {
     let name = record.user.as_ref().map(RemoteUser::name);
     match name.or(record.tried_user.as_deref()) {
         Some(name) if !name.is_empty() => {
-            for (index, part) in name.split(' ').enumerate() {
-                if index > 0 {
-                    line.extend_from_slice(b"\\x20");
+            for part in name.split_inclusive([' ', '[', ']']) {
+                let mark = part.len() - usize::from(part.ends_with([' ', '[', ']']));
+                let (text, mark) = part.split_at(mark);
+                escape(text.as_bytes(), line);
+                for byte in mark.bytes() {
+                    // Writing to memory does not fail.
+                    let _ = write!(line, "\\x{byte:02X}");
                 }
-                escape(part.as_bytes(), line);
             }
         }
         _ => line.push(b'-'),
@@ -173,6 +176,8 @@ mod tests {
         record.user = None;
         record.tried_user = Some("a b\n\u{202e}\"".into());
         assert!(with(&record).contains(" - a\\x20b\\x0A\\xE2\\x80\\xAE\\x22 ["));
+        record.tried_user = Some("[a] [b".into());
+        assert!(with(&record).contains(" - \\x5Ba\\x5D\\x20\\x5Bb ["));
         record.tried_user = Some(String::new());
         assert!(with(&record).contains(" - - ["));
         for (raw, want) in [
