@@ -88,7 +88,7 @@ async fn tokens_of_a_key_set_and_a_guard_at_every_place() {
                 .layer(layer(|app| {
                     Require::new(app).under("/api/admin").scope("admin")
                 }))
-                .layer(layer(move |app| Authenticate::new(app, scheme.clone())))
+                .layer(layer(move |app| Authenticate::new(app, scheme)))
         };
         for (place, router) in places(apply) {
             let status = async |path: &str, token: &str| {
@@ -126,7 +126,7 @@ async fn webhooks_at_every_place() {
     let signature = WebhookSignature::github(["secret of the hook"]).unwrap();
     let apply = |router: Router| {
         let signature = signature.clone();
-        router.layer(layer(move |app| Webhook::new(app, signature.clone())))
+        router.layer(layer(move |app| Webhook::new(app, signature)))
     };
     let signed = |text: &str| {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret of the hook").unwrap();
