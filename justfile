@@ -15,6 +15,10 @@ bench:
 hostile:
     cargo bench --bench hostile
 
+# The server ends while clients ask it, 200 times with and without workers: no request may be lost (minutes).
+ends runs="200":
+    VESTIBULE_ENDS={{runs}} cargo test -p vestibule-cli --all-features --locked --test main -- --nocapture --exact limits::no_request_that_was_sent_is_lost_at_the_end
+
 # HTTP/2 by h2spec, in the clear and by TLS, beside hyper: `just h2spec PROGRAM`, its path (it is in no registry).
 h2spec program:
     cargo bench -p vestibule --features tls-self-signed --bench server -- h2spec {{absolute_path(program)}}

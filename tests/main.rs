@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is a test
 
+mod auth_in_axum;
 mod examples;
 #[cfg(unix)]
 mod forwarding;
+mod grpc;
 mod inside_axum;
 mod middleware;
 mod otlp;
+mod peers;
 mod real_sites;
+mod socketio;
 mod stacks;
 mod stored_values;
 mod websocket;

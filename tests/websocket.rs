@@ -19,6 +19,8 @@ use vestibule::logging::{AccessLog, ServerTiming, SetRequestId, Sink};
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
 
+use crate::peers::{Peer, Serving};
+
 /// Answers a WebSocket handshake (RFC 6455, section 4.2.2) and gives every message back.
 pub(crate) async fn echo(mut request: Request) -> Response {
     let mut response = Response::default();
@@ -116,6 +118,72 @@ async fn echo_until_shutdown(mut request: Request) -> Response {
         (SEC_WEBSOCKET_ACCEPT, &accept),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+}
+
+/// Gives every message back until the server ends, and says goodbye then.
+async fn echo_and_goodbye(mut request: Request) -> Response {
+    let fields = request.headers();
+    let Some(key) = fields.get(SEC_WEBSOCKET_KEY) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    if request.uri().path() != "/chat" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let shutdown = Shutdown::of(&request).unwrap();
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let upgraded = TokioIo::new(upgrade.await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, None).await;
+        loop {
+            tokio::select! {
+                message = socket.next() => match message {
+                    Some(Ok(text)) if text.is_text() => socket.send(text).await.unwrap(),
+                    Some(Ok(_)) => {}
+                    _ => break,
+                },
+                () = shutdown.begun() => {
+                    let away = CloseFrame {
+                        code: CloseCode::Away,
+                        reason: "restart".into(),
+                    };
+                    socket.close(Some(away)).await.unwrap();
+                    while let Some(Ok(_)) = socket.next().await {}
+                    break;
+                }
+            }
+        }
+    });
+    let fields = [
+        (CONNECTION, "Upgrade"),
+        (UPGRADE, "websocket"),
+        (SEC_WEBSOCKET_ACCEPT, &accept),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+}
+
+/// The client that most programs in Python use, through all layers that a server may have around it.
+#[tokio::test]
+async fn the_python_library_websockets_through_a_full_stack() {
+    let (lines, log) = Sink::memory();
+    let app = crate::peers::full_stack(log, "%m %U %>s %X").app(echo_and_goodbye);
+    let serving = Serving::start(app).await;
+    let address = serving.address.to_string();
+    let mut client = Peer::python("websockets_client.py", &address, "websockets (pip)");
+    let mut wanted = vec!["open []"];
+    wanted.extend(["echo True"; 4]);
+    wanted.extend(["pieces in three pieces", "pong", "many True", "refused 404"]);
+    wanted.push("still here");
+    for want in wanted {
+        assert_eq!(client.line().await, want);
+    }
+    serving.stop();
+    assert_eq!(client.line().await, "closed 1001 restart");
+    client.end().await;
+    assert_eq!(serving.drained().await.aborted, 0);
+    let text = lines.take();
+    assert_eq!(text.matches("GET /chat 101 +").count(), 52, "{text}");
+    assert_eq!(text.matches("GET /no 404 +").count(), 1, "{text}");
 }
 
 #[tokio::test]

@@ -75,10 +75,15 @@ const DEBIAN: &[(&str, &str)] = &[
 /// Python packages, and why each.
 const PYTHON: &[(&str, &str)] = &[
     ("brotli", "decodes brotli, for httpx and alone"),
+    ("grpcio", "Google's C core calls gRPC methods"),
     ("h2", "speaks HTTP/2 for httpx"),
     ("httpx", "a client that is not ours decodes each coding"),
     ("jsonschema", "validates the lines of the JSON log"),
     ("prometheus_client", "reads OpenMetrics as its authors do"),
+    ("python-socketio", "polls, and changes to a WebSocket"),
+    ("requests", "polls for python-socketio"),
+    ("websocket-client", "the WebSockets of python-socketio"),
+    ("websockets", "a WebSocket client that is not ours"),
     ("zstandard", "decodes zstd, for httpx and alone"),
 ];
 

@@ -33,6 +33,12 @@ pub(crate) fn weekly() -> Result<(), String> {
         "bench --package vestibule --all-features --locked",
         &[],
     ));
+    // The server ends under load, 200 times with and without workers.
+    note(cargo(
+        "test --package vestibule-cli --all-features --locked --test main -- --nocapture --exact \
+         limits::no_request_that_was_sent_is_lost_at_the_end",
+        &[("VESTIBULE_ENDS", "200")],
+    ));
     note(h2spec());
     if faults.is_empty() {
         println!("xtask: every weekly step has passed");

@@ -11,6 +11,7 @@ mod introspection;
 mod jwt;
 mod others;
 mod passwords;
+mod private_keys;
 mod providers;
 mod secrets;
 mod support;

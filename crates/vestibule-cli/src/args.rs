@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use vestibule::Network;
-use vestibule::logging::Format;
+use vestibule::logging::{Format, Zone};
 
 use crate::cors::origin;
 use crate::events::filter;
@@ -455,6 +455,10 @@ pub struct Watching {
     /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+
+    /// The time zone of times in the log and the events: utc, local, an offset as in +02:00, or a name as in Europe/Paris. UTC has no hour that comes twice, and lines of several machines can be merged [default: utc]
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub log_time: Option<Zone>,
 
     /// Write no line a request
     #[arg(long, conflicts_with_all = ["log", "log_format"])]

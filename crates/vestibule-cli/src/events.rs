@@ -1,17 +1,18 @@
 //! The program's own events on standard error: which ones, and as text or JSON.
 
 use std::fmt::{self, Write};
+use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use vestibule::logging::EventLimit;
+use vestibule::logging::{EventLimit, Zone};
 
 use crate::args::Watching;
 use crate::wants_colour;
@@ -33,9 +34,12 @@ pub fn events_to_stderr(options: &Watching) {
     let events = tracing_subscriber::registry()
         .with(targets)
         .with(EventLimit::new());
-    let lines = layer().with_writer(std::io::stderr);
+    let clock = Clock(options.log_time.clone().unwrap_or_default());
+    let lines = layer()
+        .with_writer(std::io::stderr)
+        .with_timer(clock.clone());
     if options.writes_json() {
-        events.with(lines.event_format(Json)).init();
+        events.with(lines.event_format(Json(clock))).init();
     } else {
         let colour = wants_colour(&std::io::stderr());
         events.with(lines.with_ansi(colour)).init();
@@ -102,7 +106,17 @@ pub(crate) fn filter(text: &str) -> Result<Targets, String> {
 
 /// One object a line, in the form that `tracing-subscriber` gives to JSON: `timestamp`, `level`,
 /// `fields` with the `message`, and `target`.
-struct Json;
+struct Json(Clock);
+
+/// Writes the time of an event, in the zone of the log.
+#[derive(Clone, Default)]
+struct Clock(Zone);
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        writer.write_str(&self.0.rfc3339(SystemTime::now()))
+    }
+}
 
 impl<S, N> FormatEvent<S, N> for Json
 where
@@ -116,7 +130,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::from("{\"timestamp\":\"");
-        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        self.0.format_time(&mut Writer::new(&mut line))?;
         let metadata = event.metadata();
         write!(line, "\",\"level\":\"{}\",\"fields\":{{", metadata.level())?;
         let begin = line.len();
@@ -270,7 +284,8 @@ mod tests {
         let page = Page::default();
         let writer = page.clone();
         let lines = layer().with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(lines.event_format(Json));
+        let subscriber =
+            tracing_subscriber::registry().with(lines.event_format(Json(Clock::default())));
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(
                 target: "vestibule", count = 3_u64, below = -1, ratio = 0.5, none = f64::NAN, is_it = true,

@@ -15,11 +15,12 @@ pub(crate) fn access_log<A: App>(app: A, options: &Watching, log: &Sink) -> Acce
 /// The form of the log.
 pub(crate) fn format(options: &Watching) -> Format {
     let is_terminal = options.log.is_none() && crate::wants_colour(&io::stdout());
-    match &options.log_format {
+    let format = match &options.log_format {
         Some(format) => format.clone(),
         None if is_terminal => Format::coloured(),
         None => Format::combined(),
-    }
+    };
+    format.zone(options.log_time.clone().unwrap_or_default())
 }
 
 /// Where the log goes.

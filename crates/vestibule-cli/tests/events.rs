@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::http2_frame::{PREFACE, frame};
 use crate::{Running, SITE, text, vestibule};
 
 /// How many frames of each kind a client sends.
@@ -13,25 +14,21 @@ const FRAMES: usize = 100_000;
 /// How many connections it opens for them, when the server closes one after the other.
 const CONNECTIONS: usize = 20;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
 /// A request on stream 1 that has an answer soon: `GET /` by RFC 7541's static table, without a host.
 fn request() -> Vec<u8> {
     frame(1, 0x5, 1, &[0x82, 0x86, 0x84, 0x41, 1, b'a'])
 }
 
+/// A kind of flood: what a connection begins with, behind a request on stream 1, and the frames by their number.
+struct Flood {
+    name: &'static str,
+    begin: Vec<u8>,
+    next: Box<dyn Fn(u32) -> Vec<u8>>,
+}
+
 /// Frames that no client has a reason to send, and some that a client may send, one kind after the other.
-fn kinds() -> Vec<(&'static str, Vec<u8>)> {
-    vec![
+fn floods() -> Vec<Flood> {
+    let same = vec![
         ("PING with ACK", frame(6, 1, 0, b"unasked!")),
         ("PING", frame(6, 0, 0, b"unasked!")),
         ("SETTINGS with ACK", frame(4, 1, 0, &[])),
@@ -72,20 +69,73 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("PUSH_PROMISE", frame(5, 4, 1, &[0, 0, 0, 2])),
         ("GOAWAY", frame(7, 0, 0, &[0; 8])),
         ("PRIORITY_UPDATE", frame(0x10, 0, 0, b"\0\0\0\x01u=7")),
-    ]
+    ];
+    let same = same.into_iter().map(|(name, frame)| Flood {
+        name,
+        begin: Vec::new(),
+        next: Box::new(move |_| frame.clone()),
+    });
+    let get = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    let post = [0x83, 0x86, 0x84, 0x41, 1, b'a'];
+    let others: [(&str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8>>); 6] = [
+        (
+            "requests that are reset at once",
+            Vec::new(),
+            Box::new(move |index| {
+                let stream = 3 + 2 * index;
+                let reset = frame(3, 0, stream, &[0, 0, 0, 8]);
+                [frame(1, 0x5, stream, &get), reset].concat()
+            }),
+        ),
+        (
+            "requests whose answers are never read",
+            Vec::new(),
+            Box::new(move |index| frame(1, 0x5, 3 + 2 * index, &get)),
+        ),
+        (
+            "empty DATA of an open stream",
+            frame(1, 0x4, 3, &post),
+            Box::new(|_| frame(0, 0, 3, &[])),
+        ),
+        (
+            "DATA of padding alone",
+            frame(1, 0x4, 3, &post),
+            Box::new(|_| frame(0, 0x8, 3, &[7, 0, 0, 0, 0, 0, 0, 0])),
+        ),
+        (
+            "CONTINUATION without an end",
+            frame(1, 0x1, 3, &get),
+            Box::new(|_| frame(9, 0, 3, &[0, 1, b'a', 1, b'b'])),
+        ),
+        (
+            "empty CONTINUATION without an end",
+            frame(1, 0x1, 3, &get),
+            Box::new(|_| frame(9, 0, 3, &[])),
+        ),
+    ];
+    let others = others
+        .into_iter()
+        .map(|(name, begin, next)| Flood { name, begin, next });
+    same.chain(others).collect()
 }
 
 /// Sends the frames, on new connections when one is closed; how many were sent.
-fn flood(address: &str, frame: &[u8]) -> usize {
-    let (mut sent, piece) = (0, frame.repeat(500));
+fn send(address: &str, flood: &Flood) -> usize {
+    let mut sent = 0;
     for _ in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(address).unwrap();
         let mut reader = stream.try_clone().unwrap();
         // What the server says has to be read, or it waits.
         let reader = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-        let begin = [PREFACE, &crate::events::frame(4, 0, 0, &[]), &request()].concat();
+        let begin = [PREFACE, &frame(4, 0, 0, &[]), &request(), &flood.begin].concat();
         let _ = stream.write_all(&begin);
-        while sent < FRAMES && stream.write_all(&piece).is_ok() {
+        let mut number = 0;
+        while sent < FRAMES {
+            let frames = (number..number + 500).flat_map(|number| (flood.next)(number));
+            if stream.write_all(&frames.collect::<Vec<_>>()).is_err() {
+                break;
+            }
+            number += 500;
             sent += 500;
         }
         let _ = stream.shutdown(Shutdown::Write);
@@ -95,6 +145,15 @@ fn flood(address: &str, frame: &[u8]) -> usize {
         }
     }
     sent
+}
+
+/// The most memory that the process has had, in MiB; nothing where the system does not tell.
+fn peak_memory(site: &Running) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", site.child.id())).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
 }
 
 /// What the program writes to standard error as JSON is JSON, from the first line to the last.
@@ -216,10 +275,16 @@ fn a_client_of_http2_cannot_write_the_log() {
         .to_owned();
     let begun = Instant::now();
     let mut total = 0;
-    for (name, frame) in kinds() {
-        let sent = flood(&address, &frame);
-        assert!(sent > 0, "{name}");
+    site.curl(&["--http2-prior-knowledge"], "");
+    let memory = peak_memory(&site);
+    for flood in floods() {
+        let sent = send(&address, &flood);
+        assert!(sent > 0, "{}", flood.name);
         total += sent;
+        // The answers to what a connection may ask are bounded, and so is what is kept of the others.
+        if let (Some(before), Some(now)) = (memory, peak_memory(&site)) {
+            assert!(now < before + 32, "{}: {before} MiB, {now} MiB", flood.name);
+        }
     }
     assert!(total > 10 * FRAMES, "{total}");
     // The server is still there.

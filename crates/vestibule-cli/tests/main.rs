@@ -16,11 +16,16 @@ mod downloads;
 #[cfg(unix)]
 mod events;
 #[cfg(unix)]
+#[path = "../../vestibule-hyper/tests/http2_frame.rs"]
+mod http2_frame;
+#[cfg(unix)]
 mod limits;
 #[cfg(target_os = "linux")]
 mod listening;
 #[cfg(unix)]
 mod one_file;
+#[cfg(unix)]
+mod readers;
 mod site_files;
 mod users;
 #[cfg(unix)]

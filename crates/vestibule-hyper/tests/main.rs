@@ -12,6 +12,7 @@ mod echo;
 mod frames;
 mod framing;
 mod http2;
+mod http2_frame;
 mod life;
 mod limits;
 mod order;

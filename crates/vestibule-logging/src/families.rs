@@ -145,12 +145,13 @@ pub(crate) fn escaped(value: &str) -> String {
 }
 
 /// How the names of the page's own metrics begin.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "http_server_active_requests",
     "http_server_request_duration_seconds",
     "http_server_requests",
     "http_server_response_body_bytes",
     "process_",
+    "rpc_server_requests",
     "vestibule_log_lines_dropped",
 ];
 

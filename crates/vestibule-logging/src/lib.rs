@@ -73,8 +73,8 @@
 //!
 //! # What it does not know
 //!
-//! `%I`, `%O` and `%S` of Apache (bytes with their heads) are `-`: heads are the server's. Times
-//! are UTC. The user's name is there when a layer attached a
+//! `%I`, `%O` and `%S` of Apache (bytes with their heads) are `-`: heads are the server's. The
+//! user's name is there when a layer attached a
 //! [`RemoteUser`](vestibule_core::RemoteUser) to the response, as `vestibule-auth` does.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,7 +100,7 @@ pub use access_log::AccessLog;
 #[cfg(feature = "event-limit")]
 pub use event_limit::EventLimit;
 pub use families::{MetricError, Samples};
-pub use format::{Format, FormatError};
+pub use format::{Format, FormatError, Zone, ZoneError};
 pub use metrics::{Metrics, Registry};
 pub use record::{Record, RecordOutcome};
 pub use request_id::{RequestId, SetRequestId};

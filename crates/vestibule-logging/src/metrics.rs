@@ -25,16 +25,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use vestibule_core::{App, Body, End, Outcome, Outline, Peer, Replaced, Request, Response, Scheme};
 
 use crate::families::{Family, MetricError, Samples, escaped};
 use crate::on_demand::OnDemand;
-use crate::record::client_gone;
+use crate::record::{client_gone, grpc_status};
 use crate::trace::known_method;
 use crate::{RecordOutcome, Sink, process};
 
 /// Counts requests and measures them to the end of their bodies, by method, class of status, and route.
+///
+/// gRPC calls, whose HTTP status is always 200, are counted by their own status as well:
+/// `rpc_server_requests_total`, with the labels `rpc_grpc_status_code` (0 to 16) and `route`. The page has
+/// this counter when there was a call.
 ///
 /// Costs three allocations a request.
 #[doc(alias("prometheus", "openmetrics"))]
@@ -120,9 +124,12 @@ impl<A: App> App for Metrics<A> {
         }
         let route = self.route.0.as_ref().map(|route| route(&request));
         let is_https = Scheme::of(&request) == Scheme::Https;
+        let is_http2 = request.version() == Version::HTTP_2;
         let mut measure = Measure::new(&self.registry, request.method(), route, is_https);
         let response = self.app.call(request).await;
         measure.status = response.status();
+        // A call that fails at once has its status in the head.
+        measure.grpc = is_http2.then(|| grpc_status(response.headers())).flatten();
         measure.outcome = RecordOutcome::Complete;
         response.map(|body| body.on_end(move |end| measure.ended(end)))
     }
@@ -148,6 +155,8 @@ struct Measure {
     status: StatusCode,
     bytes: u64,
     outcome: RecordOutcome,
+    /// The status of a gRPC call.
+    grpc: Option<u16>,
 }
 
 impl Measure {
@@ -167,6 +176,7 @@ impl Measure {
             status: client_gone(),
             bytes: 0,
             outcome: RecordOutcome::ClientGone,
+            grpc: None,
         }
     }
 }
@@ -174,6 +184,7 @@ impl Measure {
 impl Measure {
     fn ended(&mut self, end: &End<'_>) {
         self.bytes = end.bytes;
+        self.grpc = self.grpc.or_else(|| end.trailers.and_then(grpc_status));
         match end.outcome {
             Outcome::Complete => {}
             Outcome::Aborted => {
@@ -199,6 +210,12 @@ impl Drop for Measure {
         let key = self
             .registry
             .key(self.method, self.status, route, self.is_https);
+        if let Some(status) = self.grpc {
+            let key = (key.0.clone(), status);
+            self.registry.0.grpc.with(key, |count| {
+                count.fetch_add(1, Relaxed);
+            });
+        }
         self.registry.0.series.with(key, |series| {
             series.record(self.start.elapsed(), self.bytes, &self.outcome);
         });
@@ -213,6 +230,8 @@ pub struct Registry(Arc<Counted>);
 struct Counted {
     active: AtomicI64,
     series: OnDemand<Key, Series>,
+    /// gRPC calls by route and status.
+    grpc: OnDemand<(Cow<'static, str>, u16), AtomicU64>,
     routes: Mutex<Vec<Cow<'static, str>>>,
     sinks: Mutex<Vec<Sink>>,
     families: Mutex<Vec<Arc<Family>>>,
@@ -482,6 +501,22 @@ impl Registry {
             page.sample(bytes, "_total", &labels(key), series.bytes.load(Relaxed));
         }
         drop(all);
+        let calls = self.0.grpc.read();
+        if !calls.is_empty() {
+            let requests = "rpc_server_requests";
+            page.family(requests, "counter", "gRPC calls, by their status.");
+            let name = if has_otel_names {
+                "http_route"
+            } else {
+                "route"
+            };
+            for ((route, status), count) in calls.iter() {
+                let route = escaped(route);
+                let labels = format!("rpc_grpc_status_code=\"{status}\",{name}=\"{route}\"");
+                page.sample(requests, "_total", &labels, count.load(Relaxed));
+            }
+        }
+        drop(calls);
         let active = "http_server_active_requests";
         page.family(active, "gauge", "Requests that have not ended.");
         page.sample(active, "", "", self.0.active.load(Relaxed));

@@ -6,7 +6,7 @@ use vestibule_core::{
 };
 use vestibule_logging::{AccessLog, Format, SetRequestId, Sink};
 
-use crate::support::{Directory, ask, get, run};
+use crate::support::{ask, get, run};
 
 /// What a client can try to forge a line with, or to reach whoever reads it on a terminal.
 const HOSTILE: &[&[u8]] = &[
@@ -207,31 +207,4 @@ async fn json_lines_are_as_the_schema_says() {
     );
     assert!(text.contains(r#""vestibule.layer":"Pages""#), "{text}");
     validate(&text);
-}
-
-#[tokio::test]
-async fn goaccess_reads_the_combined_log() {
-    let directory = Directory::new();
-    let (lines, sink) = Sink::memory();
-    traffic(&AccessLog::new(site).to(sink), 600).await;
-    let log = directory.join("access.log");
-    let invalid = directory.join("invalid.log");
-    let report = directory.join("report.json");
-    std::fs::write(&log, lines.take()).unwrap();
-    let arguments = [
-        "--log-format=COMBINED",
-        "--no-global-config",
-        "--invalid-requests",
-        invalid.to_str().unwrap(),
-        "--output",
-        report.to_str().unwrap(),
-        log.to_str().unwrap(),
-    ];
-    run("goaccess", &arguments, "", "goaccess");
-    let report = std::fs::read_to_string(report).unwrap();
-    let general: String = report.split_whitespace().collect();
-    assert!(general.contains(r#""total_requests":600"#), "{report}");
-    assert!(general.contains(r#""valid_requests":600"#), "{report}");
-    assert!(general.contains(r#""failed_requests":0"#), "{report}");
-    assert_eq!(std::fs::read_to_string(invalid).unwrap_or_default(), "");
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod analysers;
 mod battery;
 mod clients;
 mod lines;
@@ -9,3 +10,4 @@ mod meaning;
 mod metrics;
 mod sinks;
 mod support;
+mod zones;

@@ -160,13 +160,59 @@ impl Key {
     }
 
     fn from_read(jwk: Jwk) -> Result<Self, KeyError> {
-        if jwk.r#use.as_deref().is_some_and(|it| it != "sig") {
-            return Err(KeyError::new("its `use` is not `sig`"));
+        jwk.check_use()?;
+        if !jwk.allows("verify") {
+            return Err(KeyError::new(match jwk.allows("sign") {
+                true => {
+                    "its `key_ops` have no `verify`; `Key::from_private_jwk` reads keys that sign"
+                }
+                false => "its `key_ops` have no `verify`",
+            }));
         }
-        let verifies = |all: &Vec<String>| all.iter().any(|it| it == "verify");
-        if jwk.key_ops.as_ref().is_some_and(|it| !verifies(it)) {
-            return Err(KeyError::new("its `key_ops` have no `verify`"));
+        Self::from_public_members(&jwk)
+    }
+
+    /// Reads a private JSON Web Key (RFC 7517), which has the member `d`, or a secret (`oct`). It signs tokens and
+    /// checks them.
+    ///
+    /// A private RSA key needs `p`, `q`, `dp`, `dq` and `qi` as well. Without `alg` it signs with RS256.
+    ///
+    /// ```
+    /// use vestibule_auth::jwt::Key;
+    ///
+    /// let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    ///     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}"#; // RFC 8037, appendix A.1
+    /// let key = Key::from_private_jwk(jwk).unwrap();
+    /// assert_eq!(key.id(), Some("1"));
+    /// assert!(key.sign(&serde_json::json!({ "sub": "alice", "exp": 2_000_000_000 })).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, has no private part, is not for signatures (`use`, `key_ops`), is of a kind that is not
+    /// known, or its private part does not belong to its public part.
+    #[cfg(feature = "jwt-ring")]
+    pub fn from_private_jwk(json: &str) -> Result<Self, KeyError> {
+        let jwk: Jwk = serde_json::from_str(json).map_err(|_| KeyError::new("it is no JWK"))?;
+        jwk.check_use()?;
+        if !jwk.allows("sign") {
+            return Err(KeyError::new("its `key_ops` have no `sign`"));
         }
+        if jwk.d.is_none() && jwk.kty != "oct" {
+            return Err(KeyError::new("it is a public key, which signs nothing"));
+        }
+        let key = Self::from_public_members(&jwk)?;
+        let Material::Public(public) = key.material else {
+            return Ok(key);
+        };
+        let private = super::private::Private::from_jwk(key.algorithm, &jwk)?;
+        Ok(Self {
+            material: Material::Private(private, public),
+            ..key
+        })
+    }
+
+    fn from_public_members(jwk: &Jwk) -> Result<Self, KeyError> {
         let named = match &jwk.alg {
             Some(name) => {
                 Some(Algorithm::parse(name).ok_or(KeyError::new("its `alg` is not known"))?)
@@ -179,7 +225,7 @@ impl Key {
             ("oct", None) => return Err(KeyError::new("a secret needs an `alg`")),
             #[cfg(feature = "jwt-ring")]
             _ => {
-                let (algorithm, public) = super::public::Public::from_jwk(&jwk, named)?;
+                let (algorithm, public) = super::public::Public::from_jwk(jwk, named)?;
                 Self {
                     id: None,
                     algorithm,
@@ -217,8 +263,8 @@ impl Key {
         })
     }
 
-    /// Reads a private key in PEM: PKCS#8 (`-----BEGIN PRIVATE KEY-----`), or PKCS#1 for RSA
-    /// (`RSA PRIVATE KEY`). It signs tokens and checks them.
+    /// Reads a private key in PEM: PKCS#8 (`-----BEGIN PRIVATE KEY-----`), PKCS#1 for RSA
+    /// (`RSA PRIVATE KEY`), or SEC 1 for elliptic curves (`EC PRIVATE KEY`). It signs tokens and checks them.
     ///
     /// ```
     /// use vestibule_auth::jwt::{Algorithm, Key};
@@ -529,7 +575,7 @@ impl From<Key> for Keys {
     }
 }
 
-/// The members of a JWK that are read; a private part is never looked at.
+/// The members of a JWK that are read. The private ones are for [`Key::from_private_jwk`] alone.
 #[derive(Deserialize)]
 pub(super) struct Jwk {
     pub(super) kty: String,
@@ -548,6 +594,35 @@ pub(super) struct Jwk {
     pub(super) n: Option<String>,
     #[cfg(feature = "jwt-ring")]
     pub(super) e: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) d: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) p: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) q: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) dp: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) dq: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) qi: Option<String>,
+    #[cfg(feature = "jwt-ring")]
+    pub(super) oth: Option<serde::de::IgnoredAny>,
+}
+
+impl Jwk {
+    fn check_use(&self) -> Result<(), KeyError> {
+        match self.r#use.as_deref() {
+            None | Some("sig") => Ok(()),
+            Some(_) => Err(KeyError::new("its `use` is not `sig`")),
+        }
+    }
+
+    /// Whether `key_ops` have this operation, or are absent (RFC 7517, section 4.3).
+    fn allows(&self, operation: &str) -> bool {
+        let has = |all: &Vec<String>| all.iter().any(|it| it == operation);
+        self.key_ops.as_ref().is_none_or(has)
+    }
 }
 
 pub(super) fn bytes(member: Option<&str>) -> Result<Vec<u8>, KeyError> {
@@ -607,7 +682,7 @@ impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PublicKey => {
-                "a public key signs nothing; `Key::from_private_pem` reads one that does"
+                "a public key signs nothing; `Key::from_private_pem` and `Key::from_private_jwk` read keys that do"
             }
             Self::Claims => "the claims are not a JSON object",
             Self::NoExpiry => "the claims have no `exp` in whole seconds",

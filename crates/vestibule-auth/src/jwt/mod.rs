@@ -11,6 +11,8 @@ mod pem;
 mod private;
 #[cfg(feature = "jwt-ring")]
 mod public;
+#[cfg(feature = "jwt-ring")]
+mod sec1;
 mod token;
 
 use std::fmt;

@@ -1,16 +1,19 @@
 //! Signatures by private keys, made by ring.
 //!
-//! Source: RFC 7518, section 3.3 to 3.5; RFC 8037; RFC 5958 (PKCS#8).
+//! Source: RFC 7518, section 3.3 to 3.5, 6.2.2 and 6.3.2 (members of private JWKs); RFC 8037; RFC 5958 (PKCS#8);
+//! RFC 5915 (`EC PRIVATE KEY`).
 
 use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::rand::SystemRandom;
-use ring::rsa::PublicKeyComponents;
+use ring::rsa::{KeyPairComponents, PublicKeyComponents};
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 
-use super::key::{Algorithm, KeyError};
+use super::key::{Algorithm, Jwk, KeyError, bytes};
 use super::pem;
+use super::public::{OID_P256, OID_P384, without_zeros};
+use super::sec1::ec_private_key;
 
 /// A key pair; cheap to clone. `Debug` is nowhere derived, so it is never printed.
 #[derive(Clone)]
@@ -22,16 +25,11 @@ pub(super) enum Private {
 
 impl Private {
     pub(super) fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
-        const OTHER: KeyError = KeyError::new("it is not a private key for the algorithm");
         let block = pem::key(text)?;
         let is_pkcs8 = match &*block.label {
             "PRIVATE KEY" => true,
             "RSA PRIVATE KEY" => false,
-            "EC PRIVATE KEY" => {
-                return Err(KeyError::new(
-                    "it is in the old form of OpenSSL; `openssl pkcs8 -topk8 -nocrypt -in FILE` converts it",
-                ));
-            }
+            "EC PRIVATE KEY" => return Self::from_sec1(algorithm, &block.der),
             label if label.ends_with("PUBLIC KEY") => {
                 return Err(KeyError::new("it is a public key, which signs nothing"));
             }
@@ -59,6 +57,53 @@ impl Private {
             _ => None,
         };
         pair.ok_or(OTHER)
+    }
+
+    /// Reads the old form of the keys of elliptic curves.
+    fn from_sec1(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
+        let key =
+            ec_private_key(der).ok_or(KeyError::new("its `EC PRIVATE KEY` block cannot be read"))?;
+        let (oid, length, signing) = match algorithm {
+            Algorithm::ES256 => (OID_P256, 32, &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+            Algorithm::ES384 => (OID_P384, 48, &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+            _ => return Err(OTHER),
+        };
+        if key.curve.is_some_and(|curve| curve != oid) {
+            return Err(OTHER);
+        }
+        let public = key.public.ok_or(KeyError(
+            "it lacks the public key; `openssl pkcs8 -topk8 -nocrypt -in FILE` adds it",
+        ))?;
+        ec_pair(signing, length, key.private.to_vec(), public)
+    }
+
+    /// Reads the private members of a JWK. `algorithm` is that of the public ones.
+    pub(super) fn from_jwk(algorithm: Algorithm, jwk: &Jwk) -> Result<Self, KeyError> {
+        let point = || -> Result<Vec<u8>, KeyError> {
+            let (x, y) = (bytes(jwk.x.as_deref())?, bytes(jwk.y.as_deref())?);
+            Ok([&[4][..], &x, &y].concat())
+        };
+        let d = bytes(jwk.d.as_deref())?;
+        match algorithm {
+            Algorithm::ES256 => ec_pair(
+                &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+                32,
+                d,
+                &point()?,
+            ),
+            Algorithm::ES384 => ec_pair(
+                &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+                48,
+                d,
+                &point()?,
+            ),
+            Algorithm::EdDSA => {
+                let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &bytes(jwk.x.as_deref())?);
+                let pair = pair.map_err(|_| NOT_A_PAIR)?;
+                Ok(Self::Ed25519(Arc::new(pair)))
+            }
+            _ => rsa_pair(jwk, d),
+        }
     }
 
     /// The public key, as a `Public` has it: a point, or an `RSAPublicKey` in DER.
@@ -126,6 +171,51 @@ fn ecdsa(
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, der, random).ok()?;
     Some(Private::Ecdsa(Arc::new(pair)))
 }
+
+/// Makes a pair of a private number and a point, which have to belong together.
+fn ec_pair(
+    signing: &'static signature::EcdsaSigningAlgorithm,
+    length: usize,
+    private: Vec<u8>,
+    public: &[u8],
+) -> Result<Private, KeyError> {
+    // Some programs leave out zeros in front of the number, others add one.
+    let number = without_zeros(private);
+    let zeros = length.checked_sub(number.len()).ok_or(OTHER)?;
+    let private = [vec![0; zeros], number].concat();
+    let random = SystemRandom::new();
+    let pair = EcdsaKeyPair::from_private_key_and_public_key(signing, &private, public, &random);
+    let pair = pair.map_err(|_| NOT_A_PAIR)?;
+    Ok(Private::Ecdsa(Arc::new(pair)))
+}
+
+fn rsa_pair(jwk: &Jwk, d: Vec<u8>) -> Result<Private, KeyError> {
+    if jwk.oth.is_some() {
+        return Err(KeyError::new("an RSA key of more than two primes is not known"));
+    }
+    let plain = |member: &Option<String>| bytes(member.as_deref()).map(without_zeros);
+    let factor = |member: &Option<String>| {
+        plain(member).map_err(|_| KeyError::new("it lacks one of `p`, `q`, `dp`, `dq` and `qi`"))
+    };
+    let components = KeyPairComponents {
+        public_key: PublicKeyComponents {
+            n: plain(&jwk.n)?,
+            e: plain(&jwk.e)?,
+        },
+        d: without_zeros(d),
+        p: factor(&jwk.p)?,
+        q: factor(&jwk.q)?,
+        dP: factor(&jwk.dp)?,
+        dQ: factor(&jwk.dq)?,
+        qInv: factor(&jwk.qi)?,
+    };
+    let pair = RsaKeyPair::from_components(&components).map_err(|_| NOT_A_PAIR)?;
+    Ok(Private::Rsa(Arc::new(pair)))
+}
+
+const OTHER: KeyError = KeyError::new("it is not a private key for the algorithm");
+const NOT_A_PAIR: KeyError =
+    KeyError::new("its private part and its public part do not belong together");
 
 fn padding(algorithm: Algorithm) -> Option<&'static dyn signature::RsaEncoding> {
     Some(match algorithm {

@@ -17,6 +17,7 @@ use vestibule_core::Address;
 use super::combined::{address, host, number, request_line, user, version};
 use super::escape;
 use super::time::Moment;
+use super::zone::Zone;
 use crate::{Record, RecordOutcome};
 
 /// A string that has been read.
@@ -169,12 +170,12 @@ impl Pattern {
         }
     }
 
-    pub(super) fn write(&self, record: &Record, line: &mut Vec<u8>) {
+    pub(super) fn write(&self, record: &Record, zone: &Zone, line: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => line.extend_from_slice(text),
                 Piece::Field { only, .. } if !allows(only.as_ref(), record) => line.push(b'-'),
-                Piece::Field { what, .. } => what.write(record, line),
+                Piece::Field { what, .. } => what.write(record, zone, line),
             }
         }
     }
@@ -185,7 +186,7 @@ fn allows(only: Option<&Statuses>, record: &Record) -> bool {
 }
 
 impl Field {
-    fn write(&self, record: &Record, line: &mut Vec<u8>) {
+    fn write(&self, record: &Record, zone: &Zone, line: &mut Vec<u8>) {
         let optional = |value: Option<&[u8]>, line: &mut Vec<u8>| match value {
             Some(value) => escape(value, line),
             None => line.push(b'-'),
@@ -233,7 +234,7 @@ impl Field {
             Self::RequestId => {
                 optional(record.request_id.as_ref().map(|id| id.as_bytes()), line);
             }
-            Self::Time(form) => form.write(record, line),
+            Self::Time(form) => form.write(record, zone, line),
             Self::Took(unit) => number(
                 match unit {
                     Unit::Seconds => record.total.as_secs(),
@@ -278,12 +279,12 @@ impl Field {
 }
 
 impl TimeForm {
-    fn write(&self, record: &Record, line: &mut Vec<u8>) {
+    fn write(&self, record: &Record, zone: &Zone, line: &mut Vec<u8>) {
         let time = match self.at_end {
             true => record.time + record.total,
             false => record.time,
         };
-        let moment = Moment::of(time);
+        let moment = Moment::of(time, zone);
         let micros = u64::from(moment.nanos / 1_000);
         for part in &self.parts {
             match part {
@@ -574,7 +575,8 @@ fn time(text: &str, column: usize) -> Result<TimeForm, FormatError> {
         };
         match directive {
             Some((_, c))
-                if Moment::of(std::time::UNIX_EPOCH).write_strftime(c, &mut Vec::new()) =>
+                if Moment::of(std::time::UNIX_EPOCH, &Zone::utc())
+                    .write_strftime(c, &mut Vec::new()) =>
             {
                 parts.push(TimePart::Strftime(c));
             }
@@ -651,7 +653,9 @@ mod tests {
         trailers.append("x-c", "6".parse().unwrap());
         record.response_trailers = Some(Box::new(trailers));
         let mut line = Vec::new();
-        Pattern::parse(pattern).unwrap().write(&record, &mut line);
+        Pattern::parse(pattern)
+            .unwrap()
+            .write(&record, &Zone::utc(), &mut line);
         String::from_utf8(line).unwrap()
     }
 
@@ -695,13 +699,13 @@ mod tests {
         record.request_line = Some(vestibule_core::RequestLine::new(b"\x16\x03"));
         let mut line_of_both = Vec::new();
         let pattern = Pattern::parse("%a %h %{c}a %{c}h %r %m %U%q").unwrap();
-        pattern.write(&record, &mut line_of_both);
+        pattern.write(&record, &Zone::utc(), &mut line_of_both);
         let want = "2001:db8::1 2001:db8::1 10.0.0.1 10.0.0.1 \\x16\\x03 - -";
         assert_eq!(String::from_utf8(line_of_both).unwrap(), want);
         assert_eq!(line("%P"), std::process::id().to_string());
         // Apache's own definition of the combined format gives our own line.
         let mut own = Vec::new();
-        super::super::combined::write(&sample(), &mut own);
+        super::super::combined::write(&sample(), &Zone::utc(), &mut own);
         let combined = r#"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-agent}i\""#;
         assert_eq!(line(combined).into_bytes(), own);
     }

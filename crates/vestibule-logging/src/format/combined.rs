@@ -13,11 +13,12 @@ use vestibule_core::{Address, RemoteUser};
 
 use super::escape;
 use super::time::Moment;
+use super::zone::Zone;
 use crate::Record;
 
 /// Appends the line of the combined format, without its end.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
-    write_common(record, line);
+pub(super) fn write(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
+    write_common(record, zone, line);
     line.push(b' ');
     quoted(record.referer.as_ref(), line);
     line.push(b' ');
@@ -25,12 +26,12 @@ pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
 }
 
 /// Appends the line of the common format, without its end.
-pub(super) fn write_common(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write_common(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
     host(record, line);
     line.extend_from_slice(b" - ");
     user(record, line);
     line.extend_from_slice(b" [");
-    Moment::of(record.time).write_clf(line);
+    Moment::of(record.time, zone).write_clf(line);
     line.extend_from_slice(b"] \"");
     request_line(record, line);
     line.extend_from_slice(b"\" ");
@@ -60,17 +61,20 @@ pub(super) fn address(address: Option<&Address>, line: &mut Vec<u8>) {
     }
 }
 
-/// The user's name, or `-`; a space in it would end the field. Of a login that failed it is the name that
-/// was tried, as Apache writes it.
+/// The user's name, or `-`. A space in it would end the field, and with a bracket the time begins for analysers.
+/// Of a login that failed it is the name that was tried, as Apache writes it.
 pub(super) fn user(record: &Record, line: &mut Vec<u8>) {
     let name = record.user.as_ref().map(RemoteUser::name);
     match name.or(record.tried_user.as_deref()) {
         Some(name) if !name.is_empty() => {
-            for (index, part) in name.split(' ').enumerate() {
-                if index > 0 {
-                    line.extend_from_slice(b"\\x20");
+            for part in name.split_inclusive([' ', '[', ']']) {
+                let mark = part.len() - usize::from(part.ends_with([' ', '[', ']']));
+                let (text, mark) = part.split_at(mark);
+                escape(text.as_bytes(), line);
+                for byte in mark.bytes() {
+                    // Writing to memory does not fail.
+                    let _ = write!(line, "\\x{byte:02X}");
                 }
-                escape(part.as_bytes(), line);
             }
         }
         _ => line.push(b'-'),
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn a_line() {
         let mut line = Vec::new();
-        write(&sample(), &mut line);
+        write(&sample(), &Zone::utc(), &mut line);
         let line = String::from_utf8(line).unwrap();
         assert_eq!(
             line,
@@ -165,13 +169,15 @@ mod tests {
         record.tried_user = Some("never".into());
         let with = |record: &Record| {
             let mut line = Vec::new();
-            write_common(record, &mut line);
+            write_common(record, &Zone::utc(), &mut line);
             String::from_utf8(line).unwrap()
         };
         assert!(with(&record).contains(" - ann\\x20o ["));
         record.user = None;
         record.tried_user = Some("a b\n\u{202e}\"".into());
         assert!(with(&record).contains(" - a\\x20b\\x0A\\xE2\\x80\\xAE\\x22 ["));
+        record.tried_user = Some("[a] [b".into());
+        assert!(with(&record).contains(" - \\x5Ba\\x5D\\x20\\x5Bb ["));
         record.tried_user = Some(String::new());
         assert!(with(&record).contains(" - - ["));
         for (raw, want) in [

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::escape::escape_json;
 use super::fields::{Fields, visit};
 use super::time::Moment;
+use super::zone::Zone;
 use crate::Record;
 
 /// Appends the object, in one line of ASCII.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
-    Moment::of(record.time).write_rfc3339(line);
+    Moment::of(record.time, zone).write_rfc3339(line);
     line.push(b'"');
     visit(record, &mut Object(line));
     line.push(b'}');
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn a_line() {
         let mut line = Vec::new();
-        write(&sample(), &mut line);
+        write(&sample(), &Zone::utc(), &mut line);
         let want = r#"{"timestamp":"2000-10-10T13:55:36.000000Z","client.address":"2001:db8::1","client.port":99,"user.name":"ann o","http.request.method":"GET","url.path":"/a%20b","url.query":"c=\\d","network.protocol.version":"1.1","server.address":"example.org","http.response.status_code":200,"http.response.body.size":2326,"http.server.request.duration":0.012000,"vestibule.time_to_first_byte":0.003000,"vestibule.queue_time":0.002000,"vestibule.outcome":"complete","http.request.header.referer":["https://example.org/"],"user_agent.original":"curl/8.0"}"#;
         assert_eq!(String::from_utf8(line).unwrap(), want);
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::escape::escape_json;
 use super::fields::{Fields, visit};
 use super::time::Moment;
+use super::zone::Zone;
 use crate::Record;
 
 /// Appends the pairs, in one line of ASCII.
-pub(super) fn write(record: &Record, line: &mut Vec<u8>) {
+pub(super) fn write(record: &Record, zone: &Zone, line: &mut Vec<u8>) {
     line.extend_from_slice(b"time=");
-    Moment::of(record.time).write_rfc3339(line);
+    Moment::of(record.time, zone).write_rfc3339(line);
     visit(record, &mut Pairs(line));
 }
 
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn a_line() {
         let mut line = Vec::new();
-        write(&sample(), &mut line);
+        write(&sample(), &Zone::utc(), &mut line);
         let line = String::from_utf8(line).unwrap();
         assert!(line.starts_with(
             "time=2000-10-10T13:55:36.000000Z client.address=2001:db8::1 client.port=99 user.name=\"ann o\" http.request.method=GET url.path=/a%20b url.query=\"c=\\\\d\" "

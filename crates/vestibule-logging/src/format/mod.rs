@@ -8,6 +8,7 @@ mod json;
 mod logfmt;
 mod short;
 mod time;
+mod zone;
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,11 +23,12 @@ pub use apache::FormatError;
 pub(crate) use combined::version_number;
 pub(crate) use escape::escape;
 pub(crate) use fields::host_and_port;
+pub use zone::{Zone, ZoneError};
 
 /// How a line of the access log is written.
 ///
 /// Whatever the client chose is escaped in each of them, so that a line is always one line, and only
-/// printable ASCII, and harmless on a terminal. Times are UTC.
+/// printable ASCII, and harmless on a terminal. Times are UTC, or in the [`zone`](Self::zone) that is set.
 ///
 /// ```
 /// use vestibule_logging::Format;
@@ -36,7 +38,10 @@ pub(crate) use fields::host_and_port;
 /// assert_eq!(own.to_string(), "%h %>s %{Referer}i %{ms}T");
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Format(Kind);
+pub struct Format {
+    kind: Kind,
+    zone: Zone,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Kind {
@@ -55,39 +60,40 @@ impl Format {
     /// NCSA's common log format: `192.0.2.1 - ann [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 2326`.
     #[must_use]
     pub const fn common() -> Self {
-        Self(Kind::Common)
+        Self::of(Kind::Common)
     }
 
     /// The common format, the referrer and the user agent: what nginx writes by default, and every
     /// log analyser reads.
     #[must_use]
     pub const fn combined() -> Self {
-        Self(Kind::Combined)
+        Self::of(Kind::Combined)
     }
 
     /// One JSON object a line. Its names are those of OpenTelemetry's semantic conventions where there
-    /// is one; `access-log.schema.json` in the crate describes them all.
+    /// is one; `access-log.schema.json` in the crate describes them all. goaccess cannot read names with dots: give it
+    /// [`combined`](Self::combined).
     #[must_use]
     pub const fn json() -> Self {
-        Self(Kind::Json)
+        Self::of(Kind::Json)
     }
 
     /// `name=value` pairs with the same names as [`json`](Self::json), for eyes and for Loki.
     #[must_use]
     pub const fn logfmt() -> Self {
-        Self(Kind::Logfmt)
+        Self::of(Kind::Logfmt)
     }
 
     /// A short line for a person at a terminal: `13:55:36 200 GET /a 2.3 kB 1.2 ms`.
     #[must_use]
     pub const fn short() -> Self {
-        Self(Kind::Short { colour: false })
+        Self::of(Kind::Short { colour: false })
     }
 
     /// The short line with the status in colour.
     #[must_use]
     pub const fn coloured() -> Self {
-        Self(Kind::Short { colour: true })
+        Self::of(Kind::Short { colour: true })
     }
 
     /// Apache's `LogFormat` string: `%h %l %u %t "%r" %>s %b`.
@@ -109,18 +115,41 @@ impl Format {
     ///
     /// [`FormatError`], with the column of the directive that is not known.
     pub fn apache(pattern: &str) -> Result<Self, FormatError> {
-        Ok(Self(Kind::Apache(Arc::new(Pattern::parse(pattern)?))))
+        let pattern = Pattern::parse(pattern)?;
+        Ok(Self::of(Kind::Apache(Arc::new(pattern))))
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            zone: Zone::utc(),
+        }
+    }
+
+    /// Sets the time zone of its times. Defaults to UTC.
+    ///
+    /// ```
+    /// use vestibule_logging::Format;
+    ///
+    /// let format = Format::apache("%{%H:%M %z}t").unwrap().zone("-05:00".parse().unwrap());
+    /// # let _ = format;
+    /// ```
+    #[must_use]
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
     }
 
     /// Appends the line of `record`, without its end.
     pub(crate) fn write(&self, record: &Record, line: &mut Vec<u8>) {
-        match &self.0 {
-            Kind::Common => combined::write_common(record, line),
-            Kind::Combined => combined::write(record, line),
-            Kind::Json => json::write(record, line),
-            Kind::Logfmt => logfmt::write(record, line),
-            Kind::Short { colour } => short::write(record, *colour, line),
-            Kind::Apache(pattern) => pattern.write(record, line),
+        let zone = &self.zone;
+        match &self.kind {
+            Kind::Common => combined::write_common(record, zone, line),
+            Kind::Combined => combined::write(record, zone, line),
+            Kind::Json => json::write(record, zone, line),
+            Kind::Logfmt => logfmt::write(record, zone, line),
+            Kind::Short { colour } => short::write(record, *colour, zone, line),
+            Kind::Apache(pattern) => pattern.write(record, zone, line),
         }
     }
 
@@ -149,7 +178,7 @@ impl Format {
 
     /// The request's headers that the line has beside those that every record has.
     pub(crate) fn request_headers(&self) -> &[HeaderName] {
-        match &self.0 {
+        match &self.kind {
             Kind::Apache(pattern) => &pattern.request_headers,
             _ => &[],
         }
@@ -157,7 +186,7 @@ impl Format {
 
     /// The same of the response.
     pub(crate) fn response_headers(&self) -> &[HeaderName] {
-        match &self.0 {
+        match &self.kind {
             Kind::Apache(pattern) => &pattern.response_headers,
             _ => &[],
         }
@@ -165,7 +194,7 @@ impl Format {
 
     /// The request's trailers that the line has.
     pub(crate) fn request_trailers(&self) -> &[HeaderName] {
-        match &self.0 {
+        match &self.kind {
             Kind::Apache(pattern) => &pattern.request_trailers,
             _ => &[],
         }
@@ -173,7 +202,7 @@ impl Format {
 
     /// The same of the response.
     pub(crate) fn response_trailers(&self) -> &[HeaderName] {
-        match &self.0 {
+        match &self.kind {
             Kind::Apache(pattern) => &pattern.response_trailers,
             _ => &[],
         }
@@ -199,7 +228,7 @@ impl FromStr for Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
+        f.write_str(match &self.kind {
             Kind::Common => "common",
             Kind::Combined => "combined",
             Kind::Json => "json",

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::escape;
 use super::time::Moment;
+use super::zone::Zone;
 use crate::{Record, RecordOutcome};
 
 /// Appends the line. With `colour`, the status has one: by its class.
-pub(super) fn write(record: &Record, colour: bool, line: &mut Vec<u8>) {
+pub(super) fn write(record: &Record, colour: bool, zone: &Zone, line: &mut Vec<u8>) {
     let paint = |code: &'static str| if colour { code } else { "" };
-    Moment::of(record.time).write_clock(line);
+    Moment::of(record.time, zone).write_clock(line);
     let code = match record.status.as_u16() {
         ..300 => "\x1b[32m",
         300..400 => "\x1b[36m",
@@ -84,7 +85,7 @@ mod tests {
 
     fn line(record: &Record, colour: bool) -> String {
         let mut line = Vec::new();
-        write(record, colour, &mut line);
+        write(record, colour, &Zone::utc(), &mut line);
         String::from_utf8(line).unwrap()
     }
 

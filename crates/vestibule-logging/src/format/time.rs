@@ -1,11 +1,16 @@
 //! Moments as text: of the common log format, of RFC 3339, and by `strftime`.
+//!
+//! Source: POSIX.1-2024, `strftime`, in the locale `C`, which Apache's `%{...}t` passes its format to; ISO 8601 for
+//! the numbers of weeks.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-/// A moment in UTC, in the parts that people write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+use super::zone::{Zone, write_offset};
+
+/// A moment in a time zone, in the parts that people write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'a> {
     pub(super) year: i64,
     /// 1 to 12.
     pub(super) month: usize,
@@ -14,18 +19,25 @@ pub(super) struct Moment {
     pub(super) minute: u64,
     pub(super) second: u64,
     pub(super) nanos: u32,
-    /// Seconds since 1970.
+    /// Seconds since 1970 in UTC.
     pub(super) unix: u64,
+    /// Seconds since 1970 by the clocks of the zone.
+    local: u64,
+    /// Seconds east of Greenwich.
+    offset: i32,
+    zone: &'a Zone,
 }
 
-impl Moment {
+impl<'a> Moment<'a> {
     /// Times before 1970 are 1970: a log has none.
-    pub(super) fn of(time: SystemTime) -> Self {
+    pub(super) fn of(time: SystemTime, zone: &'a Zone) -> Self {
         let since = time
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         let unix = since.as_secs();
-        let (days, second) = (unix / 86_400, unix % 86_400);
+        let offset = zone.offset(unix);
+        let local = unix.saturating_add_signed(offset.into());
+        let (days, second) = (local / 86_400, local % 86_400);
         // Days since 0000-03-01, in eras of 400 years: Hinnant, "chrono-Compatible Low-Level Date Algorithms".
         let z = days + 719_468;
         let (era, day) = (z / 146_097, z % 146_097);
@@ -46,6 +58,9 @@ impl Moment {
             second: second % 60,
             nanos: since.subsec_nanos(),
             unix,
+            local,
+            offset,
+            zone,
         }
     }
 
@@ -60,10 +75,11 @@ impl Moment {
             line.push(b':');
             two(part, line);
         }
-        line.extend_from_slice(b" +0000");
+        line.push(b' ');
+        write_offset(self.offset, "", line);
     }
 
-    /// `2000-10-10T13:55:36.000123Z`.
+    /// `2000-10-10T13:55:36.000123Z`, or with an offset as `+02:00`.
     pub(super) fn write_rfc3339(&self, line: &mut Vec<u8>) {
         four(self.year, line);
         line.push(b'-');
@@ -72,7 +88,11 @@ impl Moment {
         two(self.day, line);
         line.push(b'T');
         self.write_clock(line);
-        let _ = write!(line, ".{:06}Z", self.nanos / 1_000);
+        let _ = write!(line, ".{:06}", self.nanos / 1_000);
+        match self.zone.is_utc() {
+            true => line.push(b'Z'),
+            false => write_offset(self.offset, ":", line),
+        }
     }
 
     /// `13:55:36`.
@@ -86,14 +106,30 @@ impl Moment {
 
     /// 0 is Sunday.
     fn weekday(&self) -> u64 {
-        (self.unix / 86_400 + 4) % 7
+        (self.local / 86_400 + 4) % 7
     }
 
     /// 1 to 366.
     fn day_of_year(&self) -> u64 {
-        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
-        let leap = u64::from(is_leap && self.month > 2);
+        let leap = u64::from(is_leap(self.year) && self.month > 2);
         BEFORE[self.month - 1] + leap + self.day
+    }
+
+    /// The year and the week by ISO 8601: weeks begin on Monday, and the first has the year's first Thursday.
+    fn iso_week(&self) -> (i64, u64) {
+        // Of the Thursday of this week, which decides the year; 1 is Monday.
+        let weekday = (self.weekday() + 6) % 7 + 1;
+        let thursday = self.day_of_year() + 4;
+        let days = |year| if is_leap(year) { 366 } else { 365 };
+        let week = |day: u64| (day - 1) / 7 + 1;
+        match thursday.checked_sub(weekday) {
+            None | Some(0) => (
+                self.year - 1,
+                week(thursday + days(self.year - 1) - weekday),
+            ),
+            Some(day) if day > days(self.year) => (self.year + 1, 1),
+            Some(day) => (self.year, week(day)),
+        }
     }
 
     /// Writes one directive of `strftime`, as `Y` of `%Y`; `false` when it is not known.
@@ -123,8 +159,24 @@ impl Moment {
             'u' => write!(line, "{}", (self.weekday() + 6) % 7 + 1),
             'j' => write!(line, "{:03}", self.day_of_year()),
             's' => write!(line, "{}", self.unix),
-            'z' => write!(line, "+0000"),
-            'Z' => write!(line, "UTC"),
+            // Weeks that begin on Sunday and on Monday; the days before the first of them are week 0.
+            'U' => write!(line, "{:02}", (self.day_of_year() + 6 - self.weekday()) / 7),
+            'W' => write!(
+                line,
+                "{:02}",
+                (self.day_of_year() + 6 - (self.weekday() + 6) % 7) / 7
+            ),
+            'V' => write!(line, "{:02}", self.iso_week().1),
+            'G' => write!(line, "{}", self.iso_week().0),
+            'g' => write!(line, "{:02}", self.iso_week().0 % 100),
+            'z' => {
+                write_offset(self.offset, "", line);
+                Ok(())
+            }
+            'Z' => {
+                self.zone.write_name(self.unix, line);
+                Ok(())
+            }
             'n' | 't' => write!(line, " "),
             '%' => write!(line, "%"),
             'T' | 'X' => return self.write_all("H:M:S", line),
@@ -139,7 +191,7 @@ impl Moment {
     }
 }
 
-impl Moment {
+impl Moment<'_> {
     /// Writes several directives, their letters without `%`.
     fn write_all(&self, pattern: &str, line: &mut Vec<u8>) -> bool {
         pattern.chars().all(|c| match c.is_ascii_alphabetic() {
@@ -150,6 +202,10 @@ impl Moment {
             }
         })
     }
+}
+
+const fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
 fn two(number: u64, line: &mut Vec<u8>) {
@@ -196,8 +252,9 @@ mod tests {
 
     use super::*;
 
-    fn at(unix: u64) -> Moment {
-        Moment::of(SystemTime::UNIX_EPOCH + Duration::from_secs(unix))
+    fn at(unix: u64) -> Moment<'static> {
+        const UTC: &Zone = &Zone::utc();
+        Moment::of(SystemTime::UNIX_EPOCH + Duration::from_secs(unix), UTC)
     }
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
