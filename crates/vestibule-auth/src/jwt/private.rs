@@ -61,8 +61,8 @@ impl Private {
 
     /// Reads the old form of the keys of elliptic curves.
     fn from_sec1(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
-        let key =
-            ec_private_key(der).ok_or(KeyError::new("its `EC PRIVATE KEY` block cannot be read"))?;
+        let key = ec_private_key(der)
+            .ok_or(KeyError::new("its `EC PRIVATE KEY` block cannot be read"))?;
         let (oid, length, signing) = match algorithm {
             Algorithm::ES256 => (OID_P256, 32, &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
             Algorithm::ES384 => (OID_P384, 48, &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
@@ -71,7 +71,7 @@ impl Private {
         if key.curve.is_some_and(|curve| curve != oid) {
             return Err(OTHER);
         }
-        let public = key.public.ok_or(KeyError(
+        let public = key.public.ok_or(KeyError::new(
             "it lacks the public key; `openssl pkcs8 -topk8 -nocrypt -in FILE` adds it",
         ))?;
         ec_pair(signing, length, key.private.to_vec(), public)
@@ -191,7 +191,9 @@ fn ec_pair(
 
 fn rsa_pair(jwk: &Jwk, d: Vec<u8>) -> Result<Private, KeyError> {
     if jwk.oth.is_some() {
-        return Err(KeyError::new("an RSA key of more than two primes is not known"));
+        return Err(KeyError::new(
+            "an RSA key of more than two primes is not known",
+        ));
     }
     let plain = |member: &Option<String>| bytes(member.as_deref()).map(without_zeros);
     let factor = |member: &Option<String>| {
