@@ -1,6 +1,6 @@
-//! A body that is written to from elsewhere.
+//! A body with a separate writer.
 //!
-//! Written on a mutex and two wakers, since this crate knows no runtime.
+//! It uses a mutex and two wakers, since this crate depends on no runtime.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -19,13 +19,13 @@ use crate::BoxError;
 
 /// The writing end of [`Body::channel`](super::Body::channel).
 ///
-/// A sender that is dropped before [`finish`](Self::finish) ends the body in an error: a writer
-/// that panicked or forgot must not look like a whole body.
+/// A sender that is dropped before [`finish`](Self::finish) ends the body with an error. So a
+/// reader never takes the body of a panicked writer for a complete one.
 pub struct BodySender {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ChannelState>>,
 }
 
-/// What a write says when the body is gone: whoever read it went away.
+/// The error of a write to a dropped body: the reader stopped reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -38,16 +38,18 @@ impl fmt::Display for Closed {
 impl Error for Closed {}
 
 impl BodySender {
-    /// Lets as many bytes wait before a write does, in place of 64 KiB. It is worth it where writer and
-    /// reader are threads, each of which costs something to be woken: a writer that waits is woken when
-    /// half of the room is free.
+    /// Sets the number of bytes that may wait before a write does. Defaults to 64 KiB.
+    ///
+    /// A larger value pays off where the writer and the reader are threads, since each wake-up is
+    /// expensive. A waiting writer is woken when half of the limit is free.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
         lock(&self.shared).room = bytes.max(1);
         self
     }
 
-    /// Writes a piece; waits while the reader is behind by more than 64 KiB.
+    /// Writes a chunk. Waits while the buffer is full (64 KiB unless [`with_room`](Self::with_room)
+    /// sets another limit).
     ///
     /// # Errors
     ///
@@ -55,13 +57,14 @@ impl BodySender {
     pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<(), Closed> {
         let data = data.into();
         self.ready().await?;
-        match data.is_empty() {
-            true => Ok(()),
-            false => self.push(Frame::data(data)),
+        if data.is_empty() {
+            Ok(())
+        } else {
+            self.push(Frame::data(data))
         }
     }
 
-    /// Waits until the reader has room. Writes that follow at once do not wait.
+    /// Waits until the buffer has room. The next write then does not wait.
     ///
     /// # Errors
     ///
@@ -70,12 +73,12 @@ impl BodySender {
         poll_fn(|cx| lock(&self.shared).poll_room(cx)).await
     }
 
-    /// Waits until the body is dropped. For writers that wait for something else meanwhile.
+    /// Waits until the body is dropped. Use it for writers that wait for another event meanwhile.
     pub async fn closed(&mut self) {
         poll_fn(|cx| lock(&self.shared).poll_closed(cx)).await;
     }
 
-    /// Ends the body.
+    /// Ends the body successfully.
     pub fn finish(self) {
         end(lock(&self.shared), None);
     }
@@ -87,7 +90,7 @@ impl BodySender {
         }
     }
 
-    /// Ends the body in an error: the reader can tell that it is not whole.
+    /// Ends the body with an error, so that the reader sees that it is incomplete.
     pub fn abort(&mut self, error: impl Into<BoxError>) {
         end(lock(&self.shared), Some(error.into().into()));
     }
@@ -120,13 +123,13 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// The reading end; it lives inside a `Body`.
+/// The reading end, which is inside a `Body`.
 pub(super) struct Receiver {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ChannelState>>,
 }
 
 pub(super) fn channel() -> (BodySender, Receiver) {
-    let shared = Arc::new(Mutex::new(Shared::default()));
+    let shared = Arc::new(Mutex::new(ChannelState::default()));
     let sender = BodySender {
         shared: shared.clone(),
     };
@@ -163,17 +166,18 @@ impl http_body::Body for Receiver {
         shared.frames.is_empty() && matches!(shared.end, Some(None))
     }
 
-    /// Nothing is left at the end; before that nobody knows how much there will be.
+    /// The size is unknown until the end.
     fn size_hint(&self) -> SizeHint {
-        match self.is_end_stream() {
-            true => SizeHint::with_exact(0),
-            false => SizeHint::default(),
+        if self.is_end_stream() {
+            SizeHint::with_exact(0)
+        } else {
+            SizeHint::default()
         }
     }
 }
 
 impl Receiver {
-    /// How many bytes of data wait to be read.
+    /// Returns the number of data bytes that can be read without a wait.
     pub(super) fn at_hand(&self) -> usize {
         lock(&self.shared).waiting
     }
@@ -188,26 +192,26 @@ impl Drop for Receiver {
     }
 }
 
-struct Shared {
+struct ChannelState {
     frames: VecDeque<Frame<Bytes>>,
-    /// Data bytes in `frames`.
+    /// Number of data bytes in `frames`.
     waiting: usize,
-    /// How many of them there may be before a writer waits.
+    /// Limit of `waiting`: above it, a writer waits.
     room: usize,
-    /// Set once by the writer: the end, or the error that is the end.
+    /// Set once, by the writer: `None` inside for a successful end, else the error.
     end: Option<Option<BodyError>>,
-    /// The reader is gone.
+    /// Set when the reader is dropped.
     is_closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-impl Default for Shared {
+impl Default for ChannelState {
     fn default() -> Self {
         Self {
             frames: VecDeque::new(),
             waiting: 0,
-            room: ROOM,
+            room: DEFAULT_ROOM,
             end: None,
             is_closed: false,
             reader: None,
@@ -216,7 +220,7 @@ impl Default for Shared {
     }
 }
 
-impl Shared {
+impl ChannelState {
     fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
         if self.is_closed {
             return Poll::Ready(Err(Closed));
@@ -237,29 +241,29 @@ impl Shared {
     }
 }
 
-/// Ends the body, if it has not ended.
-fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BodyError>) {
+/// Ends the body, unless it has already ended.
+fn end(mut shared: MutexGuard<'_, ChannelState>, error: Option<BodyError>) {
     if shared.end.is_none() {
         shared.end = Some(error);
         wake(shared.reader.take(), shared);
     }
 }
 
-/// Wakes the other side once it can have the lock: a thread that is woken before waits for it at once.
-fn wake(waker: Option<Waker>, shared: MutexGuard<'_, Shared>) {
+/// Unlocks before it wakes the other side. A thread that is woken earlier would wait for the lock.
+fn wake(waker: Option<Waker>, shared: MutexGuard<'_, ChannelState>) {
     drop(shared);
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
-/// A panic elsewhere leaves the queue as whole as it was: every change is one step.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+/// Ignores poisoning: every change is one step, so a panic elsewhere leaves the queue consistent.
+fn lock(shared: &Mutex<ChannelState>) -> MutexGuard<'_, ChannelState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many bytes may wait before a writer does.
-const ROOM: usize = 64 * 1024;
+/// Default number of bytes that may wait before a write does.
+const DEFAULT_ROOM: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -269,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
         let (mut sender, mut body) = Body::channel();
-        sender.send(vec![0; ROOM]).await.unwrap();
+        sender.send(vec![0; DEFAULT_ROOM]).await.unwrap();
         let writer = tokio::spawn(async move {
             sender.send("more").await.unwrap();
             sender.finish();
@@ -284,14 +288,14 @@ mod tests {
                 .into_data()
                 .unwrap()
                 .len(),
-            ROOM
+            DEFAULT_ROOM
         );
         writer.await.unwrap();
         assert_eq!(body.collect(10).await.unwrap(), "more");
     }
 
     #[tokio::test]
-    async fn a_wider_room() {
+    async fn a_waiting_writer_is_woken_at_half_of_the_limit() {
         let (sender, mut body) = Body::channel();
         let mut sender = sender.with_room(3);
         for piece in ["a", "b", "c"] {
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_body_is_told() {
+    async fn a_write_to_a_dropped_body_fails() {
         let (mut sender, body) = Body::channel();
         drop(body);
         assert_eq!(sender.send("x").await, Err(Closed));
