@@ -157,7 +157,7 @@ impl Battery {
     ///
     /// ```
     /// let cases: Vec<_> = vestibule_test::Battery::cases().collect();
-    /// assert_eq!(cases[1], ("head", "An answer to HEAD has no bytes, and the headers of GET."));
+    /// assert_eq!(cases[1], ("head", "A response to HEAD has no body bytes, and the headers of GET."));
     /// ```
     pub fn cases() -> impl Iterator<Item = (&'static str, &'static str)> {
         CASES.iter().map(|case| (case.name, case.says))
