@@ -157,7 +157,9 @@ impl Battery {
     ///
     /// ```
     /// let cases: Vec<_> = vestibule_test::Battery::cases().collect();
-    /// assert_eq!(cases[1], ("head", "A response to HEAD has no body bytes, and the headers of GET."));
+    /// let (name, sentence) = cases[1];
+    /// assert_eq!(name, "head");
+    /// assert_eq!(sentence, "A response to HEAD has no body bytes, and the headers of GET.");
     /// ```
     pub fn cases() -> impl Iterator<Item = (&'static str, &'static str)> {
         CASES.iter().map(|case| (case.name, case.says))
