@@ -10,7 +10,6 @@ const PIECES: &[(&str, &str)] = &[
     ("channel", "vestibule-core/src/body/channel.rs"),
     ("feed", "vestibule-wsgi/src/feed.rs"),
     ("gate", "vestibule-socket/src/gate.rs"),
-    ("line", "vestibule-tower/src/line.rs"),
     ("lockout", "vestibule-auth/src/lockout.rs"),
     ("on_demand", "vestibule-logging/src/on_demand.rs"),
     ("outbox", "vestibule-wsgi/src/outbox.rs"),
@@ -19,6 +18,7 @@ const PIECES: &[(&str, &str)] = &[
     ("queue", "vestibule-wsgi/src/queue.rs"),
     ("slot", "vestibule-environ/src/slot.rs"),
     ("tally", "vestibule-hyper/src/tally.rs"),
+    ("wait_queue", "vestibule-tower/src/wait_queue.rs"),
     ("waiting", "vestibule-auth/src/waiting.rs"),
 ];
 

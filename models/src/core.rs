@@ -33,8 +33,8 @@ pub(crate) const MODELS: &[Model] = &[
                 "drop(shared);\n lock(&self.shared).reader = Some(cx.waker().clone());",
             ),
             (
-                "if shared.waiting <= shared.room / 2 {",
-                "if shared.waiting > shared.room / 2 {",
+                "if shared.waiting <= shared.room() / 2 {",
+                "if shared.waiting > shared.room() / 2 {",
             ),
             (
                 "shared.frames.push_back(frame);\n        wake(shared.reader.take(), shared);",

@@ -1,7 +1,7 @@
-//! `vestibule-tower`: the line in front of a service that only one may ask.
+//! `vestibule-tower`: the queue in front of a shared service, which one request at a time may poll.
 
-mod line {
-    include!(concat!(env!("OUT_DIR"), "/line.rs"));
+mod wait_queue {
+    include!(concat!(env!("OUT_DIR"), "/wait_queue.rs"));
 }
 
 use std::future::poll_fn;
@@ -14,24 +14,24 @@ use loom::thread;
 
 use crate::task::block_on;
 use crate::{Model, explore};
-use line::{Line, Place};
+use wait_queue::{QueuePosition, WaitQueue};
 
 pub(crate) const MODELS: &[Model] = &[Model {
-    piece: "line",
-    shows: "one at a time is the first, everyone comes to be it, and who gives up holds nobody up",
-    run: everyone_comes_to_be_the_first,
+    piece: "wait_queue",
+    shows: "one task at a time is the first, each becomes the first, and a dropped one blocks no other",
+    run: every_task_becomes_the_first,
     mistakes: &[
         (
-            "if was_first {\n            self.line.wake_first();\n        }",
+            "if was_first {\n            self.queue.wake_first();\n        }",
             "",
         ),
         (
-            "waiting.line.push_back((ticket, cx.waker().clone()));\n            self.ticket = Some(ticket);\n            return first(&waiting, ticket);",
-            "self.ticket = Some(ticket);\n let first = first(&waiting, ticket);\n drop(waiting);\n self.line.lock().line.push_back((ticket, cx.waker().clone()));\n return first;",
+            "waiting.queue.push_back((ticket, cx.waker().clone()));\n            self.ticket = Some(ticket);\n            return first(&waiting, ticket);",
+            "self.ticket = Some(ticket);\n let first = first(&waiting, ticket);\n drop(waiting);\n self.queue.lock().queue.push_back((ticket, cx.waker().clone()));\n return first;",
         ),
         (
             "let was_first = first(&waiting, ticket).is_ready();",
-            "let was_first = first(&waiting, ticket).is_ready();\n drop(waiting);\n let mut waiting = self.line.lock();",
+            "let was_first = first(&waiting, ticket).is_ready();\n drop(waiting);\n let mut waiting = self.queue.lock();",
         ),
         (
             "Some((first, _)) if *first == ticket => Poll::Ready(()),",
@@ -40,26 +40,26 @@ pub(crate) const MODELS: &[Model] = &[Model {
     ],
 }];
 
-/// Two wait until they are served, and a third is polled once and gives up.
-fn everyone_comes_to_be_the_first() {
+/// Two tasks wait until they are served. A third is polled once and dropped.
+fn every_task_becomes_the_first() {
     explore(4, || {
-        let line = Arc::new(Line::default());
+        let queue = Arc::new(WaitQueue::default());
         let inside = Arc::new(AtomicUsize::new(0));
         let requests = [(); 2].map(|()| {
-            let (line, inside) = (line.clone(), inside.clone());
+            let (queue, inside) = (queue.clone(), inside.clone());
             thread::spawn(move || {
-                let mut place = Place::new(&line);
-                block_on(poll_fn(|cx| place.poll_first(cx)));
+                let mut position = QueuePosition::new(&queue);
+                block_on(poll_fn(|cx| position.poll_first(cx)));
                 assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
                 inside.fetch_sub(1, Ordering::Relaxed);
             })
         });
-        let mut place = Place::new(&line);
+        let mut position = QueuePosition::new(&queue);
         block_on(poll_fn(|cx| {
-            let _ = pin!(&mut place).poll_first(cx);
+            let _ = pin!(&mut position).poll_first(cx);
             Poll::Ready(())
         }));
-        drop(place);
+        drop(position);
         for request in requests {
             request.join().unwrap();
         }

@@ -1,6 +1,6 @@
-//! An HTTP client that is an [`App`]: a request in, a response out. It is what
-//! middleware asks other servers with, so that none of it knows a socket: the keys of
-//! `vestibule_auth::jwt::Jwks`, the judge of `vestibule_auth::ForwardAuth`.
+//! An HTTP client that is an [`App`]. Middleware uses it to send requests to other servers without
+//! its own sockets: `vestibule_auth::jwt::Jwks` fetches keys with it, and
+//! `vestibule_auth::ForwardAuth` asks an authorization server.
 //!
 //! ```rust
 //! use std::time::Duration;
@@ -15,16 +15,15 @@
 //! # }
 //! ```
 //!
-//! | | speaks | trusts |
+//! | | protocol | trusts |
 //! |---|---|---|
-//! | `Client::new()` | `http:` only | the network: for this machine, and networks of one's own |
-//! | `Client::secure()` (feature `tls`) | `https:` only | the roots of the system |
-//! | `Client::trusting(pem)` (feature `tls`) | `https:` only | the roots that it is given, and no other |
+//! | `Client::new()` | `http:` only | the network: for this machine, and private networks |
+//! | `Client::secure()` (feature `tls`) | `https:` only | the root certificates of the system |
+//! | `Client::trusting(pem)` (feature `tls`) | `https:` only | the given root certificates, and no others |
 //!
-//! It speaks HTTP/1.1 over kept connections. It follows no redirection, keeps no cookies, reads no
-//! proxy from the environment and decodes no coding: an answer is what the server said. What cannot
-//! be asked is 502, what takes too long 504, with the cause in a
-//! [`Failure`].
+//! It uses HTTP/1.1 with keep-alive. It follows no redirects, stores no cookies, ignores proxy
+//! variables of the environment, and decodes no content coding: the response is unchanged. A failed
+//! request is a 502 and a timeout is a 504, with the cause in a [`Failure`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -43,12 +42,12 @@ use rustls::pki_types::CertificateDer;
 use vestibule_core::BoxError;
 use vestibule_core::{App, Body, Failure, FailureKind, IntoResponse, Request, Response};
 
-/// Sends each request to the server that its URI names, and answers with what it says. Cheap to clone;
-/// clones share their connections.
+/// Sends each request to the server in its URI, and returns the response. Cheap to clone; clones
+/// share their connections.
 ///
-/// The URI is absolute; `Host` is made from it where there is none. A server has ten seconds from the
-/// request to the head of its answer, five of them to be connected; how long the body may take is up
-/// to who reads it. It needs a tokio runtime with I/O and time.
+/// The URI must be absolute. A missing `Host` is created from it. The limit from the request to the
+/// response head is ten seconds ([`timeout`](Self::timeout)), with at most five seconds to connect.
+/// The response body has no time limit. The client needs a tokio runtime with I/O and time.
 #[doc(alias("http client", "reverse proxy"))]
 #[derive(Clone)]
 pub struct Client {
@@ -64,18 +63,20 @@ enum Transport {
 }
 
 impl Client {
-    /// For `http:`. What it hears can be read and changed on the way: no source of keys, unless the way
-    /// is within this machine.
+    /// Creates a client for `http:`. Others on the network path can read and change the traffic, so
+    /// do not fetch keys with it from another machine.
     #[must_use]
     pub fn new() -> Self {
         Self::of(Transport::Plain(pool().build(tcp())))
     }
 
-    /// For `https:`, with the roots that the system trusts; no request is sent in clear text.
+    /// Creates a client for `https:` with the root certificates of the system. It never sends a
+    /// request in clear text.
     ///
     /// # Errors
     ///
-    /// When the system has no roots: on Debian they are the package `ca-certificates`.
+    /// Fails if the system has no root certificates. On Debian, install the package
+    /// `ca-certificates`.
     ///
     /// ```
     /// use vestibule_client::Client;
@@ -93,12 +94,13 @@ impl Client {
         )?))
     }
 
-    /// For `https:`, with these roots in PEM and no other: a company's own.
+    /// Creates a client for `https:` with the root certificates in `pem` and no others, such as
+    /// those of a company.
     ///
     /// # Errors
     ///
-    /// When there is no certificate in `pem`, and when a part of it is not a certificate or is damaged: the error has the
-    /// line.
+    /// Fails if `pem` contains no certificate, or a part that is damaged or not a certificate. The error
+    /// names the line.
     #[cfg(feature = "tls")]
     pub fn trusting(pem: &[u8]) -> Result<Self, BoxError> {
         let mut roots = rustls::RootCertStore::empty();
@@ -136,7 +138,7 @@ impl Client {
         }
     }
 
-    /// How long it may take from the request to the head of the answer.
+    /// Sets the maximum time from the request to the response head. Defaults to 10 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -192,13 +194,15 @@ fn tcp() -> HttpConnector {
 fn pool() -> Builder {
     let mut pool = legacy::Client::builder(TokioExecutor::new());
     pool.pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE);
     pool
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Shorter than servers keep idle connections, so that few requests meet one that closes.
-const IDLE: Duration = Duration::from_secs(20);
+/// Shorter than the idle timeout of most servers, so that few requests use a connection that
+/// closes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum number of idle connections to each host.
 const MAX_IDLE: usize = 16;

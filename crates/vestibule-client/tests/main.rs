@@ -1,4 +1,4 @@
-//! The client asks real servers, in clear text and over TLS.
+//! The client against real servers, in clear text and over TLS.
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use vestibule_core::http::{Method, StatusCode, Version};
 use vestibule_core::{Address, App, Failure, FailureKind, Request, Response};
 use vestibule_hyper::{Bind, Server, Tls};
 
-/// A server on a free port, for as long as the test runs.
+/// Starts a server on a free port, which runs until the end of the test.
 async fn start(bind: Bind) -> SocketAddr {
     let server = Server::new(|request: Request| async move {
         let host = request.headers()["host"].to_str().unwrap().to_owned();
@@ -44,14 +44,14 @@ async fn text(response: Response) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// The status, and the kind of what failed.
-fn failed(response: &Response) -> (u16, FailureKind) {
+/// Returns the status and the kind of the failure.
+fn failure_of(response: &Response) -> (u16, FailureKind) {
     let failure = Failure::of(response).unwrap();
     (response.status().as_u16(), failure.failure_kind())
 }
 
 #[tokio::test]
-async fn a_server_is_asked_and_heard() {
+async fn a_request_is_sent_and_the_response_returned() {
     let address = start(Bind::from("127.0.0.1:0")).await;
     let client = Client::new();
     for _ in 0..3 {
@@ -64,55 +64,55 @@ async fn a_server_is_asked_and_heard() {
     }
     let mut request = Request::new("a body".into());
     *request.method_mut() = Method::POST;
-    *request.version_mut() = Version::HTTP_2; // whatever the request came by
+    *request.version_mut() = Version::HTTP_2; // the client replaces it
     *request.uri_mut() = format!("http://{address}/echo").parse().unwrap();
     assert_eq!(text(client.call(request).await).await, "a body");
-    // Where a server sends its clients is for them to read.
+    // Redirects are returned and not followed.
     let answer = ask(&client, format!("http://{address}/away")).await;
     assert_eq!(answer.status(), StatusCode::FOUND);
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_is_502() {
+async fn a_failed_request_is_502() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}/", closed.local_addr().unwrap());
     drop(closed);
     let client = Client::new();
     for uri in [&nobody, "/no/server", "https://127.0.0.1/"] {
         assert_eq!(
-            failed(&ask(&client, uri).await),
+            failure_of(&ask(&client, uri).await),
             (502, FailureKind::Upstream),
             "{uri}"
         );
     }
-    // What it says is no HTTP.
-    let odd = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri = format!("http://{}/", odd.local_addr().unwrap());
+    // This server does not speak HTTP.
+    let mail_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/", mail_server.local_addr().unwrap());
     tokio::spawn(async move {
-        let (mut stream, _) = odd.accept().await.unwrap();
+        let (mut stream, _) = mail_server.accept().await.unwrap();
         stream
             .write_all(b"220 mail.example ESMTP\r\n")
             .await
             .unwrap();
     });
     assert_eq!(
-        failed(&ask(&client, uri).await),
+        failure_of(&ask(&client, uri).await),
         (502, FailureKind::Upstream)
     );
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_504() {
+async fn a_server_without_a_response_is_504() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/", silent.local_addr().unwrap());
     let client = Client::new().timeout(Duration::from_millis(50));
     assert_eq!(
-        failed(&ask(&client, uri).await),
+        failure_of(&ask(&client, uri).await),
         (504, FailureKind::Timeout)
     );
 }
 
-/// A certificate for `localhost` in two files, and its PEM.
+/// Creates a certificate for `localhost` in two files, and returns its PEM.
 fn certificate(name: &str) -> (Tls, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let path = |end| {
@@ -131,32 +131,32 @@ fn certificate(name: &str) -> (Tls, String) {
 }
 
 #[tokio::test]
-async fn over_tls_only_who_is_trusted_and_has_the_name() {
+async fn tls_checks_the_certificate_and_its_name() {
     let (tls, pem) = certificate("own");
     let address = start(Bind::from("127.0.0.1:0").tls(tls)).await;
     let client = Client::trusting(pem.as_bytes()).unwrap();
     let by_name = format!("https://localhost:{}/a", address.port());
     let answer = text(ask(&client, &by_name).await).await;
     assert_eq!(answer, format!("/a localhost:{}", address.port()));
-    // Another name, in clear text, and other roots.
+    // Each with one fault: another host name, clear text, other root certificates.
     for uri in [format!("https://{address}/"), format!("http://{address}/")] {
         assert_eq!(
-            failed(&ask(&client, &uri).await),
+            failure_of(&ask(&client, &uri).await),
             (502, FailureKind::Upstream),
             "{uri}"
         );
     }
     let (_, other) = certificate("other");
     let stranger = Client::trusting(other.as_bytes()).unwrap();
-    assert_eq!(failed(&ask(&stranger, &by_name).await).0, 502);
+    assert_eq!(failure_of(&ask(&stranger, &by_name).await).0, 502);
     assert_eq!(
-        failed(&ask(&Client::secure().unwrap(), &by_name).await).0,
+        failure_of(&ask(&Client::secure().unwrap(), &by_name).await).0,
         502
     );
 }
 
 #[test]
-fn roots_that_are_none() {
+fn invalid_roots_are_errors() {
     for pem in [
         "",
         "no certificate",

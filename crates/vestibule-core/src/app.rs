@@ -1,4 +1,4 @@
-//! The whole contract: an app takes a request and gives a response.
+//! The contract: an app takes a request and returns a response.
 
 use std::fmt;
 use std::future::Future;
@@ -10,17 +10,17 @@ use pin_project_lite::pin_project;
 
 use crate::{Body, IntoResponse, Outline};
 
-/// A request as every app and middleware sees it.
+/// The request type of every app and middleware.
 pub type Request = http::Request<Body>;
 
-/// A response as every app and middleware gives it.
+/// The response type of every app and middleware.
 pub type Response = http::Response<Body>;
 
 /// A callable from request to response.
 ///
-/// A server calls it, an application is it, and middleware is both: it holds an app and is one.
-/// There is no readiness to ask for and no error to handle: an app that cannot do its work answers
-/// with a response that says so, and leaves the cause in a [`Failure`](crate::Failure).
+/// A server calls an app, an application is an app, and middleware is an app that wraps another.
+/// There is no readiness to poll and no error to handle. An app that cannot do its work returns an
+/// error response, with the cause in a [`Failure`](crate::Failure).
 ///
 /// Every `async fn(Request) -> impl IntoResponse` is an app:
 ///
@@ -37,7 +37,7 @@ pub type Response = http::Response<Body>;
 /// # }
 /// ```
 ///
-/// A middleware is a type that wraps one:
+/// A middleware is a type that wraps an app:
 ///
 /// ```
 /// use vestibule_core::{App, Request, Response};
@@ -58,14 +58,15 @@ pub type Response = http::Response<Body>;
 ///
 /// A tower service, such as an axum `Router`, is an app by `vestibule_tower::from_service`.
 ///
-/// An app has no lifetime: it owns what it holds, or shares it by [`Arc`]. An app of any type is a
-/// [`BoxApp`], which [`boxed`](App::boxed) makes; `Box<dyn App>` and `Arc<dyn App>` are apps as well.
+/// An app has no lifetime: it owns its values, or shares them by [`Arc`]. [`boxed`](App::boxed)
+/// erases the type of an app and returns a [`BoxApp`]. `Box<dyn App>` and `Arc<dyn App>` are apps
+/// as well.
 ///
-/// # Laws
+/// # Rules
 ///
-/// The future may be dropped at any await: servers do so when the client goes away. Call the
-/// wrapped app *inside* the async block: a call that is bound before it doubles the size of the
-/// future at every layer.
+/// The server may drop the future at any await, for example when the client closes the connection.
+/// Call the wrapped app *inside* the async block: a call before it doubles the size of the future
+/// at every layer.
 #[doc(alias("handler", "endpoint", "middleware", "service"))]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an app",
@@ -76,24 +77,24 @@ pub type Response = http::Response<Body>;
 )]
 pub trait App: ErasedApp + Send + Sync + 'static {
     /// Answers the request.
-    // The compile error of a middleware with a lifetime shows the line of the return type. Its comment
-    // is the remedy.
+    // The compile error of a middleware with a lifetime shows the line of the return type. The
+    // comment on that line names the fix.
     #[rustfmt::skip]
     fn call(&self, request: Request)
         -> impl Future<Output = Response> + Send // no lifetimes: own it, or share it by `Arc`
     where
         Self: Sized;
 
-    /// Tells the outline about this app: options, mounts, and the app that it wraps.
+    /// Describes this app to the outline: its options, mounts, and the app that it wraps.
     ///
-    /// The default says nothing more than the name. A middleware in a [`Stack`](crate::Stack) need
-    /// not say what it wraps, since the stack knows.
+    /// The default implementation adds nothing to the name. A middleware in a
+    /// [`Stack`](crate::Stack) may leave out the wrapped app, since the stack knows it.
     fn describe(&self, outline: &mut Outline) {
         let _ = outline;
     }
 
-    /// The name of this kind of app in outlines, logs and stacks: the type's name, without its path
-    /// and parameters.
+    /// Returns the name of this kind of app for outlines, logs and stacks: the name of the type,
+    /// without its path and parameters.
     fn name() -> &'static str
     where
         Self: Sized,
@@ -101,7 +102,7 @@ pub trait App: ErasedApp + Send + Sync + 'static {
         Outline::name_of::<Self>()
     }
 
-    /// Erases the type: one allocation now, one for each call's future.
+    /// Erases the type. Costs one allocation now, and one for the future of each call.
     fn boxed(self) -> BoxApp
     where
         Self: Sized,
@@ -134,10 +135,10 @@ impl<A: App> App for Arc<A> {
     }
 }
 
-/// A future of a response whose type is erased.
+/// A boxed future of a response.
 pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
-/// An app whose type is erased; cheap to clone, and never boxed twice.
+/// An app with an erased type. It is cheap to clone, and is never boxed twice.
 ///
 /// ```
 /// use vestibule_core::{App, BoxApp, Request};
@@ -152,10 +153,10 @@ pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 pub struct BoxApp(Arc<dyn ErasedApp>);
 
 impl BoxApp {
-    /// Makes an app of a function whose future is boxed already, so that it is not boxed again.
+    /// Creates an app from a function that returns a boxed future, which is not boxed again.
     ///
-    /// `name` is the name in outlines. For apps that pass a request on to a [`BoxApp`] which they find
-    /// at run time: [`BoxApp::call_owned`] gives such a future.
+    /// `name` is the name in outlines. Use it for apps that select another [`BoxApp`] at run time
+    /// and pass the request to it: [`BoxApp::call_owned`] returns such a future.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -176,14 +177,15 @@ impl BoxApp {
         Self(Arc::new(FromFn { name, f }))
     }
 
-    /// What this app is made of, as a tree.
+    /// Returns the structure of this app, as a tree.
     #[must_use]
     pub fn outline(&self) -> Outline {
         Outline::of(self)
     }
 
-    /// Calls the app with a future that keeps it alive, and so borrows nothing: for spawned tasks,
-    /// and for services whose futures have no lifetime. One allocation, as [`App::call`].
+    /// Calls the app with a future that keeps the app alive, and so borrows nothing. Use it for
+    /// spawned tasks, and for services whose futures have no lifetime. Costs one allocation, as
+    /// [`App::call`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -200,7 +202,7 @@ impl BoxApp {
         self.0.erased_call_owned(request)
     }
 
-    /// The name of the app inside.
+    /// Returns the name of the app inside.
     pub(crate) fn inner_name(&self) -> &'static str {
         self.0.erased_name()
     }
@@ -227,8 +229,8 @@ impl fmt::Debug for BoxApp {
     }
 }
 
-/// [`App`] as a trait object: the same questions with the future boxed. Every app has it, and nothing
-/// else can: it is a supertrait so that `dyn App` can be called.
+/// [`App`] as a trait object, with boxed futures. Every app implements it, and no other type can.
+/// It is a supertrait so that `dyn App` can be called.
 pub trait ErasedApp: Send + Sync {
     #[doc(hidden)]
     fn erased_call(&self, request: Request) -> BoxFuture<'_>;
@@ -265,9 +267,9 @@ dyn_apps!(Box<dyn App>, Arc<dyn App>);
 
 impl<A: App> ErasedApp for A {
     fn erased_call(&self, request: Request) -> BoxFuture<'_> {
-        let mut room = Box::<Slot<_>>::default();
-        room.future = Some(App::call(self, request));
-        Box::into_pin(room)
+        let mut place = Box::<InPlaceFuture<_>>::default();
+        place.future = Some(App::call(self, request));
+        Box::into_pin(place)
     }
 
     fn erased_call_owned(self: Arc<Self>, request: Request) -> BoxFuture<'static> {
@@ -283,7 +285,7 @@ impl<A: App> ErasedApp for A {
     }
 }
 
-/// A function whose future is boxed already.
+/// A function that returns a boxed future.
 struct FromFn<F> {
     name: &'static str,
     f: F,
@@ -306,32 +308,32 @@ impl<F: Fn(Request) -> BoxFuture<'static> + Send + Sync> ErasedApp for FromFn<F>
 }
 
 pin_project! {
-    /// A future that is made where it will stay: the room first, then what fills it. `Box::pin` makes
-    /// it first and then copies it, a third of what a layer costs.
-    struct Slot<F> {
+    /// A future that is created inside its allocation. `Box::pin` creates the future first and then
+    /// copies it, which is a third of the cost of a layer.
+    struct InPlaceFuture<F> {
         #[pin]
         future: Option<F>,
     }
 }
 
-impl<F> Default for Slot<F> {
+impl<F> Default for InPlaceFuture<F> {
     fn default() -> Self {
         Self { future: None }
     }
 }
 
-impl<F: Future> Future for Slot<F> {
+impl<F: Future> Future for InPlaceFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().future.as_pin_mut() {
             Some(future) => future.poll(cx),
-            None => unreachable!("a slot is filled before it is a future"),
+            None => unreachable!("the future is set before the first poll"),
         }
     }
 }
 
-/// `a::b::Name<c::D>` becomes `Name`; a closure keeps the function that it stands in.
+/// Shortens `a::b::Name<c::D>` to `Name`. A closure keeps the name of the function around it.
 pub(crate) fn short_name(full: &'static str) -> &'static str {
     let plain = match full.find('<') {
         Some(at) if at > 0 => &full[..at],

@@ -1,4 +1,4 @@
-//! A middleware from a closure: `|request, next| async move { next.call(request).await }`.
+//! Middleware from an async closure: `|request, next| async move { next.call(request).await }`.
 
 use std::fmt;
 use std::future::Future;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::{App, BoxApp, IntoResponse, Outline, Request, Response};
 
-/// Wraps an app in an async closure that gets the request and what comes next.
+/// Wraps an app in an async closure that gets the request and the rest of the stack.
 ///
-/// Made by [`Stack::around`](crate::Stack::around) or [`around`]. Costs one reference count and
-/// one allocation a request.
+/// Created by [`Stack::around`](crate::Stack::around) or [`around`]. Costs one reference count and
+/// one allocation per request.
 pub struct Around<F> {
     app: BoxApp,
     f: Arc<F>,
@@ -20,7 +20,7 @@ where
     F: Fn(Request, Next) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: IntoResponse> + Send,
 {
-    /// Wraps `app`; `f` decides whether, when and how often it is called.
+    /// Wraps `app`. The closure `f` decides if, when and how often it is called.
     pub fn new(app: impl App, f: F) -> Self {
         Self {
             app: app.boxed(),
@@ -51,18 +51,18 @@ impl<F> fmt::Debug for Around<F> {
     }
 }
 
-/// What stands inside: the rest of the stack, down to the app.
+/// The rest of the stack, down to the app.
 #[derive(Clone, Debug)]
 pub struct Next(BoxApp);
 
 impl Next {
-    /// Calls the rest of the stack. It may be called not at all, or more than once.
+    /// Calls the rest of the stack. It may be called once, several times, or not at all.
     pub async fn call(&self, request: Request) -> Response {
         self.0.call(request).await
     }
 }
 
-/// Makes a middleware, a function from app to app, from an async closure.
+/// Creates a middleware, a function from app to app, from an async closure.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::{Outline, Stack};
 
-/// What a layer does for those inside and outside of it: what the order of layers is about.
+/// Names the function of a layer, for the check of the order of layers.
 ///
-/// A middleware tells its role in `describe`, by [`Outline::role`]. The roles below have an order
-/// that is known to [`Outline::check`]; a role of one's own has none but what layers tell by
+/// A middleware declares its role in `describe`, by [`Outline::role`]. [`Outline::check`] knows the
+/// order of the roles below. For other roles it knows only the order that layers declare by
 /// [`Outline::requires`] and [`Outline::outside_of`].
 ///
 /// ```
@@ -26,13 +26,13 @@ pub struct Role {
 impl Role {
     /// Writes a line for each request.
     pub const ACCESS_LOG: Self = Self::new("access log").once();
-    /// Lets requests in by who sends them.
+    /// Allows or refuses requests by their sender.
     pub const AUTH: Self = Self::new("auth");
     /// Refuses request bodies that are too large.
     pub const BODY_LIMIT: Self = Self::new("body limit");
-    /// Reads bodies whole.
+    /// Reads whole bodies into memory.
     pub const BUFFERING: Self = Self::new("buffering");
-    /// Answers from a store.
+    /// Answers from stored responses.
     pub const CACHE: Self = Self::new("cache").once();
     /// Turns panics into responses.
     pub const CATCH_PANIC: Self = Self::new("catch panic");
@@ -40,7 +40,7 @@ impl Role {
     pub const CLIENT_IP: Self = Self::new("client ip").once();
     /// Encodes response bodies.
     pub const COMPRESSION: Self = Self::new("compression").once();
-    /// Tells browsers which origins may read.
+    /// Sets the origins whose scripts may read a response.
     pub const CORS: Self = Self::new("cors").once();
     /// Refuses requests forged by other sites.
     pub const CSRF: Self = Self::new("csrf").once();
@@ -50,7 +50,7 @@ impl Role {
     pub const ERROR_PAGES: Self = Self::new("error pages");
     /// Computes entity tags from response bodies.
     pub const ETAG: Self = Self::new("etag").once();
-    /// Knows who sends each request, and tells the layers inside of it.
+    /// Identifies the user of each request, for the layers inside.
     pub const IDENTITY: Self = Self::new("identity");
     /// Refuses requests of clients that send too many.
     pub const RATE_LIMIT: Self = Self::new("rate limit");
@@ -61,7 +61,7 @@ impl Role {
     /// Answers when the app takes too long.
     pub const TIMEOUT: Self = Self::new("timeout");
 
-    /// A role of one's own. Its name begins with a prefix of its owner: `acme.tenant`.
+    /// Creates a custom role. Its name begins with a prefix of its owner: `acme.tenant`.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self {
@@ -70,14 +70,14 @@ impl Role {
         }
     }
 
-    /// Says that one layer of this role is enough: a second is a finding.
+    /// Declares that one layer of this role is enough: [`Outline::check`] reports a second one.
     #[must_use]
     pub const fn once(mut self) -> Self {
         self.is_once = true;
         self
     }
 
-    /// The role's name.
+    /// Returns the name of the role.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -90,15 +90,15 @@ impl fmt::Display for Role {
     }
 }
 
-/// A layer in the wrong place or a missing one, the reason, and what to do.
+/// A layer that is misplaced or missing, with the reason and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The name of the layer that is out of place.
+    /// The name of the affected layer.
     pub layer: String,
-    /// Why it does not work.
+    /// Why this order does not work.
     pub reason: String,
-    /// What to do.
+    /// The fix.
     pub fix: String,
 }
 
@@ -109,12 +109,12 @@ impl fmt::Display for Finding {
 }
 
 impl Outline {
-    /// Checks the order of the layers, from the outermost in; mounted apps included.
+    /// Checks the order of the layers from the outermost inwards, also of mounted apps.
     ///
-    /// A layer in the wrong place is one finding, with all its reasons and the one move that mends it. A
-    /// layer that is missing is a finding of the layer that needs it. Layers without a role are not
-    /// checked, unless they need or order others. Servers run this check at their start, and log what
-    /// it finds.
+    /// A misplaced layer is one finding, with all reasons and the one move that corrects it. A
+    /// missing layer is a finding about the layer that needs it. Layers without a role are not
+    /// checked, unless they require a role or declare an order. Servers run this check at start-up
+    /// and log the findings.
     ///
     /// ```
     /// use vestibule_core::{App, Outline, Request, Response, Role, Stack};
@@ -140,10 +140,10 @@ impl Outline {
         findings
     }
 
-    /// `outer`: the layers outside of this app, outermost first.
+    /// `outer` lists the layers outside of this app, outermost first.
     fn check_below<'a>(&'a self, outer: &mut Vec<&'a Self>, findings: &mut Vec<Finding>) {
         for finding in misplaced(self, outer) {
-            // An app that is mounted in several places is found in each of them.
+            // An app with several mounts would be reported for each of them.
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
@@ -162,8 +162,8 @@ impl Outline {
 impl Stack {
     /// Checks the order of the layers. See [`Outline::check`].
     ///
-    /// A stack that is a part of another may need layers of that one, such as a `Require` whose
-    /// `Authenticate` is further out: check the whole.
+    /// A stack that is a part of another stack may need its layers, such as a `Require` whose
+    /// `Authenticate` is further outside. Check the whole stack.
     ///
     /// ```
     /// use vestibule_core::{CatchPanic, Stack};
@@ -176,7 +176,7 @@ impl Stack {
     }
 }
 
-/// Checks `layer` in its place inside of `outer`, which has its outermost first.
+/// Checks `layer` inside of the layers of `outer`, which are listed outermost first.
 fn misplaced(layer: &Outline, outer: &[&Outline]) -> Vec<Finding> {
     let place = match duplicate(layer, outer) {
         Some((role, other)) => Some((
@@ -194,7 +194,7 @@ fn misplaced(layer: &Outline, outer: &[&Outline]) -> Vec<Finding> {
     found.map(finding).collect()
 }
 
-/// A layer outside of this one that does the same, where one is enough.
+/// Returns the layer outside of this one with the same role, if one layer of the role is enough.
 fn duplicate<'a>(layer: &Outline, outer: &[&'a Outline]) -> Option<(Role, &'a str)> {
     outer.iter().find_map(|other| {
         let mut roles = layer.roles().iter().filter(|role| role.is_once);
@@ -203,10 +203,10 @@ fn duplicate<'a>(layer: &Outline, outer: &[&'a Outline]) -> Option<(Role, &'a st
     })
 }
 
-/// The reason and the fix, when this layer has to be outside of others that are outside of it.
+/// Returns the reason and the fix if this layer must be outside of a layer in `outer`.
 fn wrong_order(layer: &Outline, outer: &[&Outline]) -> Option<(String, String)> {
     let mut outermost = None;
-    // Each reason once, with the names of the layers that it is about.
+    // Each reason once, with the names of its layers.
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for &other in outer {
         let Some(why) = reason_to_move(layer, other) else {
@@ -226,10 +226,10 @@ fn wrong_order(layer: &Outline, outer: &[&Outline]) -> Option<(String, String)> 
     Some((reasons.collect::<Vec<_>>().join("; "), fix))
 }
 
-/// Why `layer` has to be outside of `other`, if it has to.
+/// Returns the reason if `layer` must be outside of `other`.
 fn reason_to_move<'a>(layer: &'a Outline, other: &Outline) -> Option<&'a str> {
     let own = layer.order().iter().filter(|(role, _)| {
-        // A layer of the same kind is not in the wrong order.
+        // The order does not apply to a layer of the same kind.
         other.roles().contains(role) && !layer.roles().contains(role)
     });
     let own = own.map(|(_, why)| &**why);
@@ -240,7 +240,8 @@ fn reason_to_move<'a>(layer: &'a Outline, other: &Outline) -> Option<&'a str> {
     own.chain(known).next()
 }
 
-/// A reason and a fix for each role that this layer needs outside of it, and that is not there.
+/// Returns a reason and a fix for each role that this layer requires and that is missing outside of
+/// it.
 fn missing(layer: &Outline, outer: &[&Outline]) -> impl Iterator<Item = (String, String)> {
     let needs = layer.needs().iter().filter(|(role, _)| {
         let mut outer = outer.iter();
@@ -257,7 +258,7 @@ fn missing(layer: &Outline, outer: &[&Outline]) -> impl Iterator<Item = (String,
     })
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Formats a list: `a`, `a and b`, `a, b and c`.
 fn listed(names: &[&str]) -> String {
     match names {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -265,7 +266,8 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Why a layer with the role `own` has to be outside of one with the role `other`, if it has to.
+/// Returns the reason if a layer with the role `own` must be outside of a layer with the role
+/// `other`.
 fn reason_to_be_outside(own: Role, other: Role) -> Option<&'static str> {
     let is_outermost = |role| matches!(role, Role::ACCESS_LOG | Role::REQUEST_ID | Role::CLIENT_IP);
     let order = ORDER
@@ -274,25 +276,26 @@ fn reason_to_be_outside(own: Role, other: Role) -> Option<&'static str> {
     match (own, order) {
         (_, Some((_, _, why))) => Some(why),
         (Role::ACCESS_LOG, None) if has_known_order(other) && !is_outermost(other) => {
-            Some("what answers outside of the log is not in it")
+            Some("responses of outer layers are not logged")
         }
         (Role::REQUEST_ID, None) if has_known_order(other) && !is_outermost(other) => {
-            Some("answers that are given outside of it have no id")
+            Some("responses of outer layers have no id")
         }
         _ => None,
     }
 }
 
-/// A role of an app or of another crate may be anywhere.
+/// Custom roles have no known order.
 fn has_known_order(role: Role) -> bool {
     KNOWN.contains(&role)
 }
 
-/// A role, a role that has to be inside of it, and the reason.
+/// Each row: a role, a role that must be inside of it, and the reason.
 ///
-/// IDENTITY and AUTH have no order: address rules (AUTH) are often outside of `Authenticate` (IDENTITY),
-/// and a guard that asks for an identity requires the role itself. IDENTITY and SESSION have none either:
-/// a login by session requires the session itself, and a session may belong to a user that is known.
+/// IDENTITY and AUTH have no order. Address rules (AUTH) are often outside of `Authenticate`
+/// (IDENTITY), and a guard that needs an identity requires the role. IDENTITY and SESSION have no
+/// order either. A login by session requires SESSION, and a session may belong to a user that is
+/// already known.
 const ORDER: &[(Role, Role, &str)] = &[
     (
         Role::CORS,
@@ -327,7 +330,7 @@ const ORDER: &[(Role, Role, &str)] = &[
     (
         Role::COMPRESSION,
         Role::ETAG,
-        "a tag of compressed bytes changes with the coding, and the body is not whole there",
+        "a tag of compressed bytes changes with the coding, and the body is streamed there",
     ),
     (
         Role::COMPRESSION,
@@ -357,7 +360,7 @@ const ORDER: &[(Role, Role, &str)] = &[
     (
         Role::IDENTITY,
         Role::CACHE,
-        "an answer that is stored for one user would be sent to others",
+        "a response stored for one user would be sent to others",
     ),
     (
         Role::ERROR_PAGES,
@@ -394,15 +397,15 @@ mod tests {
 
     const TENANT: Role = Role::new("acme.tenant");
 
-    /// A layer of one role, which may need another and stand outside of a third.
-    struct Plays {
+    /// A layer with one role, which may require a second role and be outside of a third.
+    struct RoleLayer {
         app: BoxApp,
         role: Role,
         needs: Option<Role>,
         outside: Option<Role>,
     }
 
-    impl App for Plays {
+    impl App for RoleLayer {
         async fn call(&self, request: Request) -> Response {
             self.app.call(request).await
         }
@@ -418,8 +421,8 @@ mod tests {
         }
     }
 
-    fn plays(role: Role) -> impl Fn(BoxApp) -> Plays + Send + Sync + 'static {
-        move |app| Plays {
+    fn role_layer(role: Role) -> impl Fn(BoxApp) -> RoleLayer + Send + Sync + 'static {
+        move |app| RoleLayer {
             app,
             role,
             needs: None,
@@ -429,7 +432,7 @@ mod tests {
 
     fn stack(roles: &[Role]) -> Stack {
         roles.iter().fold(Stack::new(), |stack, role| {
-            stack.named(role.name(), plays(*role))
+            stack.named(role.name(), role_layer(*role))
         })
     }
 
@@ -504,21 +507,21 @@ mod tests {
             (
                 &[Role::COMPRESSION, Role::CORS, Role::AUTH, Role::ACCESS_LOG],
                 &[
-                    "access log: it is inside of compression, cors and auth, and what answers outside \
-                   of the log is not in it; move access log outside of compression",
+                    "access log: it is inside of compression, cors and auth, and responses of \
+                   outer layers are not logged; move access log outside of compression",
                 ],
             ),
-            // Two layers, two findings.
+            // Two layers are two findings.
             (
                 &[Role::CACHE, Role::IDENTITY, Role::COMPRESSION],
                 &[
-                    "identity: it is inside of cache, and an answer that is stored for one user would be \
-                   sent to others; move identity outside of cache",
+                    "identity: it is inside of cache, and a response stored for one user would be sent \
+                   to others; move identity outside of cache",
                     "compression: it is inside of cache, and a cache outside of it keeps a copy for each \
                    coding; move compression outside of cache",
                 ],
             ),
-            // A layer to remove is not to be moved as well.
+            // A layer that is to be removed has no second finding about its order.
             (
                 &[Role::CORS, Role::AUTH, Role::CORS],
                 &[
@@ -526,7 +529,7 @@ mod tests {
                    them",
                 ],
             ),
-            // Address rules are outside or inside of what knows the user.
+            // Address rules may be outside or inside of the layer that identifies users.
             (&[Role::AUTH, Role::IDENTITY, Role::AUTH], &[]),
             (&[Role::SESSION, Role::IDENTITY], &[]),
             (&[Role::IDENTITY, Role::SESSION], &[]),
@@ -555,29 +558,31 @@ mod tests {
     }
 
     #[test]
-    fn what_layers_tell_themselves() {
-        let needs = |app| Plays {
+    fn layers_may_require_and_order_custom_roles() {
+        let needs = |app| RoleLayer {
             needs: Some(TENANT),
-            ..plays(Role::AUTH)(app)
+            ..role_layer(Role::AUTH)(app)
         };
-        let before = |app| Plays {
+        let before = |app| RoleLayer {
             outside: Some(TENANT),
-            ..plays(Role::AUTH)(app)
+            ..role_layer(Role::AUTH)(app)
         };
         let cases = [
-            (Stack::new().with(plays(TENANT)).with(needs), None),
+            (Stack::new().with(role_layer(TENANT)).with(needs), None),
             (
                 Stack::new().with(needs),
-                Some("add a layer for acme.tenant outside of Plays"),
+                Some("add a layer for acme.tenant outside of RoleLayer"),
             ),
             (
-                Stack::new().with(needs).named("tenant", plays(TENANT)),
-                Some("move tenant outside of Plays"),
+                Stack::new().with(needs).named("tenant", role_layer(TENANT)),
+                Some("move tenant outside of RoleLayer"),
             ),
-            (Stack::new().with(before).with(plays(TENANT)), None),
+            (Stack::new().with(before).with(role_layer(TENANT)), None),
             (
-                Stack::new().named("tenant", plays(TENANT)).with(before),
-                Some("move Plays outside of tenant"),
+                Stack::new()
+                    .named("tenant", role_layer(TENANT))
+                    .with(before),
+                Some("move RoleLayer outside of tenant"),
             ),
         ];
         for (stack, fix) in cases {

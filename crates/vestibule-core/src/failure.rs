@@ -1,4 +1,4 @@
-//! The cause of an error response, for whoever logs it.
+//! The cause of an error response, for the log.
 
 use std::error::Error;
 use std::fmt;
@@ -8,13 +8,13 @@ use http::StatusCode;
 
 use crate::{BodyError, BoxError, HasExtensions, IntoResponse, Response};
 
-/// Why a response is what it is: an error, the layer that met it, and whose fault it was.
+/// Describes the cause of an error response: the error, the layer that reported it, and the kind.
 ///
-/// An app does not fail: it answers, and the cause travels in the response's extensions. So what is
-/// set on the way out (CORS, request ids) is on error responses too, and the log knows the cause.
-/// The client is told the status and nothing else.
+/// An app does not fail. It returns an error response with the cause in the extensions. So outer
+/// layers still add their headers (CORS, request ids) to error responses, and the access log has
+/// the cause. The client sees only the status.
 ///
-/// Any error turns into a failure with `?`:
+/// The `?` operator turns any error into a failure:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,26 +38,26 @@ pub struct Failure {
     status: Option<StatusCode>,
 }
 
-/// Whose fault a failure was, and so which status it has when none is set.
+/// The kind of a failure. It selects the default status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The request cannot be answered as it is: `400 Bad Request`.
+    /// The request is invalid: `400 Bad Request`.
     Request,
     /// The app failed: `500 Internal Server Error`.
     App,
     /// The app panicked: `500 Internal Server Error`.
     Panic,
-    /// The answer took too long: `504 Gateway Timeout`.
+    /// The app did not respond in time: `504 Gateway Timeout`.
     Timeout,
-    /// There is too much to do: `503 Service Unavailable`.
+    /// The server has too much work: `503 Service Unavailable`.
     Overload,
-    /// A server that was asked for the answer failed: `502 Bad Gateway`.
+    /// An upstream server failed: `502 Bad Gateway`.
     Upstream,
 }
 
 impl FailureKind {
-    /// The status of a failure of this kind when it sets none.
+    /// Returns the default status of a failure of this kind.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -71,7 +71,8 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// A failure of the app because of `error`. Of a [`BodyError`] it is the inner error.
+    /// Creates a failure of kind [`FailureKind::App`] because of `error`. A [`BodyError`] is
+    /// replaced by its inner error.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self {
             error: Arc::from(BodyError::from(error.into()).into_inner()),
@@ -81,21 +82,21 @@ impl Failure {
         }
     }
 
-    /// Says whose fault it was.
+    /// Sets the kind. Defaults to [`FailureKind::App`].
     #[must_use]
     pub const fn kind(mut self, kind: FailureKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Names the layer that met the error.
+    /// Sets the name of the layer that reported the error.
     #[must_use]
     pub const fn layer(mut self, name: &'static str) -> Self {
         self.layer = Some(name);
         self
     }
 
-    /// Sets the status of the response, in place of the kind's own.
+    /// Sets the status of the response. Defaults to the status of the kind.
     #[must_use]
     pub const fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
@@ -110,24 +111,24 @@ impl Failure {
         source.extensions().get()
     }
 
-    /// Makes an existing response carry this failure.
+    /// Stores this failure in the extensions of an existing response.
     pub fn attach(self, response: &mut Response) {
         response.extensions_mut().insert(self);
     }
 
-    /// The error itself; its `source()` chain is the whole story.
+    /// Returns the error. Its `source()` chain leads to the first cause.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
 
-    /// Whose fault it was.
+    /// Returns the kind.
     #[must_use]
     pub const fn failure_kind(&self) -> FailureKind {
         self.kind
     }
 
-    /// The layer that met the error, where it is known.
+    /// Returns the name of the layer that reported the error, if it is known.
     #[must_use]
     pub const fn failed_layer(&self) -> Option<&'static str> {
         self.layer
@@ -135,7 +136,7 @@ impl Failure {
 }
 
 impl IntoResponse for Failure {
-    /// The status and its reason phrase as plain text; the cause stays in the extensions.
+    /// Returns the status and its reason phrase as plain text. The cause stays in the extensions.
     fn into_response(self) -> Response {
         let status = self.status.unwrap_or(self.kind.status());
         let mut response = status_page(status);
@@ -144,7 +145,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// `404 Not Found` and so on, as a line of text.
+/// Returns a response with one line of text, such as `404 Not Found`.
 pub(crate) fn status_page(status: StatusCode) -> Response {
     let reason = status.canonical_reason().unwrap_or("Error");
     (status, format!("{} {reason}\n", status.as_u16())).into_response()
@@ -162,7 +163,8 @@ impl fmt::Display for Failure {
         let mut last = String::new();
         while let Some(error) = cause {
             let text = error.to_string();
-            // Many errors repeat their source in their own text.
+            // Many errors repeat their source in their own text, so skip a text that was just
+            // written.
             if !last.contains(&text) {
                 let colon = if last.is_empty() { "" } else { ": " };
                 write!(f, "{colon}{text}")?;
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_learns_nothing_and_the_log_all() {
+    fn the_cause_is_in_the_extensions_and_not_in_the_body() {
         let cause = Outer("x".parse::<u8>().unwrap_err());
         let failure = Failure::from(cause)
             .kind(FailureKind::Request)
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_its_own_wins() {
+    fn an_explicit_status_overrides_that_of_the_kind() {
         let failure = Failure::new("gone").status(StatusCode::GONE);
         assert_eq!(failure.into_response().status(), 410);
     }

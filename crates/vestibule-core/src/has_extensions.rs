@@ -2,11 +2,11 @@
 
 use http::{Extensions, Uri, request, response};
 
-/// A message, its head, or its extensions: everything that `X::of(source)` reads.
+/// A message, its head, or its extensions: the argument of every `X::of(source)`.
 ///
-/// It is implemented for `http::Extensions`, for `http::Request<B>` and `http::Response<B>` with any
-/// body, and for the `Parts` of both. So a value is read in the same way in an app, in an axum
-/// handler, and in a tower service of another body type.
+/// It is implemented for `http::Extensions`, for `http::Request<B>` and `http::Response<B>` with
+/// any body, and for the `Parts` of both. So an app, an axum handler, and a tower service with
+/// another body type read a value in the same way.
 ///
 /// The trait is sealed: no other type can implement it.
 ///

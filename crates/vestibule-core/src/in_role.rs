@@ -1,14 +1,14 @@
-//! A role for a layer that does not tell one itself.
+//! Adds a role to a layer that does not declare one.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::{App, BoxApp, Outline, Request, Response, Role, WrapFn};
 
-/// Makes a middleware of another that tells [`Outline::check`] the role `role` as well.
+/// Adds `role` to a middleware, for [`Outline::check`].
 ///
-/// For layers that cannot tell it: a tower layer, a closure, a type of another crate. The layer keeps its
-/// name, its options and its own roles. It costs a request nothing.
+/// Use it for a layer that cannot declare a role: a tower layer, a closure, a type of another
+/// crate. The layer keeps its name, its options and its own roles. It adds no cost to a request.
 ///
 /// ```
 /// use vestibule_core::{Role, Stack, in_role, map_request};
@@ -30,7 +30,7 @@ pub fn in_role<A: App>(
     }
 }
 
-/// A middleware with one more role; made by [`in_role`].
+/// A middleware with an additional role; created by [`in_role`].
 #[derive(Clone, Debug)]
 pub struct InRole<A> {
     app: A,

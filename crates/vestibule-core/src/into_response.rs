@@ -1,4 +1,4 @@
-//! What an app may return.
+//! Conversion of values to responses.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -10,23 +10,23 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{Body, BoxError, Failure, Response};
 
-/// What can become a response.
+/// Converts a value to a response.
 ///
 /// | value | response |
 /// |---|---|
 /// | `&'static str`, `String`, `Box<str>`, `Cow<str>` | 200, `text/plain; charset=utf-8` |
 /// | `Bytes`, `BytesMut`, `Vec<u8>`, `Box<[u8]>`, `Cow<[u8]>`, `&'static [u8]`, `&'static [u8; N]` | 200, `application/octet-stream` |
-/// | [`Body`] | 200, no type |
-/// | `http::Response<B>` with any `http_body::Body` | itself; a [`Body`] is not boxed again |
-/// | `http::response::Parts` | the head, and no body |
-/// | `StatusCode`, `()` | that status, or 200, and no body |
-/// | `HeaderMap`, `[(name, value); N]` | 200 with these headers, and no body |
+/// | [`Body`] | 200, without `Content-Type` |
+/// | `http::Response<B>` with any `http_body::Body` | unchanged; a [`Body`] is not boxed again |
+/// | `http::response::Parts` | the head, without a body |
+/// | `StatusCode`, `()` | that status, or 200, without a body |
+/// | `HeaderMap`, `[(name, value); N]` | 200 with these headers, without a body |
 /// | `(StatusCode, T)` | `T` with that status |
 /// | `([(name, value); N], T)`, `(HeaderMap, T)` | `T` with these headers set |
 /// | `(StatusCode, headers, T)` | both |
-/// | `Result<T, E>` | either |
+/// | `Result<T, E>` | the response of the value or of the error |
 /// | [`Failure`](crate::Failure) | its status, its cause in the extensions |
-/// | `http::Error` | 500, a [`Failure`](crate::Failure): a response builder's `Result` can be returned |
+/// | `http::Error` | 500, a [`Failure`](crate::Failure); so the `Result` of a response builder can be returned |
 ///
 /// ```
 /// use vestibule_core::IntoResponse;
@@ -37,7 +37,7 @@ use crate::{Body, BoxError, Failure, Response};
 /// assert_eq!(response.headers()["location"], "/7");
 /// ```
 ///
-/// A response of another framework is one too, with a body of any type:
+/// A response of another framework is converted too, with a body of any type:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -60,7 +60,7 @@ use crate::{Body, BoxError, Failure, Response};
     note = "for a value of axum, such as `Html` or `Json`: `axum::response::IntoResponse::into_response(value)`"
 )]
 pub trait IntoResponse {
-    /// Makes the response.
+    /// Converts the value.
     fn into_response(self) -> Response;
 }
 
@@ -68,7 +68,7 @@ impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    /// Takes the body in by [`Body::new`], which leaves a [`Body`] as it is.
+    /// Converts the body by [`Body::new`], which returns a [`Body`] unchanged.
     fn into_response(self) -> Response {
         self.map(Body::new)
     }
@@ -189,7 +189,8 @@ impl<T: IntoResponse> IntoResponse for (HeaderMap, T) {
         let mut response = self.1.into_response();
         let mut last = None;
         for (name, value) in self.0 {
-            // A map says each name once, with the first of its values.
+            // The iterator yields each name once, with its first value, and `None` for the other
+            // values.
             match (name, &last) {
                 (Some(name), _) => {
                     response.headers_mut().insert(name.clone(), value);
@@ -211,7 +212,7 @@ where
     V: TryInto<HeaderValue, Error: Into<http::Error>>,
     T: IntoResponse,
 {
-    /// Sets each header. One that cannot be sent is a 500 with its cause.
+    /// Sets each header. An invalid header becomes a 500 with its cause.
     fn into_response(self) -> Response {
         let mut response = self.1.into_response();
         for (name, value) in self.0 {
@@ -231,9 +232,10 @@ where
 {
     fn into_response(self) -> Response {
         let response = (self.1, self.2).into_response();
-        match Failure::of(&response).is_some() {
-            true => response,
-            false => (self.0, response).into_response(),
+        if Failure::of(&response).is_some() {
+            response
+        } else {
+            (self.0, response).into_response()
         }
     }
 }
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_return() {
+    fn common_values_become_responses() {
         let plain = "text/plain; charset=utf-8";
         let bytes = "application/octet-stream";
         assert_eq!(text("a"), format!("200 {plain} a"));
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_axum_users_return() {
+    fn values_that_axum_accepts_become_responses() {
         let plain = "200 text/plain; charset=utf-8 a";
         let bytes = "200 application/octet-stream a";
         assert_eq!(text(Box::<str>::from("a")), plain);
@@ -327,7 +329,7 @@ mod tests {
         let own = Response::new(Body::from("a"));
         let data = own.body().as_bytes().unwrap().as_ptr();
         let response = own.into_response();
-        // Not boxed: the bytes are where they were.
+        // The body was not boxed: the bytes have the same address.
         assert_eq!(response.body().as_bytes().unwrap().as_ptr(), data);
 
         let mut response = http::Response::new(Foreign { data: Some(b"abc") });

@@ -1,6 +1,6 @@
 //! The contract of Vestibule: **an app is an async callable from request to response**, and
-//! middleware is an app that holds an app. It is WSGI's idea for Rust: any app runs under any
-//! server, and what stands in between keeps the same contract on both sides.
+//! middleware is an app that wraps an app. It brings the idea of WSGI to Rust: any app runs under
+//! any server, and middleware keeps the same contract on both sides.
 //!
 //! ```rust
 //! use vestibule_core::{App, Request, Response, Stack};
@@ -24,20 +24,21 @@
 //! # }
 //! ```
 //!
-//! | where | what |
+//! | name | purpose |
 //! |---|---|
 //! | [`App`], [`BoxApp`], [`Request`], [`Response`] | the contract |
-//! | [`Body`] | one body: whole or streaming, with trailers, fused, `Send + Sync`; [`Body::on_end`] hears how it ended |
-//! | [`IntoResponse`] | what an app may return |
-//! | [`Failure`] | the cause of an error response, for the log; never for the client |
-//! | [`Stack`], [`Outline`] | middleware composed at run time, named and printed |
-//! | [`Outline::check`], [`Role`] | whether the layers stand in an order that works |
+//! | [`Body`] | one body: whole or streaming, with trailers, fused, `Send + Sync`; [`Body::on_end`] reports how it ended |
+//! | [`IntoResponse`] | the values that an app may return |
+//! | [`Failure`] | the cause of an error response, for the log only; the client does not see it |
+//! | [`Stack`], [`Outline`] | middleware composed at run time, with names, printed as a tree |
+//! | [`Outline::check`], [`Role`] | a check that the order of the layers works |
 //! | [`around`], [`map_request`], [`map_response`], [`Only`] | middleware from closures |
-//! | [`PathView`], [`Mount`], [`Mounts`] | one reading of paths, and several apps in one URL space |
-//! | [`Peer`], [`Scheme`] | who is at the other end of the connection, and whether it came by `https` |
-//! | [`CatchPanic`] | a panic is a 500 |
+//! | [`PathView`], [`Mount`], [`Mounts`] | one interpretation of paths, and several apps in one URL space |
+//! | [`Peer`], [`Scheme`] | the other end of the connection, and `http` or `https` |
+//! | [`CatchPanic`] | middleware that turns a panic into a 500 response |
 //!
-//! The crate knows no runtime and no sockets; `vestibule-hyper` serves an app over HTTP.
+//! The crate depends on no async runtime and opens no sockets; `vestibule-hyper` serves an app over
+//! HTTP.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -94,8 +95,8 @@ pub use scheme::Scheme;
 pub use stack::{Stack, UnknownLayer, WrapFn};
 pub use timing::{LayerTiming, SlowRequest, Timing, Timings};
 
-/// The crate whose requests and responses these are, in the version that the contract speaks.
+/// The crate of the request and response types, in the version that the contract uses.
 pub use http;
 
-/// Any error, boxed: what a [`Failure`] and a [`BodyError`] are made from.
+/// Any error in a box. A [`Failure`] and a [`BodyError`] are made from it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,4 @@
-//! Middleware from plain functions: of the request on the way in, of the response on the way out.
+//! Middleware from plain functions of the request or of the response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct MapRequest<A, F> {
 }
 
 impl<A: App, F: Fn(Request) -> Request + Send + Sync + 'static> MapRequest<A, F> {
-    /// Wraps `app`; it is called with what `f` gives.
+    /// Wraps `app`, and calls it with the result of `f`.
     pub fn new(app: A, f: F) -> Self {
         Self {
             app,
@@ -79,7 +79,7 @@ pub struct MapResponse<A, F> {
 }
 
 impl<A: App, F: Fn(Response) -> Response + Send + Sync + 'static> MapResponse<A, F> {
-    /// Wraps `app`; its responses leave as `f` gives them.
+    /// Wraps `app`, and replaces its responses with the result of `f`.
     pub fn new(app: A, f: F) -> Self {
         Self {
             app,
@@ -106,7 +106,7 @@ impl<A: fmt::Debug, F> fmt::Debug for MapResponse<A, F> {
     }
 }
 
-/// Makes a middleware, a function from app to app, from a function of the request.
+/// Creates a middleware, a function from app to app, from a function of the request.
 pub fn map_request<F>(
     f: F,
 ) -> impl Fn(BoxApp) -> MapRequest<BoxApp, F> + Send + Sync + Clone + 'static
@@ -117,7 +117,7 @@ where
     move |app| MapRequest { app, f: f.clone() }
 }
 
-/// Makes a middleware, a function from app to app, from a function of the response.
+/// Creates a middleware, a function from app to app, from a function of the response.
 pub fn map_response<F>(
     f: F,
 ) -> impl Fn(BoxApp) -> MapResponse<BoxApp, F> + Send + Sync + Clone + 'static

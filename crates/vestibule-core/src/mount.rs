@@ -1,13 +1,14 @@
-//! Where in the URL space an app is mounted.
+//! The mount prefix of an app in the URL space.
 
 use std::sync::Arc;
 
 use crate::{HasExtensions, Request};
 
-/// The place of an app below a prefix; an extension of requests that [`Mounts`](crate::Mounts) sets.
+/// The position of an app below a prefix; an extension of requests that [`Mounts`](crate::Mounts)
+/// sets.
 ///
-/// `request.uri()` is never cut: prefix and rest together are its path, always. This is WSGI's
-/// `SCRIPT_NAME` and `PATH_INFO`, raw.
+/// Mounts never change `request.uri()`: its path is always the prefix followed by the rest. The two
+/// parts are WSGI's `SCRIPT_NAME` and `PATH_INFO`, but not decoded.
 ///
 /// ```
 /// use vestibule_core::Mount;
@@ -23,11 +24,11 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Mounts at the first `at` bytes of `path`.
+    /// Creates a mount whose prefix is the first `at` bytes of `path`.
     ///
     /// # Panics
     ///
-    /// A mount ends at the end of the path, or where a `/` begins its rest.
+    /// Panics unless `at` is the end of the path or the position of a `/`.
     pub fn new(path: impl Into<Arc<str>>, at: usize) -> Self {
         let path = path.into();
         let ends_well = path.len() == at || path.as_bytes().get(at) == Some(&b'/');
@@ -52,7 +53,7 @@ impl Mount {
         }
     }
 
-    /// Mounts a request `length` bytes further down its path than it is.
+    /// Extends the mount of a request by the next `length` bytes of its path.
     pub(crate) fn descend(request: &mut Request, length: usize) {
         let mount = match Self::of(request) {
             Some(outer) => Self::new(outer.path.clone(), outer.at + length),
@@ -61,13 +62,14 @@ impl Mount {
         request.extensions_mut().insert(mount);
     }
 
-    /// What comes before the app: empty, or `/` and what follows, without a slash at its end.
+    /// Returns the part of the path before the app: empty, or `/` and more, without a slash at its
+    /// end.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.path[..self.at]
     }
 
-    /// What is left for the app: empty, or `/` and what follows.
+    /// Returns the part of the path for the app: empty, or `/` and more.
     #[must_use]
     pub fn rest(&self) -> &str {
         &self.path[self.at..]

@@ -6,15 +6,16 @@ use http::header::HOST;
 use crate::failure::status_page;
 use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Request, Response};
 
-/// Sends each request to the app with the longest prefix of its path, at its host.
+/// Passes each request to the app with the longest matching path prefix, at its host.
 ///
-/// A prefix ends where a segment ends: `/css` holds `/css` and `/css/a`, not `/cssx`. The app finds
-/// its [`Mount`] in the request's extensions; the URI stays whole. A router of axum, which expects the
-/// path without the prefix, is mounted by `from_service(router).below_mount(true)` of
-/// `vestibule-tower`. Requests that no mount holds are
-/// answered 404, or by the app given to [`or`](Self::or); paths that could be read in two ways
-/// are 400 (see [`PathView`]). `OPTIONS *` is about the server as a whole and no mount's: without
-/// an `or` it is 204.
+/// A prefix ends at the end of a segment: `/css` matches `/css` and `/css/a`, not `/cssx`. The app
+/// finds its [`Mount`] in the request's extensions; the URI stays unchanged. An axum router expects
+/// the path without the prefix: mount it by `from_service(router).below_mount(true)` of
+/// `vestibule-tower`.
+///
+/// A request without a mount gets 404, or the app given to [`or`](Self::or). An ambiguous path gets
+/// 400 (see [`PathView`]). `OPTIONS *` is about the whole server and belongs to no mount: without
+/// an `or` it gets 204.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,33 +39,33 @@ use crate::{App, BoxApp, IntoResponse, Mount, Outline, PathError, PathView, Requ
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
     /// Most specific first, so that the first match is the right one.
-    places: Vec<Place>,
+    points: Vec<MountPoint>,
     rest: Option<BoxApp>,
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct MountPoint {
     host: Host,
-    /// Decoded, `/` between segments, and neither slash at the end nor for the root.
+    /// Decoded, with `/` between segments, without a slash at the end. Empty for the root.
     prefix: String,
     app: BoxApp,
 }
 
-/// Which hosts a place is at. Greater is more specific.
+/// The hosts of a mount. A greater value is more specific.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Host {
     Any,
-    /// `*.example.org`: any name below it, without its own. Kept as `.example.org`.
+    /// All names below a domain, but not the domain: `*.example.org`, stored as `.example.org`.
     Below(String),
     Exactly(String),
 }
 
 impl Mounts {
-    /// No mounts: everything is 404.
+    /// Creates an empty set of mounts, which answers every request with 404.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            places: Vec::new(),
+            points: Vec::new(),
             rest: None,
         }
     }
@@ -73,19 +74,19 @@ impl Mounts {
     ///
     /// # Panics
     ///
-    /// A prefix begins with `/` and has no empty, `.` or `..` segments, and nothing else is mounted
-    /// there.
+    /// Panics unless the prefix begins with `/` and has no empty, `.` or `..` segment. Panics if
+    /// another app is already mounted there.
     #[must_use]
     pub fn at(self, prefix: &str, app: impl App) -> Self {
-        self.place(Host::Any, prefix, app.boxed())
+        self.point(Host::Any, prefix, app.boxed())
     }
 
-    /// Mounts `app` at `prefix` of one host, or of all below one: `*.example.org`. Ports and case
-    /// do not count.
+    /// Mounts `app` at `prefix` of one host, or of all hosts below a domain: `*.example.org`. Ports
+    /// and case are ignored.
     ///
     /// # Panics
     ///
-    /// As [`Mounts::at`].
+    /// Panics as [`Mounts::at`].
     #[must_use]
     pub fn at_host(self, host: &str, prefix: &str, app: impl App) -> Self {
         let host = host.to_ascii_lowercase();
@@ -93,33 +94,34 @@ impl Mounts {
             Some(below) => Host::Below(below.to_owned()),
             None => Host::Exactly(host),
         };
-        self.place(host, prefix, app.boxed())
+        self.point(host, prefix, app.boxed())
     }
 
-    /// Answers what no mount holds. The app is not mounted: it sees the request as it came.
+    /// Sets the app for requests without a mount. It sees the unchanged request.
     #[must_use]
     pub fn or(mut self, app: impl App) -> Self {
         self.rest = Some(app.boxed());
         self
     }
 
-    fn place(mut self, host: Host, prefix: &str, app: BoxApp) -> Self {
+    fn point(mut self, host: Host, prefix: &str, app: BoxApp) -> Self {
         let prefix = checked_prefix(prefix);
-        let key = |place: &Place| (place.host.clone(), place.prefix.matches('/').count());
-        let place = Place { host, prefix, app };
-        let is_taken = |other: &Place| (&other.host, &other.prefix) == (&place.host, &place.prefix);
+        let key = |point: &MountPoint| (point.host.clone(), point.prefix.matches('/').count());
+        let point = MountPoint { host, prefix, app };
+        let is_taken =
+            |other: &MountPoint| (&other.host, &other.prefix) == (&point.host, &point.prefix);
         assert!(
-            !self.places.iter().any(is_taken),
+            !self.points.iter().any(is_taken),
             "two apps are mounted at {:?}",
-            place.label()
+            point.label()
         );
-        self.places.push(place);
-        self.places
-            .sort_by_key(|place| std::cmp::Reverse(key(place)));
+        self.points.push(point);
+        self.points
+            .sort_by_key(|point| std::cmp::Reverse(key(point)));
         self
     }
 
-    /// The app for a request, and how many bytes of its path are the app's prefix.
+    /// Returns the app for a request, and the length of its prefix in the path, in bytes.
     fn find(&self, request: &Request) -> Result<Option<(&BoxApp, usize)>, PathError> {
         let path = Mount::rest_of(request);
         if path == "*" {
@@ -127,9 +129,9 @@ impl Mounts {
         }
         let view = PathView::parse(path)?;
         let host = host_of(request);
-        Ok(self.places.iter().find_map(|place| {
-            let (prefix, _) = view.split_at(&place.prefix)?;
-            place.host.holds(host).then_some((&place.app, prefix.len()))
+        Ok(self.points.iter().find_map(|point| {
+            let (prefix, _) = view.split_at(&point.prefix)?;
+            point.host.holds(host).then_some((&point.app, prefix.len()))
         }))
     }
 }
@@ -151,8 +153,8 @@ impl App for Mounts {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        for place in &self.places {
-            outline.mount(place.label(), &place.app);
+        for point in &self.points {
+            outline.mount(point.label(), &point.app);
         }
         if let Some(rest) = &self.rest {
             outline.mount("otherwise", rest);
@@ -160,7 +162,7 @@ impl App for Mounts {
     }
 }
 
-impl Place {
+impl MountPoint {
     fn label(&self) -> String {
         let prefix = if self.prefix.is_empty() {
             "/"
@@ -191,14 +193,14 @@ impl Host {
     }
 }
 
-/// The host that the request is for, without its port: of the target, else of the `Host` field.
+/// Returns the host of a request without its port: from the target, or else from the `Host` field.
 fn host_of(request: &Request) -> Option<&str> {
     if let Some(host) = request.uri().host() {
         return Some(host);
     }
     let host = request.headers().get(HOST)?.to_str().ok()?;
     Some(match host.rfind(':') {
-        // The colon in `[::1]` is none before a port.
+        // A colon inside `[::1]` does not begin a port.
         Some(colon) if !host.ends_with(']') => &host[..colon],
         _ => host,
     })
@@ -220,7 +222,7 @@ fn checked_prefix(prefix: &str) -> String {
 mod tests {
     use super::*;
 
-    /// An app that says its own name, its prefix and its rest.
+    /// Creates an app that returns its name, its prefix and its rest.
     fn named(name: &'static str) -> impl App {
         move |request: Request| async move {
             let mount = Mount::of(&request);
@@ -289,20 +291,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_server_as_a_whole_has_no_options() {
+    async fn options_asterisk_is_204() {
         let app = Mounts::new().at("/", named("root"));
         assert_eq!(get(&app, "", "*").await, "204");
     }
 
     #[test]
     #[should_panic(expected = "two apps are mounted at \"/a\"")]
-    fn a_place_is_taken_once() {
+    fn two_apps_at_one_prefix_panic() {
         let _ = Mounts::new().at("/a", named("1")).at("/a/", named("2"));
     }
 
     #[test]
     #[should_panic(expected = "a mount's prefix begins with `/`")]
-    fn a_prefix_begins_with_a_slash() {
+    fn a_prefix_without_a_slash_panics() {
         let _ = Mounts::new().at("a", named("1"));
     }
 }

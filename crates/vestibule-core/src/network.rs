@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An IP network: an address, or one and the length of its prefix, as in `2001:db8::/32`.
+/// Represents an IP network: one address, or an address with a prefix length such as
+/// `2001:db8::/32`.
 ///
 /// ```
 /// use vestibule_core::Network;
@@ -22,7 +23,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether `address` is in it. An IPv4 address in an IPv6 one is an IPv4 address.
+    /// Returns whether the network contains `address`. An IPv4-mapped IPv6 address counts as the
+    /// IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -58,7 +60,7 @@ impl FromStr for Network {
             Some(_) => return Err(InvalidNetwork),
             None => bits,
         };
-        // IPv4 in IPv6's clothes is IPv4, with the prefix that is left of it.
+        // An IPv4-mapped network is stored as IPv4, with 96 bits less in its prefix length.
         let mapped = match address {
             IpAddr::V6(it) if length >= 96 => it.to_ipv4_mapped(),
             _ => None,
@@ -72,9 +74,10 @@ impl FromStr for Network {
             IpAddr::V4(it) => u32::from(it).checked_shl(length.into()).unwrap_or(0) == 0,
             IpAddr::V6(it) => u128::from(it).checked_shl(length.into()).unwrap_or(0) == 0,
         };
-        match is_base {
-            true => Ok(Self { address, length }),
-            false => Err(InvalidNetwork),
+        if is_base {
+            Ok(Self { address, length })
+        } else {
+            Err(InvalidNetwork)
         }
     }
 }
@@ -85,7 +88,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// It is no network: no address, a prefix that is too long, or bits beyond it.
+/// The error of a text that is not a network: not an address, a prefix that is too long, or bits
+/// set after the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidNetwork;
 
@@ -102,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks() {
+    fn networks_are_parsed_and_matched() {
         let good = [
             ("0.0.0.0/0", "255.255.255.255", true),
             ("::/0", "2001:db8::1", true),

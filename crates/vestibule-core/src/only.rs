@@ -1,11 +1,11 @@
-//! A middleware for some requests only.
+//! Middleware for a part of the requests.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{App, BoxApp, Outline, Request, Response};
 
-/// Sends a request through a middleware when a predicate holds, past it otherwise.
+/// Passes a request through a middleware if a predicate is true, and directly to the app otherwise.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -34,7 +34,7 @@ pub struct Only<A, P> {
 }
 
 impl<A: App, P: Fn(&Request) -> bool + Send + Sync + 'static> Only<A, P> {
-    /// Wraps `app` by `wrap`, for requests of which `predicate` is true.
+    /// Wraps `app` with `wrap`, for requests for which `predicate` returns true.
     pub fn new(app: impl App, predicate: P, wrap: impl FnOnce(BoxApp) -> A) -> Self {
         let plain = app.boxed();
         Self {
@@ -47,9 +47,10 @@ impl<A: App, P: Fn(&Request) -> bool + Send + Sync + 'static> Only<A, P> {
 
 impl<A: App, P: Fn(&Request) -> bool + Send + Sync + 'static> App for Only<A, P> {
     async fn call(&self, request: Request) -> Response {
-        match (self.predicate)(&request) {
-            true => self.wrapped.call(request).await,
-            false => self.plain.call(request).await,
+        if (self.predicate)(&request) {
+            self.wrapped.call(request).await
+        } else {
+            self.plain.call(request).await
         }
     }
 

@@ -6,8 +6,8 @@ use crate::HasExtensions;
 
 /// The URI of a request before it was changed; an extension that the first change stores.
 ///
-/// No mount of ours changes `request.uri()`. A bridge to a foreign router may remove the prefix of a
-/// mount, and a rewrite may replace the URI; each of them stores the first URI here.
+/// Vestibule's mounts do not change `request.uri()`. A bridge to a foreign router may remove the
+/// prefix of a mount, and a rewrite may replace the URI. Both store the first URI here.
 ///
 /// ```
 /// use vestibule_core::{OriginalUri, Request};
@@ -23,7 +23,7 @@ use crate::HasExtensions;
 pub struct OriginalUri(pub Uri);
 
 impl OriginalUri {
-    /// Returns the first URI of a request, or `None` when nothing has changed it.
+    /// Returns the first URI of a request, or `None` if no layer changed it.
     ///
     /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
@@ -31,17 +31,18 @@ impl OriginalUri {
         source.extensions().get()
     }
 
-    /// Returns the first URI of a request: the stored one, else the URI of the request.
+    /// Returns the first URI of a request: the stored one, or else the URI of the request.
     #[must_use]
     pub fn uri_of<B>(request: &http::Request<B>) -> &Uri {
         Self::of(request).map_or(request.uri(), |original| &original.0)
     }
 }
 
-/// Says that a foreign router may have removed a prefix of the path, and that the prefix is unknown.
+/// Marks a request whose path may lack an unknown prefix, because of a foreign router.
 ///
-/// An extension of requests, which a bridge stores when it cannot ask the router for the whole path.
-/// [`PathView::whole_of`](crate::PathView::whole_of) refuses such a request, so a guard refuses it too.
+/// It is an extension of requests. A bridge stores it if it cannot get the whole path from the
+/// router. [`PathView::whole_of`](crate::PathView::whole_of) refuses such a request, so a guard
+/// refuses it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownPrefix;
 

@@ -1,4 +1,4 @@
-//! What an app is made of, as a tree that prints.
+//! The structure of an app, as a tree that can be printed.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use crate::app::short_name;
 use crate::{App, Role};
 
-/// An app, its options, the app that it wraps, and the apps mounted in it.
+/// Describes an app: its name, its options, the app that it wraps, and the apps mounted in it.
 ///
 /// ```
 /// use vestibule_core::{App, Mounts, Outline, Request, Stack, map_request};
@@ -39,15 +39,16 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// The outline of an app.
+    /// Creates the outline of an app.
     pub fn of<A: App>(app: &A) -> Self {
         let mut outline = Self::named(A::name());
         app.describe(&mut outline);
         outline
     }
 
-    /// The name by which outlines call an app of type `T`: the type's, without its path and
-    /// parameters. For apps that stand for something else, and so override [`App::name`].
+    /// Returns the name that outlines use for an app of type `T`: the name of the type, without its
+    /// path and parameters. Apps that represent another app, and so override [`App::name`], call
+    /// it.
     ///
     /// ```
     /// use vestibule_core::Outline;
@@ -71,13 +72,13 @@ impl Outline {
         }
     }
 
-    /// Gives the app another name than its type's.
+    /// Sets a name other than that of the type.
     pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
         self.name = name.into();
         self
     }
 
-    /// Tells an option, as in `min_size: 256`.
+    /// Adds an option, as in `min_size: 256`.
     pub fn option(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -87,20 +88,20 @@ impl Outline {
         self
     }
 
-    /// Tells which app this one wraps.
+    /// Sets the app that this one wraps.
     pub fn wraps<A: App>(&mut self, app: &A) -> &mut Self {
         self.inner = Some(Box::new(Self::of(app)));
         self
     }
 
-    /// Tells of an app that gets some of the requests: those at `place`.
+    /// Adds an app that gets some of the requests: those at `place`.
     pub fn mount<A: App>(&mut self, place: impl Into<String>, app: &A) -> &mut Self {
         self.mounts.push((place.into(), Self::of(app)));
         self
     }
 
-    /// Tells what this layer does for others; [`Outline::check`] knows the order of the known roles.
-    /// A role that is there already is not added again.
+    /// Adds a role of this layer, for [`Outline::check`]. A role that is already present is not
+    /// added again.
     pub fn role(&mut self, role: Role) -> &mut Self {
         if !self.roles.contains(&role) {
             self.roles.push(role);
@@ -108,21 +109,21 @@ impl Outline {
         self
     }
 
-    /// Tells that a layer of `role` has to be outside of this one. `why` ends a sentence: "it reads the
-    /// session".
+    /// States that a layer of `role` must be outside of this one. `why` is the end of a sentence,
+    /// such as "it reads the session".
     pub fn requires(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
         self.needs.push((role, why.into()));
         self
     }
 
-    /// Tells that this layer has to be outside of those of `role`, where there are any. `why` ends a
-    /// sentence: "a refusal would have no page".
+    /// States that this layer must be outside of the layers of `role`, if there are any. `why` is
+    /// the end of a sentence, such as "a refusal would have no page".
     pub fn outside_of(&mut self, role: Role, why: impl Into<Cow<'static, str>>) -> &mut Self {
         self.order.push((role, why.into()));
         self
     }
 
-    /// The roles that the layer told.
+    /// Returns the roles of this layer.
     #[must_use]
     pub fn roles(&self) -> &[Role] {
         &self.roles
@@ -136,34 +137,34 @@ impl Outline {
         &self.order
     }
 
-    /// The app's name.
+    /// Returns the name of the app.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Options as name and value, in the order in which they were told.
+    /// Returns the options as name and value, in the order of the calls.
     pub fn options(&self) -> impl Iterator<Item = (&str, &str)> {
         self.options.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The wrapped app.
+    /// Returns the wrapped app.
     #[must_use]
     pub fn inner(&self) -> Option<&Self> {
         self.inner.as_deref()
     }
 
-    /// The mounted apps and their places.
+    /// Returns the mounted apps and their places.
     pub fn mounts(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.mounts.iter().map(|(place, app)| (&**place, app))
     }
 
-    /// This app, the one that it wraps, and so on inwards. Mounted apps are not followed.
+    /// Returns this app, the app that it wraps, and so on inwards. Mounted apps are not included.
     pub fn layers(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |outline| outline.inner())
     }
 
-    /// The tree as JSON:
+    /// Returns the tree as JSON:
     /// `{"name":"Mounts","options":{},"inner":null,"mounts":[{"at":"/","app":{...}}]}`.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -207,9 +208,10 @@ impl Outline {
             }
             f.write_char('\n')?;
             for (index, (place, app)) in layer.mounts.iter().enumerate() {
-                let (branch, below) = match index + 1 == layer.mounts.len() {
-                    true => ("└─ ", "   "),
-                    false => ("├─ ", "│  "),
+                let (branch, below) = if index + 1 == layer.mounts.len() {
+                    ("└─ ", "   ")
+                } else {
+                    ("├─ ", "│  ")
                 };
                 writeln!(f, "{indent}{branch}{place}")?;
                 app.write_text(f, &format!("{indent}{below}"))?;
@@ -220,13 +222,13 @@ impl Outline {
 }
 
 impl fmt::Display for Outline {
-    /// A line an app, outermost first; mounts as branches.
+    /// Writes one line for each app, the outermost first, with mounts as branches.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_text(f, "")
     }
 }
 
-/// A string of JSON (RFC 8259, section 7).
+/// Writes a JSON string (RFC 8259, section 7).
 fn write_json_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -267,7 +269,7 @@ mod tests {
     async fn leaf(_: Request) {}
 
     #[test]
-    fn prints_and_serialises() {
+    fn an_outline_prints_as_a_tree_and_as_json() {
         let inner = Mounts::new().at("/x", leaf).or(leaf);
         let app = Mounts::new().at("/m", Limit { app: inner }).at("/n", leaf);
         let app = Stack::new().with(|app| Limit { app }).app(app);

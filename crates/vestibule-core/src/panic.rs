@@ -1,4 +1,4 @@
-//! A panic is an answer, or the error of a body; never the end of a server.
+//! Turns a panic into a response, or into the error of a body.
 
 use std::any::Any;
 use std::error::Error;
@@ -11,10 +11,10 @@ use pin_project_lite::pin_project;
 
 use crate::{App, Failure, FailureKind, IntoResponse, Outline, Request, Response, Role};
 
-/// Turns a panic of the wrapped app into a 500 with its cause.
+/// Turns a panic of the wrapped app into a 500 response with the panic as its cause.
 ///
-/// Servers wrap their app in it. Put another where a panic should be caught nearer, so that the
-/// layers outside see a response. A panic in a body needs none: it is the body's error.
+/// Servers wrap their app in this layer. Add another one further inside, so that the outer layers
+/// see a response. A panic in a body needs no layer: it becomes the error of the body.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -41,12 +41,13 @@ impl<A: App> CatchPanic<A> {
 }
 
 impl<A: App> App for CatchPanic<A> {
-    // Not `async`: servers have one round everything, and this future is no larger than its app's.
+    // Not `async`: every server adds this layer, and this future is no larger than the future of
+    // its app.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send {
         match Panicked::catch(|| self.app.call(request)) {
-            Ok(answer) => Answer::Coming { answer },
-            // It panicked before there was a future.
-            Err(panicked) => Answer::Panicked {
+            Ok(answer) => CatchPanicFuture::Coming { answer },
+            // The app panicked before it returned a future.
+            Err(panicked) => CatchPanicFuture::Panicked {
                 panicked: Some(panicked),
             },
         }
@@ -58,15 +59,15 @@ impl<A: App> App for CatchPanic<A> {
 }
 
 pin_project! {
-    /// See [`CatchPanic`].
+    /// The future of a [`CatchPanic`].
     #[project = Project]
-    enum Answer<F> {
+    enum CatchPanicFuture<F> {
         Coming { #[pin] answer: F },
         Panicked { panicked: Option<Panicked> },
     }
 }
 
-impl<F: Future<Output = Response>> Future for Answer<F> {
+impl<F: Future<Output = Response>> Future for CatchPanicFuture<F> {
     type Output = Response;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
@@ -81,16 +82,16 @@ impl<F: Future<Output = Response>> Future for Answer<F> {
     }
 }
 
-/// A panic that was caught, as an error.
+/// A caught panic, as an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panicked {
     message: String,
 }
 
 impl Panicked {
-    /// Runs `f`; a panic is an error that carries its message.
+    /// Runs `f` and turns a panic into an error that carries its message.
     ///
-    /// The caller must not use what `f` may have left half changed.
+    /// The caller must not use values that `f` may have left half changed.
     pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Self> {
         catch_unwind(AssertUnwindSafe(f)).map_err(Self::from_payload)
     }
@@ -108,7 +109,7 @@ impl Panicked {
             Err(payload) => match payload.downcast::<&'static str>() {
                 Ok(text) => (*text).to_owned(),
                 Err(payload) => {
-                    // A payload may panic when it is dropped; it would take the server along.
+                    // The drop of a payload may panic too, and would end the server.
                     std::mem::forget(payload);
                     "with a payload that is not text".to_owned()
                 }
@@ -117,7 +118,7 @@ impl Panicked {
         Self { message }
     }
 
-    /// What the panic said.
+    /// Returns the message of the panic.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn before_the_future_and_without_text() {
+    async fn a_panic_before_the_future_without_a_text_is_a_500() {
         let response = CatchPanic::new(AtOnce).call(Request::default()).await;
         assert_eq!(response.status(), 500);
         let cause = Failure::of(&response).unwrap();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_await() {
+    async fn a_panic_after_an_await_is_a_500() {
         let app = |_: Request| async {
             tokio::task::yield_now().await;
             let n: usize = "x".parse().expect("a number");

@@ -1,4 +1,4 @@
-//! One way to read a path.
+//! The single interpretation of request paths.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,14 +6,14 @@ use std::fmt;
 
 use crate::{Failure, FailureKind, IntoResponse, Mount, Response, UnknownPrefix};
 
-/// The path of a request, decoded once, in segments.
+/// The path of a request, decoded once and split into segments.
 ///
-/// Mounts, guards and static files all look at this view, so that a guard and the file behind it
-/// can never disagree about what a path means. A path that could be read in two ways has no view:
-/// one with `.` or `..` segments (however they are spelt), an empty segment (`//`), NUL, or a
-/// broken escape. A slash that came as `%2F` stays inside its segment.
+/// Mounts, guards and static files all use this view, so a guard and the files behind it always
+/// agree on the meaning of a path. An ambiguous path has no view: a path with `.` or `..` segments
+/// (encoded or not), an empty segment (`//`), NUL, or a broken escape. An encoded slash (`%2F`)
+/// stays inside its segment.
 ///
-/// Making a view copies nothing.
+/// A view borrows the path and copies nothing.
 ///
 /// ```
 /// use vestibule_core::PathView;
@@ -29,22 +29,23 @@ use crate::{Failure, FailureKind, IntoResponse, Mount, Response, UnknownPrefix};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathView<'a> {
-    /// Known to be sound: every function below may take that for granted.
+    /// Checked by `parse`; all methods rely on it.
     raw: &'a str,
 }
 
 impl<'a> PathView<'a> {
-    /// The view of a request's path; below a mount, of the path after the mount's prefix.
+    /// Returns the view of a request's path. Below a mount it covers the path after the prefix of
+    /// the mount.
     ///
     /// # Errors
     ///
-    /// [`PathError`] when the path could be read in two ways; as a response it is a 400.
+    /// Returns [`PathError`] when the path is ambiguous; as a response it is a 400.
     pub fn of<B>(request: &'a http::Request<B>) -> Result<Self, PathError> {
         Self::parse(Mount::rest_of(request))
     }
 
-    /// Returns the view of a request's whole path, also below a mount: for guards, whose rules are about
-    /// the paths that clients ask for.
+    /// Returns the view of a request's whole path, also below a mount. Guards use it, since their
+    /// rules are about the paths that clients request.
     ///
     /// ```
     /// use vestibule_core::{Mount, PathView, Request};
@@ -58,8 +59,8 @@ impl<'a> PathView<'a> {
     ///
     /// # Errors
     ///
-    /// [`PathError`] as [`PathView::of`]; [`PathError::UnknownPrefix`] when a foreign router may have
-    /// removed a part of the path ([`UnknownPrefix`]).
+    /// Returns [`PathError`] as [`PathView::of`], and [`PathError::UnknownPrefix`] when a foreign
+    /// router may have removed a part of the path ([`UnknownPrefix`]).
     pub fn whole_of<B>(request: &'a http::Request<B>) -> Result<Self, PathError> {
         match UnknownPrefix::of(request) {
             Some(_) => Err(PathError::UnknownPrefix),
@@ -67,7 +68,7 @@ impl<'a> PathView<'a> {
         }
     }
 
-    /// The view of a raw path: empty, or `/` and what follows.
+    /// Parses a raw path: empty, or `/` and more.
     ///
     /// # Errors
     ///
@@ -89,37 +90,39 @@ impl<'a> PathView<'a> {
         Ok(Self { raw })
     }
 
-    /// The path as it came.
+    /// Returns the path as the client sent it.
     #[must_use]
     pub const fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// The decoded segments: bytes, since a file's name may be any. None for `/`.
+    /// Returns the decoded segments, as bytes, since a file name may contain any byte. The path `/`
+    /// has none.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a> {
         raw_segments(self.raw).map(decode)
     }
 
-    /// Whether the path ends in `/`.
+    /// Returns whether the path ends in `/`.
     #[must_use]
     pub fn has_trailing_slash(&self) -> bool {
         self.raw.ends_with('/')
     }
 
-    /// Whether the path has no segments: `/`, or nothing at all below a mount.
+    /// Returns whether the path has no segments: `/`, or an empty path below a mount.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.raw.len() <= 1
     }
 
-    /// Whether the path is `prefix` or below it, segment by segment. `prefix` is decoded text;
-    /// slashes at its ends mean nothing.
+    /// Returns whether the path is `prefix` or below it, compared by segments. `prefix` is decoded
+    /// text; a slash at its start or end is ignored.
     #[must_use]
     pub fn starts_with(&self, prefix: &str) -> bool {
         self.split_at(prefix).is_some()
     }
 
-    /// The raw path in two: what spells `prefix`, and the rest, which is empty or begins with `/`.
+    /// Splits the raw path into the part that matches `prefix` and the rest, which is empty or
+    /// begins with `/`.
     ///
     /// ```
     /// use vestibule_core::PathView;
@@ -142,21 +145,21 @@ impl<'a> PathView<'a> {
     }
 }
 
-/// Why a path has no [`PathView`].
+/// The reason why a path has no [`PathView`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PathError {
-    /// It does not begin with `/`, as in `OPTIONS *`.
+    /// The path does not begin with `/`, as in `OPTIONS *`.
     NotAbsolute,
-    /// It has `//`.
+    /// The path contains `//`.
     EmptySegment,
-    /// It has a segment `.` or `..`, perhaps in escapes.
+    /// The path has a segment `.` or `..`, encoded or not.
     DotSegment,
     /// A `%` is not followed by two hexadecimal digits.
     BrokenEscape,
-    /// It has a NUL.
+    /// The path contains a NUL.
     Nul,
-    /// A router that we cannot ask may have removed a prefix of it.
+    /// A foreign router may have removed a prefix of the path, and the bridge cannot find it out.
     UnknownPrefix,
 }
 
@@ -180,8 +183,8 @@ impl fmt::Display for PathError {
 impl Error for PathError {}
 
 impl IntoResponse for PathError {
-    /// `400 Bad Request`; `500 Internal Server Error` for [`PathError::UnknownPrefix`], which is a
-    /// mistake in the set-up of the server.
+    /// Returns `400 Bad Request`, or `500 Internal Server Error` for [`PathError::UnknownPrefix`],
+    /// which is a mistake in the set-up of the server.
     fn into_response(self) -> Response {
         let kind = match self {
             Self::UnknownPrefix => FailureKind::App,
@@ -195,7 +198,7 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
     if segment.is_empty() {
         return Err(PathError::EmptySegment);
     }
-    // Only these bytes can make a segment unsound.
+    // Only these bytes can make a segment invalid.
     if !segment.bytes().any(|byte| matches!(byte, b'%' | b'.' | 0)) {
         return Ok(());
     }
@@ -225,7 +228,7 @@ fn raw_segments(raw: &str) -> impl Iterator<Item = &str> {
     inner.split('/').filter(|segment| !segment.is_empty())
 }
 
-/// Percent-decoding; what is no escape stays as it is.
+/// Decodes percent-encoding. A `%` that does not begin an escape is copied.
 fn decode(segment: &str) -> Cow<'_, [u8]> {
     if !segment.contains('%') {
         return Cow::Borrowed(segment.as_bytes());
@@ -254,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_view() {
+    fn ambiguous_paths_have_no_view() {
         use PathError::*;
         let cases = [
             ("*", NotAbsolute),
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_one() {
+    fn paths_are_split_into_decoded_segments() {
         let cases: [(&str, &[&[u8]]); 11] = [
             ("", &[]),
             ("/", &[]),
@@ -326,7 +329,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn both_halves_are_the_path(path in "(/[a-c%2Ff.]{0,4}){0,5}", prefix in "(/[a-c]{0,2}){0,3}") {
+        fn split_at_returns_both_parts_of_the_path(path in "(/[a-c%2Ff.]{0,4}){0,5}", prefix in "(/[a-c]{0,2}){0,3}") {
             if let Ok(view) = PathView::parse(&path) {
                 if let Some((head, tail)) = view.split_at(&prefix) {
                     assert_eq!(format!("{head}{tail}"), path);

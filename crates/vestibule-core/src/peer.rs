@@ -1,4 +1,4 @@
-//! Who is at the other end of the connection, as far as the adapter knows.
+//! The other end of the connection, as the adapter knows it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,10 +11,10 @@ use vestibule_fields::forwarding::is_forwarding;
 
 use crate::HasExtensions;
 
-/// The two ends of the connection that a request came by; an extension that adapters set.
+/// The two ends of the connection of a request; an extension that adapters set.
 ///
-/// These are the addresses of the connection. Who stands behind a proxy is the business of a
-/// middleware that trusts the proxy.
+/// These are the addresses of the connection. Middleware that trusts a proxy finds the client
+/// behind the proxy.
 ///
 /// ```
 /// use vestibule_core::{Address, Peer, Request};
@@ -34,12 +34,12 @@ pub struct Peer {
     local: Address,
     credentials: Option<Credentials>,
     is_proxied: bool,
-    /// The other end of the connection, when `address` is a client behind it. Boxed, since few have one.
+    /// The other end of the connection if `address` is a client behind it. Boxed, since it is rare.
     connection: Option<Box<Address>>,
 }
 
 impl Peer {
-    /// A connection from `address` to `local`.
+    /// Creates the peer of a connection from `address` to `local`.
     #[must_use]
     pub const fn new(address: Address, local: Address) -> Self {
         Self {
@@ -51,8 +51,8 @@ impl Peer {
         }
     }
 
-    /// Sets whether the request came through a proxy. Defaults to `false`. A middleware that removes the
-    /// fields of proxies from a request sets it, so that [`is_local`](Self::is_local) still knows.
+    /// Sets whether the request came through a proxy. Defaults to `false`. Middleware that removes
+    /// proxy fields from a request sets it, so that [`is_local`](Self::is_local) still works.
     ///
     /// ```
     /// use vestibule_core::{Address, Peer, Request};
@@ -68,21 +68,21 @@ impl Peer {
         self
     }
 
-    /// Returns whether a middleware has found that the request came through a proxy.
+    /// Returns whether a middleware has detected a proxy.
     #[must_use]
     pub const fn is_proxied(&self) -> bool {
         self.is_proxied
     }
 
-    /// The same, of a process that the kernel vouches for.
+    /// Adds the credentials of the process at the other end.
     #[must_use]
     pub const fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
     }
 
-    /// Sets the other end of the connection itself, where [`address`](Self::address) is a client behind a
-    /// proxy. For middleware and adapters that trust a proxy.
+    /// Sets the other end of the connection if [`address`](Self::address) is a client behind a
+    /// proxy. It is for middleware and adapters that trust a proxy.
     ///
     /// ```
     /// use vestibule_core::{Address, Peer};
@@ -98,7 +98,7 @@ impl Peer {
         self
     }
 
-    /// Returns the peer of a request, when its adapter knows it.
+    /// Returns the peer of a request, if its adapter knows it.
     ///
     /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
@@ -106,10 +106,16 @@ impl Peer {
         source.extensions().get()
     }
 
-    /// Whether a request was made on this machine, for its own sake: by the loopback interface or a unix
-    /// socket, without a sign of a proxy in between (`Via`, [`is_proxied`](Self::is_proxied), and all fields of
-    /// `vestibule_fields::forwarding`), and for a host that no name server can point here: `localhost` or an
-    /// address. For pages that are nobody else's business.
+    /// Returns whether a request was made on this machine, without a proxy. Use it to protect
+    /// internal pages.
+    ///
+    /// A local request fulfils three conditions:
+    ///
+    /// - It came by the loopback interface or a unix socket.
+    /// - It has no sign of a proxy: `Via`, [`is_proxied`](Self::is_proxied), or a field of
+    ///   `vestibule_fields::forwarding`.
+    /// - Its host, if it has one, is `localhost`, a name below it, or an address. Another name may
+    ///   be one that a foreign name server points to this machine.
     ///
     /// ```
     /// use vestibule_core::{Address, Peer, Request};
@@ -135,13 +141,14 @@ impl Peer {
         is_near && is_direct && has_local_host(request)
     }
 
-    /// The other end.
+    /// Returns the address of the other end, or of the client behind a trusted proxy.
     #[must_use]
     pub const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The other end of the connection itself: that of a proxy, where `address` is the client behind it.
+    /// Returns the address at the other end of the connection: that of the proxy, if `address` is
+    /// the client behind it.
     ///
     /// ```
     /// use vestibule_core::{Address, Peer};
@@ -155,21 +162,22 @@ impl Peer {
         self.connection.as_deref().unwrap_or(&self.address)
     }
 
-    /// Our end.
+    /// Returns our address.
     #[must_use]
     pub const fn local(&self) -> &Address {
         &self.local
     }
 
-    /// Whose process is at the other end: of a unix socket, where the system tells.
+    /// Returns the credentials of the process at the other end of a unix socket, if the system has
+    /// them.
     #[must_use]
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 }
 
-/// Whose process is at the other end of a unix socket, by the kernel's word (`SO_PEERCRED`): as it was
-/// when the process connected.
+/// The owner of the process at the other end of a unix socket, as the kernel reports it
+/// (`SO_PEERCRED`). The values are those at the time of the connection.
 ///
 /// ```
 /// use vestibule_core::{Address, Credentials, Peer};
@@ -180,12 +188,12 @@ impl Peer {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user's number.
+    /// The user id.
     pub uid: u32,
-    /// The number of the user's group.
+    /// The group id.
     pub gid: u32,
-    /// The process's number, where the system tells; the process may have ended since, and another may
-    /// have its number.
+    /// The process id, if the system has it. The process may have ended since, and another process
+    /// may have its id.
     pub pid: Option<i32>,
 }
 
@@ -195,12 +203,12 @@ pub struct Credentials {
 pub enum Address {
     /// An IP address and a port.
     Tcp(SocketAddr),
-    /// A unix socket, with its path where it has one; clients seldom do.
+    /// A unix socket, with its path if it has one. Clients rarely do.
     Unix(Option<Arc<Path>>),
 }
 
 impl Address {
-    /// The IP address, if there is one.
+    /// Returns the IP address, if there is one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -209,10 +217,9 @@ impl Address {
         }
     }
 
-    /// Returns the address with an IPv4 address where it is an IPv4-mapped IPv6 address
-    /// (RFC 4291, section 2.5.5.2).
+    /// Returns the address with an IPv4-mapped IPv6 address as IPv4 (RFC 4291, section 2.5.5.2).
     ///
-    /// A socket that listens at `[::]` has IPv4 clients in the form `::ffff:192.0.2.1`.
+    /// A socket that listens at `[::]` reports IPv4 clients in the form `::ffff:192.0.2.1`.
     ///
     /// ```
     /// use vestibule_core::Address;
@@ -230,10 +237,11 @@ impl Address {
 }
 
 impl From<SocketAddr> for Address {
-    /// An IPv4-mapped IPv6 address becomes the IPv4 address.
+    /// Converts an IPv4-mapped IPv6 address to IPv4.
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(match address.ip().to_canonical() {
-            // An IPv6 address may have a scope, which an IP address alone has not.
+            // Keep the socket address: an IPv6 address may have a scope, which `IpAddr` does not
+            // hold.
             IpAddr::V6(_) => address,
             four => SocketAddr::new(four, address.port()),
         })
@@ -241,7 +249,7 @@ impl From<SocketAddr> for Address {
 }
 
 impl fmt::Display for Address {
-    /// `192.0.2.1:80`, `[2001:db8::1]:80`, `unix:/run/app.sock` or `unix:`.
+    /// Writes `192.0.2.1:80`, `[2001:db8::1]:80`, `unix:/run/app.sock` or `unix:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -251,7 +259,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether the host that the request is for is this machine by its own name, or none.
+/// Returns whether the request has no host, or a host that is a local name or an address.
 fn has_local_host<B>(request: &http::Request<B>) -> bool {
     let field = request.headers().get(http::header::HOST);
     let field = field.map(|host| host.to_str().unwrap_or("?"));
@@ -262,7 +270,7 @@ fn has_local_host<B>(request: &http::Request<B>) -> bool {
     [field, target].into_iter().flatten().all(is_local_host)
 }
 
-/// `localhost`, a name below it, or an address, each with or without a port.
+/// Accepts `localhost`, a name below it, or an address, each with or without a port.
 fn is_local_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -322,7 +330,8 @@ mod tests {
             ("[::1]:80", "[::1]:80"),
             ("[::]:80", "[::]:80"),
             ("[fe80::1%3]:80", "[fe80::1%3]:80"),
-            // Compatible and translated addresses are others (RFC 4291, section 2.5.5.1, and RFC 6052).
+            // Compatible and translated addresses are not mapped (RFC 4291, section 2.5.5.1, and
+            // RFC 6052).
             ("[::192.0.2.7]:80", "[::c000:207]:80"),
             ("[64:ff9b::192.0.2.7]:80", "[64:ff9b::c000:207]:80"),
             ("[::ffff:0:192.0.2.7]:80", "[::ffff:0:c000:207]:80"),
@@ -334,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn local_hosts() {
+    fn localhost_and_addresses_are_local_hosts() {
         for host in [
             "localhost",
             "LocalHost:80",

@@ -1,13 +1,13 @@
-//! How long a request waited for its turn.
+//! The time that a request waited in a queue.
 
 use std::time::Duration;
 
 use crate::HasExtensions;
 
-/// The time a request waited in a queue before the app was asked, as of a pool of threads.
+/// The time that a request waited in a queue, for example for a free thread of a pool.
 ///
-/// An extension of responses, for an access log: it is part of the time that the request took, and says
-/// that there is too little of something rather than that the app is slow.
+/// It is an extension of responses, for an access log. The wait is a part of the duration of the
+/// request. A long wait means too little capacity, and not a slow app.
 ///
 /// ```
 /// use std::time::Duration;

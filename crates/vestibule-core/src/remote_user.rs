@@ -1,14 +1,14 @@
-//! Who sent a request, as far as a layer found out.
+//! The user of a request, as a layer identified it.
 
 use std::sync::Arc;
 
 use crate::HasExtensions;
 
-/// The user that a layer let in: CGI's `REMOTE_USER` and `AUTH_TYPE`.
+/// The authenticated user: CGI's `REMOTE_USER` and `AUTH_TYPE`.
 ///
-/// An extension of requests, for gateways that hand it to a program, and of responses, for an access
-/// log, which stands outside of the layer that knows. It is no proof to anyone who does not trust the
-/// layers outside of it.
+/// It is an extension of requests, for gateways that pass it to a program. It is also an extension
+/// of responses, for an access log outside the layer that identified the user. Trust it only if you
+/// trust all layers outside of the reader.
 ///
 /// ```
 /// use vestibule_core::{RemoteUser, Request};
@@ -28,7 +28,7 @@ pub struct RemoteUser {
 }
 
 impl RemoteUser {
-    /// A user called `name`, known by the scheme `auth_type`: `Basic`, `Bearer`.
+    /// Creates a user with this name and authentication scheme, such as `Basic` or `Bearer`.
     pub fn new(name: impl Into<Arc<str>>, auth_type: &'static str) -> Self {
         Self {
             name: name.into(),
@@ -36,7 +36,7 @@ impl RemoteUser {
         }
     }
 
-    /// Returns the user of a request or response, when a layer has set one.
+    /// Returns the user of a request or response, if a layer has set one.
     ///
     /// `source` is a message of any body, its `Parts`, or its extensions.
     #[must_use]
@@ -44,13 +44,13 @@ impl RemoteUser {
         source.extensions().get()
     }
 
-    /// The name. It may hold any character: whoever writes it escapes it.
+    /// Returns the name. It may contain any character: escape it before you write it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The scheme.
+    /// Returns the authentication scheme.
     #[must_use]
     pub const fn auth_type(&self) -> &'static str {
         self.auth_type

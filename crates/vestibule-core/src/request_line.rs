@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::HasExtensions;
 
-/// The request line as the client sent it; an extension of requests that the adapter's parser refused.
+/// The request line as the client sent it; an extension of requests that the adapter's parser
+/// refused.
 ///
-/// Such a request reaches no app. An adapter may pass one with this extension to an access log, which
-/// writes the line instead of a method and a target: they are not known.
+/// Such a request reaches no app. An adapter may pass it with this extension to an access log. The
+/// log then writes this line, since the method and the target are not known.
 ///
 /// ```
 /// use vestibule_core::{Request, RequestLine};

@@ -1,4 +1,4 @@
-//! Whether the client came by `http` or `https`.
+//! The URL scheme of a request: `http` or `https`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use http::Uri;
 
 use crate::HasExtensions;
 
-/// The scheme of the URL that the client asked for; an extension that adapters set, and middleware
+/// The scheme of the URL that the client requested; an extension that adapters set, and middleware
 /// that trusts a proxy.
 ///
 /// ```
@@ -19,7 +19,7 @@ use crate::HasExtensions;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// `http`: anyone on the way could read it.
+    /// `http`, without encryption.
     #[default]
     Http,
     /// `https`.
@@ -27,7 +27,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// Returns the scheme of a request: the stored one, else that of the request's URI, else `http`.
+    /// Returns the scheme of a request: the stored one, or that of the request URI, or `http`.
     ///
     /// `source` is a request of any body, its `Parts`, or its extensions, which have no URI.
     #[must_use]
@@ -39,7 +39,7 @@ impl Scheme {
         })
     }
 
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Scheme {
         }
     }
 
-    /// The port that a URL of this scheme has when it names none.
+    /// Returns the default port of the scheme.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {

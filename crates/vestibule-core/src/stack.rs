@@ -1,4 +1,4 @@
-//! Middleware composed at run time, and looked at.
+//! Middleware composed at run time, with names.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::timing::Place;
+use crate::timing::LayerTimer;
 use crate::{
     App, Around, BoxApp, IntoResponse, MapRequest, MapResponse, Next, Only, Outline, Request,
     Response, Timings, around, map_request, map_response,
@@ -14,9 +14,9 @@ use crate::{
 
 /// A list of middleware, outermost first, that wraps any app.
 ///
-/// Each layer is a function from app to app and has a name, by which it can be found, replaced and
-/// removed. A stack can be cloned, and can wrap several apps. Each layer costs a request one small
-/// allocation; there is no limit to their number.
+/// Each layer is a function from app to app. Its name is the key to find, replace and remove it. A
+/// stack can be cloned, and can wrap several apps. Each layer costs one small allocation per
+/// request; the number of layers is not limited.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -49,18 +49,18 @@ struct Layer {
     wrap: Arc<Wrap>,
 }
 
-/// Wraps an app, under a name, in a place when the stack is timed.
-type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + Sync;
+/// Wraps an app as the layer with this name. In a timed stack it also gets a timer.
+type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<LayerTimer>) -> BoxApp + Send + Sync;
 
 /// A function that wraps an app: `AccessLog::new`, or `|app| Compression::new(app).min_size(256)`.
 ///
-/// Every `Fn(BoxApp) -> A` is one, and nothing else can be. The trait gives this bound a name, so that
-/// the compiler says what to write instead of a tower layer or a finished middleware.
+/// Every `Fn(BoxApp) -> A` implements it, and no other type can. The trait gives this bound a name,
+/// so that the compiler can name the fix for a tower layer or a finished middleware.
 ///
 /// ```
 /// use vestibule_core::{App, CatchPanic, Stack, WrapFn};
 ///
-/// /// Adds a layer twice: a function that takes a middleware, as the methods of a stack do.
+/// /// Adds a layer twice. It takes a function that wraps an app, as the methods of a stack do.
 /// fn twice<A: App>(wrap: impl WrapFn<A> + Clone + Send + Sync + 'static) -> Stack {
 ///     Stack::new().with(wrap.clone()).with(wrap)
 /// }
@@ -75,12 +75,12 @@ type Wrap = dyn Fn(BoxApp, Cow<'static, str>, Option<Place>) -> BoxApp + Send + 
 )]
 pub trait WrapFn<A>: Fn(BoxApp) -> A {}
 
-// Without this, the compiler would speak of the `Fn` inside.
+// Without this attribute, the compiler would report the `Fn` bound.
 #[diagnostic::do_not_recommend]
 impl<F: Fn(BoxApp) -> A, A> WrapFn<A> for F {}
 
 impl Stack {
-    /// No layers: an app stays what it is.
+    /// Creates a stack without layers.
     pub const fn new() -> Self {
         Self {
             layers: Vec::new(),
@@ -88,14 +88,14 @@ impl Stack {
         }
     }
 
-    /// Adds a layer inside of those that are there: `AccessLog::new`, or
-    /// `|app| Compression::new(app).min_size(256)`. A tower layer is one by
+    /// Adds a layer inside the existing ones: `AccessLog::new`, or
+    /// `|app| Compression::new(app).min_size(256)`. For a tower layer, pass
     /// `vestibule_tower::from_layer(layer)`.
     pub fn with<A: App>(self, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self {
         self.named(A::name(), wrap)
     }
 
-    /// Adds a layer with a name of its own.
+    /// Adds a layer with a custom name.
     pub fn named<A: App>(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -105,19 +105,16 @@ impl Stack {
         self
     }
 
-    /// Adds a layer when `condition` holds now, while the stack is built.
+    /// Adds a layer if `condition` is true. It is evaluated once, while the stack is built.
     pub fn when<A: App>(
         self,
         condition: bool,
         wrap: impl WrapFn<A> + Send + Sync + 'static,
     ) -> Self {
-        match condition {
-            true => self.with(wrap),
-            false => self,
-        }
+        if condition { self.with(wrap) } else { self }
     }
 
-    /// Adds a layer for those requests of which `predicate` is true.
+    /// Adds a layer for the requests for which `predicate` returns true.
     pub fn only<A, P>(self, predicate: P, wrap: impl WrapFn<A> + Send + Sync + 'static) -> Self
     where
         A: App,
@@ -155,17 +152,17 @@ impl Stack {
         self.named(MapResponse::<BoxApp, F>::name(), map_response(f))
     }
 
-    /// Adds the layers of another stack inside of those that are there.
+    /// Adds the layers of another stack inside the existing ones.
     pub fn append(mut self, inner: Self) -> Self {
         self.layers.extend(inner.layers);
         self
     }
 
-    /// Adds a layer just outside of the one called `name`.
+    /// Adds a layer just outside the layer `name`.
     ///
     /// # Errors
     ///
-    /// [`UnknownLayer`] when there is none; of several, the outermost counts.
+    /// Returns [`UnknownLayer`] if no layer has this name. If several do, the outermost is used.
     pub fn insert_before<A: App>(
         self,
         name: &str,
@@ -175,11 +172,11 @@ impl Stack {
         Ok(self.inserted(at, wrap))
     }
 
-    /// Adds a layer just inside of the one called `name`.
+    /// Adds a layer just inside the layer `name`.
     ///
     /// # Errors
     ///
-    /// As [`Stack::insert_before`].
+    /// Fails as [`Stack::insert_before`].
     pub fn insert_after<A: App>(
         self,
         name: &str,
@@ -189,11 +186,11 @@ impl Stack {
         Ok(self.inserted(at + 1, wrap))
     }
 
-    /// Puts another layer in the place, and under the name, of the one called `name`.
+    /// Replaces the layer `name` by another one, which keeps the name.
     ///
     /// # Errors
     ///
-    /// As [`Stack::insert_before`].
+    /// Fails as [`Stack::insert_before`].
     pub fn replace<A: App>(
         mut self,
         name: &str,
@@ -205,44 +202,45 @@ impl Stack {
         Ok(self)
     }
 
-    /// Takes the layer called `name` out.
+    /// Removes the layer `name`.
     ///
     /// # Errors
     ///
-    /// As [`Stack::insert_before`].
+    /// Fails as [`Stack::insert_before`].
     pub fn remove(mut self, name: &str) -> Result<Self, UnknownLayer> {
         let at = self.position(name)?;
         self.layers.remove(at);
         Ok(self)
     }
 
-    /// Measures each layer's own time, from here on: see [`timings`](Self::timings).
+    /// Turns on the measurement of the time that each layer takes: see [`timings`](Self::timings).
     ///
-    /// A stack that is not timed pays nothing for it. One that is pays two looks at the clock a layer, and
-    /// some allocations a request.
+    /// A stack without it has no such cost. Timing costs two clock reads for each layer, and a few
+    /// allocations for each request.
     pub fn timed(mut self) -> Self {
         self.timings.get_or_insert_default();
         self
     }
 
-    /// The times of the layers, when the stack is [`timed`](Self::timed). Of several apps in one stack,
-    /// they are of the one that was wrapped last, unless their names are the same.
+    /// Returns the times of the layers, if the stack is [`timed`](Self::timed). If the stack wraps
+    /// several apps, they are the times of the last wrapped app, unless the layers have the same
+    /// names.
     #[must_use]
     pub fn timings(&self) -> Option<Timings> {
         self.timings.clone()
     }
 
-    /// The layers' names, outermost first.
+    /// Returns the names of the layers, outermost first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.layers.iter().map(|layer| &*layer.name)
     }
 
-    /// Wraps `app` in all layers, which are built for it: each call makes each middleware anew. A tower
-    /// service, such as an axum `Router`, is an app by `vestibule_tower::from_service(service)`.
+    /// Wraps `app` in all layers. Each call creates new middleware. For a tower service, such as an
+    /// axum `Router`, pass `vestibule_tower::from_service(service)`.
     ///
-    /// So a lock-out, a counter or a cache that is made inside of a layer's closure is one for each app
-    /// that the stack wraps. To share it, wrap all apps at once by [`Mounts`](crate::Mounts), or make
-    /// the state outside of the closure and clone it in:
+    /// So a lock-out, a counter or a cache that is created inside the closure of a layer exists
+    /// once for each wrapped app. To share it, wrap all apps at once with
+    /// [`Mounts`](crate::Mounts), or create the state outside the closure and clone it:
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -271,24 +269,24 @@ impl Stack {
         let app_name = Outline::of(&app).name().to_owned();
         let names = self.layers.iter().map(|layer| layer.name.clone());
         let clocks = timings.clocks(names.chain([app_name.into()]));
-        let place = |index| Place {
+        let timer = |index| LayerTimer {
             timings: timings.clone(),
             clocks: clocks.clone(),
             index,
         };
-        let app = place(self.layers.len()).timed(app);
-        self.wrapped(app, |index| Some(place(index)))
+        let app = timer(self.layers.len()).timed(app);
+        self.wrapped(app, |index| Some(timer(index)))
     }
 
-    fn wrapped(&self, app: BoxApp, place: impl Fn(usize) -> Option<Place>) -> BoxApp {
+    fn wrapped(&self, app: BoxApp, timer: impl Fn(usize) -> Option<LayerTimer>) -> BoxApp {
         let layers = self.layers.iter().enumerate().rev();
         let wrap = |app, (index, layer): (usize, &Layer)| {
-            (layer.wrap)(app, layer.name.clone(), place(index))
+            (layer.wrap)(app, layer.name.clone(), timer(index))
         };
         layers.fold(app, wrap)
     }
 
-    /// The stack as it stands, around an app that is called `app`.
+    /// Returns the outline of the stack around an app with the name `app`.
     #[must_use]
     pub fn outline(&self) -> Outline {
         async fn app(_: Request) {}
@@ -315,7 +313,7 @@ impl fmt::Debug for Stack {
     }
 }
 
-/// No layer of a stack has the name that was asked for.
+/// The error of a layer name that the stack does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLayer {
     name: String,
@@ -325,9 +323,10 @@ pub struct UnknownLayer {
 impl fmt::Display for UnknownLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no layer is called `{}`; ", self.name)?;
-        match self.names.is_empty() {
-            true => f.write_str("the stack is empty"),
-            false => write!(f, "the layers are: {}", self.names.join(", ")),
+        if self.names.is_empty() {
+            f.write_str("the stack is empty")
+        } else {
+            write!(f, "the layers are: {}", self.names.join(", "))
         }
     }
 }
@@ -341,11 +340,11 @@ impl Layer {
     ) -> Self {
         Self {
             name: name.into(),
-            wrap: Arc::new(move |inner, name, place| {
+            wrap: Arc::new(move |inner, name, timer| {
                 let app = wrap(inner.clone());
                 let layered = Layered { name, app, inner };
-                match place {
-                    Some(place) => place.timed(layered),
+                match timer {
+                    Some(timer) => timer.timed(layered),
                     None => layered.boxed(),
                 }
             }),
@@ -353,7 +352,8 @@ impl Layer {
     }
 }
 
-/// A layer in its place: what the stack knows of a middleware that does not say it itself.
+/// A layer with the name and the inner app that the stack knows, for middleware that does not
+/// describe itself.
 struct Layered<A> {
     name: Cow<'static, str>,
     app: A,
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn conditions_and_appending() {
+    async fn when_and_append_add_layers() {
         let stack = Stack::new()
             .when(true, mark("t"))
             .when(false, mark("f"))
@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(stack.names().collect::<Vec<_>>(), ["Marked"; 4]);
     }
 
-    /// A state that is made in the closure belongs to the app that is wrapped, and not to the stack.
+    /// State that is created in the closure belongs to the wrapped app, and not to the stack.
     #[test]
     fn each_app_has_its_own_middleware() {
         use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -467,16 +467,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hundred_layers() {
+    async fn a_stack_of_a_hundred_layers_runs() {
         let stack = (0..100).fold(Stack::new(), |stack, _| stack.with(mark("x")));
         assert_eq!(order(&stack).await.len(), 100);
         assert_eq!(stack.outline().layers().count(), 101);
     }
 
     #[test]
-    #[allow(clippy::redundant_clone)] // the call of a method is what is tested
+    #[allow(clippy::redundant_clone)] // the test needs the method call
     fn closures_need_no_type_for_their_app() {
-        // A method is called on each `app` before anything else says that it is a `BoxApp`.
+        // Each closure calls a method on `app` before its type is known from elsewhere.
         let wrap = |app: BoxApp| app;
         let stack = Stack::new()
             .with(|app| app.boxed())
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outline_knows_layers_that_say_nothing() {
+    fn the_outline_includes_layers_that_do_not_describe_themselves() {
         let stack = Stack::new().named("first", mark("a")).with(mark("b"));
         assert_eq!(stack.outline().to_string(), "first\nMarked\napp\n");
     }

@@ -1,4 +1,4 @@
-//! Where the time of a stack goes: each layer's own, and who answered early.
+//! Measurement of a stack: the time that each layer takes, and the layers that respond early.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,11 +17,11 @@ use pin_project_lite::pin_project;
 
 use crate::{App, BoxApp, HasExtensions, Outline, Request, Response};
 
-/// The times of the layers of a [`Stack`](crate::Stack) that is
-/// [`timed`](crate::Stack::timed); cheap to clone.
+/// The times of the layers of a [`timed`](crate::Stack::timed) [`Stack`](crate::Stack). Cheap to
+/// clone.
 ///
-/// A layer's own time is that from its call to the head of its response, without what the layers
-/// inside of it took. Requests that were given up before they had an answer do not count.
+/// The time of a layer is from its call to its response head, without the time of the layers
+/// inside. Requests that are cancelled before the response do not count.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -37,13 +37,13 @@ use crate::{App, BoxApp, HasExtensions, Outline, Request, Response};
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct Timings(Arc<Shared>);
+pub struct Timings(Arc<TimingStore>);
 
 #[derive(Default)]
-struct Shared {
+struct TimingStore {
     clocks: Mutex<Arc<Clocks>>,
     slow: Mutex<VecDeque<SlowRequest>>,
-    /// In nanoseconds; 0 is the default.
+    /// In nanoseconds; 0 means the default.
     slow_after: AtomicU64,
 }
 
@@ -53,63 +53,64 @@ struct Shared {
 pub struct LayerTiming {
     /// The layer's name in its stack.
     pub name: String,
-    /// How many requests came to it and were answered.
+    /// Number of requests that reached the layer and were answered.
     pub count: u64,
-    /// How many of these it answered itself, without asking what it wraps.
+    /// Number of these that the layer answered itself, without a call of the wrapped app.
     pub early: u64,
-    /// Its own time, of all requests.
+    /// Sum of the layer's time over all requests.
     pub total: Duration,
-    /// Half of the requests took it at most so long.
+    /// Median of the layer's time.
     pub p50: Duration,
-    /// 90 of 100.
+    /// 90th percentile of the layer's time.
     pub p90: Duration,
-    /// 99 of 100.
+    /// 99th percentile of the layer's time.
     pub p99: Duration,
 }
 
-/// A request that took long, and when each layer was at work.
+/// A slow request, with the time span of each layer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SlowRequest {
-    /// When it came.
+    /// The arrival time.
     pub time: SystemTime,
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// The path of its target; the query may hold secrets and is left out.
+    /// The path of the target, without the query, which may hold secrets.
     pub path: String,
-    /// What it was answered.
+    /// The status of the response.
     pub status: StatusCode,
-    /// From its arrival to the head of its response.
+    /// Time from arrival to the response head.
     pub total: Duration,
-    /// Each layer that it came to, outermost first: its name, and when it began and ended.
+    /// Each layer that it reached, outermost first: the name, and the start and end since arrival.
     pub layers: Vec<(String, Duration, Duration)>,
 }
 
 impl Timings {
-    /// The times of each layer so far, outermost first; the app is the last.
+    /// Returns the times of each layer so far, outermost first; the app is the last.
     ///
-    /// Percentiles are right within 3.2 %.
+    /// The error of a percentile is at most 3.2 %.
     #[must_use]
     pub fn layers(&self) -> Vec<LayerTiming> {
         let clocks = lock(&self.0.clocks).clone();
-        // Counted outside of the lock, which each request needs.
+        // Clone under the lock, which every request needs, and compute outside of it.
         let counts = lock(&clocks.counts).clone();
         let layers = clocks.names.iter().zip(&counts);
         layers.map(|(name, counts)| counts.snapshot(name)).collect()
     }
 
-    /// The last requests that were slow, the newest first; at most 20.
+    /// Returns the last slow requests, newest first; at most 20.
     #[must_use]
     pub fn slow(&self) -> Vec<SlowRequest> {
         lock(&self.0.slow).iter().rev().cloned().collect()
     }
 
-    /// Says what is slow, from now on: 500 ms.
+    /// Sets the time above which a request is slow, for new requests. Defaults to 500 ms.
     pub fn slow_after(&self, time: Duration) {
         self.0.slow_after.store(nanos(time).max(1), Relaxed);
     }
 
-    /// The clocks of an app whose layers have these names; those that are there when they fit.
+    /// Returns the clocks of an app with these layers. Existing clocks are reused if the names are
+    /// equal.
     pub(crate) fn clocks(&self, names: impl Iterator<Item = Cow<'static, str>>) -> Arc<Clocks> {
         let names: Vec<_> = names.collect();
         let mut clocks = lock(&self.0.clocks);
@@ -119,7 +120,7 @@ impl Timings {
         clocks.clone()
     }
 
-    /// Counts a request that has been answered.
+    /// Counts a request at its response.
     fn finish(&self, timing: &Timing, status: StatusCode) {
         let marks = &timing.0;
         let deepest = marks.deepest();
@@ -154,7 +155,7 @@ impl fmt::Debug for Timings {
     }
 }
 
-/// The times of one request on its way through a timed stack; an extension of the request.
+/// The times of one request in a timed stack; an extension of the request.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -177,7 +178,7 @@ impl fmt::Debug for Timings {
 pub struct Timing(Arc<Marks>);
 
 impl Timing {
-    /// Returns the timing of a request, when it is in a timed stack.
+    /// Returns the timing of a request in a timed stack.
     ///
     /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
@@ -185,7 +186,7 @@ impl Timing {
         source.extensions().get().cloned()
     }
 
-    /// The layers that have answered so far and their own time, outermost first.
+    /// Returns the layers that have responded so far with the time of each, outermost first.
     pub fn layers(&self) -> impl Iterator<Item = (&str, Duration)> {
         let marks = &self.0;
         let ended = |index: &usize| marks.marks[*index].spent.load(Relaxed) > 0;
@@ -195,8 +196,8 @@ impl Timing {
         })
     }
 
-    /// The layer that answered without asking what it wraps; `None` when the app was asked. It is
-    /// known when the answer is there.
+    /// Returns the layer that responded without a call of the wrapped app, or `None` if the app was
+    /// called. The value is valid once the response exists.
     #[must_use]
     pub fn early_layer(&self) -> Option<Cow<'static, str>> {
         let deepest = self.0.deepest();
@@ -215,14 +216,14 @@ impl fmt::Debug for Timing {
     }
 }
 
-/// A layer, or the app, between two looks at the clock.
+/// A layer, or the app, with a clock read before and after it.
 struct Timed<A> {
     app: A,
-    place: Place,
+    timer: LayerTimer,
 }
 
-/// A layer's place in a timed stack.
-pub(crate) struct Place {
+/// The position of a layer in a timed stack.
+pub(crate) struct LayerTimer {
     pub(crate) timings: Timings,
     pub(crate) clocks: Arc<Clocks>,
     pub(crate) index: usize,
@@ -230,11 +231,12 @@ pub(crate) struct Place {
 
 impl<A: App> App for Timed<A> {
     fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
-        let span = self.place.enter(&mut request);
-        // Bound here, and held by a future of our own, which does not keep the request beside it.
+        let span = self.timer.enter(&mut request);
+        // The call stays outside of an async block: `Measured` holds the future without a second
+        // copy of the request.
         Measured {
             future: self.app.call(request),
-            place: &self.place,
+            timer: &self.timer,
             span,
         }
     }
@@ -251,94 +253,95 @@ impl<A: App> App for Timed<A> {
 /// A call of a layer that has begun.
 struct Span {
     begin: u64,
-    marks: Found,
+    marks: MarksLocation,
 }
 
-/// Where the marks of a request are.
-enum Found {
-    /// With the outermost layer, while that is polled; told from those of other requests by their address.
+/// The location of the marks of a request.
+enum MarksLocation {
+    /// In `CURRENT`, while the outermost layer is polled. The address tells them from those of
+    /// other requests.
     Current(usize),
-    /// Here: of the outermost layer, or of one that was called on another task.
+    /// In the span itself: for the outermost layer, and for a layer that is called on another task.
     Held(Timing),
-    /// Nowhere: a layer has lost the request's extensions.
+    /// Unknown: a layer has removed the request's extensions.
     Lost,
 }
 
 thread_local! {
-    /// The request whose outermost layer is being polled. The layers inside of it are polled meanwhile, and so find
-    /// their marks without counting references.
+    /// The request whose outermost layer is being polled. The inner layers are polled meanwhile, so
+    /// they find their marks here without reference counting.
     static CURRENT: RefCell<Option<Timing>> = const { RefCell::new(None) };
 }
 
-impl Place {
-    /// `app` in this place, timed.
+impl LayerTimer {
+    /// Wraps `app` in a timer for this position.
     pub(crate) fn timed(self, app: impl App) -> BoxApp {
-        Timed { app, place: self }.boxed()
+        Timed { app, timer: self }.boxed()
     }
 
-    /// The start of a request on its way through this layer.
+    /// Starts the clock of this layer for a request.
     ///
-    /// Never inlined, so that `call` is, and makes its future where it will stay.
+    /// Not inlined, so that `call` is inlined and creates its future in its final location.
     #[inline(never)]
     fn enter(&self, request: &mut Request) -> Span {
         if self.index == 0 {
             let timing = Timing(Arc::new(Marks::new(self.clocks.clone(), request)));
             request.extensions_mut().insert(timing.clone());
-            return self.span(&timing, Found::Held(timing.clone()));
+            return self.span(&timing, MarksLocation::Held(timing.clone()));
         }
         let current = Current::look(|timing| {
             let is_ours = Arc::ptr_eq(&timing.0.clocks, &self.clocks);
-            is_ours.then(|| self.span(timing, Found::Current(timing.address())))
+            is_ours.then(|| self.span(timing, MarksLocation::Current(timing.address())))
         });
         current.flatten().unwrap_or_else(|| {
             let timing = Timing::of(request);
             match timing.filter(|timing| Arc::ptr_eq(&timing.0.clocks, &self.clocks)) {
-                Some(timing) => self.span(&timing, Found::Held(timing.clone())),
+                Some(timing) => self.span(&timing, MarksLocation::Held(timing.clone())),
                 None => Span {
                     begin: 0,
-                    marks: Found::Lost,
+                    marks: MarksLocation::Lost,
                 },
             }
         })
     }
 
-    fn span(&self, timing: &Timing, marks: Found) -> Span {
+    fn span(&self, timing: &Timing, marks: MarksLocation) -> Span {
         let begin = timing.0.enter(self.index);
         Span { begin, marks }
     }
 
     fn leave(&self, span: &Span) {
         match &span.marks {
-            Found::Current(address) => {
+            MarksLocation::Current(address) => {
                 Current::look(|timing| {
                     if timing.address() == *address {
                         timing.0.leave(self.index, span.begin);
                     }
                 });
             }
-            Found::Held(timing) => timing.0.leave(self.index, span.begin),
-            Found::Lost => {}
+            MarksLocation::Held(timing) => timing.0.leave(self.index, span.begin),
+            MarksLocation::Lost => {}
         }
     }
 }
 
-/// Makes a request the current one, until it is dropped.
+/// Makes a request the current one until it is dropped.
 struct Current<'a> {
-    found: &'a mut Found,
+    location: &'a mut MarksLocation,
     before: Option<Timing>,
 }
 
 impl<'a> Current<'a> {
-    fn set(found: &'a mut Found) -> Self {
-        let now = match std::mem::replace(found, Found::Lost) {
-            Found::Held(timing) => Some(timing),
+    fn set(location: &'a mut MarksLocation) -> Self {
+        let now = match std::mem::replace(location, MarksLocation::Lost) {
+            MarksLocation::Held(timing) => Some(timing),
             _ => None,
         };
         let before = CURRENT.replace(now);
-        Self { found, before }
+        Self { location, before }
     }
 
-    /// Looks at the current request.
+    /// Calls `look` with the current request.
     fn look<T>(look: impl FnOnce(&Timing) -> T) -> Option<T> {
         CURRENT.with_borrow(|current| current.as_ref().map(look))
     }
@@ -347,17 +350,17 @@ impl<'a> Current<'a> {
 impl Drop for Current<'_> {
     fn drop(&mut self) {
         if let Some(timing) = CURRENT.replace(self.before.take()) {
-            *self.found = Found::Held(timing);
+            *self.location = MarksLocation::Held(timing);
         }
     }
 }
 
 pin_project! {
-    /// An answer that is waited for, and timed.
+    /// The future of a timed call.
     struct Measured<'a, F> {
         #[pin]
         future: F,
-        place: &'a Place,
+        timer: &'a LayerTimer,
         span: Span,
     }
 }
@@ -367,10 +370,10 @@ impl<F: Future<Output = Response>> Future for Measured<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
-        if this.place.index > 0 {
+        if this.timer.index > 0 {
             let polled = this.future.poll(cx);
             if polled.is_ready() {
-                this.place.leave(this.span);
+                this.timer.leave(this.span);
             }
             return polled;
         }
@@ -378,19 +381,20 @@ impl<F: Future<Output = Response>> Future for Measured<'_, F> {
             let _current = Current::set(&mut this.span.marks);
             this.future.poll(cx)
         };
-        if let (Poll::Ready(response), Found::Held(timing)) = (&polled, &this.span.marks) {
-            this.place.leave(this.span);
-            this.place.timings.finish(timing, response.status());
+        if let (Poll::Ready(response), MarksLocation::Held(timing)) = (&polled, &this.span.marks) {
+            this.timer.leave(this.span);
+            this.timer.timings.finish(timing, response.status());
         }
         polled
     }
 }
 
-/// What is counted of the layers of an app.
+/// The counters of the layers of an app.
 #[derive(Default)]
 pub(crate) struct Clocks {
     names: Box<[Cow<'static, str>]>,
-    /// Locked once a request, for as long as a few additions take. Atomic counters would be locked twice a layer.
+    /// Locked once per request, for a few additions. Atomic counters would cost two atomic
+    /// operations for each layer.
     counts: Mutex<Box<[Counts]>>,
 }
 
@@ -403,7 +407,7 @@ impl Clocks {
     }
 }
 
-/// One request's way. Times are nanoseconds since its start, and never 0 when they are set.
+/// The times of one request. A time is in nanoseconds since its start; 0 means unset.
 struct Marks {
     clocks: Arc<Clocks>,
     start: Instant,
@@ -414,11 +418,11 @@ struct Marks {
 
 #[derive(Default)]
 struct Mark {
-    /// When the layer was called first.
+    /// Start of the first call.
     begin: AtomicU64,
-    /// When it answered last.
+    /// End of the last call.
     end: AtomicU64,
-    /// How long all its calls took: a layer outside of it may try twice.
+    /// Sum over all calls, since an outer layer may retry.
     spent: AtomicU64,
 }
 
@@ -434,7 +438,7 @@ impl Marks {
     }
 
     fn enter(&self, index: usize) -> u64 {
-        // The outermost layer is where the clock was started.
+        // The clock starts at the outermost layer.
         let now = match index {
             0 => 1,
             _ => nanos(self.start.elapsed()).max(1),
@@ -450,18 +454,18 @@ impl Marks {
         let now = nanos(self.start.elapsed());
         let mark = &self.marks[index];
         mark.end.store(now, Relaxed);
-        // A layer that is called twice at once, which is rare, may lose the shorter of both.
+        // Two calls of a layer at the same time, which are rare, may lose the shorter of the two.
         let spent = mark.spent.load(Relaxed) + now.saturating_sub(begin).max(1);
         mark.spent.store(spent, Relaxed);
     }
 
-    /// The innermost layer that was called.
+    /// Returns the index of the innermost layer that was called.
     fn deepest(&self) -> usize {
         let called = |mark: &Mark| mark.begin.load(Relaxed) > 0;
         self.marks.iter().rposition(called).unwrap_or_default()
     }
 
-    /// What a layer took without those inside of it.
+    /// Returns the time of a layer without that of the layers inside it.
     fn own(&self, index: usize) -> u64 {
         let inner = self.marks.get(index + 1);
         let inner = inner.map_or(0, |mark| mark.spent.load(Relaxed));
@@ -487,10 +491,10 @@ impl Marks {
     }
 }
 
-/// The times of one layer: counts by size, sixteen steps for each doubling, and a sum.
+/// The histogram of one layer, with sixteen buckets for each power of two, and a sum.
 #[derive(Clone)]
 struct Counts {
-    steps: Box<[u64; STEPS]>,
+    buckets: Box<[u64; BUCKETS]>,
     sum: u64,
     early: u64,
 }
@@ -498,7 +502,7 @@ struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            steps: Box::new([0; STEPS]),
+            buckets: Box::new([0; BUCKETS]),
             sum: 0,
             early: 0,
         }
@@ -507,13 +511,13 @@ impl Default for Counts {
 
 impl Counts {
     fn record(&mut self, value: u64) {
-        self.steps[step(value)] += 1;
+        self.buckets[bucket(value)] += 1;
         self.sum += value;
     }
 
     fn snapshot(&self, name: &str) -> LayerTiming {
-        let count = self.steps.iter().sum();
-        let at = |percent| Duration::from_nanos(percentile(&*self.steps, count, percent));
+        let count = self.buckets.iter().sum();
+        let at = |percent| Duration::from_nanos(percentile(&*self.buckets, count, percent));
         LayerTiming {
             name: name.to_owned(),
             count,
@@ -526,38 +530,38 @@ impl Counts {
     }
 }
 
-/// The step of a value: itself below 16, and then sixteen for each power of two.
-fn step(value: u64) -> usize {
-    let step = match value {
+/// Returns the bucket of a value: the value itself below 16, then sixteen for each power of two.
+fn bucket(value: u64) -> usize {
+    let bucket = match value {
         0..16 => value,
         _ => {
             let shift = u64::from(value.ilog2()) - 4;
             shift * 16 + (value >> shift)
         }
     };
-    (step as usize).min(STEPS - 1)
+    (bucket as usize).min(BUCKETS - 1)
 }
 
-/// The middle of a step.
-fn middle(step: usize) -> u64 {
-    match step as u64 {
-        step @ 0..32 => step,
-        step => {
-            let shift = step / 16 - 1;
-            let low = (step - shift * 16) << shift;
+/// Returns the middle of a bucket.
+fn bucket_middle(bucket: usize) -> u64 {
+    match bucket as u64 {
+        bucket @ 0..32 => bucket,
+        bucket => {
+            let shift = bucket / 16 - 1;
+            let low = (bucket - shift * 16) << shift;
             low + (1 << shift) / 2
         }
     }
 }
 
-/// The value below which `percent` of `count` values are.
+/// Returns the value below which `percent` of the `count` values are.
 fn percentile(counts: &[u64], count: u64, percent: u64) -> u64 {
     let rank = (count * percent).div_ceil(100);
     let mut seen = 0;
-    for (step, n) in counts.iter().enumerate() {
+    for (bucket, n) in counts.iter().enumerate() {
         seen += n;
         if *n > 0 && seen >= rank {
-            return middle(step);
+            return bucket_middle(bucket);
         }
     }
     0
@@ -568,13 +572,13 @@ fn nanos(time: Duration) -> u64 {
     seconds.saturating_add(u64::from(time.subsec_nanos()))
 }
 
-/// Every change to what these mutexes hold is one step: a panic elsewhere leaves it whole.
+/// Ignores poisoning: every change is one step, so a panic elsewhere leaves the value consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Up to 2^41 ns, which is 36 minutes; what is longer is in the last step.
-const STEPS: usize = 38 * 16;
+/// Covers up to 2^41 ns, which is 36 minutes. Longer times are in the last bucket.
+const BUCKETS: usize = 38 * 16;
 const SLOW_AFTER: u64 = 500_000_000;
 const SLOW_REQUESTS: usize = 20;
 
@@ -584,18 +588,18 @@ mod tests {
     use crate::Stack;
 
     #[test]
-    fn steps_and_their_middles() {
+    fn bucket_middles_are_within_the_stated_error() {
         let mut last = 0;
         for exponent in 0..41 {
             for value in [1_u64 << exponent, (1 << exponent) + (1 << exponent) / 3] {
-                let step = step(value);
-                assert!(step >= last, "{value}");
-                last = step;
-                let error = middle(step).abs_diff(value) as f64 / value as f64;
-                assert!(error <= 0.032, "{value}: {}", middle(step));
+                let bucket = bucket(value);
+                assert!(bucket >= last, "{value}");
+                last = bucket;
+                let error = bucket_middle(bucket).abs_diff(value) as f64 / value as f64;
+                assert!(error <= 0.032, "{value}: {}", bucket_middle(bucket));
             }
         }
-        assert_eq!(step(u64::MAX), STEPS - 1);
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
@@ -604,13 +608,13 @@ mod tests {
         (1..=1000).for_each(|value| counts.record(value * 1000));
         for percent in [50, 90, 99] {
             let want = (percent * 10_000) as f64;
-            let found = percentile(&*counts.steps, 1000, percent) as f64;
-            assert!((found - want).abs() / want < 0.07, "{percent}: {found}");
+            let value = percentile(&*counts.buckets, 1000, percent) as f64;
+            assert!((value - want).abs() / want < 0.07, "{percent}: {value}");
         }
         assert_eq!(percentile(&[0; 4], 0, 50), 0);
     }
 
-    /// Waits for a while before it asks, or answers itself.
+    /// Waits, and then calls the wrapped app or responds itself.
     struct Waits {
         app: BoxApp,
         time: Duration,
@@ -620,9 +624,10 @@ mod tests {
     impl App for Waits {
         async fn call(&self, request: Request) -> Response {
             tokio::time::sleep(self.time).await;
-            match self.answers {
-                true => Response::default(),
-                false => self.app.call(request).await,
+            if self.answers {
+                Response::default()
+            } else {
+                self.app.call(request).await
             }
         }
     }
@@ -645,7 +650,7 @@ mod tests {
         let layers = timings.layers();
         let names: Vec<_> = layers.iter().map(|layer| &*layer.name).collect();
         assert_eq!(names[..2], ["outer", "inner"]);
-        // So far apart that a busy machine does not take one for the other.
+        // The values are far apart, so that a loaded machine does not confuse them.
         for (layer, own) in layers.iter().zip([20..400, 400..u128::MAX, 0..400]) {
             assert!(own.contains(&layer.total.as_millis()), "{layer:?}");
             assert_eq!((layer.count, layer.early), (1, 0));
@@ -698,9 +703,10 @@ mod tests {
             .collect();
         std::future::poll_fn(|cx| {
             calls.retain_mut(|call| call.as_mut().poll(cx).is_pending());
-            match calls.is_empty() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            if calls.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         })
         .await;

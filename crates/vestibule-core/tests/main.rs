@@ -1,7 +1,7 @@
-//! The mistakes that newcomers make, and what the compiler tells them.
+//! Common mistakes of newcomers, and the compile errors that they see.
 //!
-//! The texts are part of the product. After a change, or with a new compiler, look at what
-//! `TRYBUILD=overwrite cargo test -p vestibule-core --test main` has written, as a newcomer would.
+//! The error texts are part of the product. After a change, or with a new compiler, run
+//! `TRYBUILD=overwrite cargo test -p vestibule-core --test main` and read the new texts.
 
 #[test]
 fn mistakes() {

@@ -59,7 +59,7 @@ async fn one_line_for_each_misplaced_layer() {
                 looks like a network error to scripts; inside of Authenticate, and a browser's preflight \
                 has no credentials: it would be refused; move Cors outside of RateLimit";
     let log = "WARN vestibule: layer AccessLog: it is inside of RateLimit, Authenticate and Cors, and \
-               what answers outside of the log is not in it; move AccessLog outside of RateLimit";
+               responses of outer layers are not logged; move AccessLog outside of RateLimit";
     // The server's own `CatchPanic` is outside of these, and no finding.
     let right = stack(&[LOG, CORS, PAGES, RATE, AUTH]);
     let cases = [

@@ -1,4 +1,4 @@
-//! The page, and the same as JSON.
+//! The page, and its data as JSON.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -9,10 +9,10 @@ use vestibule_fields::method::is_registered;
 
 use crate::json;
 
-/// Shows a stack: the page where it is mounted, JSON at `json` below that.
+/// Shows the layers of a stack: the page at its mount, and JSON at `json` below it.
 ///
-/// Clients that are not on this machine ([`Peer::is_local`]) get a 404, as if it were not there; other
-/// methods than GET and HEAD a 405, or a 501 when they are not registered with IANA.
+/// Clients on other machines (see [`Peer::is_local`]) get a 404, as for an unknown path. Methods other than
+/// GET and HEAD get a 405, or a 501 if they are not registered with IANA.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -37,7 +37,7 @@ pub struct Inspect {
 }
 
 impl Inspect {
-    /// Shows `stack` as it stands now, and its times as they become.
+    /// Creates the page of `stack`, with its current layers and with live times.
     #[must_use]
     pub fn new(stack: &Stack) -> Self {
         Self {
@@ -47,14 +47,14 @@ impl Inspect {
         }
     }
 
-    /// Answers everyone. Then something else in front has to ask who it is.
+    /// Allows clients on all machines. Put an authentication layer in front.
     #[must_use]
     pub const fn to_everyone(mut self) -> Self {
         self.is_public = true;
         self
     }
 
-    /// What the page shows.
+    /// Returns the data of the page as JSON.
     ///
     /// ```
     /// use vestibule_core::Stack;
@@ -113,7 +113,7 @@ impl App for Inspect {
 const PAGE: &str = include_str!("page.html");
 const CONTENT_SECURITY_POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
-/// Everything is in the page; names and paths get into it as text, never as markup.
+/// The page loads nothing else. Names and paths are inserted as text, never as markup.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_gets_what() {
+    async fn the_page_is_for_local_clients_unless_it_is_open() {
         let stack = Stack::new().timed();
         let app = stack.app(Mounts::new().at("/-/stack", Inspect::new(&stack)));
         let (near, far) = ("127.0.0.1:1", "192.0.2.1:1");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_for_nothing_from_elsewhere() {
+    fn the_page_loads_nothing_from_other_sites() {
         for outside in ["http://", "https://", "src=", "@import", "innerHTML"] {
             assert!(!PAGE.contains(outside), "{outside}");
         }

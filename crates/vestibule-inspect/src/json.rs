@@ -1,10 +1,11 @@
-//! What the page shows, as JSON: durations are in nanoseconds.
+//! The data of the page as JSON. Durations are in nanoseconds.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use vestibule_core::{LayerTiming, Outline, SlowRequest, Timings};
 
+/// Writes
 /// `{"is_timed":true,"layers":[{"name":..,"options":{..},"count":..,...}],"slow":[..],"now":..}`.
 pub(crate) fn write(outline: &Outline, timings: Option<&Timings>) -> String {
     let mut out = format!("{{\"is_timed\":{},\"layers\":[", timings.is_some());
@@ -12,7 +13,7 @@ pub(crate) fn write(outline: &Outline, timings: Option<&Timings>) -> String {
     for (index, layer) in outline.layers().enumerate() {
         comma(index, &mut out);
         let times = times.get(index);
-        // The outline's last is a stand-in for the app.
+        // The last entry of the outline is a placeholder for the app.
         let name = times.map_or(layer.name(), |times| &*times.name);
         out.push_str("{\"name\":");
         text(name, &mut out);
@@ -49,7 +50,7 @@ fn layer_times(times: &LayerTiming, out: &mut String) {
         p99,
         ..
     } = times;
-    // Writing to memory does not fail.
+    // A write to a `String` cannot fail.
     let _ = write!(out, ",\"count\":{count},\"early\":{early}");
     for (name, time) in [("total", total), ("p50", p50), ("p90", p90), ("p99", p99)] {
         let _ = write!(out, ",\"{name}\":{}", time.as_nanos());
@@ -74,7 +75,7 @@ fn slow_request(request: &SlowRequest, out: &mut String) {
     out.push_str("]}");
 }
 
-/// Milliseconds since 1970.
+/// Converts to milliseconds since 1970.
 fn unix_millis(time: SystemTime) -> u128 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or(Duration::ZERO).as_millis()
@@ -86,7 +87,7 @@ fn comma(index: usize, out: &mut String) {
     }
 }
 
-/// A string of JSON (RFC 8259, section 7).
+/// Writes a JSON string (RFC 8259, section 7).
 fn text(value: &str, out: &mut String) {
     out.push('"');
     for c in value.chars() {
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_request() {
+    async fn a_slow_request_is_in_the_json() {
         let stack = Stack::new()
             .named("a \"b\"\n", map_request(|request| request))
             .timed();

@@ -1,6 +1,7 @@
-//! A page that draws a stack as it stands: each layer's own time as a bar, its p50, p90 and p99,
-//! how often it answered early; and the last slow requests as waterfalls. It refreshes itself each
-//! second. The same as JSON is at `json` below it.
+//! A page that shows the layers of a running stack. Each layer has a bar for its own time, its p50,
+//! p90 and p99, and the number of early responses. The last slow requests are shown as waterfalls.
+//! The page refreshes itself every second. The same data is available as JSON at `json` below the
+//! page.
 //!
 //! ```rust
 //! use vestibule_core::{App, CatchPanic, Mounts, Request, Stack};
@@ -15,14 +16,14 @@
 //! # let _ = app;
 //! ```
 //!
-//! It is there only where it is mounted, and only for clients on this machine, unless it is told
-//! otherwise: it shows the names and the options of the layers, and the paths of slow requests
-//! (without their queries). It is one HTML file without a framework, asks for nothing from
-//! elsewhere, and follows the browser's light or dark scheme.
+//! The page exists only where it is mounted. It shows the names and options of the layers, and the
+//! paths of slow requests without their queries. So by default, only clients on this machine can see
+//! it. It is one HTML file without a framework, loads nothing from other sites, and follows the
+//! browser's light or dark scheme.
 //!
-//! Times are from a layer's call to the head of its response, without what is inside of it; bodies
-//! are not in them. A stack that is not [`timed`](vestibule_core::Stack::timed) is drawn without
-//! times.
+//! A time is from the call of a layer to its response head, without the layers inside. Response
+//! bodies are not included. The page shows a stack without [`timed`](vestibule_core::Stack::timed)
+//! without times.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,4 @@
-//! The page as a browser draws it, under load.
+//! The page in a real browser, under load.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -15,7 +15,7 @@ use vestibule_hyper::Server;
 use vestibule_inspect::Inspect;
 use vestibule_logging::{Metrics, Registry, ServerTiming, SetRequestId};
 
-/// Turns away those who ask for `/secret`, after a while.
+/// Refuses requests for `/secret` after a delay.
 struct Guard {
     app: BoxApp,
 }
@@ -39,8 +39,8 @@ async fn site(request: Request) -> String {
     "hello".repeat(10)
 }
 
-/// Asks for a path on a kept connection; gives the body.
-fn ask(stream: &mut TcpStream, path: &str) -> String {
+/// Requests a path on a keep-alive connection and returns the body.
+fn get(stream: &mut TcpStream, path: &str) -> String {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut seen = Vec::new();
     let mut room = [0; 1 << 16];
@@ -71,7 +71,7 @@ fn ask(stream: &mut TcpStream, path: &str) -> String {
     }
 }
 
-/// The first number after `name` in a text.
+/// Returns the first number after `name` in a text.
 fn number(text: &str, name: &str) -> u64 {
     let (_, rest) = text
         .split_once(name)
@@ -123,7 +123,7 @@ fn the_page_in_a_browser_under_load_agrees_with_the_metrics() {
         .timings()
         .unwrap()
         .slow_after(Duration::from_millis(100));
-    // The inspector stands beside the stack, so that it does not count itself.
+    // The page is mounted beside the stack, so that the stack does not count requests for the page.
     let app = Mounts::new()
         .at("/-/stack", Inspect::new(&stack))
         .at("/", stack.app(site));
@@ -150,7 +150,7 @@ fn the_page_in_a_browser_under_load_agrees_with_the_metrics() {
                         (_, 3) => "/secret",
                         _ => "/page",
                     };
-                    ask(&mut stream, path);
+                    get(&mut stream, path);
                     count += 1;
                 }
                 count
@@ -188,7 +188,7 @@ fn the_page_in_a_browser_under_load_agrees_with_the_metrics() {
     }
     assert!(std::fs::metadata(picture).unwrap().len() > 10_000);
     let mut stream = TcpStream::connect(address).unwrap();
-    let json = ask(&mut stream, "/-/stack/json");
+    let json = get(&mut stream, "/-/stack/json");
     let metrics = registry.prometheus();
     let of = |status: &str| {
         let name = format!("_seconds_count{{method=\"GET\",status=\"{status}\",route=\"\"}} ");

@@ -1,4 +1,4 @@
-//! What bodies do while they are read, one by one and in pairs.
+//! Rules for bodies while they are read, alone and in pairs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use vestibule_core::{Body, BodyError, Panicked, Request, Response};
 
 use crate::exchange::Exchange;
-use crate::flow::{Direction, Last, Port};
+use crate::flow::{BodyEnd, Direction, Port};
 use crate::grammar;
 use crate::lint::WILL_BE_WOKEN;
-use crate::request::Asked;
+use crate::request::RequestHead;
 use crate::response::has_no_body;
 use crate::rule::{Rule, named_rules};
 use crate::violation::Side;
@@ -22,22 +22,22 @@ use crate::waker::WakeCheck;
 
 named_rules! { BODY_RULES = [
     LENGTH_IS_TRUE = "content-length-is-true", "RFC 9110, section 8.6",
-    "A Content-Length is the number of bytes that the body has.";
+    "A Content-Length is the number of bytes of the body.";
 
     NOTHING_FOR_HEAD = "no-bytes-for-head", "RFC 9110, section 9.3.2",
-    "An answer to HEAD has no bytes.";
+    "A response to HEAD has no bytes.";
 
     NOTHING_WITH_STATUS = "no-bytes-with-status", "RFC 9110, sections 15.2, 15.3.5 and 15.4.5",
     "1xx, 204 and 304 have no bytes.";
 
     DATA_BEFORE_TRAILERS = "trailers-are-last", "RFC 9112, section 7.1.2",
-    "After the trailers there is no data.";
+    "No data follows the trailers.";
 
     TRAILERS_ONCE = "trailers-once", "RFC 9112, section 7.1.2",
-    "A body has trailers once at most.";
+    "A body has trailers at most once.";
 
     TRAILERS_ARE_ALLOWED = "trailers-are-allowed", "RFC 9110, section 6.5.1",
-    "Trailers have no fields for framing, routing, authentication or the reading of the content.";
+    "Trailers have no fields for framing, routing, authentication or content processing.";
 
     HINT_LOWER = "size-hint-is-not-too-high", "http-body, SizeHint",
     "A body has at least as many bytes as its size hint says at each step.";
@@ -45,25 +45,25 @@ named_rules! { BODY_RULES = [
     HINT_UPPER = "size-hint-is-not-too-low", "http-body, SizeHint",
     "A body has at most as many bytes as its size hint says at each step.";
 
-    PROGRESS = "frames-make-progress", "Vestibule, section 1",
-    "A body does not give empty frames over and over.";
+    PROGRESS = "frames-make-progress", "Vestibule",
+    "A body does not return empty frames repeatedly.";
 
-    FILE_IS_THE_FILE = "file-is-the-body", "Vestibule, section 1",
-    "A body that says it is part of a file has as many bytes as the part.";
+    FILE_IS_THE_FILE = "file-is-the-body", "Vestibule",
+    "A body with a part of a file has as many bytes as the part.";
 
-    BODY_PANICS = "body-does-not-panic", "Vestibule, section 1",
-    "A body that cannot go on ends in an error; it does not panic.";
+    BODY_PANICS = "body-does-not-panic", "Vestibule",
+    "A body that fails ends with an error and does not panic.";
 ]}
 
-/// What a body has to be like, by the head that it comes with.
+/// The expected properties of a body, from the head of its message.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Expect {
+pub(crate) struct Expected {
     length: Option<u64>,
     nothing: Option<&'static Rule>,
     file: Option<u64>,
 }
 
-impl Expect {
+impl Expected {
     pub(crate) fn of_request(request: &Request) -> Self {
         Self {
             length: length(request.headers()),
@@ -72,17 +72,17 @@ impl Expect {
         }
     }
 
-    pub(crate) fn of_response(asked: &Asked, response: &Response) -> Self {
+    pub(crate) fn of_response(head: &RequestHead, response: &Response) -> Self {
         let nothing = match response.status() {
             status if has_no_body(status) => Some(&NOTHING_WITH_STATUS),
-            _ if asked.method == Method::HEAD => Some(&NOTHING_FOR_HEAD),
+            _ if head.method == Method::HEAD => Some(&NOTHING_FOR_HEAD),
             _ => None,
         };
-        let is_tunnel = asked.method == Method::CONNECT && response.status().is_success();
+        let is_tunnel = head.method == Method::CONNECT && response.status().is_success();
         let has_length = nothing.is_none() && !is_tunnel;
         Self {
             length: length(response.headers()).filter(|_| has_length),
-            // What a 101 switches to is no body, but what is written to the connection.
+            // After a 101, the connection carries another protocol, which is not a body.
             nothing: nothing.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS),
             file: response.body().as_file().map(|part| part.length()),
         }
@@ -93,11 +93,11 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     grammar::number(headers.get(CONTENT_LENGTH)?.as_bytes())
 }
 
-/// Watches a body: at once when it is whole in memory, and that it stays; else as it is read.
-pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
-    let mut probe = Probe {
+/// Checks a body: at once if it is in memory, and otherwise while it is read.
+pub(crate) fn observe(body: Body, expect: Expected, point: ObservationPoint) -> Body {
+    let mut probe = BodyState {
         expect,
-        place,
+        point,
         seen: Seen::default(),
     };
     if let Some(bytes) = body.as_bytes() {
@@ -113,7 +113,7 @@ pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
     {
         probe.report(
             &LENGTH_IS_TRUE,
-            format!("the head says {length}, the body {exact}"),
+            format!("the head says {length}, the size hint of the body {exact}"),
         );
         probe.expect.length = None;
     }
@@ -121,8 +121,8 @@ pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
         probe.saw_bytes_where_none_may_be();
     }
     let file = body.as_file().cloned();
-    probe.place.started();
-    let watched = Body::new(Watched {
+    probe.point.started();
+    let watched = Body::new(Observed {
         body,
         probe,
         wakes: WakeCheck::new(),
@@ -133,16 +133,16 @@ pub(crate) fn watch(body: Body, expect: Expect, place: Watch) -> Body {
     }
 }
 
-/// Where a body is watched.
+/// The observation point of a body.
 #[derive(Clone, Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ObservationPoint {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) side: Side,
-    /// Which end of which stream this is, when a middleware is between two watchers.
+    /// The stream and its end, if a middleware is between two observation points.
     pub(crate) port: Option<(Direction, Port)>,
 }
 
-impl Watch {
+impl ObservationPoint {
     fn started(&self) {
         if let Some((direction, port)) = self.port {
             self.exchange.flow(direction).start(port);
@@ -150,13 +150,13 @@ impl Watch {
     }
 }
 
-struct Watched {
+struct Observed {
     body: Body,
-    probe: Probe,
+    probe: BodyState,
     wakes: WakeCheck,
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for Observed {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -169,7 +169,7 @@ impl http_body::Body for Watched {
         let body = Pin::new(&mut this.body);
         let (polled, is_lost) = this.wakes.poll(cx, |cx| body.poll_frame(cx));
         if is_lost {
-            let detail = "the body waits for nothing".to_owned();
+            let detail = "the body is pending without a waker".to_owned();
             this.probe.report(&WILL_BE_WOKEN, detail);
         }
         this.probe.polled(&polled, this.body.is_end_stream());
@@ -185,18 +185,18 @@ impl http_body::Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Observed {
     fn drop(&mut self) {
         if !self.probe.seen.has_ended {
-            self.probe.ended(Last::Dropped);
+            self.probe.ended(BodyEnd::Dropped);
         }
     }
 }
 
-/// What is known of a body so far.
-struct Probe {
-    expect: Expect,
-    place: Watch,
+/// The state of one observed body.
+struct BodyState {
+    expect: Expected,
+    point: ObservationPoint,
     seen: Seen,
 }
 
@@ -205,7 +205,7 @@ struct Seen {
     empty_frames: u32,
     has_trailers: bool,
     has_ended: bool,
-    /// The most that a hint promised, and the least that one allowed.
+    /// The highest lower bound and the lowest upper bound of the size hints.
     promised: u64,
     allowed: u64,
 }
@@ -223,7 +223,7 @@ impl Default for Seen {
     }
 }
 
-impl Probe {
+impl BodyState {
     fn will_poll(&mut self, hint: SizeHint) {
         let seen = &mut self.seen;
         seen.promised = seen.promised.max(seen.bytes.saturating_add(hint.lower()));
@@ -231,14 +231,14 @@ impl Probe {
             .upper()
             .map_or(u64::MAX, |upper| seen.bytes.saturating_add(upper));
         seen.allowed = seen.allowed.min(upper);
-        if let Some((direction, port)) = self.place.port {
-            self.place.exchange.will_poll(direction, port);
+        if let Some((direction, port)) = self.point.port {
+            self.point.exchange.will_poll(direction, port);
         }
     }
 
     fn polled(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>, is_end: bool) {
-        if let Some((direction, port)) = self.place.port {
-            self.place.exchange.polled(direction, port, polled);
+        if let Some((direction, port)) = self.point.port {
+            self.point.exchange.polled(direction, port, polled);
         }
         match polled {
             Poll::Pending => {}
@@ -247,7 +247,7 @@ impl Probe {
                 if error.is::<Panicked>() {
                     self.report(&BODY_PANICS, error.to_string());
                 }
-                self.ended(Last::Failed);
+                self.ended(BodyEnd::Failed);
             }
             Poll::Ready(Some(Ok(frame))) => {
                 match (frame.data_ref(), frame.trailers_ref()) {
@@ -290,7 +290,7 @@ impl Probe {
             self.report(
                 &LENGTH_IS_TRUE,
                 format!(
-                    "it says {length}, the body has {} and more",
+                    "it says {length}, the body has at least {}",
                     self.seen.bytes
                 ),
             );
@@ -305,7 +305,7 @@ impl Probe {
 
     fn saw_trailers(&mut self, trailers: &HeaderMap) {
         if self.seen.has_trailers {
-            self.report(&TRAILERS_ONCE, "there are more trailers".to_owned());
+            self.report(&TRAILERS_ONCE, "the body has more trailers".to_owned());
         }
         self.seen.has_trailers = true;
         if let Some(name) = trailers
@@ -341,34 +341,34 @@ impl Probe {
         if bytes < promised {
             self.report(
                 &HINT_LOWER,
-                format!("a hint said {promised} or more, it was {bytes}"),
+                format!("a hint said at least {promised}, the body has {bytes}"),
             );
         }
         if bytes > allowed {
             self.report(
                 &HINT_UPPER,
-                format!("a hint said {allowed} or less, it was {bytes}"),
+                format!("a hint said at most {allowed}, the body has {bytes}"),
             );
         }
-        self.ended(Last::Complete);
+        self.ended(BodyEnd::Complete);
     }
 
-    fn ended(&mut self, last: Last) {
+    fn ended(&mut self, last: BodyEnd) {
         self.seen.has_ended = true;
-        if let Some((direction, port)) = self.place.port {
-            self.place.exchange.ended(direction, port, last);
+        if let Some((direction, port)) = self.point.port {
+            self.point.exchange.ended(direction, port, last);
         }
     }
 
     fn report(&self, rule: &'static Rule, detail: String) {
-        self.place.exchange.report(rule, self.place.side, detail);
+        self.point.exchange.report(rule, self.point.side, detail);
     }
 }
 
-/// So many empty frames in a row are one too many.
+/// Number of consecutive empty frames that is a violation.
 const EMPTY_FRAMES: u32 = 32;
 
-/// Fields that are of no use, or of harm, after the content (RFC 9110, section 6.5.1).
+/// Fields that must not be in trailers (RFC 9110, section 6.5.1).
 const NOT_IN_TRAILERS: &[&str] = &[
     "authorization",
     "cache-control",

@@ -1,4 +1,4 @@
-//! One request and its answer: what is known of them, and where violations go.
+//! One request and its response, as the lint has observed them, and the report of violations.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -9,29 +9,29 @@ use http::{Method, StatusCode, Uri};
 use http_body::Frame;
 use vestibule_core::{BodyError, Request, Response};
 
-use crate::flow::{Direction, Flow, Last, Leave, Port};
-use crate::request::Asked;
+use crate::flow::{Allowances, BodyEnd, Direction, Flow, Port};
+use crate::request::RequestHead;
 use crate::rule::{Rule, named_rules};
 use crate::violation::{Side, Violation};
 
 named_rules! { MIDDLEWARE_RULES = [
-    REQUEST_EXTENSIONS = "request-extensions-are-kept", "Vestibule, section 1",
+    REQUEST_EXTENSIONS = "request-extensions-are-kept", "Vestibule",
     "A middleware that rebuilds a request keeps its extensions.";
 
-    RESPONSE_EXTENSIONS = "response-extensions-are-kept", "Vestibule, section 1",
+    RESPONSE_EXTENSIONS = "response-extensions-are-kept", "Vestibule",
     "A middleware that rebuilds a response keeps its extensions.";
 
-    URI_WHOLE = "uri-is-not-cut", "Vestibule, section 1",
-    "A middleware does not cut a prefix off the path of the URI.";
+    URI_WHOLE = "uri-is-not-cut", "Vestibule",
+    "A middleware does not remove a prefix from the path of the URI.";
 
-    LAZY = "response-body-is-lazy", "Vestibule, section 1; PEP 3333",
+    LAZY = "response-body-is-lazy", "Vestibule; PEP 3333",
     "A middleware does not read a streaming response body inside `call`, unless buffering is its purpose.";
 
-    REQUEST_LAZY = "request-body-is-lazy", "Vestibule, section 1",
+    REQUEST_LAZY = "request-body-is-lazy", "Vestibule",
     "A middleware does not read a streaming request body before it calls the app, unless buffering is its purpose.";
 ]}
 
-/// What a [`Lint`](crate::Lint) does with violations, and what it lets pass.
+/// The options of a [`Lint`](crate::Lint).
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) sinks: Vec<Sink>,
@@ -45,22 +45,22 @@ type Sink = Arc<dyn Fn(&Violation) + Send + Sync>;
 
 pub(crate) type SharedOptions = Arc<RwLock<Options>>;
 
-/// What the watchers of one call share.
+/// The state that all observation points of one call share.
 pub(crate) struct Exchange {
     options: SharedOptions,
     reported: Mutex<Vec<(&'static Rule, Side)>>,
     request: Mutex<Flow>,
     response: Mutex<Flow>,
-    pair: Mutex<Pair>,
+    pair: Mutex<MiddlewareObservations>,
 }
 
-/// What is known of a middleware between two halves.
+/// The observations about a middleware between two halves.
 #[derive(Debug, Default)]
-struct Pair {
-    /// The URI that went in.
+struct MiddlewareObservations {
+    /// The URI of the request outside of the middleware.
     uri: Option<Uri>,
     is_connect: bool,
-    /// The outer future has not answered yet.
+    /// The outer future has not returned a response yet.
     is_in_call: bool,
     inner: Option<StatusCode>,
     outer: Option<StatusCode>,
@@ -77,7 +77,7 @@ impl Exchange {
         })
     }
 
-    /// Whether this exchange began in the other half of the pair that has these options.
+    /// Returns whether this exchange began in the other half with the same options.
     pub(crate) fn is_of(&self, options: &SharedOptions) -> bool {
         Arc::ptr_eq(&self.options, options)
     }
@@ -90,10 +90,10 @@ impl Exchange {
         read(&self.options).buffers
     }
 
-    /// Tells of a violation, once for each rule, side and call. What a middleware only passes on is
-    /// the fault of the one that it comes from.
+    /// Reports a violation, once for each rule, side and call. A violation that a middleware only
+    /// passes on counts for the side that it comes from.
     pub(crate) fn report(&self, rule: &'static Rule, side: Side, detail: String) {
-        // Copied, so that a sink may do what it likes.
+        // Copied, so that a sink may access the options.
         let options = read(&self.options).clone();
         if options.allowed.contains(&rule.id) {
             return;
@@ -121,19 +121,19 @@ impl Exchange {
         }
     }
 
-    /// The rules that were broken so far.
+    /// Returns the rules that were broken so far.
     pub(crate) fn broken(&self) -> Vec<&'static Rule> {
         lock(&self.reported).iter().map(|(rule, _)| *rule).collect()
     }
 
-    pub(crate) fn outer_called(&self, asked: &Asked) {
+    pub(crate) fn outer_called(&self, head: &RequestHead) {
         let mut pair = lock(&self.pair);
-        pair.uri = Some(asked.uri.clone());
-        pair.is_connect = asked.method == Method::CONNECT;
+        pair.uri = Some(head.uri.clone());
+        pair.is_connect = head.method == Method::CONNECT;
         pair.is_in_call = true;
     }
 
-    /// The outer call is over: answered, dropped, or panicked.
+    /// Notes the end of the outer call, by a response, a drop or a panic.
     pub(crate) fn outer_left(&self) {
         lock(&self.pair).is_in_call = false;
     }
@@ -159,7 +159,7 @@ impl Exchange {
         lock(&self.pair).inner = Some(response.status());
     }
 
-    /// `has_marker`: whether the response brings what the inner half put into its extensions.
+    /// `has_marker` is whether the response has the extension that the inner half has stored.
     pub(crate) fn outer_answered(&self, response: &Response, has_marker: bool) {
         let inner = {
             let mut pair = lock(&self.pair);
@@ -168,7 +168,7 @@ impl Exchange {
         };
         if let (Some(inner), false) = (inner, has_marker) {
             let detail = format!(
-                "the app answered {}, without its extensions it is {}",
+                "the app responded with {}, the response without its extensions is {}",
                 inner.as_u16(),
                 response.status().as_u16()
             );
@@ -188,7 +188,7 @@ impl Exchange {
         let is_early =
             (direction, port) == (Direction::Response, Port::Source) && lock(&self.pair).is_in_call;
         if is_early && !self.buffers() {
-            let detail = "it was read before there was an answer".to_owned();
+            let detail = "it was read before there was a response".to_owned();
             self.report(&LAZY, Side::Middleware, detail);
         }
     }
@@ -199,28 +199,28 @@ impl Exchange {
         port: Port,
         polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>,
     ) {
-        let leave = self.leave(direction);
-        let wrong = self.flow(direction).polled(port, polled, leave);
+        let allowances = self.allowances(direction);
+        let wrong = self.flow(direction).polled(port, polled, allowances);
         if let Some((rule, detail)) = wrong {
             self.report(rule, Side::Middleware, detail);
         }
     }
 
-    pub(crate) fn ended(&self, direction: Direction, port: Port, last: Last) {
-        let leave = self.leave(direction);
-        let wrong = self.flow(direction).ended(port, last, leave);
+    pub(crate) fn ended(&self, direction: Direction, port: Port, last: BodyEnd) {
+        let allowances = self.allowances(direction);
+        let wrong = self.flow(direction).ended(port, last, allowances);
         for (rule, detail) in wrong {
             self.report(rule, Side::Middleware, detail);
         }
     }
 
-    fn leave(&self, direction: Direction) -> Leave {
+    fn allowances(&self, direction: Direction) -> Allowances {
         let buffers = self.buffers();
         let pair = lock(&self.pair);
         if direction == Direction::Request {
-            return Leave {
+            return Allowances {
                 buffers,
-                ..Leave::default()
+                ..Allowances::default()
             };
         }
         let is_tunnel = match pair.inner {
@@ -233,7 +233,7 @@ impl Exchange {
             let is_other = pair.inner != Some(outer);
             is_other && (is_error || matches!(outer.as_u16(), 206 | 304))
         });
-        Leave {
+        Allowances {
             buffers,
             replaces,
             is_tunnel,
@@ -249,8 +249,8 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// The exchanges that a message is part of: pairs stand inside of pairs. An extension of both
-/// requests and responses, which has to survive.
+/// The exchanges of a message, since pairs may be nested. It is an extension of requests and
+/// responses, and must be kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Markers(Vec<Arc<Exchange>>);
 
@@ -262,7 +262,7 @@ impl Markers {
             .push(exchange.clone());
     }
 
-    /// The innermost exchange of the pair with these options.
+    /// Returns the innermost exchange with these options.
     pub(crate) fn find(
         extensions: &http::Extensions,
         options: &SharedOptions,
@@ -290,7 +290,7 @@ pub(crate) fn read(options: &SharedOptions) -> RwLockReadGuard<'_, Options> {
     options.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every change is one step, so a panic elsewhere leaves nothing half done.
+/// Ignores poisoning: every change is one step, so a panic elsewhere leaves the value consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A stream of frames that a middleware passes on: what goes in, and what comes out.
+//! The two ends of a stream of frames through a middleware.
 
 use std::task::Poll;
 use std::thread::{self, ThreadId};
@@ -11,19 +11,19 @@ use crate::rule::{Rule, named_rules};
 
 named_rules! { FLOW_RULES = [
     HELD_BACK = "nothing-is-held-back", "PEP 3333, Middleware Handling of Block Boundaries",
-    "A middleware that has frames from the inner body, and waits for more of them, gives what it has first.";
+    "A middleware that waits for more frames of the inner body first returns the frames that it has.";
 
-    TRAILERS_KEPT = "trailers-are-kept", "Vestibule, section 1",
-    "Trailers of the inner body are trailers of the outer one.";
+    TRAILERS_KEPT = "trailers-are-kept", "Vestibule",
+    "Trailers of the inner body are trailers of the outer body.";
 
-    ERROR_PASSED_ON = "errors-pass-on", "Vestibule, section 1",
-    "A body whose inner body failed does not end as if it were whole.";
+    ERROR_PASSED_ON = "errors-pass-on", "Vestibule",
+    "A body whose inner body failed ends with an error.";
 
-    CUT_SHORT = "not-cut-short", "Vestibule, section 1",
-    "A body does not end as if it were whole while there is more in the inner body that it was reading.";
+    CUT_SHORT = "not-cut-short", "Vestibule",
+    "A body does not end successfully before the inner body that it reads.";
 
-    TUNNEL_UNTOUCHED = "tunnels-are-untouched", "Vestibule, section 1",
-    "The body of a 101 and of a CONNECT's 2xx passes byte for byte.";
+    TUNNEL_UNTOUCHED = "tunnels-are-untouched", "Vestibule",
+    "The body of a 101, and of a 2xx to CONNECT, passes unchanged.";
 ]}
 
 /// The body of the request, or of the response.
@@ -33,29 +33,29 @@ pub(crate) enum Direction {
     Response,
 }
 
-/// Which end of a middleware: where frames go in, or where they come out.
+/// The end of a stream at a middleware: `Source` is its input, and `Sink` is its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     Source,
     Sink,
 }
 
-/// How a body ended.
+/// The end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Last {
+pub(crate) enum BodyEnd {
     Complete,
     Failed,
     Dropped,
 }
 
-/// What is allowed to a middleware, by what it declared and by what it answered.
+/// The exceptions for a middleware, from its declaration and its response.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Leave {
-    /// It reads bodies whole.
+pub(crate) struct Allowances {
+    /// It may buffer bodies.
     pub(crate) buffers: bool,
-    /// It answers with something else: a part, an error.
+    /// It responds with other content: a part, or an error.
     pub(crate) replaces: bool,
-    /// Nothing may change: a tunnel.
+    /// The stream is a tunnel, and nothing may change.
     pub(crate) is_tunnel: bool,
 }
 
@@ -63,11 +63,11 @@ pub(crate) struct Leave {
 pub(crate) struct Flow {
     source: End,
     sink: End,
-    /// Frames that went in since the last that came out.
+    /// Number of input frames since the last output frame.
     fresh: u64,
-    /// Who is polling the sink.
+    /// The thread that polls the output.
     polling: Option<ThreadId>,
-    /// The source was polled by them, and had nothing.
+    /// The same thread has polled the input, which was pending.
     is_source_pending: bool,
 }
 
@@ -76,7 +76,7 @@ struct End {
     has_started: bool,
     was_polled: bool,
     has_trailers: bool,
-    last: Option<Last>,
+    last: Option<BodyEnd>,
     bytes: u64,
     sum: u64,
 }
@@ -111,12 +111,12 @@ impl Flow {
         }
     }
 
-    /// What is wrong after a poll.
+    /// Returns the violation after a poll.
     pub(crate) fn polled(
         &mut self,
         port: Port,
         polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>,
-        leave: Leave,
+        allowances: Allowances,
     ) -> Option<(&'static Rule, String)> {
         let is_pending = polled.is_pending();
         if let Poll::Ready(Some(Ok(frame))) = polled {
@@ -138,7 +138,7 @@ impl Flow {
             Port::Sink => {
                 self.polling = None;
                 let is_held =
-                    is_pending && self.is_source_pending && self.fresh > 0 && !leave.buffers;
+                    is_pending && self.is_source_pending && self.fresh > 0 && !allowances.buffers;
                 is_held.then(|| {
                     (
                         &HELD_BACK,
@@ -149,39 +149,39 @@ impl Flow {
         }
     }
 
-    /// What is wrong with an end.
+    /// Returns the violations at the end.
     pub(crate) fn ended(
         &mut self,
         port: Port,
-        last: Last,
-        leave: Leave,
+        last: BodyEnd,
+        allowances: Allowances,
     ) -> Vec<(&'static Rule, String)> {
         self.end(port).last = Some(last);
-        if port == Port::Source || last != Last::Complete || !self.source.has_started {
+        if port == Port::Source || last != BodyEnd::Complete || !self.source.has_started {
             return Vec::new();
         }
         let (source, sink) = (&self.source, &self.sink);
         let mut wrong: Vec<(&'static Rule, String)> = Vec::new();
-        if leave.is_tunnel && (source.bytes, source.sum) != (sink.bytes, sink.sum) {
+        if allowances.is_tunnel && (source.bytes, source.sum) != (sink.bytes, sink.sum) {
             wrong.push((
                 &TUNNEL_UNTOUCHED,
                 format!("{} bytes went in, {} came out", source.bytes, sink.bytes),
             ));
         }
-        if source.last == Some(Last::Failed) && !leave.replaces {
+        if source.last == Some(BodyEnd::Failed) && !allowances.replaces {
             wrong.push((
                 &ERROR_PASSED_ON,
                 format!("it failed after {} bytes", source.bytes),
             ));
         }
-        let is_unread = matches!(source.last, None | Some(Last::Dropped));
-        if source.was_polled && is_unread && !leave.replaces {
+        let is_unread = matches!(source.last, None | Some(BodyEnd::Dropped));
+        if source.was_polled && is_unread && !allowances.replaces {
             wrong.push((
                 &CUT_SHORT,
                 format!("it was read for {} bytes", source.bytes),
             ));
         }
-        if source.has_trailers && !sink.has_trailers && !leave.buffers {
+        if source.has_trailers && !sink.has_trailers && !allowances.buffers {
             wrong.push((
                 &TRAILERS_KEPT,
                 "they went in and did not come out".to_owned(),
@@ -195,7 +195,7 @@ impl End {
     fn note(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.bytes += data.len() as u64;
-            // FNV-1a: the order of bytes counts, where they are parted does not.
+            // FNV-1a depends on the order of the bytes, and not on the frame boundaries.
             let start = if self.sum == 0 { FNV_START } else { self.sum };
             self.sum = data.iter().fold(start, |sum, byte| {
                 (sum ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)

@@ -1,11 +1,12 @@
-//! The grammars of field values, as questions with yes or no.
+//! The grammars of field values, as predicates.
 
 use std::net::Ipv6Addr;
 
 use http::HeaderMap;
 use vestibule_fields::date::HttpDate;
 
-/// Fields that are about one connection (RFC 9110, section 7.6.1), and so a server's to set.
+/// Returns whether a field is about one connection (RFC 9110, section 7.6.1), so that only servers
+/// set it.
 pub(crate) fn is_connection_field(name: &str) -> bool {
     matches!(
         name,
@@ -13,7 +14,7 @@ pub(crate) fn is_connection_field(name: &str) -> bool {
     )
 }
 
-/// A field whose value begins or ends with a space or a tab.
+/// Returns a field whose value begins or ends with a space or a tab.
 pub(crate) fn value_with_spaces(headers: &HeaderMap) -> Option<String> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let mut all = headers.iter();
@@ -24,7 +25,7 @@ pub(crate) fn value_with_spaces(headers: &HeaderMap) -> Option<String> {
     Some(format!("{name}: {value:?}"))
 }
 
-/// RFC 9110, section 5.6.2.
+/// Checks a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
@@ -50,14 +51,14 @@ const fn is_token_byte(byte: u8) -> bool {
         )
 }
 
-/// Digits only, and a number of 64 bits.
+/// Parses digits as a 64-bit number.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     let is_digits = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(bytes).ok()?;
     is_digits.then(|| text.parse().ok()).flatten()
 }
 
-/// The members of a list, without the empty ones; commas in quoted strings do not part them.
+/// Returns the non-empty members of a list. Commas in quoted strings do not separate members.
 pub(crate) fn members(value: &[u8]) -> Vec<&[u8]> {
     split(value, b',')
         .into_iter()
@@ -66,7 +67,7 @@ pub(crate) fn members(value: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// Splits at `at`, not inside of quoted strings.
+/// Splits at `at`, except in quoted strings.
 fn split(value: &[u8], at: u8) -> Vec<&[u8]> {
     let (mut parts, mut start, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
     for (index, byte) in value.iter().enumerate() {
@@ -85,12 +86,13 @@ fn split(value: &[u8], at: u8) -> Vec<&[u8]> {
     parts
 }
 
-/// A list of tokens, which may be empty.
+/// Checks a list of tokens, which may be empty.
 pub(crate) fn is_token_list(value: &[u8]) -> bool {
     members(value).into_iter().all(is_token)
 }
 
-/// `uri-host [ ":" port ]`, or nothing (RFC 9110, section 7.2; RFC 3986, section 3.2.2).
+/// Checks `uri-host [ ":" port ]`, or an empty value (RFC 9110, section 7.2; RFC 3986, section
+/// 3.2.2).
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else {
         return false;
@@ -122,7 +124,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     has_port && is_name(host.as_bytes())
 }
 
-/// Bytes of a reg-name; escapes are whole.
+/// Checks the bytes and the escapes of a reg-name.
 fn is_name(mut host: &[u8]) -> bool {
     while let Some((byte, rest)) = host.split_first() {
         host = match (byte, rest) {
@@ -155,13 +157,14 @@ const fn is_name_byte(byte: u8) -> bool {
         )
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), on a day that there was.
+/// Checks the form `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), and that the day
+/// exists.
 pub(crate) fn is_fixdate(value: &[u8]) -> bool {
-    // How old the date is does not matter to a form with four digits for the year.
+    // The current time is irrelevant for a form with four digits for the year.
     HttpDate::parse(value, HttpDate::MIN).is_some_and(|date| date.to_bytes() == *value)
 }
 
-/// `"x"` or `W/"x"` (RFC 9110, section 8.8.3).
+/// Checks `"x"` or `W/"x"` (RFC 9110, section 8.8.3).
 pub(crate) fn is_entity_tag(value: &[u8]) -> bool {
     let opaque = value.strip_prefix(b"W/").unwrap_or(value);
     match opaque {
@@ -172,7 +175,7 @@ pub(crate) fn is_entity_tag(value: &[u8]) -> bool {
     }
 }
 
-/// `type/subtype` and parameters (RFC 9110, section 8.3.1).
+/// Checks `type/subtype` and parameters (RFC 9110, section 8.3.1).
 pub(crate) fn is_media_type(value: &[u8]) -> bool {
     let parts = split(value, b';');
     let mut parts = parts.into_iter().map(|part| part.trim_ascii());
@@ -191,7 +194,7 @@ fn is_parameter(part: &[u8]) -> bool {
     is_token(&part[..equals]) && is_word(&part[equals + 1..])
 }
 
-/// A token or a quoted string.
+/// Checks a token or a quoted string.
 fn is_word(value: &[u8]) -> bool {
     match value {
         [b'"', inner @ .., b'"'] => {
@@ -209,7 +212,8 @@ fn is_word(value: &[u8]) -> bool {
     }
 }
 
-/// `name`, `name=token` or `name="text"`, in a list that is not empty (RFC 9111, section 5.2).
+/// Checks a list of `name`, `name=token` or `name="text"` that is not empty (RFC 9111, section
+/// 5.2).
 pub(crate) fn is_directive_list(value: &[u8]) -> bool {
     let members = members(value);
     !members.is_empty()
@@ -218,7 +222,8 @@ pub(crate) fn is_directive_list(value: &[u8]) -> bool {
             .all(|member| is_token(member) || is_parameter(member))
 }
 
-/// A URI reference: printable ASCII without what RFC 3986 leaves out, and whole escapes.
+/// Checks a URI reference: printable ASCII without the characters that RFC 3986 excludes, and
+/// complete escapes.
 pub(crate) fn is_uri_reference(value: &[u8]) -> bool {
     let is_allowed = |byte: &u8| {
         byte.is_ascii_graphic()
@@ -240,7 +245,7 @@ pub(crate) fn is_uri_reference(value: &[u8]) -> bool {
     value.iter().all(is_allowed)
 }
 
-/// `scheme://host[:port]`, `null` or `*` (Fetch, section 3.3.2).
+/// Checks `scheme://host[:port]`, `null` or `*` (Fetch, section 3.3.2).
 pub(crate) fn is_allowed_origin(value: &[u8]) -> bool {
     if matches!(value, b"*" | b"null") {
         return true;
@@ -252,18 +257,18 @@ pub(crate) fn is_allowed_origin(value: &[u8]) -> bool {
     is_token(scheme) && !host.is_empty() && is_host(host) && !host.contains(&b',')
 }
 
-/// What a Content-Range says.
+/// The value of a Content-Range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentRange {
-    /// `bytes 0-4/10`, `bytes 0-4/*`: how many bytes.
+    /// `bytes 0-4/10` or `bytes 0-4/*`, as the number of bytes.
     Part(u64),
     /// `bytes */10`.
     Unsatisfied,
-    /// A unit that is not bytes.
+    /// A unit other than bytes.
     Other,
 }
 
-/// RFC 9110, section 14.4.
+/// Parses a Content-Range (RFC 9110, section 14.4).
 pub(crate) fn content_range(value: &[u8]) -> Option<ContentRange> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, range) = text.split_once(' ')?;
@@ -287,13 +292,13 @@ pub(crate) fn content_range(value: &[u8]) -> Option<ContentRange> {
     is_sound.then(|| ContentRange::Part((last - first).saturating_add(1)))
 }
 
-/// Begins with the name of a scheme (RFC 9110, section 11.3).
+/// Returns whether the value begins with a scheme name (RFC 9110, section 11.3).
 pub(crate) fn is_challenge(value: &[u8]) -> bool {
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     is_token(scheme)
 }
 
-/// A Set-Cookie in parts: name, value, attributes with their values.
+/// The parts of a Set-Cookie: name, value, and attributes with their values.
 pub(crate) struct Cookie<'a> {
     pub(crate) name: &'a str,
     value: &'a str,
@@ -322,7 +327,7 @@ impl<'a> Cookie<'a> {
         found.map(|(_, value)| *value)
     }
 
-    /// RFC 6265, section 4.1.1.
+    /// Checks the grammar of RFC 6265, section 4.1.1.
     pub(crate) fn is_grammatical(&self) -> bool {
         let value = self
             .value
@@ -341,7 +346,8 @@ impl<'a> Cookie<'a> {
         is_token(self.name.as_bytes()) && value.bytes().all(is_octet) && attributes
     }
 
-    /// What the prefix of the name promises (RFC 6265bis, section 4.1.3) and the rest does not keep.
+    /// Returns the attribute that the prefix of the name requires and that is missing (RFC 6265bis,
+    /// section 4.1.3).
     pub(crate) fn broken_promise(&self) -> Option<&'static str> {
         let has = |name| self.attribute(name).is_some();
         let prefix = |own: &str| {
@@ -351,10 +357,10 @@ impl<'a> Cookie<'a> {
         };
         let is_host = prefix("__Host-");
         if (is_host || prefix("__Secure-")) && !has("secure") {
-            return Some("its name promises Secure");
+            return Some("its name requires Secure");
         }
         if is_host && (has("domain") || self.attribute("path") != Some(Some("/"))) {
-            return Some("its name promises Path=/ and no Domain");
+            return Some("its name requires Path=/ and no Domain");
         }
         let same_site = self.attribute("samesite").flatten();
         if same_site.is_some_and(|value| value.eq_ignore_ascii_case("none")) && !has("secure") {
@@ -378,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn hosts_and_ports_are_checked() {
         let yes = [
             "",
             "a",
@@ -400,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn dates() {
+    fn dates_have_one_form_and_exist() {
         let no = [
             "Sun, 31 Feb 2021 00:00:00 GMT",
             "Mon, 06 Nov 1994 08:49:37 GMT",
@@ -415,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_and_types() {
+    fn entity_tags_and_media_types_are_checked() {
         check(
             is_entity_tag,
             &["\"\"", "\"a b\"", "W/\"x\""][..1],
@@ -444,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn references_and_origins() {
+    fn uri_references_and_origins_are_checked() {
         check(
             is_uri_reference,
             &["/a?b#c", "https://a/%20", "", "//x", "[::1]"],
@@ -465,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges() {
+    fn content_ranges_are_parsed() {
         use ContentRange::{Other, Part, Unsatisfied};
         let cases = [
             ("bytes 0-4/10", Some(Part(5))),
@@ -485,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn lists() {
+    fn lists_respect_quoted_strings() {
         check(
             is_token_list,
             &["", "a", "a, b", ",a,,"],
@@ -515,8 +521,9 @@ mod tests {
     }
 
     #[test]
-    fn cookies() {
-        // the cookie, whether it follows the grammar, whether it keeps its promises
+    fn cookies_are_checked() {
+        // Each row: the cookie, whether it follows the grammar, whether its prefix and attributes
+        // agree.
         let cases = [
             ("a=b", true, true),
             (

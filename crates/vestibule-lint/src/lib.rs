@@ -1,6 +1,7 @@
 //! Checks that apps, middleware and servers keep the contract of Vestibule, as `wsgiref.validate`
-//! and `Rack::Lint` do for theirs. Each rule is one sentence beside the check that enforces it; the
-//! sentences together are the specification, in [SPEC.md](https://github.com/vestibule-rs/vestibule/blob/main/crates/vestibule-lint/SPEC.md).
+//! and `Rack::Lint` do for WSGI and Rack. Each rule is one sentence beside the check that enforces
+//! it. The sentences together are the specification, in
+//! [SPEC.md](https://github.com/vestibule-rs/vestibule/blob/main/crates/vestibule-lint/SPEC.md).
 //!
 //! ```rust
 //! use http::StatusCode;
@@ -18,21 +19,20 @@
 //! # }
 //! ```
 //!
-//! | where | what |
+//! | name | purpose |
 //! |---|---|
-//! | [`Lint::new`] | around an app, or around a whole stack: was it called, and did it answer, as the rules say? |
-//! | [`Lint::both`] | one half outside of a middleware and one inside: was it the middleware or the app? And what became of extensions, frames, trailers and errors in between? |
+//! | [`Lint::new`] | checks an app or a whole stack from outside: its requests and its responses |
+//! | [`Lint::both`] | checks a middleware from outside and inside. It tells the faults of the middleware from those of the app, and checks that extensions, frames, trailers and errors pass |
 //! | [`torture`] | drops calls at every await and bodies at every frame |
-//! | [`Rule`], [`Violation`], [`Side`] | what was broken, how, and by whom |
+//! | [`Rule`], [`Violation`], [`Side`] | the broken rule, the observation, and the side that broke it |
 //! | [`spec`] | all sentences |
 //!
-//! Violations are warnings of `tracing`, unless there is a [`sink`](Lint::sink). In tests
-//! [`panics`](Lint::panics) is the shortest way; in a browser [`header`](Lint::header) is.
+//! Violations become warnings of `tracing`, unless there is a [`sink`](Lint::sink). In tests
+//! [`panics`](Lint::panics) is the simplest option; in a browser [`header`](Lint::header) is.
 //!
-//! A middleware that reads bodies whole on purpose says so with [`buffers`](Lint::buffers), and a
-//! rule that has to be broken is [`allow`](Lint::allow)ed by its id. A lint changes nothing of a
-//! response but the header that it was asked for; watched bodies are what they were: whole ones
-//! stay whole, files stay files.
+//! A middleware that buffers bodies on purpose declares it by [`buffers`](Lint::buffers).
+//! [`allow`](Lint::allow) disables a rule by its id. A lint changes only the header of a response
+//! that it was asked for. A body in memory stays in memory, and a file stays a file.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

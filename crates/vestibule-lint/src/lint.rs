@@ -1,4 +1,4 @@
-//! The middleware that watches both sides.
+//! The middleware that checks requests and responses.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,31 +8,31 @@ use std::sync::{Arc, PoisonError};
 use http::{HeaderName, HeaderValue};
 use vestibule_core::{App, BoxApp, Outline, Request, Response};
 
-use crate::body::{Expect, Watch, watch};
+use crate::body::{Expected, ObservationPoint, observe};
 use crate::exchange::{Exchange, Markers, Options, SharedOptions, read};
 use crate::flow::{Direction, Port};
-use crate::request::{Asked, REQUEST_RULES};
+use crate::request::{REQUEST_RULES, RequestHead};
 use crate::response::RESPONSE_RULES;
 use crate::rule::{Rule, named_rules};
 use crate::violation::{Side, Violation};
 use crate::waker::WakeCheck;
 
 named_rules! { CALL_RULES = [
-    CALL_PANICS = "app-does-not-panic", "Vestibule, section 1",
-    "An app that cannot do its work answers so; it does not panic.";
+    CALL_PANICS = "app-does-not-panic", "Vestibule",
+    "An app that fails returns an error response and does not panic.";
 
     WILL_BE_WOKEN = "pending-will-be-woken", "Rust, Future::poll",
-    "A call or a body that is pending has kept its waker, or used it: else nobody polls it again.";
+    "A pending call or body has kept its waker or used it: otherwise it is never polled again.";
 ]}
 
-/// Checks that the app inside, and what calls it, keep the contract.
+/// Checks that the inner app and its caller keep the contract.
 ///
-/// Violations are told as `tracing` warnings, to [sinks](Self::sink), in a
-/// [header](Self::header), or by a [panic](Self::panics); the answer is the same. Bodies that are
-/// whole in memory stay so, others are watched while they are read. A violation in a streaming body
-/// is known when it has happened, after the head.
+/// Violations are reported as `tracing` warnings, to [sinks](Self::sink), in a
+/// [header](Self::header), or by a [panic](Self::panics); the response is unchanged. A body in
+/// memory is checked at once. Another body is checked while it is read, so its violations are found
+/// after the head.
 ///
-/// Costs a copy of the request's head and a few small allocations a request.
+/// Costs a copy of the request's head and a few small allocations per request.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -54,13 +54,13 @@ named_rules! { CALL_RULES = [
 #[derive(Clone)]
 pub struct Lint<A> {
     app: A,
-    place: Place,
+    position: Position,
     options: SharedOptions,
 }
 
-/// Where a lint stands.
+/// The position of a lint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Around an app.
     Alone,
     /// Outside of a middleware.
@@ -70,19 +70,19 @@ enum Place {
 }
 
 impl<A: App> Lint<A> {
-    /// Wraps `app`, and tells violations as warnings of `tracing`.
+    /// Wraps `app`. Violations become warnings of `tracing`.
     pub fn new(app: A) -> Self {
         Self {
             app,
-            place: Place::Alone,
+            position: Position::Alone,
             options: SharedOptions::default(),
         }
     }
 
-    /// Wraps `app` by `wrap`, with one half of the lint inside of the middleware and one outside.
+    /// Wraps `app` with `wrap`, with one half of the lint inside of the middleware and one outside.
     ///
-    /// So it is known who broke a rule, and what a middleware does with what passes through it:
-    /// extensions, frames, trailers, errors. The options are those of both halves.
+    /// So the lint knows the side that broke a rule. It also checks that extensions, frames,
+    /// trailers and errors pass through the middleware. The options apply to both halves.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -107,47 +107,47 @@ impl<A: App> Lint<A> {
         let options = SharedOptions::default();
         let inner = Lint {
             app,
-            place: Place::Inner,
+            position: Position::Inner,
             options: options.clone(),
         };
         Self {
             app: wrap(inner.boxed()),
-            place: Place::Outer,
+            position: Position::Outer,
             options,
         }
     }
 
-    /// Tells violations to `sink`, and no longer to `tracing`. There may be several.
+    /// Reports violations to `sink` instead of `tracing`. It may be called several times.
     #[must_use]
     pub fn sink(self, sink: impl Fn(&Violation) + Send + Sync + 'static) -> Self {
         self.set(|options| options.sinks.push(Arc::new(sink)))
     }
 
-    /// Tells what is known when the head is ready in headers of the response:
+    /// Adds the violations that are found before the response head to a response header, such as
     /// `vestibule-lint: allow-with-405`.
     #[must_use]
     pub fn header(self) -> Self {
         self.set(|options| options.header = true)
     }
 
-    /// Panics at a violation, with its sentence: for tests. In a body the panic is the body's error,
-    /// as every panic there is.
+    /// Panics at a violation with its sentence, for tests. A panic in a body becomes the error of
+    /// the body.
     #[must_use]
     pub fn panics(self) -> Self {
         self.set(|options| options.panics = true)
     }
 
-    /// Says that the middleware reads bodies whole: buffering is its purpose.
+    /// Declares that the middleware buffers bodies on purpose.
     #[must_use]
     pub fn buffers(self) -> Self {
         self.set(|options| options.buffers = true)
     }
 
-    /// Lets a rule be broken.
+    /// Disables a rule.
     ///
     /// # Panics
     ///
-    /// `id` is the id of a rule.
+    /// Panics if `id` is not the id of a rule.
     #[must_use]
     pub fn allow(self, id: &str) -> Self {
         let rule = Rule::find(id);
@@ -160,17 +160,17 @@ impl<A: App> Lint<A> {
         self
     }
 
-    /// The exchange that a request is part of.
-    fn exchange(&self, request: &mut Request, asked: &Asked) -> Arc<Exchange> {
-        match self.place {
-            Place::Alone => Exchange::new(&self.options),
-            Place::Outer => {
+    /// Returns the exchange of a request.
+    fn exchange(&self, request: &mut Request, head: &RequestHead) -> Arc<Exchange> {
+        match self.position {
+            Position::Alone => Exchange::new(&self.options),
+            Position::Outer => {
                 let exchange = Exchange::new(&self.options);
-                exchange.outer_called(asked);
+                exchange.outer_called(head);
                 Markers::put(request.extensions_mut(), &exchange);
                 exchange
             }
-            Place::Inner => match Markers::find(request.extensions(), &self.options) {
+            Position::Inner => match Markers::find(request.extensions(), &self.options) {
                 Some(exchange) => exchange,
                 None => {
                     let exchange = Exchange::new(&self.options);
@@ -187,21 +187,22 @@ impl<A: App> Lint<A> {
     }
 
     async fn answer(&self, request: Request, exchange: &Exchange) -> Response {
-        let mut guard = Guard {
+        let mut guard = CallGuard {
             exchange,
-            place: self.place,
+            position: self.position,
             is_running: false,
         };
         let wakes = WakeCheck::new();
-        // The request moves in here, so that a panic before the first await is seen as well.
+        // The request moves into the block, so that a panic before the first await is found as
+        // well.
         let mut answer = pin!(async move { self.app.call(request).await });
         poll_fn(|cx| {
             guard.is_running = true;
             let (polled, is_lost) = wakes.poll(cx, |cx| answer.as_mut().poll(cx));
             guard.is_running = false;
             if is_lost {
-                let detail = "`call` waits for nothing".to_owned();
-                exchange.report(&WILL_BE_WOKEN, self.place.callee(), detail);
+                let detail = "`call` is pending without a waker".to_owned();
+                exchange.report(&WILL_BE_WOKEN, self.position.callee(), detail);
             }
             polled
         })
@@ -211,44 +212,46 @@ impl<A: App> Lint<A> {
 
 impl<A: App> App for Lint<A> {
     async fn call(&self, mut request: Request) -> Response {
-        let asked = Asked::of(&request);
-        let exchange = self.exchange(&mut request, &asked);
-        if self.place == Place::Inner {
+        let head = RequestHead::of(&request);
+        let exchange = self.exchange(&mut request, &head);
+        if self.position == Position::Inner {
             exchange.inner_called(&request);
         }
-        let caller = self.place.caller();
+        let caller = self.position.caller();
         for checked in REQUEST_RULES {
             if let Some(detail) = (checked.check)(&request) {
                 exchange.report(&checked.rule, caller, detail);
             }
         }
-        let expect = Expect::of_request(&request);
-        let place = self.place.watch(&exchange, caller, Direction::Request);
-        let request = request.map(|body| watch(body, expect, place));
+        let expect = Expected::of_request(&request);
+        let point = self.position.observe(&exchange, caller, Direction::Request);
+        let request = request.map(|body| observe(body, expect, point));
 
         let mut response = self.answer(request, &exchange).await;
 
-        match self.place {
-            Place::Alone => {}
-            Place::Inner => {
+        match self.position {
+            Position::Alone => {}
+            Position::Inner => {
                 exchange.inner_answered(&response);
                 Markers::put(response.extensions_mut(), &exchange);
             }
-            Place::Outer => {
+            Position::Outer => {
                 let has_marker = Markers::take(response.extensions_mut(), &exchange);
                 exchange.outer_answered(&response, has_marker);
             }
         }
-        let callee = self.place.callee();
+        let callee = self.position.callee();
         for checked in RESPONSE_RULES {
-            if let Some(detail) = (checked.check)(&asked, &response) {
+            if let Some(detail) = (checked.check)(&head, &response) {
                 exchange.report(&checked.rule, callee, detail);
             }
         }
-        let expect = Expect::of_response(&asked, &response);
-        let place = self.place.watch(&exchange, callee, Direction::Response);
-        let mut response = response.map(|body| watch(body, expect, place));
-        if self.place != Place::Inner && exchange.has_header() {
+        let expect = Expected::of_response(&head, &response);
+        let point = self
+            .position
+            .observe(&exchange, callee, Direction::Response);
+        let mut response = response.map(|body| observe(body, expect, point));
+        if self.position != Position::Inner && exchange.has_header() {
             for rule in exchange.broken() {
                 response
                     .headers_mut()
@@ -263,8 +266,8 @@ impl<A: App> App for Lint<A> {
     }
 }
 
-impl Place {
-    /// Who made the requests that are seen here.
+impl Position {
+    /// Returns the side that made the observed requests.
     const fn caller(self) -> Side {
         match self {
             Self::Alone | Self::Outer => Side::Server,
@@ -272,7 +275,7 @@ impl Place {
         }
     }
 
-    /// Who made the responses that are seen here.
+    /// Returns the side that made the observed responses.
     const fn callee(self) -> Side {
         match self {
             Self::Alone | Self::Inner => Side::App,
@@ -280,7 +283,12 @@ impl Place {
         }
     }
 
-    fn watch(self, exchange: &Arc<Exchange>, side: Side, direction: Direction) -> Watch {
+    fn observe(
+        self,
+        exchange: &Arc<Exchange>,
+        side: Side,
+        direction: Direction,
+    ) -> ObservationPoint {
         let port = match (self, direction) {
             (Self::Alone, _) => None,
             (Self::Outer, Direction::Request) | (Self::Inner, Direction::Response) => {
@@ -290,7 +298,7 @@ impl Place {
                 Some(Port::Sink)
             }
         };
-        Watch {
+        ObservationPoint {
             exchange: exchange.clone(),
             side,
             port: port.map(|port| (direction, port)),
@@ -298,22 +306,22 @@ impl Place {
     }
 }
 
-/// Sees an app that panics, and a call that is over, answered or not.
-struct Guard<'a> {
+/// Detects a panic of the app, and the end of a call with or without a response.
+struct CallGuard<'a> {
     exchange: &'a Exchange,
-    place: Place,
+    position: Position,
     is_running: bool,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        if self.place == Place::Outer {
+        if self.position == Position::Outer {
             self.exchange.outer_left();
         }
         if self.is_running {
             let detail = "`call` panicked".to_owned();
             self.exchange
-                .report(&CALL_PANICS, self.place.callee(), detail);
+                .report(&CALL_PANICS, self.position.callee(), detail);
         }
     }
 }
@@ -329,7 +337,7 @@ impl<A: fmt::Debug> fmt::Debug for Lint<A> {
         } = &*read(&self.options);
         f.debug_struct("Lint")
             .field("app", &self.app)
-            .field("place", &self.place)
+            .field("position", &self.position)
             .field("header", header)
             .field("panics", panics)
             .field("buffers", buffers)

@@ -1,4 +1,4 @@
-//! What the head of a response is, for the request that it answers.
+//! Rules for the head of a response.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL,
@@ -11,40 +11,40 @@ use http_body::Body as _;
 use vestibule_core::{Failure, Response};
 
 use crate::grammar::{self, ContentRange, Cookie, is_connection_field, value_with_spaces};
-use crate::request::{Asked, bad_length, more_than_once};
+use crate::request::{RequestHead, bad_length, more_than_once};
 use crate::rule::checked_rules;
 
 checked_rules! {
-    /// Each check says what is wrong, or `None`.
-    RESPONSE_RULES: fn(&Asked, &Response) -> Option<String> = [
+    /// Each check returns a description of the violation, or `None`.
+    RESPONSE_RULES: fn(&RequestHead, &Response) -> Option<String> = [
 
     "status-in-range", "RFC 9110, section 15",
     "A status is below 600." =>
         |_, response| (response.status().as_u16() >= 600).then(|| status(response));
 
     "answer-is-final", "RFC 9110, section 15.2",
-    "An app answers with a final status; of the informational ones, only 101 is an answer." =>
+    "An app responds with a final status; of the informational statuses, only 101 is allowed." =>
         |_, response| {
             let is_interim = response.status().is_informational();
             (is_interim && response.status() != 101).then(|| status(response))
         };
 
     "no-101-on-http2", "RFC 9113, section 8.6",
-    "101 is no answer over HTTP/2 and above." =>
-        |asked, response| (response.status() == 101 && asked.version >= Version::HTTP_2)
-            .then(|| format!("101 over {:?}", asked.version));
+    "101 is not allowed over HTTP/2 and above." =>
+        |request, response| (response.status() == 101 && request.version >= Version::HTTP_2)
+            .then(|| format!("101 over {:?}", request.version));
 
     "upgrade-with-101", "RFC 9110, section 15.2.2",
     "A 101 has an Upgrade field." =>
         |_, response| without(response, StatusCode::SWITCHING_PROTOCOLS, &UPGRADE);
 
     "chosen-was-offered", "RFC 9110, section 7.8",
-    "The protocol that a 101 chooses is one that the request offered." =>
-        |asked, response| {
+    "The protocol of a 101 is one that the request offered." =>
+        |request, response| {
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return None;
             }
-            let offered = all_members(&asked.headers, &UPGRADE);
+            let offered = all_members(&request.headers, &UPGRADE);
             let chosen = all_members(response.headers(), &UPGRADE);
             let strange = chosen.into_iter().find(|own| {
                 !offered.iter().any(|other| own.eq_ignore_ascii_case(other))
@@ -57,7 +57,7 @@ checked_rules! {
         |_, response| without(response, StatusCode::UPGRADE_REQUIRED, &UPGRADE);
 
     "no-connection-fields", "RFC 9110, section 7.6.1; PEP 3333",
-    "Fields of the connection are the server's to set; an app sets Upgrade and Connection with 101 and 426 only." =>
+    "The server sets connection fields; an app sets only Upgrade and Connection, with 101 and 426." =>
         |_, response| {
             let may_upgrade = matches!(response.status().as_u16(), 101 | 426);
             let mut names = response.headers().keys();
@@ -69,23 +69,23 @@ checked_rules! {
         };
 
     "no-status-field", "Rack, SPEC",
-    "No field is called Status." =>
-        |_, response| response.headers().contains_key("status").then(|| "status is a field".to_owned());
+    "A response has no Status field." =>
+        |_, response| response.headers().contains_key("status").then(|| "the response has a status field".to_owned());
 
     "values-are-trimmed", "RFC 9110, section 5.5",
     "The values of a response's fields neither begin nor end with white space." =>
         |_, response| value_with_spaces(response.headers());
 
     "once-only", "RFC 9110, section 5.3",
-    "Date and the other fields that have one value stand once at most." =>
+    "Date and other fields with one value occur at most once." =>
         |_, response| SINGLE.iter().find_map(|name| more_than_once(response.headers(), name));
 
     "length-is-digits", "RFC 9110, section 8.6",
-    "The Content-Length of a response stands once and is digits only." =>
+    "The Content-Length of a response occurs once and has only digits." =>
         |_, response| bad_length(response.headers());
 
     "no-length-without-body", "RFC 9110, section 8.6",
-    "1xx and 204 have no Content-Length, and a 304 does not say that it is 0." =>
+    "1xx and 204 have no Content-Length, and a 304 has no Content-Length of 0." =>
         |_, response| {
             let length = response.headers().get(CONTENT_LENGTH)?;
             let code = response.status();
@@ -105,14 +105,14 @@ checked_rules! {
         };
 
     "nothing-with-205", "RFC 9110, section 15.3.6",
-    "A 205 has no content, and says no length but 0." =>
+    "A 205 has no content, and no Content-Length except 0." =>
         |_, response| {
             if response.status() != StatusCode::RESET_CONTENT {
                 return None;
             }
             let length = response.headers().get(CONTENT_LENGTH).filter(|length| *length != "0");
             let has_bytes = response.body().size_hint().lower() > 0;
-            (length.is_some() || has_bytes).then(|| "there is content".to_owned())
+            (length.is_some() || has_bytes).then(|| "the response has content".to_owned())
         };
 
     "range-with-206", "RFC 9110, section 15.3.7",
@@ -125,17 +125,17 @@ checked_rules! {
             let start = kind.unwrap_or_default().get(..20).unwrap_or_default();
             let is_multipart = start.eq_ignore_ascii_case(b"multipart/byteranges");
             match (response.headers().contains_key(CONTENT_RANGE), is_multipart) {
-                (true, true) => Some("both are there".to_owned()),
-                (false, false) => Some("neither is there".to_owned()),
+                (true, true) => Some("the response has both".to_owned()),
+                (false, false) => Some("the response has neither".to_owned()),
                 _ => None,
             }
         };
 
     "range-was-asked", "RFC 9110, section 15.3.7",
     "A 206 answers a request with a Range." =>
-        |asked, response| {
+        |request, response| {
             let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
-            (is_part && !asked.headers.contains_key(RANGE)).then(|| "the request has no Range".to_owned())
+            (is_part && !request.headers.contains_key(RANGE)).then(|| "the request has no Range".to_owned())
         };
 
     "content-range-syntax", "RFC 9110, section 14.4",
@@ -177,12 +177,12 @@ checked_rules! {
 
     "condition-with-304", "RFC 9110, section 15.4.5",
     "A 304 answers a GET or HEAD with If-None-Match or If-Modified-Since." =>
-        |asked, response| {
-            let is_read = matches!(asked.method, Method::GET | Method::HEAD);
+        |request, response| {
+            let is_read = matches!(request.method, Method::GET | Method::HEAD);
             let is_conditional = ["if-none-match", "if-modified-since"].iter()
-                .any(|name| asked.headers.contains_key(*name));
+                .any(|name| request.headers.contains_key(*name));
             (response.status() == StatusCode::NOT_MODIFIED && !(is_read && is_conditional))
-                .then(|| format!("{} without a condition", asked.method))
+                .then(|| format!("{} without a condition", request.method))
         };
 
     "challenge-with-401", "RFC 9110, section 15.5.2",
@@ -194,7 +194,7 @@ checked_rules! {
         |_, response| without(response, StatusCode::PROXY_AUTHENTICATION_REQUIRED, &PROXY_AUTHENTICATE);
 
     "challenge-syntax", "RFC 9110, section 11.3",
-    "A challenge begins with the name of a scheme." =>
+    "A challenge begins with a scheme name." =>
         |_, response| bad(response, &WWW_AUTHENTICATE, grammar::is_challenge);
 
     "allow-with-405", "RFC 9110, section 15.5.6",
@@ -206,13 +206,13 @@ checked_rules! {
         |_, response| bad(response, &ALLOW, grammar::is_token_list);
 
     "range-with-416", "RFC 9110, section 15.5.17",
-    "A 416 says the size in a Content-Range." =>
+    "A 416 has the size in a Content-Range." =>
         |_, response| without(response, StatusCode::RANGE_NOT_SATISFIABLE, &CONTENT_RANGE);
 
     "no-framing-of-a-tunnel", "RFC 9110, section 9.3.6",
-    "The 2xx to a CONNECT has no Content-Length and no Transfer-Encoding." =>
-        |asked, response| {
-            let is_tunnel = asked.method == Method::CONNECT && response.status().is_success();
+    "A 2xx to CONNECT has no Content-Length and no Transfer-Encoding." =>
+        |request, response| {
+            let is_tunnel = request.method == Method::CONNECT && response.status().is_success();
             let framing = [CONTENT_LENGTH, TRANSFER_ENCODING];
             let name = framing.iter().find(|name| response.headers().contains_key(*name))?;
             is_tunnel.then(|| format!("{name} on a tunnel"))
@@ -223,7 +223,7 @@ checked_rules! {
         |_, response| bad(response, &CONTENT_TYPE, grammar::is_media_type);
 
     "coding-syntax", "RFC 9110, section 8.4",
-    "A Content-Encoding is a list of codings, and identity is not said." =>
+    "A Content-Encoding is a list of codings without identity." =>
         |_, response| bad(response, &CONTENT_ENCODING, |value| {
             let members = grammar::members(value);
             !members.is_empty() && members.into_iter()
@@ -239,11 +239,11 @@ checked_rules! {
         });
 
     "etag-syntax", "RFC 9110, section 8.8.3",
-    "An ETag is a quoted string, perhaps with `W/` before it." =>
+    "An ETag is a quoted string, optionally after `W/`." =>
         |_, response| bad(response, &ETAG, grammar::is_entity_tag);
 
     "dates-are-fixdates", "RFC 9110, section 5.6.7",
-    "Date, Last-Modified and Expires are dates of the form `Sun, 06 Nov 1994 08:49:37 GMT`." =>
+    "Date, Last-Modified and Expires have the form `Sun, 06 Nov 1994 08:49:37 GMT`." =>
         |_, response| [http::header::DATE, LAST_MODIFIED, EXPIRES].iter()
             .find_map(|name| bad(response, name, grammar::is_fixdate));
 
@@ -262,20 +262,20 @@ checked_rules! {
         |_, response| bad(response, &CACHE_CONTROL, grammar::is_directive_list);
 
     "cookie-syntax", "RFC 6265, section 4.1.1",
-    "A Set-Cookie is a name, a value and attributes, of the bytes that cookies may have." =>
+    "A Set-Cookie is a name, a value and attributes, with the bytes that cookies may have." =>
         |_, response| bad(response, &SET_COOKIE, |value| {
             Cookie::parse(value).is_some_and(|cookie| cookie.is_grammatical())
         });
 
     "cookie-expires-is-a-date", "RFC 6265, section 4.1.1",
-    "The Expires of a cookie is a date of the form `Sun, 06 Nov 1994 08:49:37 GMT`." =>
+    "The Expires of a cookie has the form `Sun, 06 Nov 1994 08:49:37 GMT`." =>
         |_, response| bad(response, &SET_COOKIE, |value| {
             let expires = Cookie::parse(value).and_then(|cookie| cookie.attribute("expires"));
             expires.is_none_or(|date| date.is_some_and(|date| grammar::is_fixdate(date.as_bytes())))
         });
 
     "cookie-keeps-its-promise", "RFC 6265bis, section 4.1.3",
-    "A cookie is Secure when its prefix or SameSite=None wants it, and `__Host-` is for the whole of one host." =>
+    "A cookie is Secure if its prefix or SameSite=None requires it, and `__Host-` has Path=/ and no Domain." =>
         |_, response| response.headers().get_all(SET_COOKIE).iter().find_map(|value| {
             let cookie = Cookie::parse(value.as_bytes())?;
             let broken = cookie.broken_promise()?;
@@ -297,14 +297,14 @@ checked_rules! {
 
     "no-sts-over-http", "RFC 6797, section 7.2",
     "A response over plain http has no Strict-Transport-Security." =>
-        |asked, response| {
-            let is_plain = asked.uri.scheme_str() == Some("http");
+        |request, response| {
+            let is_plain = request.uri.scheme_str() == Some("http");
             (is_plain && response.headers().contains_key(STRICT_TRANSPORT_SECURITY))
-                .then(|| format!("{} is http", asked.uri))
+                .then(|| format!("{} is http", request.uri))
         };
 
     "sts-syntax", "RFC 6797, section 6.1",
-    "A Strict-Transport-Security says max-age, a number of seconds." =>
+    "A Strict-Transport-Security has a max-age, a number of seconds." =>
         |_, response| bad(response, &STRICT_TRANSPORT_SECURITY, |value| {
             String::from_utf8_lossy(value).split(';').any(|part| {
                 let age = part.trim().split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
@@ -313,7 +313,7 @@ checked_rules! {
         });
 
     "no-credentials-for-all", "Fetch, section 3.3.5",
-    "Access-Control-Allow-Origin is not `*` where credentials are allowed." =>
+    "Access-Control-Allow-Origin is not `*` if credentials are allowed." =>
         |_, response| {
             let headers = response.headers();
             let is_any = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "*");
@@ -325,29 +325,29 @@ checked_rules! {
     "Access-Control-Allow-Origin is `*`, `null` or one origin." =>
         |_, response| bad(response, &ACCESS_CONTROL_ALLOW_ORIGIN, grammar::is_allowed_origin);
 
-    "cause-is-not-told", "Vestibule, section 1",
-    "The body of a 5xx does not tell the client the cause that its Failure carries." =>
+    "cause-is-not-told", "Vestibule",
+    "The body of a 5xx does not contain the cause from its Failure." =>
         |_, response| {
             let cause = Failure::of(response).filter(|_| response.status().is_server_error())?;
             let (cause, body) = (cause.to_string(), response.body().as_bytes()?);
             let is_told = cause.len() >= CAUSE_MIN && body.windows(cause.len()).any(|part| part == cause.as_bytes());
-            is_told.then(|| format!("the body says {cause:?}"))
+            is_told.then(|| format!("the body contains {cause:?}"))
         };
     ]
 }
 
-/// Statuses that have no body whatever the request is.
+/// Returns whether responses with this status never have a body.
 pub(crate) fn has_no_body(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// The response has this status and lacks the field that belongs to it.
+/// Returns a violation if the response has this status and lacks this field.
 fn without(response: &Response, code: StatusCode, name: &HeaderName) -> Option<String> {
     (response.status() == code && !response.headers().contains_key(name))
         .then(|| format!("{} without {name}", code.as_u16()))
 }
 
-/// The first value of a field that does not follow its grammar.
+/// Returns the first value of a field that does not follow its grammar.
 fn bad(response: &Response, name: &HeaderName, is_sound: impl Fn(&[u8]) -> bool) -> Option<String> {
     let mut values = response.headers().get_all(name).iter();
     let value = values.find(|value| !is_sound(value.as_bytes()))?;
@@ -365,7 +365,7 @@ fn status(response: &Response) -> String {
     format!("the status is {}", response.status().as_u16())
 }
 
-/// Fields that have one value; two of them are read in two ways.
+/// Fields with one value. Parsers disagree about the meaning of two.
 const SINGLE: &[&str] = &[
     "access-control-allow-credentials",
     "access-control-allow-origin",
@@ -383,5 +383,5 @@ const SINGLE: &[&str] = &[
     "strict-transport-security",
 ];
 
-/// Shorter causes may stand in a body by chance.
+/// A shorter cause may be in a body by chance.
 const CAUSE_MIN: usize = 8;

@@ -1,16 +1,16 @@
-//! A rule: one sentence, and where it comes from.
+//! A rule: one sentence and its source.
 
 use std::fmt;
 
-/// One sentence of the contract. The check that enforces it stands beside it in the source.
+/// One sentence of the contract. In the source code, the check that enforces it is beside it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Rule {
     /// A short name, as in the `vestibule-lint` header: `content-length-is-true`.
     pub id: &'static str,
-    /// What the rule says.
+    /// The sentence.
     pub sentence: &'static str,
-    /// The document and section it comes from.
+    /// The document and the section of the rule.
     pub source: &'static str,
 }
 
@@ -28,7 +28,7 @@ impl Rule {
             .flat_map(|chapter| chapter.rules)
     }
 
-    /// The rule called `id`.
+    /// Returns the rule with this id.
     ///
     /// ```
     /// use vestibule_lint::Rule;
@@ -48,7 +48,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A rule with its check, for rules that are decided at one moment.
+/// A rule with its check, for rules that need only one observation.
 pub(crate) struct Checked<F: 'static> {
     pub(crate) rule: Rule,
     pub(crate) check: F,
@@ -69,7 +69,7 @@ macro_rules! checked_rules {
     };
 }
 
-/// Rules with names, for checks that take more than one moment; each check is a function below.
+/// Rules with names, for checks that need several observations. Each check is a function below.
 macro_rules! named_rules {
     ($list:ident = [$(
         $name:ident = $id:literal, $source:literal, $sentence:literal;

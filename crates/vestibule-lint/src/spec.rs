@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::rule::Rule;
 
-/// Rules that belong together.
+/// A group of rules.
 pub(crate) struct Chapter {
     title: &'static str,
     about: &'static str,
@@ -16,7 +16,7 @@ pub(crate) fn chapters() -> [Chapter; 5] {
     [
         Chapter {
             title: "Requests",
-            about: "What calls an app, a server or a middleware, gives it a request of which these are true.",
+            about: "The caller of an app, a server or a middleware, passes requests with these properties.",
             rules: request::REQUEST_RULES
                 .iter()
                 .map(|checked| &checked.rule)
@@ -24,7 +24,7 @@ pub(crate) fn chapters() -> [Chapter; 5] {
         },
         Chapter {
             title: "Responses",
-            about: "An app gives a response of which these are true.",
+            about: "An app returns responses with these properties.",
             rules: response::RESPONSE_RULES
                 .iter()
                 .map(|checked| &checked.rule)
@@ -32,23 +32,23 @@ pub(crate) fn chapters() -> [Chapter; 5] {
         },
         Chapter {
             title: "Bodies",
-            about: "These are true of the bodies of both, while they are read.",
+            about: "Request and response bodies have these properties while they are read.",
             rules: body::BODY_RULES.to_vec(),
         },
         Chapter {
             title: "Middleware",
-            about: "These are true of what stands between a server and an app.",
+            about: "A middleware between a server and an app has these properties.",
             rules: [exchange::MIDDLEWARE_RULES, flow::FLOW_RULES].concat(),
         },
         Chapter {
             title: "Calls",
-            about: "These are true of each call.",
+            about: "Every call has these properties.",
             rules: [lint::CALL_RULES, torture::TORTURE_RULES].concat(),
         },
     ]
 }
 
-/// The specification as Markdown: what `SPEC.md` holds.
+/// Returns the specification as Markdown, which is the content of `SPEC.md`.
 ///
 /// ```
 /// let spec = vestibule_lint::spec();
@@ -75,24 +75,24 @@ pub fn spec() -> String {
 const PREFACE: &str = "\
 # The contract, in sentences
 
-Made from `vestibule-lint`, where each sentence stands beside the check that enforces it:
+Generated from `vestibule-lint`, where each sentence is beside the check that enforces it:
 `cargo run -p vestibule-lint --example spec > crates/vestibule-lint/SPEC.md`.
 ";
 
-/// Rules that need no check, since nothing that breaks them can be written down.
+/// Rules that need no check, since violations cannot be written.
 const BY_TYPES: &str = "
-## Kept by the types
+## Guaranteed by the types
 
-These need no check: what breaks them does not compile, or cannot be made.
+These rules need no check: a violation does not compile, or its value cannot be constructed.
 
 - A method is a token; a field name is a token in lower case; a value has no CR, LF or NUL. *http*
 - The path of a URI begins with a slash, or is `*`; it has no fragment. *http*
 - A status is between 100 and 999. *http*
-- A response is one value: there is no second head, and none after the body began. *App*
-- A body is read once, by one reader, and is `None` for ever after its end or an error; what is inside is not polled again. *Body*
-- A body that says that it is at its end has no more frames. *Body*
-- Each callback of `on_end` is called exactly once, also when the body is dropped. *Body*
-- A panic inside of a body is the body's error. *Body*
+- A response is one value: it has no second head, and no head after the start of the body. *App*
+- A body is read once, by one reader. After its end or an error it always returns `None`, and the inner body is not polled again. *Body*
+- A body that reports its end has no more frames. *Body*
+- Each callback of `on_end` is called exactly once, also if the body is dropped. *Body*
+- A panic inside a body is the error of the body. *Body*
 ";
 
 #[cfg(test)]
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_specification_is_not_stale() {
+    fn spec_md_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/SPEC.md");
         let on_disk = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             on_disk == spec(),
-            "SPEC.md is stale: cargo run -p vestibule-lint --example spec > crates/vestibule-lint/SPEC.md"
+            "SPEC.md is outdated: run cargo run -p vestibule-lint --example spec > crates/vestibule-lint/SPEC.md"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Calls that are dropped at every await, and bodies that are dropped at every frame.
+//! Drops calls at every await, and bodies at every frame.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,28 +10,30 @@ use crate::rule::named_rules;
 use crate::violation::{Side, Violation};
 
 named_rules! { TORTURE_RULES = [
-    CANCEL_SAFE = "may-be-dropped", "Vestibule, section 1",
-    "A call may be dropped at any await and a body at any frame: afterwards the app answers as before.";
+    CANCEL_SAFE = "may-be-dropped", "Vestibule",
+    "A call may be dropped at any await and a body at any frame: afterwards the app responds as before.";
 ]}
 
-/// How often an app was cut off, and what is wrong since.
+/// The number of drops, and the violations after them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Torture {
-    /// Calls that were dropped while they waited: one for each await that was not ready.
+    /// Number of dropped calls: one for each await that was pending.
     pub calls: usize,
-    /// Bodies that were dropped before their end: one for each frame, and one before the first.
+    /// Number of bodies that were dropped before their end: one for each frame, and one before the
+    /// first.
     pub bodies: usize,
-    /// What is no longer as it was.
+    /// The differences from the first response.
     pub violations: Vec<Violation>,
 }
 
-/// Drops a call to `app` at its first wait, another at its second, and so on; then drops bodies
-/// before their first frame, after it, and so on. After each of these the app has to answer as it
-/// did at first.
+/// Drops a call to `app` at its first pending await, another one at its second, and so on. Then
+/// drops bodies before their first frame, after it, and so on. After each drop, the app must
+/// respond as it did at first.
 ///
-/// `request` makes the request, always the same one, and the app answers always the same. An app
-/// that leaks permits, or keeps a lock, may answer no more at all: give the whole a time limit.
+/// `request` must create the same request each time, and the app must always give the same
+/// response. An app that leaks permits, or keeps a lock, may never respond again: set a time limit
+/// around the call.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -91,14 +93,17 @@ impl Torture {
     fn compare(&mut self, want: &Answer, now: &Answer, after: impl Fn() -> String) {
         if now != want && self.violations.is_empty() {
             let (want, now) = (want.summary(), now.summary());
-            let detail = format!("after {} it answers {now}, at first {want}", after());
+            let detail = format!(
+                "after {} the response is {now}, the first was {want}",
+                after()
+            );
             self.violations
                 .push(Violation::new(&CANCEL_SAFE, Side::App, detail));
         }
     }
 }
 
-/// Polls a future, and drops it when it waits after so many polls.
+/// Polls a future at most this number of times, and drops it if it is still pending.
 async fn polled_at_most<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut count = 0;
@@ -146,5 +151,5 @@ async fn whole(response: Response) -> Answer {
     answer
 }
 
-/// An app that waits more often than this, or a body of more frames, is cut off at these only.
+/// Maximum number of awaits and frames to test.
 const MOST: usize = 100;

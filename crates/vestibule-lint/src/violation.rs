@@ -1,18 +1,18 @@
-//! A broken rule, and who broke it.
+//! A broken rule, and the side that broke it.
 
 use std::fmt;
 
 use crate::Rule;
 
-/// A rule that was broken, by whom, and how.
+/// A broken rule, with the side that broke it and the observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
     /// The rule.
     pub rule: &'static Rule,
-    /// Who broke it.
+    /// The side that broke it.
     pub side: Side,
-    /// What was seen: a header, a count of bytes.
+    /// The observation, such as a header or a number of bytes.
     pub detail: String,
 }
 
@@ -23,21 +23,21 @@ impl Violation {
 }
 
 impl fmt::Display for Violation {
-    /// `app: A 405 has an Allow field. (405 without allow) [allow-with-405]`
+    /// Writes `app: A 405 has an Allow field. (405 without allow) [allow-with-405]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, side, detail } = self;
         write!(f, "{side}: {} ({detail}) [{}]", rule.sentence, rule.id)
     }
 }
 
-/// Who broke a rule.
+/// The side that broke a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// What calls: the server, or what stands outside of the [`Lint`](crate::Lint).
+    /// The caller: the server, or the code outside of the [`Lint`](crate::Lint).
     Server,
     /// The middleware between the two halves of [`Lint::both`](crate::Lint::both).
     Middleware,
-    /// What is called: the app inside, with all that it wraps.
+    /// The callee: the inner app, with everything that it wraps.
     App,
 }
 

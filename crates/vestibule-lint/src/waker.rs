@@ -1,16 +1,16 @@
-//! Whether something that is pending can ever be polled again.
+//! Detects a pending future that can never be polled again.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Polls with a waker of its own, and sees whether it was kept or used.
+/// Polls with its own waker, and detects whether the waker was kept or used.
 #[derive(Debug)]
 pub(crate) struct WakeCheck(Arc<Woken>);
 
 #[derive(Debug)]
 struct Woken {
-    /// Who polled last.
+    /// The waker of the last poll.
     task: Mutex<Waker>,
     was_woken: AtomicBool,
 }
@@ -23,8 +23,8 @@ impl WakeCheck {
         }))
     }
 
-    /// Polls by `poll`. The second half says whether nobody will poll again: it is pending, has
-    /// woken nobody, and nobody kept a waker.
+    /// Polls by `poll`. The second value is true if the future will never be polled again. It is
+    /// then pending, and has neither used nor kept its waker.
     pub(crate) fn poll<T>(
         &self,
         cx: &Context<'_>,
@@ -40,9 +40,9 @@ impl WakeCheck {
             let waker = Waker::from(self.0.clone());
             poll(&mut Context::from_waker(&waker))
         };
-        // The count is read first: a waker that is used up meanwhile has woken by then.
+        // Read the count first: a waker that is consumed meanwhile has already set `was_woken`.
         let is_kept = Arc::strong_count(&self.0) > 1;
-        // By itself the count comes in no order with anything.
+        // The count alone has no ordering with other memory accesses.
         fence(Ordering::Acquire);
         let is_lost = polled.is_pending() && !is_kept && !self.0.was_woken.load(Ordering::SeqCst);
         (polled, is_lost)
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wakers_that_are_kept_used_and_lost() {
+    fn lost_wakers_are_detected() {
         let check = WakeCheck::new();
         let cx = Context::from_waker(Waker::noop());
         let mut kept = None;

@@ -1,4 +1,4 @@
-//! Of what is correct nothing is said: apps, and all middleware of the core.
+//! Correct apps, and all middleware of vestibule-core, have no violations.
 
 use std::task::Poll;
 
@@ -10,10 +10,10 @@ use vestibule_core::{
 use vestibule_lint::{Lint, torture};
 
 use crate::support::Step::{Data, Error, Hint, Trailers, Wait};
-use crate::support::{Told, app, body, read, request, response, violations};
+use crate::support::{Violations, app, body, read, request, response, violations};
 
 #[tokio::test]
-async fn correct_answers() {
+async fn correct_responses_have_no_violations() {
     let date = "Sun, 06 Nov 1994 08:49:37 GMT";
     let rich = format!(
         "200\ndate: {date}\nlast-modified: {date}\nexpires: {date}\netag: W/\"a\"\nvary: accept, origin\n\
@@ -23,7 +23,7 @@ async fn correct_answers() {
          access-control-allow-origin: https://a:1\naccess-control-allow-credentials: true\n\
          retry-after: 1\nallow: GET, HEAD"
     );
-    // the request, the head of the response, its body
+    // Each row: the request, the head of the response, its body.
     let cases = [
         ("GET http://a.example/", "200\nx-a: b", "ab"),
         ("GET https://a.example/", &*rich, "ab"),
@@ -75,7 +75,7 @@ async fn correct_answers() {
 }
 
 #[tokio::test]
-async fn correct_bodies() {
+async fn correct_bodies_have_no_violations() {
     let cases = [
         vec![Data("a"), Wait, Data("b"), Trailers("x-sum")],
         vec![Hint(2, Some(2)), Data("a"), Hint(1, Some(1)), Data("b")],
@@ -93,7 +93,7 @@ async fn correct_bodies() {
 
 type Wrap = Box<dyn Fn(BoxApp) -> BoxApp>;
 
-/// Every middleware of the core.
+/// Every middleware of vestibule-core.
 fn all_of_core() -> Vec<(&'static str, Wrap)> {
     vec![
         ("nothing", Box::new(|app| app)),
@@ -152,7 +152,7 @@ fn all_of_core() -> Vec<(&'static str, Wrap)> {
 }
 
 #[tokio::test]
-async fn all_middleware_of_the_core() {
+async fn core_middleware_has_no_violations() {
     for (name, wrap) in all_of_core() {
         let answers: [fn() -> Response; 6] = [
             || response("200\ncontent-length: 2", "ab"),
@@ -194,7 +194,7 @@ async fn all_middleware_of_the_core() {
 }
 
 #[tokio::test]
-async fn an_app_that_reads_its_request() {
+async fn an_app_may_read_its_request() {
     let lint = Lint::new(|request: Request| async move {
         let is_path = PathView::of(&request).is_ok();
         let bytes = request.into_body().collect(99).await?;
@@ -206,8 +206,8 @@ async fn an_app_that_reads_its_request() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_read_when_the_client_has_gone() {
-    let told = Told::default();
+async fn a_body_may_be_read_after_the_client_closed() {
+    let told = Violations::default();
     let finishes = around(|request, next: Next| async move {
         let call = tokio::spawn(async move {
             let response = next.call(request).await;
@@ -228,7 +228,7 @@ async fn a_body_may_be_read_when_the_client_has_gone() {
     }
     assert_eq!(told.all(), []);
 
-    // With the client there, the same is a fault.
+    // With a connected client, the same behaviour is a violation.
     lint.call(request("GET /")).await;
     assert_eq!(told.all()[0].rule.id, "response-body-is-lazy");
 }

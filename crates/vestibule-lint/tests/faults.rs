@@ -1,4 +1,5 @@
-//! At least one broken app, server or middleware for each rule; each is told with its sentence.
+//! At least one broken app, server or middleware for each rule. The lint reports each with its
+//! sentence.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -18,15 +19,15 @@ use vestibule_core::{
 use vestibule_lint::{Lint, Rule, Side, Violation, torture};
 
 use crate::support::Step::{self, Data, Error, Hint, Panic, Sleep, Trailers, Wait};
-use crate::support::{Told, app, body, read, request, response, violations};
+use crate::support::{Violations, app, body, read, request, response, violations};
 
 const GET: &str = "GET / HTTP/1.1";
 
-/// A fault and what is told of it.
+/// A fault, and the reported violations.
 struct Case {
     id: &'static str,
     side: Side,
-    told: Vec<Violation>,
+    reported: Vec<Violation>,
 }
 
 async fn bad_requests(cases: &mut Vec<Case>) {
@@ -65,13 +66,13 @@ async fn bad_requests(cases: &mut Vec<Case>) {
         cases.push(Case {
             id,
             side: Side::Server,
-            told: violations(lint, request).await,
+            reported: violations(lint, request).await,
         });
     }
 }
 
 async fn bad_heads(cases: &mut Vec<Case>) {
-    // the rule, the request, the response
+    // Each row: the rule, the request, the response.
     let faults = [
         ("status-in-range", GET, "600"),
         ("answer-is-final", GET, "103"),
@@ -202,7 +203,7 @@ async fn bad_heads(cases: &mut Vec<Case>) {
         cases.push(Case {
             id,
             side: Side::App,
-            told: violations(lint, request(asked)).await,
+            reported: violations(lint, request(asked)).await,
         });
     }
     let talkative = app(|| {
@@ -210,17 +211,17 @@ async fn bad_heads(cases: &mut Vec<Case>) {
         Failure::new("table users is locked").attach(&mut response);
         response
     });
-    let told = violations(Lint::new(talkative), request(GET)).await;
+    let reported = violations(Lint::new(talkative), request(GET)).await;
     cases.push(Case {
         id: "cause-is-not-told",
         side: Side::App,
-        told,
+        reported,
     });
 }
 
 async fn bad_bodies(cases: &mut Vec<Case>) {
     let many = vec![Data(""); 32];
-    // the rule, the request, the head of the response, its body
+    // Each row: the rule, the request, the head of the response, its body.
     let faults: Vec<(_, _, _, Vec<Step>)> = vec![
         (
             "content-length-is-true",
@@ -286,10 +287,10 @@ async fn bad_bodies(cases: &mut Vec<Case>) {
         cases.push(Case {
             id,
             side: Side::App,
-            told: violations(lint, request(asked)).await,
+            reported: violations(lint, request(asked)).await,
         });
     }
-    // bodies that are whole in memory
+    // Bodies in memory.
     let whole = [
         ("content-length-is-true", GET, "200\ncontent-length: 3"),
         ("no-bytes-for-head", "HEAD /", "200"),
@@ -300,41 +301,41 @@ async fn bad_bodies(cases: &mut Vec<Case>) {
         cases.push(Case {
             id,
             side: Side::App,
-            told: violations(lint, request(asked)).await,
+            reported: violations(lint, request(asked)).await,
         });
     }
     let file = app(|| {
         let part = FilePart::new(std::path::Path::new("/a"), 0, 9);
         Response::new(Body::from("abc").with_file(part))
     });
-    let told = violations(Lint::new(file), request(GET)).await;
+    let reported = violations(Lint::new(file), request(GET)).await;
     cases.push(Case {
         id: "file-is-the-body",
         side: Side::App,
-        told,
+        reported,
     });
 
     let shaky = Lint::new(|_: Request| async {
         let text: u8 = "x".parse().expect("planted");
         text.to_string()
     });
-    let told = violations(shaky, request(GET)).await;
+    let reported = violations(shaky, request(GET)).await;
     cases.push(Case {
         id: "app-does-not-panic",
         side: Side::App,
-        told,
+        reported,
     });
 }
 
-/// A middleware that passes each response on in another body.
-fn rebody(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> impl Fn(BoxApp) -> BoxApp {
+/// Creates a middleware that replaces the body of each response.
+fn map_body(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> impl Fn(BoxApp) -> BoxApp {
     let wrap = map_response(move |response: Response| response.map(&f));
     move |app| wrap(app).boxed()
 }
 
 type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
-/// Passes on what `f` makes of each frame; `None` swallows it.
+/// Maps each frame by `f`. `None` drops the frame.
 fn frames(body: Body, f: impl FnMut(Polled) -> Option<Polled> + Send + 'static) -> Body {
     Body::new(Frames {
         body,
@@ -364,11 +365,11 @@ impl http_body::Body for Frames {
 async fn bad_middleware(cases: &mut Vec<Case>) {
     let three = || vec![Data("a"), Wait, Data("b"), Wait, Data("c")];
     let streaming = move || app(move || response("200", body(three())));
-    let mut push = |id, told| {
+    let mut push = |id, reported| {
         cases.push(Case {
             id,
             side: Side::Middleware,
-            told,
+            reported,
         })
     };
 
@@ -417,7 +418,7 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
         violations(Lint::both(streaming(), drains_requests.clone()), upload()).await,
     );
 
-    let holds = rebody(|body| {
+    let holds = map_body(|body| {
         let mut kept = Vec::new();
         frames(body, move |frame| match frame {
             Some(Ok(frame)) => {
@@ -435,7 +436,7 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
         violations(Lint::both(streaming(), holds), request(GET)).await,
     );
 
-    let data_only = rebody(|body| {
+    let data_only = map_body(|body| {
         frames(body, |frame| match frame {
             Some(Ok(frame)) if frame.is_trailers() => None,
             other => Some(other),
@@ -447,7 +448,7 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
         violations(Lint::both(trailing, data_only), request(GET)).await,
     );
 
-    let swallows = rebody(|body| {
+    let swallows = map_body(|body| {
         frames(body, |frame| match frame {
             Some(Err(_)) => Some(None),
             other => Some(other),
@@ -459,7 +460,7 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
         violations(Lint::both(failing, swallows), request(GET)).await,
     );
 
-    let first_only = rebody(|body| {
+    let first_only = map_body(|body| {
         let mut count = 0;
         frames(body, move |frame| {
             count += 1;
@@ -472,7 +473,7 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
         violations(Lint::both(plain(), first_only), request(GET)).await,
     );
 
-    let shouts = rebody(|body| {
+    let shouts = map_body(|body| {
         frames(body, |frame| {
             Some(frame.map(|frame| {
                 frame.map(|frame| frame.map_data(|data| data.to_ascii_uppercase().into()))
@@ -496,28 +497,28 @@ async fn bad_middleware(cases: &mut Vec<Case>) {
     );
 }
 
-/// Polled once, since nobody would poll it again.
-async fn never_woken(cases: &mut Vec<Case>) {
-    let told = Told::default();
-    let lint = told.on(Lint::new(|_: Request| std::future::pending::<()>()));
+/// Polls only once, since the future would never be polled again.
+async fn futures_that_are_never_woken(cases: &mut Vec<Case>) {
+    let reported = Violations::default();
+    let lint = reported.on(Lint::new(|_: Request| std::future::pending::<()>()));
     let mut call = Box::pin(lint.call(request(GET)));
     poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
     cases.push(Case {
         id: "pending-will-be-woken",
         side: Side::App,
-        told: told.all(),
+        reported: reported.all(),
     });
 
-    let told = Told::default();
-    let lint = told.on(Lint::new(app(|| response("200", body([Data("a"), Sleep])))));
+    let reported = Violations::default();
+    let lint = reported.on(Lint::new(app(|| response("200", body([Data("a"), Sleep])))));
     let mut body = lint.call(request(GET)).await.into_body();
     assert!(body.frame().await.is_some());
-    assert_eq!(told.all(), []);
+    assert_eq!(reported.all(), []);
     poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx).is_pending())).await;
     cases.push(Case {
         id: "pending-will-be-woken",
         side: Side::App,
-        told: told.all(),
+        reported: reported.all(),
     });
 }
 
@@ -539,25 +540,25 @@ async fn not_cancel_safe(cases: &mut Vec<Case>) {
     cases.push(Case {
         id: "may-be-dropped",
         side: Side::App,
-        told: torture.violations,
+        reported: torture.violations,
     });
 }
 
 #[tokio::test]
-async fn each_is_told_with_its_sentence() {
+async fn each_rule_is_reported_with_its_sentence() {
     let mut cases = Vec::new();
     bad_requests(&mut cases).await;
     bad_heads(&mut cases).await;
     bad_bodies(&mut cases).await;
     bad_middleware(&mut cases).await;
-    never_woken(&mut cases).await;
+    futures_that_are_never_woken(&mut cases).await;
     not_cancel_safe(&mut cases).await;
 
-    for Case { id, side, told } in &cases {
+    for Case { id, side, reported } in &cases {
         let rule = Rule::find(id).expect("a rule");
-        let mut found = told.iter().filter(|violation| violation.rule == rule);
+        let mut found = reported.iter().filter(|violation| violation.rule == rule);
         let Some(violation) = found.next() else {
-            panic!("{id} is not told, but {told:?}");
+            panic!("{id} is not reported, but {reported:?}");
         };
         assert_eq!(violation.side, *side, "{violation}");
         assert!(violation.to_string().contains(rule.sentence));
@@ -575,9 +576,9 @@ async fn each_is_told_with_its_sentence() {
 }
 
 #[tokio::test]
-async fn what_passes_through_is_the_fault_of_the_app() {
+async fn a_fault_that_a_middleware_passes_on_is_that_of_the_app() {
     let broken = app(|| response("200\netag: abc", body([Data("a"), Data("b")])));
-    let told = violations(
+    let reported = violations(
         Lint::both(
             broken,
             around(|request, next: Next| async move { next.call(request).await }),
@@ -585,8 +586,8 @@ async fn what_passes_through_is_the_fault_of_the_app() {
         request(GET),
     )
     .await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].side, Side::App);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert_eq!(reported[0].side, Side::App);
 }
 
 #[tokio::test]
@@ -597,6 +598,6 @@ async fn a_declared_buffer_may_read() {
         Response::from_parts(head, Body::from(bytes))
     });
     let streaming = app(|| response("200", body([Data("a"), Wait, Data("b"), Trailers("x-a")])));
-    let told = violations(Lint::both(streaming, drains).buffers(), request(GET)).await;
-    assert_eq!(told, []);
+    let reported = violations(Lint::both(streaming, drains).buffers(), request(GET)).await;
+    assert_eq!(reported, []);
 }

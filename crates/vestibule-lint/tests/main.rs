@@ -1,4 +1,4 @@
-//! Planted faults, one for each rule, and correct apps of which nothing is said.
+//! Planted faults, one for each rule, and correct apps without violations.
 
 mod correct;
 mod faults;

@@ -1,18 +1,18 @@
-//! How violations are told.
+//! The ways in which violations are reported.
 
 use http::StatusCode;
 use vestibule_core::{App, Body, CatchPanic, Failure, FilePart, Next, Request, Response, around};
 use vestibule_lint::Lint;
 
 use crate::support::Step::Data;
-use crate::support::{Told, app, body, response};
+use crate::support::{Violations, app, body, response};
 
 async fn empty(_: Request) -> StatusCode {
     StatusCode::METHOD_NOT_ALLOWED
 }
 
 #[tokio::test]
-async fn a_header_for_each_rule() {
+async fn the_header_names_each_broken_rule() {
     let lint = Lint::new(app(|| response("405\netag: a", Body::empty()))).header();
     let response = lint.call(Request::default()).await;
     let told: Vec<_> = response
@@ -24,7 +24,7 @@ async fn a_header_for_each_rule() {
 }
 
 #[tokio::test]
-async fn a_panic_with_the_sentence() {
+async fn a_panic_has_the_sentence() {
     let response = CatchPanic::new(Lint::new(empty).panics())
         .call(Request::default())
         .await;
@@ -33,7 +33,7 @@ async fn a_panic_with_the_sentence() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_body_is_its_error() {
+async fn a_panic_in_a_body_becomes_its_error() {
     let lint = Lint::new(app(|| response("204", body([Data("a")])))).panics();
     let error = lint
         .call(Request::default())
@@ -51,8 +51,8 @@ async fn a_panic_in_a_body_is_its_error() {
 }
 
 #[tokio::test]
-async fn each_rule_once_a_call() {
-    let told = Told::default();
+async fn each_rule_is_reported_once_per_call() {
+    let told = Violations::default();
     let lint = told.on(Lint::new(empty));
     lint.call(Request::default()).await;
     assert_eq!(told.all().len(), 1);
@@ -62,7 +62,7 @@ async fn each_rule_once_a_call() {
 
 #[tokio::test]
 async fn a_rule_may_be_allowed() {
-    let told = Told::default();
+    let told = Violations::default();
     told.on(Lint::new(empty))
         .allow("allow-with-405")
         .call(Request::default())
@@ -72,12 +72,12 @@ async fn a_rule_may_be_allowed() {
 
 #[test]
 #[should_panic(expected = "no rule is called \"alow\"")]
-fn only_a_rule_may_be_allowed() {
+fn an_unknown_rule_cannot_be_allowed() {
     let _ = Lint::new(empty).allow("alow");
 }
 
 #[tokio::test]
-async fn bodies_stay_what_they_are() {
+async fn bodies_in_memory_and_files_are_kept() {
     let pass = || around(|request, next: Next| async move { next.call(request).await });
     let whole = Lint::both(app(|| Response::new(Body::from("abc"))), pass());
     let response = whole.call(Request::default()).await;

@@ -1,4 +1,4 @@
-//! Apps and bodies from little text.
+//! Creates apps and bodies from short texts.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use vestibule_core::{App, Body, BoxError, Request, Response};
 use vestibule_lint::{Lint, Violation};
 
-/// `GET /a HTTP/2` and lines of headers.
+/// Parses `GET /a HTTP/2` and lines of headers.
 pub(crate) fn request(text: &str) -> Request {
     let mut lines = text.lines();
     let line = lines.next().expect("a request line");
@@ -26,7 +26,7 @@ pub(crate) fn request(text: &str) -> Request {
     request
 }
 
-/// `200` and lines of headers.
+/// Parses `200` and lines of headers.
 pub(crate) fn response(text: &str, body: impl Into<Body>) -> Response {
     let mut lines = text.lines();
     let mut response = Response::new(body.into());
@@ -47,22 +47,22 @@ fn append<'a>(headers: &mut HeaderMap, lines: impl Iterator<Item = &'a str>) {
     }
 }
 
-/// A step of a body.
+/// A step of a scripted body.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Data(&'static str),
     Trailers(&'static str),
     Error,
     Panic,
-    /// Pending, and woken at once.
+    /// Pending, with an immediate wake-up.
     Wait,
-    /// Pending, and never woken.
+    /// Pending, without a wake-up.
     Sleep,
-    /// What the size hint says from now on.
+    /// Sets the size hint from this step on.
     Hint(u64, Option<u64>),
 }
 
-/// A streaming body of these steps.
+/// Creates a streaming body of these steps.
 pub(crate) fn body(steps: impl IntoIterator<Item = Step>) -> Body {
     let steps: Vec<_> = steps.into_iter().collect();
     let mut script = Script {
@@ -126,7 +126,7 @@ impl http_body::Body for Script {
     }
 }
 
-/// An app that answers what `f` gives.
+/// Creates an app that returns the responses of `f`.
 pub(crate) fn app(f: impl Fn() -> Response + Send + Sync + 'static) -> impl App {
     move |_: Request| {
         let response = f();
@@ -134,11 +134,11 @@ pub(crate) fn app(f: impl Fn() -> Response + Send + Sync + 'static) -> impl App 
     }
 }
 
-/// Where violations are kept.
+/// Collects violations.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Vec<Violation>>>);
+pub(crate) struct Violations(Arc<Mutex<Vec<Violation>>>);
 
-impl Told {
+impl Violations {
     pub(crate) fn on<A: App>(&self, lint: Lint<A>) -> Lint<A> {
         let told = self.0.clone();
         lint.sink(move |violation| {
@@ -153,7 +153,7 @@ impl Told {
     }
 }
 
-/// Reads a body to its end, whatever the end is.
+/// Reads a body to its end or to its error.
 pub(crate) async fn read(mut body: Body) -> Vec<Bytes> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -163,11 +163,11 @@ pub(crate) async fn read(mut body: Body) -> Vec<Bytes> {
     all
 }
 
-/// What is said of a call and of reading its answer.
+/// Returns the violations of a call and of its response body.
 pub(crate) async fn violations<A: App>(lint: Lint<A>, request: Request) -> Vec<Violation> {
-    let told = Told::default();
+    let told = Violations::default();
     let lint = told.on(lint);
-    // A panic of the app is seen by the lint, and ends here.
+    // The lint sees a panic of the app. The task catches it.
     let call = tokio::spawn(async move {
         read(lint.call(request).await.into_body()).await;
     });

@@ -1,5 +1,6 @@
-//! Middleware that knows who asks, and how. [`ProxyHeaders`] finds the client behind proxies that
-//! are trusted, and believes nobody else. [`RedirectHttps`] sends on who comes in the clear.
+//! Middleware for the client and the scheme of a request. [`ProxyHeaders`] finds the client behind
+//! trusted proxies, and ignores the fields of other peers. [`RedirectHttps`] redirects plain HTTP
+//! to HTTPS.
 //!
 //! ```rust
 //! use vestibule_core::{App, Peer, Request};

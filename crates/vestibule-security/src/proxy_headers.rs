@@ -1,6 +1,6 @@
 //! The client behind trusted proxies.
 //!
-//! Source: RFC 7239; `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` have none.
+//! Source: RFC 7239. `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` have no standard.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,22 +15,22 @@ use vestibule_fields::forwarding;
 use vestibule_fields::host::Host;
 use vestibule_fields::list::{Lines, Quotes};
 
-/// Replaces [`Peer`] and [`Scheme`] by what trusted proxies tell of the client.
+/// Replaces [`Peer`] and [`Scheme`] with the values that trusted proxies report for the client.
 ///
-/// The list of `X-Forwarded-For` is read from its right end, since each proxy adds to it there: as long
-/// as an address is a trusted proxy's, the one to its left is believed. The first that is not a proxy is
-/// the client; a client may have written all that is to the left of it. Scheme and host are taken from
-/// the same proxy that named the client.
+/// `X-Forwarded-For` is read from its right end, since each proxy appends one address. While an
+/// address belongs to a trusted proxy, the address to its left is used. The first address that is
+/// not a trusted proxy is the client; it may have invented all addresses further left. Scheme and
+/// host come from the same proxy that reported the client.
 ///
-/// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` instead when
+/// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or else `Forwarded` if
 /// [`forwarded`](Self::forwarded) is on; never both. No proxy is trusted by default.
 ///
-/// All fields that proxies set (`vestibule_fields::forwarding`) are removed from every request, whatever
-/// its peer is, so that an app inside cannot believe what a client wrote. When the peer is trusted, the
-/// fields that were read are set again, with the values that are believed and no others:
-/// `X-Forwarded-For` and `X-Real-IP` (one address), `X-Forwarded-Proto` and `X-Forwarded-Host`, or
-/// `Forwarded`. [`pass`](Self::pass) keeps further fields of trusted proxies. Fields that name a user,
-/// such as `Remote-User`, are removed unless the peer is trusted.
+/// All proxy fields (`vestibule_fields::forwarding`) are removed from every request, so that an
+/// inner app cannot trust values from a client. If the peer is trusted, the fields that were read
+/// are set again, with the accepted values only: `X-Forwarded-For` and `X-Real-IP` (one address),
+/// `X-Forwarded-Proto` and `X-Forwarded-Host`, or `Forwarded`. [`pass`](Self::pass) keeps further
+/// fields of trusted proxies. Fields that name a user, such as `Remote-User`, are removed unless
+/// the peer is trusted.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,8 +38,8 @@ use vestibule_fields::list::{Lines, Quotes};
 /// use vestibule_security::ProxyHeaders;
 ///
 /// let who = |request: Request| async move {
-///     let told = request.headers()["x-forwarded-for"].to_str().unwrap();
-///     format!("{} {told}", Peer::of(&request).unwrap().address())
+///     let reported = request.headers()["x-forwarded-for"].to_str().unwrap();
+///     format!("{} {reported}", Peer::of(&request).unwrap().address())
 /// };
 /// let app = ProxyHeaders::new(who).trust("10.0.0.0/8".parse().unwrap());
 ///
@@ -77,7 +77,7 @@ struct Trust {
 }
 
 impl<A: App> ProxyHeaders<A> {
-    /// Wraps `app`. Nobody is trusted yet.
+    /// Wraps `app`. No proxy is trusted yet.
     pub fn new(app: A) -> Self {
         Self {
             app,
@@ -89,7 +89,7 @@ impl<A: App> ProxyHeaders<A> {
         }
     }
 
-    /// Trusts proxies of these addresses.
+    /// Trusts proxies with an address in `network`.
     #[must_use]
     pub fn trust(mut self, network: Network) -> Self {
         self.trust.networks.push(network);
@@ -103,42 +103,44 @@ impl<A: App> ProxyHeaders<A> {
         self
     }
 
-    /// Trusts so many proxies, whatever their addresses are: for proxies whose addresses change, when
-    /// nobody can reach this server but through all of them.
+    /// Trusts this number of proxies at any address. Defaults to 0. Use it for proxies with
+    /// changing addresses, if this server can be reached only through all of them.
     #[must_use]
     pub fn trust_count(mut self, count: usize) -> Self {
         self.trust.count = count;
         self
     }
 
-    /// Whether `Forwarded` is read, and `X-Forwarded-For` and `-Proto` are not: no. Which of the two a
-    /// proxy writes is in its manual; of the other it passes on what the client wrote.
+    /// Sets whether `Forwarded` is read instead of `X-Forwarded-For` and `X-Forwarded-Proto`.
+    /// Defaults to `false`. Check the manual of your proxy for the field that it writes: it passes
+    /// the other one through from the client unchanged.
     #[must_use]
     pub fn forwarded(mut self, reads: bool) -> Self {
         self.reads_forwarded = reads;
         self
     }
 
-    /// Whether `X-Forwarded-Host`, or `host` of `Forwarded`, replaces `Host`: no.
+    /// Sets whether `X-Forwarded-Host`, or `host` of `Forwarded`, replaces `Host`. Defaults to
+    /// `false`.
     #[must_use]
     pub fn host(mut self, reads: bool) -> Self {
         self.reads_host = reads;
         self
     }
 
-    /// Whether `X-Forwarded-Prefix` is the mount of this server, which the proxy has cut off the path:
-    /// no. The path of the request is the whole one then, and [`Mount`] has its two parts. A router of
-    /// axum inside expects the path without the prefix: `from_service(router).below_mount(true)` of
-    /// `vestibule-tower`.
+    /// Sets whether `X-Forwarded-Prefix` is the mount of this server, for a proxy that removes this
+    /// prefix from the path. Defaults to `false`. The request then gets the whole path, and
+    /// [`Mount`] has its two parts. An axum router inside expects the path without the prefix: use
+    /// `from_service(router).below_mount(true)` of `vestibule-tower`.
     #[must_use]
     pub fn prefix(mut self, reads: bool) -> Self {
         self.reads_prefix = reads;
         self
     }
 
-    /// Passes a field of trusted proxies on to the app, unchanged: `Client-Cert`, for one. Otherwise it
-    /// would be removed, as all fields that proxies set. Use it for fields that the proxy always sets or
-    /// removes itself.
+    /// Passes a field of trusted proxies to the app unchanged, such as `Client-Cert`. By default,
+    /// all proxy fields are removed. Use it for fields that the proxy always sets or removes
+    /// itself.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -170,46 +172,47 @@ impl<A: App> ProxyHeaders<A> {
         let peer = Peer::of(request).cloned();
         let is_trusted = peer
             .as_ref()
-            .is_some_and(|peer| self.trust.believes(peer.address()));
-        let told = match (is_trusted, self.reads_forwarded) {
+            .is_some_and(|peer| self.trust.is_trusted_peer(peer.address()));
+        let reported = match (is_trusted, self.reads_forwarded) {
             (false, _) => None,
-            (true, true) => told_by_forwarded(request.headers(), &self.trust),
-            (true, false) => Some(told_by_x_forwarded(request.headers(), &self.trust)),
+            (true, true) => from_forwarded(request.headers(), &self.trust),
+            (true, false) => Some(from_x_forwarded(request.headers(), &self.trust)),
         };
-        let prefix = last(request.headers(), &PREFIX)
+        let prefix = last_element(request.headers(), &PREFIX)
             .filter(|_| is_trusted && self.reads_prefix)
             .map(<[u8]>::to_vec);
-        // On every path, before anything is set.
+        // Clear the fields on every path, before any field is set.
         let is_proxied = self.clear(request.headers_mut(), is_trusted) || is_trusted;
         let Some(mut peer) = peer else {
             return;
         };
         if is_proxied {
-            if let Some(client) = told.as_ref().and_then(|told| told.client) {
+            if let Some(client) = reported.as_ref().and_then(|reported| reported.client) {
                 let connection = peer.connection().clone();
                 peer = Peer::new(client.into(), peer.local().clone()).with_connection(connection);
             }
-            // The fields are gone, and a page for this machine alone has to know all the same.
+            // The fields are removed, but `Peer::is_local` must still see that a proxy was there.
             request.extensions_mut().insert(peer.clone().proxied(true));
         }
-        let Some(told) = told else {
+        let Some(reported) = reported else {
             return;
         };
-        if let Some(scheme) = told.scheme {
+        if let Some(scheme) = reported.scheme {
             request.extensions_mut().insert(scheme);
         }
-        if let Some(host) = told.host.filter(|_| self.reads_host) {
+        if let Some(host) = reported.host.filter(|_| self.reads_host) {
             request.headers_mut().insert(HOST, host);
         }
-        self.tell(request, &peer);
+        self.set_accepted_fields(request, &peer);
         if let Some(prefix) = prefix {
             mount(request, &prefix);
         }
     }
 
-    /// Removes what the peer may not say, and returns whether there was something of a proxy.
+    /// Removes the fields that this peer may not set, and returns whether there was a sign of a
+    /// proxy.
     fn clear(&self, headers: &mut HeaderMap, is_trusted: bool) -> bool {
-        let was_told = headers.keys().any(forwarding::is_forwarding);
+        let had_proxy_fields = headers.keys().any(forwarding::is_forwarding);
         if is_trusted {
             forwarding::clear_look_alikes(headers);
             forwarding::remove_where(headers, |name| {
@@ -219,11 +222,11 @@ impl<A: App> ProxyHeaders<A> {
             forwarding::clear(headers);
             forwarding::clear_user(headers);
         }
-        was_told
+        had_proxy_fields
     }
 
-    /// Sets the fields that were read to what is believed.
-    fn tell(&self, request: &mut Request, client: &Peer) {
+    /// Sets the fields that were read to the accepted values.
+    fn set_accepted_fields(&self, request: &mut Request, client: &Peer) {
         let ip = client.address().ip();
         let scheme = Scheme::of(request).as_str();
         let host = request.headers().get(HOST).cloned();
@@ -264,8 +267,8 @@ impl<A: App> App for ProxyHeaders<A> {
 }
 
 impl Trust {
-    /// Whether the peer is a proxy.
-    fn believes(&self, peer: &Address) -> bool {
+    /// Returns whether the peer is a trusted proxy.
+    fn is_trusted_peer(&self, peer: &Address) -> bool {
         match peer {
             _ if self.count > 0 => true,
             Address::Unix(_) => self.unix,
@@ -277,12 +280,13 @@ impl Trust {
         self.networks.iter().any(|network| network.contains(ip))
     }
 
-    /// Returns how many of the proxies that were told, counted from the nearest, are believed at least in
-    /// part, and the client that the last of them names. The peer itself is a proxy.
-    fn client(&self, told: &[Option<Node>]) -> (usize, Option<SocketAddr>) {
+    /// Returns the index of the entry that names the client, counted from the nearest proxy, and
+    /// the client. The peer itself is a proxy.
+    fn client(&self, reported: &[Option<Node>]) -> (usize, Option<SocketAddr>) {
         let mut found = None;
-        for (at, node) in told.iter().rev().enumerate() {
-            // A hidden or broken entry is written by a trusted proxy, and nothing to its left is known.
+        for (at, node) in reported.iter().rev().enumerate() {
+            // A trusted proxy wrote this hidden or broken entry, and the entries to its left are
+            // unreliable.
             let Some(Node::Ip(ip, port)) = *node else {
                 return (at, found);
             };
@@ -295,56 +299,57 @@ impl Trust {
                 return (at, found);
             }
         }
-        (told.len().saturating_sub(1), found)
+        (reported.len().saturating_sub(1), found)
     }
 }
 
-/// The claims of proxies that are believed.
+/// The values that trusted proxies report.
 #[derive(Debug, Default)]
-struct Told {
+struct ReportedClient {
     client: Option<SocketAddr>,
     scheme: Option<Scheme>,
     host: Option<HeaderValue>,
 }
 
-fn told_by_x_forwarded(headers: &HeaderMap, trust: &Trust) -> Told {
+fn from_x_forwarded(headers: &HeaderMap, trust: &Trust) -> ReportedClient {
     let elements = Lines::from_headers(headers, FOR).elements(Quotes::Escaped);
     let clients: Vec<Option<Node>> = elements.map(Node::parse).collect();
     let (at, client) = trust.client(&clients);
-    Told {
+    ReportedClient {
         client,
-        scheme: said(headers, &PROTO, at).and_then(scheme),
-        host: said(headers, &FORWARDED_HOST, at).and_then(host),
+        scheme: element_at(headers, &PROTO, at).and_then(scheme),
+        host: element_at(headers, &FORWARDED_HOST, at).and_then(host),
     }
 }
 
-fn told_by_forwarded(headers: &HeaderMap, trust: &Trust) -> Option<Told> {
+fn from_forwarded(headers: &HeaderMap, trust: &Trust) -> Option<ReportedClient> {
     let hops = Forwarded::from_headers(headers).hops()?;
     let clients: Vec<Option<Node>> = hops.iter().map(|hop| hop.client).collect();
     let (at, client) = trust.client(&clients);
-    // The proxy that names the client also saw its scheme and its host; those behind it saw a proxy's.
+    // The proxy that reports the client also saw its scheme and host. The proxies after it saw a
+    // proxy.
     let hop = hops.into_iter().rev().nth(at).unwrap_or_default();
-    Some(Told {
+    Some(ReportedClient {
         client,
         scheme: hop.proto.and_then(|text| scheme(text.as_bytes())),
         host: hop.host.and_then(|text| host(text.as_bytes())),
     })
 }
 
-/// The word of the proxy `at` hops from the nearest. A list that is shorter than that was not written by
-/// every proxy: then it is the word of the nearest.
-fn said<'a>(headers: &'a HeaderMap, name: &HeaderName, at: usize) -> Option<&'a [u8]> {
+/// Returns the list element of the proxy at distance `at` from the nearest one. If the list is
+/// shorter, not every proxy appended to it, and the nearest proxy's element is used.
+fn element_at<'a>(headers: &'a HeaderMap, name: &HeaderName, at: usize) -> Option<&'a [u8]> {
     let lines = Lines::from_headers(headers, name.clone());
     let all: Vec<&[u8]> = lines.elements(Quotes::Escaped).collect();
     all.iter().rev().nth(at).or_else(|| all.last()).copied()
 }
 
-/// The last element of a list: the word of the nearest proxy.
-fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    said(headers, name, 0)
+/// Returns the last element of a list, which the nearest proxy wrote.
+fn last_element<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    element_at(headers, name, 0)
 }
 
-/// A WebSocket over TLS is `wss` to some proxies, as Traefik: it came by https.
+/// Parses a scheme. Some proxies, such as Traefik, report `wss` for a WebSocket over TLS.
 fn scheme(text: &[u8]) -> Option<Scheme> {
     let is_any = |names: [&str; 2]| {
         names
@@ -362,7 +367,7 @@ fn host(text: &[u8]) -> Option<HeaderValue> {
     Host::parse(text).map(|host| host.to_header_value())
 }
 
-/// Puts the prefix before the path; one that is no path is not believed.
+/// Adds the prefix before the path. A prefix that is not a valid path is ignored.
 fn mount(request: &mut Request, prefix: &[u8]) {
     let is_path = |byte: &u8| byte.is_ascii_graphic() && !b"?#\"<>`\\".contains(byte);
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
@@ -401,8 +406,8 @@ mod tests {
 
     type Plain = fn(Request) -> std::future::Ready<()>;
 
-    /// Peer, scheme, host, mount and path as the app sees them.
-    fn seen(
+    /// Returns peer, scheme, host, mount and path as the app sees them.
+    fn app_sees(
         options: impl Fn(
             ProxyHeaders<fn(Request) -> std::future::Ready<()>>,
         ) -> ProxyHeaders<fn(Request) -> std::future::Ready<()>>,
@@ -436,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_by_network() {
+    fn clients_are_found_by_network() {
         let cases: [(&str, &'static [&'static str], &str); 11] = [
             ("10.0.0.1", &["192.0.2.7"], "192.0.2.7:0"),
             ("10.0.0.1", &["6.6.6.6, 192.0.2.7"], "192.0.2.7:0"),
@@ -456,12 +461,16 @@ mod tests {
                 .map(|line| ("x-forwarded-for", *line))
                 .collect();
             let trust = |it: ProxyHeaders<_>| it.trust("10.0.0.0/8".parse().unwrap());
-            assert_eq!(seen(trust, peer, &headers).0, client, "{peer} {lines:?}");
+            assert_eq!(
+                app_sees(trust, peer, &headers).0,
+                client,
+                "{peer} {lines:?}"
+            );
         }
     }
 
     #[test]
-    fn clients_by_count() {
+    fn clients_are_found_by_count() {
         let headers = [("x-forwarded-for", "6.6.6.6, 192.0.2.7, 198.51.100.2")];
         let cases = [
             (0, "unix:"),
@@ -470,32 +479,32 @@ mod tests {
             (9, "6.6.6.6:0"),
         ];
         for (count, client) in cases {
-            let got = seen(|it| it.trust_count(count), "unix", &headers);
+            let got = app_sees(|it| it.trust_count(count), "unix", &headers);
             assert_eq!(got.0, client, "{count}");
         }
     }
 
     #[test]
-    fn schemes_and_hosts() {
+    fn schemes_and_hosts_of_trusted_proxies_are_used() {
         let headers = [
             ("x-forwarded-for", "192.0.2.7"),
             ("x-forwarded-proto", "http, https"),
             ("x-forwarded-host", "evil.test, real.test"),
         ];
-        let (client, scheme, host, _) = seen(|it| it.trust_unix(true), "unix", &headers);
+        let (client, scheme, host, _) = app_sees(|it| it.trust_unix(true), "unix", &headers);
         assert_eq!(
             (&*client, scheme, &*host),
             ("192.0.2.7:0", "https", "own.test")
         );
-        let (.., host, _) = seen(|it| it.trust_unix(true).host(true), "unix", &headers);
+        let (.., host, _) = app_sees(|it| it.trust_unix(true).host(true), "unix", &headers);
         assert_eq!(host, "real.test");
-        let (_, scheme, ..) = seen(|it| it.host(true), "unix", &headers);
+        let (_, scheme, ..) = app_sees(|it| it.host(true), "unix", &headers);
         assert_eq!(scheme, "http");
         let bad = [
             ("x-forwarded-host", "a@b"),
             ("x-forwarded-proto", "javascript"),
         ];
-        let (_, scheme, host, _) = seen(|it| it.trust_unix(true).host(true), "unix", &bad);
+        let (_, scheme, host, _) = app_sees(|it| it.trust_unix(true).host(true), "unix", &bad);
         assert_eq!((scheme, &*host), ("http", "own.test"));
     }
 
@@ -510,15 +519,15 @@ mod tests {
             ),
         ];
         let options = |it: ProxyHeaders<_>| it.trust_unix(true).forwarded(true).host(true);
-        let (client, scheme, host, _) = seen(options, "unix", &headers);
+        let (client, scheme, host, _) = app_sees(options, "unix", &headers);
         assert_eq!(
             (&*client, scheme, &*host),
             ("[2001:db8::1]:0", "https", "real.test")
         );
-        let (client, ..) = seen(|it| it.trust_unix(true), "unix", &headers);
+        let (client, ..) = app_sees(|it| it.trust_unix(true), "unix", &headers);
         assert_eq!(client, "6.6.6.6:0");
         let broken = [("forwarded", "for=192.0.2.1, for")];
-        assert_eq!(seen(options, "unix", &broken).0, "unix:");
+        assert_eq!(app_sees(options, "unix", &broken).0, "unix:");
     }
 
     #[test]
@@ -533,7 +542,7 @@ mod tests {
                 "203.0.113.7:0 https a.test",
                 "",
             ),
-            // The client may have written all that is to the left of its own address.
+            // The client may have invented all entries to the left of its own address.
             (
                 &[(
                     "forwarded",
@@ -587,7 +596,7 @@ mod tests {
                 "203.0.113.7:0 http own.test",
                 "x",
             ),
-            // A proxy that replaces the list says one word, for all.
+            // A proxy that replaces the list writes one element, which is valid for all.
             (
                 &[
                     ("x-forwarded-for", "203.0.113.7, 10.0.0.9"),
@@ -618,13 +627,13 @@ mod tests {
                 let it = it.trust("10.0.0.0/8".parse().unwrap()).host(true);
                 it.forwarded(kind.is_empty())
             };
-            let (client, scheme, host, _) = seen(options, "10.0.0.1", headers);
+            let (client, scheme, host, _) = app_sees(options, "10.0.0.1", headers);
             assert_eq!(format!("{client} {scheme} {host}"), want, "{headers:?}");
         }
     }
 
     #[test]
-    fn prefixes_are_mounts() {
+    fn valid_prefixes_become_mounts() {
         let cases = [
             ("/app", "/app|/app/a//b?q"),
             ("/app/", "/app|/app/a//b?q"),
@@ -637,10 +646,10 @@ mod tests {
         ];
         for (prefix, path) in cases {
             let headers = [("x-forwarded-prefix", prefix)];
-            let got = seen(|it| it.trust_unix(true).prefix(true), "unix", &headers);
+            let got = app_sees(|it| it.trust_unix(true).prefix(true), "unix", &headers);
             assert_eq!(got.3, path, "{prefix}");
         }
-        let off = seen(
+        let off = app_sees(
             |it| it.trust_unix(true),
             "unix",
             &[("x-forwarded-prefix", "/app")],

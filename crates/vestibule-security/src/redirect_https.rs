@@ -1,4 +1,4 @@
-//! Visitors who come in the clear are sent on to https.
+//! Redirects plain HTTP to HTTPS.
 //!
 //! Source: RFC 9110, section 15.4.9 (308 Permanent Redirect).
 
@@ -9,11 +9,13 @@ use vestibule_core::{
 };
 use vestibule_fields::host::Host;
 
-/// Answers requests that came by `http` with a 308 to the same URL by `https`; the app sees the others.
+/// Answers requests with the scheme `http` with a 308 to the same URL with `https`. The app gets
+/// the others.
 ///
-/// How a request came is its [`Scheme`], so behind a proxy it stands inside of
-/// [`ProxyHeaders`](crate::ProxyHeaders), and outside of whatever asks for a password. A request
-/// without a `Host`, or for no path, is a 400. A 308 keeps the method; the client sends a body again.
+/// The scheme is the [`Scheme`] of the request. So put this layer inside
+/// [`ProxyHeaders`](crate::ProxyHeaders) if there is a proxy, and outside of layers that ask for a
+/// password. A request without a `Host`, or without a path, gets a 400. A 308 keeps the method, and
+/// the client sends the body again.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,12 +40,12 @@ pub struct RedirectHttps<A> {
 }
 
 impl<A: App> RedirectHttps<A> {
-    /// Wraps `app`; https is at port 443.
+    /// Wraps `app`. The port of https defaults to 443.
     pub fn new(app: A) -> Self {
         Self { app, port: 443 }
     }
 
-    /// The port of https.
+    /// Sets the port of https. Defaults to 443.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -56,7 +58,7 @@ impl<A: App> App for RedirectHttps<A> {
         if Scheme::of(&request) == Scheme::Https {
             return self.app.call(request).await;
         }
-        // Browsers keep a permanent redirect, so a part of a path must not become one.
+        // Browsers store a permanent redirect, so the target must not lack a part of the path.
         if UnknownPrefix::of(&request).is_some() {
             return PathError::UnknownPrefix.into_response();
         }
@@ -73,7 +75,7 @@ impl<A: App> App for RedirectHttps<A> {
     }
 }
 
-/// The same URL by https; `None` when the request is for no host or no path.
+/// Returns the same URL with `https`, or `None` if the request has no host or no path.
 fn location(headers: &HeaderMap, uri: &Uri, port: u16) -> Option<HeaderValue> {
     let host = Host::parse(headers.get(HOST)?)?;
     let (name, path) = (host.name(), uri.path_and_query()?.as_str());
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locations() {
+    fn the_location_is_the_same_url_with_https() {
         let cases = [
             (Some("a"), "/", 443, Some("https://a/")),
             (Some("a:80"), "/b?c=%0a", 443, Some("https://a/b?c=%0a")),

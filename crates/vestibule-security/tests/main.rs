@@ -1,15 +1,15 @@
-//! The middleware under the common battery.
+//! Runs each middleware through the common battery.
 
 use vestibule_core::{MapRequest, Request, Scheme};
 use vestibule_security::{ProxyHeaders, RedirectHttps};
 
 #[tokio::test]
-async fn proxy_headers() {
+async fn proxy_headers_pass_the_battery() {
     vestibule_test::battery(ProxyHeaders::new).await;
 }
 
 #[tokio::test]
-async fn proxy_headers_that_trust() {
+async fn trusting_proxy_headers_pass_the_battery() {
     let trusting = |app| {
         ProxyHeaders::new(app)
             .trust_count(1)
@@ -20,7 +20,7 @@ async fn proxy_headers_that_trust() {
 }
 
 #[tokio::test]
-async fn redirect_https() {
+async fn redirect_https_passes_the_battery() {
     let by_https = |mut request: Request| {
         request.extensions_mut().insert(Scheme::Https);
         request

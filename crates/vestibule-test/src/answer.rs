@@ -6,11 +6,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, Version};
 use vestibule_core::{Body, Failure, Response};
 
-/// A response that was read to its end: what a client sees, and the cause that a log would see.
+/// A response that was read to its end: the parts that a client sees, and the cause that a log
+/// would have.
 ///
-/// Printed, it is text for a snapshot: the status line, the headers sorted by name, an empty line,
-/// the body. Bytes that are no text are escaped. Trailers, and the error that the body ended in,
-/// stand on lines of their own after `--`.
+/// `Display` writes it as text for a snapshot: the status line, the headers sorted by name, an
+/// empty line, and the body. Bytes that are not text are escaped. Trailers, and the error at the
+/// end of the body, are on separate lines after `--`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -25,21 +26,21 @@ use vestibule_core::{Body, Failure, Response};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The version that the response says.
+    /// The version of the response.
     pub version: Version,
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// All bytes of the body, as far as they came.
+    /// All bytes of the body, up to its end or its error.
     pub body: Bytes,
-    /// The trailers, empty when there were none.
+    /// The trailers. Empty if there are none.
     pub trailers: HeaderMap,
-    /// What the body ended in, if that was an error.
+    /// The error that ended the body, if there was one.
     pub error: Option<String>,
     /// The cause that the response carries.
     pub failure: Option<Failure>,
-    /// How many data frames there were.
+    /// Number of data frames.
     pub frames: usize,
 }
 
@@ -48,7 +49,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// A body in a test has at most 64 MiB and comes to an end.
+    /// Panics if the body is larger than 64 MiB.
     pub async fn read(response: Response) -> Self {
         let failure = Failure::of(&response).cloned();
         let (head, body) = response.into_parts();
@@ -93,13 +94,13 @@ impl Answer {
         self.body = all.freeze();
     }
 
-    /// The body as text; bytes that are none are replaced.
+    /// Returns the body as text. Invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The first value of a header, as text; empty when there is none.
+    /// Returns the first value of a header as text, or an empty string if there is none.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -145,7 +146,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// A line a value, sorted by name; values of one name stay in their order.
+/// Writes one line for each value, sorted by name. Values of one name keep their order.
 fn write_headers(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result {
     let mut names: Vec<_> = headers.keys().collect();
     names.sort_unstable_by_key(|name| name.as_str());
@@ -157,7 +158,7 @@ fn write_headers(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result
     Ok(())
 }
 
-/// Text as it is; what is no text, byte by byte.
+/// Returns text unchanged, and other bytes escaped.
 fn escaped(bytes: &[u8]) -> String {
     let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     match std::str::from_utf8(bytes) {
@@ -166,7 +167,7 @@ fn escaped(bytes: &[u8]) -> String {
     }
 }
 
-/// More than any test needs.
+/// A limit above the needs of tests.
 const MAX_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn prints() {
+    async fn an_answer_prints_as_a_snapshot() {
         let cases = [
             (().into_response(), "HTTP/1.1 200 OK\n"),
             (

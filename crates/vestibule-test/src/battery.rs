@@ -1,4 +1,4 @@
-//! The common cases that every middleware runs through.
+//! The common test cases for every middleware.
 
 mod bench;
 mod cases;
@@ -16,7 +16,7 @@ use vestibule_core::{App, BoxApp};
 use bench::{Bench, Options};
 use cases::{CASES, Case};
 
-/// Runs a middleware through all cases; for options see [`Battery`].
+/// Runs a middleware through all cases. For options see [`Battery`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -28,29 +28,30 @@ use cases::{CASES, Case};
 ///
 /// # Panics
 ///
-/// When a case fails: the panic names each that did, and says why.
+/// Panics if a case fails. The message names each failed case and its reason.
 pub async fn battery<A: App>(wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static) {
     Battery::new(wrap).run().await;
 }
 
-/// The cases that every middleware has to pass, and what this one is allowed.
+/// The test cases for every middleware, and the exceptions for this one.
 ///
-/// Each case makes the middleware anew, around an app of its own and between the two halves of a
-/// [`Lint`](vestibule_lint::Lint): a rule that the middleware breaks fails the case. Each runs on a
-/// thread with a runtime of its own, in which time stands still while there is something to do: a
-/// middleware that waits for ever is found at once, and timers fire when nothing else can happen.
+/// Each case creates a new middleware around its own app and between the two halves of a
+/// [`Lint`](vestibule_lint::Lint). If the middleware breaks a rule, the case fails. Each case runs
+/// on its own thread with its own runtime with paused time. So a middleware that waits forever is
+/// detected at once, and timers fire when the runtime is idle.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use vestibule_core::{Next, Request, around};
 /// use vestibule_test::Battery;
 ///
-/// // It answers some requests itself, so it says how to get past it.
+/// // The middleware refuses some requests, so the test sets the header that it accepts.
 /// let guard = |app| {
 ///     around(|request: Request, next: Next| async move {
-///         match request.headers().contains_key("x-key") {
-///             true => Ok(next.call(request).await),
-///             false => Err(http::StatusCode::FORBIDDEN),
+///         if request.headers().contains_key("x-key") {
+///             Ok(next.call(request).await)
+///         } else {
+///             Err(http::StatusCode::FORBIDDEN)
 ///         }
 ///     })(app)
 /// };
@@ -67,7 +68,7 @@ pub struct Battery {
 }
 
 impl Battery {
-    /// The cases for the middleware that `wrap` makes around an app.
+    /// Creates the cases for the middleware that `wrap` creates around an app.
     pub fn new<A: App>(wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static) -> Self {
         let wrap = move |app: BoxApp| wrap(app).boxed();
         Self {
@@ -76,44 +77,44 @@ impl Battery {
         }
     }
 
-    /// Sets a header of each request: what it takes to get past the middleware.
+    /// Sets a header of each request, for middleware that refuses requests without it.
     ///
     /// # Panics
     ///
-    /// `name` and `value` are those of a header.
+    /// Panics if `name` or `value` is not valid in a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes());
-        let name = name.unwrap_or_else(|_| panic!("this is no header name"));
+        let name = name.unwrap_or_else(|_| panic!("invalid header name"));
         let value = HeaderValue::from_str(value);
-        let value = value.unwrap_or_else(|_| panic!("{name}: this is no header value"));
+        let value = value.unwrap_or_else(|_| panic!("{name}: invalid header value"));
         self.options.headers.push((name, value));
         self
     }
 
-    /// Says that the middleware reads bodies whole: they need not be lazy, nor keep their trailers.
+    /// Allows the middleware to buffer bodies: they need not stream or keep their trailers.
     pub fn buffers(mut self) -> Self {
         self.options.buffers = true;
         self
     }
 
-    /// Says that response bodies do not have the bytes of the app's: they are not compared.
+    /// Allows the middleware to change response bodies, which are then not compared.
     pub fn changes_body(mut self) -> Self {
         self.options.changes_body = true;
         self
     }
 
-    /// Says that the middleware may answer with this status where the app answers otherwise: 405,
-    /// 413. The case is passed then. A GET has to reach the app anyway.
+    /// Allows the middleware to replace the status of the app with this one, such as 405 or 413. A
+    /// case with this status passes. A GET must still reach the app.
     pub fn allows_status(mut self, status: u16) -> Self {
         self.options.statuses.push(status);
         self
     }
 
-    /// Lets a rule of the lint be broken.
+    /// Allows the middleware to break a rule of the lint.
     ///
     /// # Panics
     ///
-    /// `rule` is the id of a rule.
+    /// Panics if `rule` is not the id of a rule.
     pub fn allows_rule(mut self, rule: &str) -> Self {
         let found = vestibule_lint::Rule::find(rule);
         let found = found.unwrap_or_else(|| panic!("no rule is called {rule:?}"));
@@ -121,21 +122,21 @@ impl Battery {
         self
     }
 
-    /// Leaves a case out; the reason belongs into a comment beside it.
+    /// Skips a case. Put the reason into a comment beside the call.
     ///
     /// # Panics
     ///
-    /// `case` is the name of a case, one of [`Battery::cases`].
+    /// Panics if `case` is not the name of a case ([`Battery::cases`]).
     pub fn skip(mut self, case: &str) -> Self {
         self.skipped.push(named(case));
         self
     }
 
-    /// Runs this case alone: for the one that fails.
+    /// Runs only this case. Use it to debug a failed case.
     ///
     /// # Panics
     ///
-    /// As [`Battery::skip`].
+    /// Panics as [`Battery::skip`].
     pub fn only(mut self, case: &str) -> Self {
         let only = named(case);
         let others = CASES
@@ -146,17 +147,19 @@ impl Battery {
         self
     }
 
-    /// Lets time pass as it does, for middleware that talk to the outside.
+    /// Does not pause time, for middleware that uses the network.
     pub fn real_time(mut self) -> Self {
         self.options.real_time = true;
         self
     }
 
-    /// The names of all cases, and what each says.
+    /// Returns the names of all cases, with a sentence about each.
     ///
     /// ```
     /// let cases: Vec<_> = vestibule_test::Battery::cases().collect();
-    /// assert_eq!(cases[1], ("head", "An answer to HEAD has no bytes, and the headers of GET."));
+    /// let (name, sentence) = cases[1];
+    /// assert_eq!(name, "head");
+    /// assert_eq!(sentence, "A response to HEAD has no body bytes, and the headers of GET.");
     /// ```
     pub fn cases() -> impl Iterator<Item = (&'static str, &'static str)> {
         CASES.iter().map(|case| (case.name, case.says))
@@ -166,16 +169,16 @@ impl Battery {
     ///
     /// # Panics
     ///
-    /// When a case fails: the panic names each that did, and says why.
+    /// Panics if a case fails. The message names each failed case and its reason.
     pub async fn run(self) {
         let report = self.report().await;
         assert!(report.is_passed(), "{report}");
     }
 
-    /// Runs all cases and tells how it went.
+    /// Runs all cases and returns the results.
     pub async fn report(self) -> Report {
         let (tell, told) = tokio::sync::oneshot::channel();
-        // The runtime that asks is not blocked meanwhile: the middleware may need it.
+        // The caller's runtime must not block meanwhile, since the middleware may need it.
         thread::spawn(move || {
             let cases = CASES
                 .iter()
@@ -190,7 +193,7 @@ impl Battery {
             });
         });
         told.await
-            .unwrap_or_else(|_| panic!("the battery broke down"))
+            .unwrap_or_else(|_| panic!("the thread of the battery panicked"))
     }
 }
 
@@ -202,7 +205,7 @@ impl fmt::Debug for Battery {
     }
 }
 
-/// How the cases went.
+/// The results of the cases.
 #[derive(Clone, Debug)]
 pub struct Report {
     outcomes: Vec<Outcome>,
@@ -216,19 +219,19 @@ struct Outcome {
 }
 
 impl Report {
-    /// Whether each case was passed.
+    /// Returns whether all cases passed.
     #[must_use]
     pub fn is_passed(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// The names of the cases that failed, and why each did.
+    /// Returns the names of the failed cases, each with its reason.
     pub fn failed(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = self.outcomes.iter();
         all.filter_map(|outcome| Some((outcome.case, outcome.fault.as_deref()?)))
     }
 
-    /// The names of the cases that were passed.
+    /// Returns the names of the passed cases.
     pub fn passed(&self) -> impl Iterator<Item = &'static str> {
         let passed = self
             .outcomes
@@ -239,7 +242,7 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// A line for how it went, and two for each case that failed.
+    /// Writes one line for the result, and two for each failed case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (failed, all) = (self.failed().count(), self.outcomes.len());
         writeln!(f, "{failed} of {all} cases failed")?;
@@ -252,7 +255,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The name of a case that there is.
+/// Returns the static name of a case.
 fn named(case: &str) -> &'static str {
     let found = CASES.iter().find(|own| own.name == case);
     let found = found.unwrap_or_else(|| panic!("no case is called {case:?}; see `Battery::cases`"));
@@ -273,15 +276,15 @@ fn on_a_thread(case: &'static Case, options: &Options, limit: Duration) -> Resul
         let _ = tell.send(outcome);
     });
     if let Err(error) = spawned {
-        return Err(format!("there is no thread for it: {error}"));
+        return Err(format!("its thread could not be started: {error}"));
     }
     match told.recv_timeout(limit) {
         Ok(outcome) => outcome,
-        // The thread is left to itself: nothing can stop it.
-        Err(RecvTimeoutError::Timeout) => Err(format!(
-            "it blocks its thread, or runs for ever ({limit:?})"
-        )),
-        Err(RecvTimeoutError::Disconnected) => Err("it broke down".to_owned()),
+        // The thread continues to run, since it cannot be stopped.
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("it blocks its thread, or runs forever ({limit:?})"))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err("its thread panicked".to_owned()),
     }
 }
 
@@ -291,17 +294,17 @@ fn on_a_runtime(case: &Case, options: Options) -> Result<(), String> {
         .enable_all()
         .start_paused(is_paused)
         .build();
-    let runtime = runtime.map_err(|error| format!("there is no runtime for it: {error}"))?;
+    let runtime = runtime.map_err(|error| format!("its runtime could not be built: {error}"))?;
     let limit = if is_paused { PAUSED_LIMIT } else { REAL_LIMIT };
     runtime.block_on(async {
         let bench = Bench::new(options);
         let waited = tokio::time::timeout(limit, (case.run)(bench.clone())).await;
-        // What broke a rule is often the cause of what went wrong.
+        // A broken rule is often the cause of the fault.
         let broken = bench.broken();
         let fault = match waited {
             Ok(Ok(())) => String::new(),
             Ok(Err(fault)) => fault,
-            Err(_) => "it waits for ever".to_owned(),
+            Err(_) => "it waits forever".to_owned(),
         };
         match [fault, broken]
             .iter()
@@ -315,7 +318,7 @@ fn on_a_runtime(case: &Case, options: Options) -> Result<(), String> {
     })
 }
 
-/// Time that stands still passes at once when nothing else happens.
+/// Paused time passes at once when the runtime is idle.
 const PAUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const REAL_LIMIT: Duration = Duration::from_secs(20);
 const WALL_LIMIT: Duration = Duration::from_secs(60);
@@ -325,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_blocks_its_thread_is_given_up() {
+    fn a_blocked_thread_is_reported() {
         static BLOCKS: Case = Case {
             name: "blocks",
             says: "It blocks.",

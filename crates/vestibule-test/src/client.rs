@@ -11,8 +11,8 @@ use vestibule_fields::date::HttpDate;
 
 use crate::{Answer, request};
 
-/// Sends a request, given as text, to an app; the answer is text too, to be compared or kept as a
-/// snapshot. See [`request`] and [`Answer`] for both forms.
+/// Sends a request, given as text, to an app. The response is text too, for comparisons and
+/// snapshots. [`request`] and [`Answer`] describe both formats.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -33,12 +33,12 @@ use crate::{Answer, request};
 ///
 /// # Panics
 ///
-/// When the text is no request.
+/// Panics if the text is not a request.
 pub async fn ask<A: App>(app: &A, text: &str) -> String {
     answer(app, text).await.to_string()
 }
 
-/// As [`ask`]; the answer in its parts.
+/// Sends a request as [`ask`], and returns the response in its parts.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -52,12 +52,12 @@ pub async fn ask<A: App>(app: &A, text: &str) -> String {
 ///
 /// # Panics
 ///
-/// When the text is no request.
+/// Panics if the text is not a request.
 pub async fn answer<A: App>(app: &A, text: &str) -> Answer {
     Answer::read(app.call(request(text)).await).await
 }
 
-/// A client that keeps cookies, and follows redirects when it is told to.
+/// A client that stores cookies, and optionally follows redirects.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -84,7 +84,7 @@ pub struct Client<A> {
 }
 
 impl<A: App> Client<A> {
-    /// A client of `app`, without cookies. Redirects are not followed.
+    /// Creates a client of `app`, without cookies. It does not follow redirects.
     pub const fn new(app: A) -> Self {
         Self {
             app,
@@ -93,23 +93,23 @@ impl<A: App> Client<A> {
         }
     }
 
-    /// Follows so many redirects of a request, one after the other.
+    /// Sets the maximum number of redirects to follow for each request. Defaults to 0.
     #[must_use]
     pub const fn follow(mut self, redirects: usize) -> Self {
         self.follow = redirects;
         self
     }
 
-    /// Sends a request, given as text, and reads the answer to its end.
+    /// Sends a request, given as text, and reads the response to its end.
     ///
     /// # Panics
     ///
-    /// When the text is no request.
+    /// Panics if the text is not a request.
     pub async fn ask(&mut self, text: &str) -> Answer {
         self.send(request(text)).await
     }
 
-    /// Sends a request and reads the answer to its end.
+    /// Sends a request and reads the response to its end.
     pub async fn send(&mut self, request: Request) -> Answer {
         let (mut method, mut uri) = (request.method().clone(), request.uri().clone());
         let (mut headers, version) = (request.headers().clone(), request.version());
@@ -120,7 +120,8 @@ impl<A: App> Client<A> {
                 break;
             };
             uri = next;
-            // RFC 9110, section 15.4: 303 is a GET, and so is what follows a POST, by custom.
+            // RFC 9110, section 15.4: 303 is followed by a GET. So are 301 and 302 after a POST, by
+            // convention.
             let status = answer.status.as_u16();
             if (status == 303 && method != Method::HEAD)
                 || (method == Method::POST && status <= 302)
@@ -140,7 +141,7 @@ impl<A: App> Client<A> {
         answer
     }
 
-    /// Sends a request, given as text; the body of the answer is read frame by frame.
+    /// Sends a request, given as text. The test reads the body of the response frame by frame.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -168,7 +169,7 @@ impl<A: App> Client<A> {
     ///
     /// # Panics
     ///
-    /// When the text is no request.
+    /// Panics if the text is not a request.
     pub async fn open(&mut self, text: &str) -> Reply {
         let (head, body) = self.call(request(text)).await.into_parts();
         Reply {
@@ -179,12 +180,12 @@ impl<A: App> Client<A> {
         }
     }
 
-    /// The cookies that are kept, as `name=value`.
+    /// Returns the stored cookies as `name=value`.
     pub fn cookies(&self) -> impl Iterator<Item = String> {
         self.cookies.iter().map(Cookie::pair)
     }
 
-    /// Sends a request with the cookies that belong to it, and keeps those of the response.
+    /// Sends a request with the cookies for its URL, and stores the cookies of the response.
     async fn call(&mut self, mut request: Request) -> Response {
         let (host, path) = (host_of(&request), request.uri().path().to_owned());
         let own = self
@@ -226,7 +227,8 @@ impl<A: fmt::Debug> fmt::Debug for Client<A> {
     }
 }
 
-/// A response whose body is read frame by frame. Dropped before its end, the client is gone.
+/// A response whose body is read frame by frame. A drop before its end simulates a client that
+/// closes the connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reply {
@@ -234,25 +236,25 @@ pub struct Reply {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// What layers told each other.
+    /// The extensions that layers have stored.
     pub extensions: http::Extensions,
     /// The rest of the body.
     pub body: Body,
 }
 
-/// What a body gives.
+/// An element of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// A piece of data.
+    /// A chunk of data.
     Data(Bytes),
     /// The trailers.
     Trailers(HeaderMap),
-    /// The error that is the end.
+    /// The error that ended the body.
     Error(String),
 }
 
 impl Reply {
-    /// What the body gives next, `None` at its end.
+    /// Returns the next element of the body, or `None` at its end.
     pub async fn next(&mut self) -> Option<Piece> {
         Some(match self.body.frame().await? {
             Ok(frame) => match frame.into_data() {
@@ -264,7 +266,7 @@ impl Reply {
     }
 }
 
-/// A cookie that is kept. Whether a connection is secure is not asked: there is none.
+/// A stored cookie. `Secure` is ignored, since there is no connection.
 #[derive(Clone, Debug)]
 struct Cookie {
     name: String,
@@ -274,7 +276,7 @@ struct Cookie {
 }
 
 impl Cookie {
-    /// The cookie, and whether it is over already: that is how cookies are removed.
+    /// Returns the cookie, and whether it has already expired. Servers remove a cookie in this way.
     fn parse(text: &str, host: &str, path: &str) -> Option<(Self, bool)> {
         let mut parts = text.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -295,7 +297,7 @@ impl Cookie {
                 _ => {}
             }
         }
-        // RFC 6265, section 5.3: Max-Age comes first.
+        // RFC 6265, section 5.3: Max-Age has precedence.
         let is_over = match (max_age, expires) {
             (Some(age), _) => age <= 0,
             (None, Some(date)) => date <= now,
@@ -312,7 +314,7 @@ impl Cookie {
         (&self.name, &self.host, &self.path) == (&other.name, &other.host, &other.path)
     }
 
-    /// RFC 6265, section 5.1.4.
+    /// Path matching of RFC 6265, section 5.1.4.
     fn is_for(&self, host: &str, path: &str) -> bool {
         let is_below = path.strip_prefix(&*self.path).is_some_and(|rest| {
             rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
@@ -321,7 +323,7 @@ impl Cookie {
     }
 }
 
-/// The directory of a path.
+/// Returns the directory of a path.
 fn default_path(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
@@ -342,7 +344,7 @@ fn host_of(request: &Request) -> String {
         .to_ascii_lowercase()
 }
 
-/// Where a redirect leads, seen from `base`. Other hosts are the same app: there is no other.
+/// Returns the target of a redirect relative to `base`. All hosts lead to the same app.
 fn redirect(answer: &Answer, base: &Uri) -> Option<Uri> {
     let is_redirect = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = answer.headers.get(LOCATION)?.to_str().ok()?;
@@ -371,7 +373,7 @@ fn redirect(answer: &Answer, base: &Uri) -> Option<Uri> {
     format!("{origin}{path}{query}").parse().ok()
 }
 
-/// RFC 3986, section 5.2.4.
+/// Removes dot segments (RFC 3986, section 5.2.4).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -400,7 +402,7 @@ mod tests {
 
     #[tokio::test]
     async fn redirects_are_resolved() {
-        // base, location, where it leads
+        // Each row: the base, the location, the target.
         let cases = [
             ("/a/b", "/c", Some("/c")),
             ("/a/b", "c", Some("/a/c")),

@@ -17,23 +17,23 @@
 //! # }
 //! ```
 //!
-//! | where | what |
+//! | name | purpose |
 //! |---|---|
-//! | [`ask`] | a request as text; the answer as text, for a snapshot |
-//! | [`answer`], [`Answer`] | the answer in its parts: status, headers, body, trailers, and the cause that a log would see |
-//! | [`Client`] | keeps cookies, follows redirects, reads streaming bodies frame by frame |
-//! | [`request`] | a request from text, to be changed and sent by hand |
-//! | [`battery`], [`Battery`] | the cases that every middleware has to pass |
+//! | [`ask`] | sends a request as text, and returns the response as text, for a snapshot |
+//! | [`answer`], [`Answer`] | returns the response in its parts: status, headers, body, trailers, and the cause that a log would have |
+//! | [`Client`] | stores cookies, follows redirects, reads streaming bodies frame by frame |
+//! | [`request`] | creates a request from text, to change and send it |
+//! | [`battery`], [`Battery`] | the test cases for every middleware |
 //!
-//! Nothing here sleeps or knows the time, so `#[tokio::test(start_paused = true)]` works as it
-//! should.
+//! This crate does not sleep or read the clock, so `#[tokio::test(start_paused = true)]` works as
+//! expected.
 //!
 //! # The battery
 //!
 //! One call runs a middleware through the common cases, each under
-//! [`Lint`](https://docs.rs/vestibule-lint): HEAD, 204 and 304, streaming bodies and their
-//! trailers, clients that go away at each await, extensions, uploads, upgrades, panics, a hundred
-//! calls at once, hostile headers.
+//! [`Lint`](https://docs.rs/vestibule-lint). The cases cover HEAD, 204 and 304, streaming bodies
+//! with trailers, clients that close the connection at each await, extensions and uploads. They
+//! also cover upgrades, panics, a hundred concurrent calls and hostile headers.
 //!
 //! ```rust
 //! use vestibule_core::CatchPanic;
@@ -42,7 +42,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! battery(CatchPanic::new).await;
 //!
-//! // What a middleware does on purpose, it says.
+//! // Declare the intended exceptions.
 //! Battery::new(CatchPanic::new)
 //!     .header("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
 //!     .allows_status(405)
@@ -51,7 +51,7 @@
 //! # }
 //! ```
 //!
-//! In the crate of a middleware this is a dev-dependency and one line in `tests/main.rs`:
+//! In the crate of a middleware, add a dev-dependency and one test to `tests/main.rs`:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -68,18 +68,18 @@
 //! # fn main() {}
 //! ```
 //!
-//! | a middleware that | says |
+//! | the middleware | declare |
 //! |---|---|
-//! | answers requests itself: auth, rate limits | [`header`](Battery::header), with what it takes to get past it |
+//! | answers requests itself: auth, rate limits | [`header`](Battery::header), with a header that it accepts |
 //! | refuses some methods or sizes | [`allows_status`](Battery::allows_status) |
-//! | reads bodies whole, on purpose | [`buffers`](Battery::buffers) |
-//! | gives other bytes than the app, unasked | [`changes_body`](Battery::changes_body) |
-//! | talks to a store or another server | [`real_time`](Battery::real_time) |
-//! | breaks a rule, for a reason | [`allows_rule`](Battery::allows_rule), or [`skip`](Battery::skip) for a case |
+//! | buffers bodies on purpose | [`buffers`](Battery::buffers) |
+//! | changes the bytes of the app | [`changes_body`](Battery::changes_body) |
+//! | uses a database or another server | [`real_time`](Battery::real_time) |
+//! | breaks a rule for a reason | [`allows_rule`](Battery::allows_rule), or [`skip`](Battery::skip) for a case |
 //!
-//! A stack is tested as a whole by `battery(move |app| stack.app(app))`, and a test of one's own is
-//! under the rules by `Client::new(Lint::new(app).panics())`. A failure names the case, what it
-//! says, what was seen, and the rules that the middleware broke on the way, as sentences.
+//! Test a whole stack by `battery(move |app| stack.app(app))`. Apply the rules to your own tests by
+//! `Client::new(Lint::new(app).panics())`. The message of a failure names the case, its sentence,
+//! the observed fault, and the rules that the middleware broke, as sentences.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

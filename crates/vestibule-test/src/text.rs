@@ -4,10 +4,10 @@ use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Uri, Version};
 use vestibule_core::{Body, Request};
 
-/// A request from text, as it looks on the wire; lines end in `\n` or `\r\n`.
+/// Parses a request from text in HTTP/1.1 format; lines end in `\n` or `\r\n`.
 ///
-/// The version may be left out: it is HTTP/1.1. What follows the first empty line is the body, as it
-/// is. A request with a body and neither Content-Length nor Transfer-Encoding gets its
+/// The version is optional and defaults to HTTP/1.1. The text after the first empty line is the
+/// body, unchanged. A request with a body and without Content-Length and Transfer-Encoding gets a
 /// Content-Length.
 ///
 /// ```
@@ -19,13 +19,13 @@ use vestibule_core::{Body, Request};
 ///
 /// # Panics
 ///
-/// The text is a request. If it is not, the panic says what is wrong, and in which line.
+/// Panics if the text is not a request. The message has the fault and its line.
 #[must_use]
 #[track_caller]
 pub fn request(text: &str) -> Request {
     match parse(text) {
         Ok(request) => request,
-        Err(wrong) => panic!("this is no request: {wrong}\n---\n{text}\n---"),
+        Err(wrong) => panic!("invalid request: {wrong}\n---\n{text}\n---"),
     }
 }
 
@@ -58,7 +58,7 @@ fn parse(text: &str) -> Result<Request, String> {
     Ok(request)
 }
 
-/// The head without its last line end, and the body.
+/// Returns the head without its last line end, and the body.
 fn split(text: &str) -> (&str, &str) {
     let ends = ["\n\n", "\n\r\n"].into_iter();
     let ends = ends.filter_map(|end| text.find(end).map(|at| (at, at + end.len())));
@@ -80,26 +80,26 @@ fn request_line(line: &str) -> Result<(Method, Uri, Version), String> {
         Some("HTTP/1.1") => Version::HTTP_11,
         Some("HTTP/2" | "HTTP/2.0") => Version::HTTP_2,
         Some("HTTP/3" | "HTTP/3.0") => Version::HTTP_3,
-        Some(other) => return Err(format!("{other:?} is no version; `HTTP/1.1` is one")),
+        Some(other) => return Err(format!("{other:?} is not a version, such as `HTTP/1.1`")),
     };
     if words.next().is_some() {
-        return Err(format!("there are more than three words; {shape}"));
+        return Err(format!("the line has more than three words; {shape}"));
     }
     let method = method
         .parse()
-        .map_err(|_| format!("{method:?} is no method; {shape}"))?;
+        .map_err(|_| format!("{method:?} is not a method; {shape}"))?;
     let target = target
         .parse()
-        .map_err(|error| format!("{target:?} is no target: {error}"))?;
+        .map_err(|error| format!("{target:?} is not a target: {error}"))?;
     Ok((method, target, version))
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = line
         .split_once(':')
-        .ok_or("a header has a colon; an empty line stands before the body")?;
+        .ok_or("a header needs a colon, and the body an empty line before it")?;
     let own = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("{name:?} is no header name"))?;
+        .map_err(|_| format!("{name:?} is not a header name"))?;
     let value = value.trim_matches([' ', '\t']);
     let value = HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| format!("{value:?} cannot be a header value"))?;
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_request() {
-        // the text, then method, path, version, headers, body
+    fn requests_are_parsed() {
+        // Each row: the text, and then method, target, version, headers and body.
         let cases = [
             ("GET /", "GET / HTTP/1.1 {} \"\""),
             ("GET /\n", "GET / HTTP/1.1 {} \"\""),
@@ -151,27 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none() {
+    fn texts_that_are_not_requests_are_refused() {
         let cases = [
             (
                 "",
                 "line 1, \"\": a request begins with a line like `GET /path HTTP/1.1`",
             ),
             ("GET", "line 1, \"GET\": a request begins"),
-            ("G(T /", "\"G(T\" is no method"),
-            ("GET / HTTP/9", "\"HTTP/9\" is no version"),
-            ("GET / b HTTP/1.1", "\"b\" is no version"),
-            ("GET / HTTP/1.1 x", "there are more than three words"),
-            ("GET a/b c", "\"c\" is no version"),
-            ("GET a b/c:d", "\"b/c:d\" is no version"),
-            ("GET http://", "is no target"),
+            ("G(T /", "\"G(T\" is not a method"),
+            ("GET / HTTP/9", "\"HTTP/9\" is not a version"),
+            ("GET / b HTTP/1.1", "\"b\" is not a version"),
+            ("GET / HTTP/1.1 x", "the line has more than three words"),
+            ("GET a/b c", "\"c\" is not a version"),
+            ("GET a b/c:d", "\"b/c:d\" is not a version"),
+            ("GET http://", "is not a target"),
             (
                 "GET /\na: b\nbody",
-                "line 3, \"body\": a header has a colon; an empty line stands before the body",
+                "line 3, \"body\": a header needs a colon, and the body an empty line before it",
             ),
             (
                 "GET /\na b: c",
-                "line 2, \"a b: c\": \"a b\" is no header name",
+                "line 2, \"a b: c\": \"a b\" is not a header name",
             ),
             ("GET /\na: b\u{1}", "cannot be a header value"),
         ];

@@ -1,4 +1,4 @@
-//! Something broken for each case of the battery.
+//! A broken middleware for each case of the battery.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -19,14 +19,14 @@ fn wrap<A: App>(f: impl Fn(BoxApp) -> A + Send + Sync + 'static) -> Wrap {
     Box::new(move |app| f(app).boxed())
 }
 
-/// A middleware that passes each response on in another body.
-fn rebody(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> Wrap {
+/// Creates a middleware that replaces the body of each response.
+fn map_body(f: impl Fn(Body) -> Body + Send + Sync + 'static) -> Wrap {
     wrap(map_response(move |response: Response| response.map(&f)))
 }
 
 type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
-/// Passes on what `f` makes of each frame; `None` swallows it.
+/// Maps each frame by `f`. `None` drops the frame.
 fn frames(body: Body, f: impl FnMut(Polled) -> Option<Polled> + Send + 'static) -> Body {
     Body::new(Frames {
         body,
@@ -61,8 +61,8 @@ fn shouting(body: Body) -> Body {
     })
 }
 
-/// Keeps all data until the end.
-fn holding(body: Body) -> Body {
+/// Holds all data back until the end.
+fn buffered(body: Body) -> Body {
     let mut kept = Vec::new();
     frames(body, move |frame| match frame {
         Some(Ok(frame)) => {
@@ -74,7 +74,7 @@ fn holding(body: Body) -> Body {
     })
 }
 
-/// The case that fails, and what fails it.
+/// Returns the name of each case with a middleware that fails it.
 fn all_broken() -> Vec<(&'static str, Wrap)> {
     let slot: Arc<Mutex<Option<HeaderValue>>> = Arc::default();
     vec![
@@ -95,7 +95,7 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
         ),
         (
             "statuses",
-            rebody(|body| {
+            map_body(|body| {
                 if body.is_buffered() {
                     Body::from("always")
                 } else {
@@ -107,9 +107,10 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
             "failure",
             wrap(around(|request, next: Next| async move {
                 let response = next.call(request).await;
-                match response.status().is_server_error() {
-                    true => (response.status(), "sorry").into_response(),
-                    false => response,
+                if response.status().is_server_error() {
+                    (response.status(), "sorry").into_response()
+                } else {
+                    response
                 }
             })),
         ),
@@ -137,7 +138,7 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
                 let is_coded = request.headers().contains_key("accept-encoding");
                 let response = next.call(request).await;
                 if is_coded && !response.body().is_buffered() {
-                    response.map(holding)
+                    response.map(buffered)
                 } else {
                     response
                 }
@@ -145,21 +146,21 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
         ),
         (
             "large",
-            rebody(|body| match body.as_bytes() {
+            map_body(|body| match body.as_bytes() {
                 Some(bytes) => Body::from(bytes.slice(..bytes.len().min(1 << 20))),
                 None => body,
             }),
         ),
         (
             "file",
-            rebody(|body| match body.as_file().cloned() {
+            map_body(|body| match body.as_file().cloned() {
                 Some(file) => Body::from("HELLO").with_file(file),
                 None => body,
             }),
         ),
         (
             "trailers",
-            rebody(|body| {
+            map_body(|body| {
                 frames(body, |frame| match frame {
                     Some(Ok(frame)) if frame.is_trailers() => None,
                     other => Some(other),
@@ -168,11 +169,11 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
         ),
         (
             "body-error",
-            rebody(|body| frames(body, |frame| Some(frame.filter(Result::is_ok)))),
+            map_body(|body| frames(body, |frame| Some(frame.filter(Result::is_ok)))),
         ),
         (
             "on-end",
-            rebody(|body| match body.as_bytes().cloned() {
+            map_body(|body| match body.as_bytes().cloned() {
                 Some(bytes) => {
                     std::mem::forget(body);
                     Body::from(bytes)
@@ -285,7 +286,7 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
                 response
             })),
         ),
-        ("tunnel", rebody(shouting)),
+        ("tunnel", map_body(shouting)),
         (
             "methods",
             wrap(around(|request: Request, next: Next| async move {
@@ -309,7 +310,7 @@ fn all_broken() -> Vec<(&'static str, Wrap)> {
     ]
 }
 
-/// Gives its permit back, unless it is dropped by a panic.
+/// Returns its permit, unless a panic drops it.
 struct OnlyWhenDropped(Arc<tokio::sync::Semaphore>);
 
 impl Drop for OnlyWhenDropped {
@@ -373,20 +374,20 @@ async fn a_broken_rule_fails_a_case_by_its_sentence() {
 }
 
 #[tokio::test]
-async fn what_waits_for_ever_is_found_at_once() {
+async fn a_middleware_that_waits_forever_is_found_at_once() {
     let start = std::time::Instant::now();
     let stuck = around(|_, _: Next| async {
         std::future::pending::<()>().await;
     });
     let report = Battery::new(stuck).report().await;
-    assert!(report.to_string().contains("it waits for ever"), "{report}");
+    assert!(report.to_string().contains("it waits forever"), "{report}");
     assert!(start.elapsed().as_secs() < 30);
 }
 
 #[tokio::test]
 #[should_panic(expected = "- trailers: Trailers pass.")]
 async fn run_panics_with_the_report() {
-    let drops = rebody(|body| {
+    let drops = map_body(|body| {
         frames(body, |frame| match frame {
             Some(Ok(frame)) if frame.is_trailers() => None,
             other => Some(other),
@@ -405,9 +406,10 @@ async fn cases_may_be_left_out() {
 #[tokio::test]
 async fn headers_get_past_a_guard() {
     let guard = around(|request: Request, next: Next| async move {
-        match request.headers().contains_key("x-key") {
-            true => next.call(request).await,
-            false => StatusCode::FORBIDDEN.into_response(),
+        if request.headers().contains_key("x-key") {
+            next.call(request).await
+        } else {
+            StatusCode::FORBIDDEN.into_response()
         }
     });
     let report = Battery::new(guard.clone()).report().await;
@@ -416,7 +418,7 @@ async fn headers_get_past_a_guard() {
         .find(|(case, _)| *case == "get")
         .expect("it fails");
     assert!(
-        fault.contains("say by `header` how to get past it"),
+        fault.contains("set a header that the middleware accepts"),
         "{fault}"
     );
     Battery::new(guard).header("x-key", "1").run().await;

@@ -1,4 +1,4 @@
-//! The client: cookies, redirects, streams, and time that stands still.
+//! The client: cookies, redirects, streams, and paused time.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn cookies_are_kept_and_redirects_followed() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed_unasked() {
+async fn redirects_are_not_followed_by_default() {
     let mut client = Client::new(site);
     assert_eq!(client.ask("POST /login\nhost: a").await.status, 302);
 }
@@ -71,7 +71,7 @@ async fn ticks(_: Request) -> Response {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hours_pass_at_once() {
+async fn paused_time_passes_at_once() {
     let start = tokio::time::Instant::now();
     let mut reply = Client::new(ticks).open("GET /").await;
     assert_eq!(reply.next().await, Some(Piece::Data("tick".into())));
@@ -89,7 +89,7 @@ async fn hours_pass_at_once() {
 }
 
 #[tokio::test]
-async fn causes_are_seen() {
+async fn an_answer_has_the_cause_of_a_failure() {
     let app = |_: Request| async { Err::<(), _>(Failure::new("disk on fire")) };
     let answer = answer(&app, "GET /").await;
     assert_eq!(
@@ -103,7 +103,7 @@ async fn causes_are_seen() {
 }
 
 #[test]
-#[should_panic(expected = "this is no request: line 2, \"host x\": a header has a colon")]
-fn a_bad_request_is_shown() {
+#[should_panic(expected = "invalid request: line 2, \"host x\": a header needs a colon")]
+fn an_invalid_request_text_is_in_the_panic() {
     let _ = request("GET / HTTP/1.1\nhost x\n\n");
 }

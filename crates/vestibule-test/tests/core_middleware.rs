@@ -1,4 +1,4 @@
-//! All middleware of the core pass the battery.
+//! All middleware of vestibule-core passes the battery.
 
 use std::time::Duration;
 
@@ -72,9 +72,9 @@ async fn a_stack_passes() {
 }
 
 #[tokio::test]
-async fn mounts_pass_what_is_mounted() {
+async fn mounts_pass() {
     Battery::new(|app| Mounts::new().at("/", app))
-        // `OPTIONS *` has no path that could be mounted: `Mounts` answers it.
+        // `Mounts` answers `OPTIONS *` itself, since its path belongs to no mount.
         .allows_status(204)
         .run()
         .await;
@@ -82,7 +82,7 @@ async fn mounts_pass_what_is_mounted() {
 
 #[tokio::test]
 async fn a_time_limit_passes() {
-    // Timers fire when nothing else can happen: one that is longer than any case needs does not.
+    // Timers fire when the runtime is idle. A long timer does not fire in any case.
     battery(around(|request, next: Next| async move {
         let answer = tokio::time::timeout(Duration::from_secs(30), next.call(request));
         match answer.await {
@@ -123,6 +123,6 @@ async fn a_declared_buffer_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn any_runtime_will_do() {
+async fn the_battery_runs_on_any_runtime() {
     battery(CatchPanic::new).await;
 }

@@ -1,4 +1,4 @@
-//! The battery on what is right, and on what is broken: each case has something that fails it.
+//! Tests the battery with correct middleware and with a broken middleware for each case.
 
 mod broken;
 mod client;

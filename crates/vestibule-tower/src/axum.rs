@@ -1,4 +1,4 @@
-//! axum's own extensions. This is the only file that knows axum.
+//! axum's own extensions. All code that depends on axum is in this file.
 
 use std::any::TypeId;
 
@@ -8,40 +8,41 @@ use http::{Extensions, Uri};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use client::{connect_info_from_peer, peer_from_connect_info};
 
-/// Whether `B` is the body of axum in the version that is read here.
+/// Returns whether `B` is the body type of the axum version that this crate uses.
 pub(crate) fn is_body<B: 'static>() -> bool {
     TypeId::of::<B>() == TypeId::of::<axum::body::Body>()
 }
 
-/// wasm32 has no sockets, so no client has an address, and axum no `ConnectInfo`.
+/// wasm32 has no sockets, so clients have no address there, and axum has no `ConnectInfo`.
 #[cfg(target_family = "wasm")]
 pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
     extensions.get::<vestibule_core::Peer>().is_some()
 }
 
-/// There is no `ConnectInfo` to store.
+/// Does nothing, since there is no `ConnectInfo`.
 #[cfg(target_family = "wasm")]
 pub(crate) const fn connect_info_from_peer(_: &mut Extensions) {}
 
-/// The pattern of all prefixes that axum's routers have removed: `/api` or `/api/{tenant}`, or nothing.
+/// Returns the pattern of all prefixes that axum's routers have removed: `/api`, `/api/{tenant}`,
+/// or an empty string.
 pub(crate) fn nested_path(extensions: &Extensions) -> &str {
     extensions.get().map_or("", NestedPath::as_str)
 }
 
-/// The URI before axum's routers removed prefixes.
+/// Returns the URI before axum's routers removed prefixes.
 pub(crate) fn original_uri(extensions: &Extensions) -> Option<&Uri> {
     extensions.get::<OriginalUri>().map(|original| &original.0)
 }
 
-/// Says what the URI was before a prefix was removed, unless axum knows it.
+/// Stores the URI before a prefix was removed, unless axum has stored it.
 pub(crate) fn set_original_uri(extensions: &mut Extensions, uri: &Uri) {
     if original_uri(extensions).is_none() {
         extensions.insert(OriginalUri(uri.clone()));
     }
 }
 
-/// The client. A middleware of either side may change it: it was the last that knew better, so each
-/// crossing copies the one to the other.
+/// The address of the client. Middleware on either side may change it, and the last change is
+/// valid. So each crossing copies it from one side to the other.
 #[cfg(not(target_family = "wasm"))]
 mod client {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -51,9 +52,9 @@ mod client {
     use http::Extensions;
     use vestibule_core::{Address, Peer};
 
-    /// Stores the client that axum knows as a [`Peer`], and returns whether there is one now. axum does
-    /// not say to which of our addresses the connection came: it is `0.0.0.0:0` or `[::]:0`, unless a
-    /// peer was there.
+    /// Stores the client address of axum as a [`Peer`], and returns whether a `Peer` exists now.
+    /// axum does not report the local address of the connection. It is `0.0.0.0:0` or `[::]:0`,
+    /// unless a `Peer` was present.
     pub(crate) fn peer_from_connect_info(extensions: &mut Extensions) -> bool {
         let known = extensions.get::<Peer>();
         let client = match (extensions.get::<ConnectInfo<SocketAddr>>(), known) {
@@ -82,7 +83,7 @@ mod client {
         SocketAddr::new(any, 0).into()
     }
 
-    /// Stores the [`Peer`] as axum knows clients.
+    /// Stores the address of the [`Peer`] in axum's `ConnectInfo`.
     pub(crate) fn connect_info_from_peer(extensions: &mut Extensions) {
         let client = match extensions.get::<Peer>().map(Peer::address) {
             Some(Address::Tcp(client)) => *client,

@@ -1,14 +1,15 @@
-//! What becomes of the errors of services: responses that carry their cause.
+//! Converts errors of services to responses that carry their cause.
 
 use std::error::Error;
 
 use http::StatusCode;
 use vestibule_core::{BoxError, CollectError, Failure, FailureKind, IntoResponse, Response};
 
-/// Makes a response of the error of a service; [`failure`] and its table unless it is replaced.
+/// A function that converts the error of a service to a response. Defaults to the table of
+/// [`failure`].
 ///
-/// The response should carry the error in a [`Failure`]; one that names no layer gets the name of
-/// the service.
+/// The response should carry the error in a [`Failure`]. If the failure names no layer, the bridge
+/// adds the name of the service.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -32,7 +33,8 @@ use vestibule_core::{BoxError, CollectError, Failure, FailureKind, IntoResponse,
 /// ```
 pub type OnError = fn(BoxError) -> Response;
 
-/// The failure that an error of a service is, by the first that is known in its chain of sources.
+/// Converts an error of a service to a failure. The first known error in its chain of sources
+/// counts.
 ///
 /// | error | kind | status |
 /// |---|---|---|
@@ -42,8 +44,8 @@ pub type OnError = fn(BoxError) -> Response;
 /// | [`CollectError::Body`] | `Request` | 400 |
 /// | any other | `App` | 500 |
 ///
-/// tower's, tokio's and http-body-util's are told by their texts, so that this crate depends on
-/// none of them.
+/// The errors of tower, tokio and http-body-util are recognized by their texts, so that this crate
+/// depends on none of them.
 ///
 /// ```
 /// use vestibule_core::FailureKind;
@@ -65,7 +67,7 @@ pub fn failure(error: impl Into<BoxError>) -> Failure {
     }
 }
 
-/// What is known of one error, whatever its sources.
+/// Returns the kind and the status of one error, without its sources.
 fn known(error: &(dyn Error + 'static)) -> Option<(FailureKind, StatusCode)> {
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return (error.kind() == std::io::ErrorKind::TimedOut).then_some(TIMEOUT);
@@ -81,12 +83,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<(FailureKind, StatusCode)> {
     Some(row.1)
 }
 
-/// The default of [`OnError`].
+/// The default [`OnError`] function.
 pub(crate) fn table(error: BoxError) -> Response {
     failure(error).into_response()
 }
 
-/// The response to an error of the service that is called `layer`.
+/// Creates the response to an error of the service with the name `layer`.
 pub(crate) fn respond(error: BoxError, on_error: OnError, layer: &'static str) -> Response {
     let mut response = on_error(error);
     let nameless = Failure::of(&response).filter(|failure| failure.failed_layer().is_none());
@@ -96,7 +98,7 @@ pub(crate) fn respond(error: BoxError, on_error: OnError, layer: &'static str) -
     response
 }
 
-/// Errors whose types this crate cannot name, by their texts.
+/// Error texts, for types that this crate cannot name.
 const TEXTS: &[(&str, (FailureKind, StatusCode))] = &[
     // tower::timeout::error::Elapsed
     ("request timed out", TIMEOUT),
@@ -137,7 +139,7 @@ mod tests {
         }
     }
 
-    /// The real errors, so that a new version with other texts fails here.
+    /// Uses the real errors, so that a new version with other texts fails this test.
     #[tokio::test(start_paused = true)]
     async fn real_errors_have_their_statuses() {
         let never = std::future::pending::<()>();
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_counts() {
+    fn a_known_error_among_the_sources_sets_the_status() {
         let inner = tower::timeout::error::Elapsed::new();
         let response = table(Wrapped(Wrapped(inner.into()).into()).into());
         assert_eq!(response.status(), 504);
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layer_is_named_once() {
+    fn a_layer_that_is_already_named_is_kept() {
         let response = respond("x".into(), table, "Timeout");
         assert_eq!(
             Failure::of(&response).unwrap().failed_layer(),

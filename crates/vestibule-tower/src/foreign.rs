@@ -1,13 +1,13 @@
-//! The border between our requests and those of a foreign router: the client's address, and the path
+//! Conversion between our requests and those of a foreign router: the client address, and the path
 //! below a removed prefix.
 //!
-//! [`enter`] makes a foreign request one of ours: the URI is whole, a removed prefix is a [`Mount`], and
-//! the client is a [`Peer`]. [`leave`] makes it foreign again. The names that axum has for
-//! these facts are in [`axum`](crate::axum), behind the feature `axum`.
+//! [`enter`] converts a foreign request to one of ours: the URI is complete, a removed prefix
+//! becomes a [`Mount`], and the client becomes a [`Peer`]. [`leave`] converts it back. The code for
+//! the extensions of axum is in [`axum`](crate::axum), behind the feature `axum`.
 //!
-//! axum says which prefixes its routers have removed, as a pattern: `/api` or `/{tenant}`. A pattern
-//! without captures is the removed text. The text of captures is looked up in the URI that the routers
-//! have begun with, and when that does not fit, the prefix is unknown.
+//! axum stores the removed prefixes as a pattern: `/api` or `/{tenant}`. A pattern without captures
+//! is equal to the removed text. For captures, the text comes from the URI before the routers. If
+//! the two do not match, the prefix is unknown.
 
 use std::any::{TypeId, type_name};
 use std::sync::Once;
@@ -23,7 +23,7 @@ use crate::axum as framework;
 /// The part of a path that a foreign service sees, when the request is below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignPath {
-    /// The whole path, but without the prefix that a foreign router had removed: as it came.
+    /// The whole path, but without a prefix that a foreign router removed earlier: unchanged.
     AsItCame,
     /// The whole path.
     Whole,
@@ -32,7 +32,8 @@ pub(crate) enum ForeignPath {
 }
 
 impl ForeignPath {
-    /// A service that wraps an app of ours hands the request back to it; any other is an end of ours.
+    /// Returns the path for a service. A service that wraps one of our apps returns the request to
+    /// our side; any other service does not.
     pub(crate) const fn of(wraps_our_app: bool) -> Self {
         if wraps_our_app {
             Self::Whole
@@ -41,13 +42,13 @@ impl ForeignPath {
         }
     }
 
-    /// The path below the mount if `enabled`, else this one.
+    /// Returns the path below the mount if `enabled`, or else this one.
     pub(crate) const fn below_mount(self, enabled: bool) -> Self {
         if enabled { Self::BelowMount } else { self }
     }
 }
 
-/// Makes a foreign request, which had a body of type `B`, one of ours.
+/// Converts a foreign request, whose body had the type `B`, to one of ours.
 pub(crate) fn enter<B: 'static>(request: &mut Request) {
     let has_peer = framework::peer_from_connect_info(request.extensions_mut());
     if TypeId::of::<B>() != TypeId::of::<Body>() {
@@ -60,11 +61,11 @@ pub(crate) fn enter<B: 'static>(request: &mut Request) {
     }
 }
 
-/// Makes one of our requests foreign again, for a service that is not ours.
+/// Converts one of our requests for a foreign service.
 pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     framework::connect_info_from_peer(request.extensions_mut());
     let mount = match path {
-        // It comes back to us, and then it is compared with the pattern that it has now.
+        // The request returns to our side, which then compares it with its pattern at that time.
         ForeignPath::Whole => return,
         ForeignPath::BelowMount => Mount::of(&*request),
         ForeignPath::AsItCame => None,
@@ -72,7 +73,7 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     let extensions = request.extensions();
     let original = framework::original_uri(extensions);
     let is_original = original.is_none_or(|uri| uri.path() == request.uri().path());
-    // Nearly all requests: axum knows all that there is to know.
+    // The common case: axum's extensions describe the request completely.
     if mount.is_none() && is_original && extensions.get::<Border>().is_none() {
         return;
     }
@@ -80,8 +81,8 @@ pub(crate) fn leave(request: &mut Request, path: ForeignPath) {
     remove_prefix(request, mount, is_original);
 }
 
-/// Removes the prefix of `mount`, else the one that was restored when the request entered, and remembers
-/// what axum cannot say of it.
+/// Removes the prefix of `mount`, or else the prefix that was restored when the request entered.
+/// Stores the facts that axum's extensions cannot hold.
 fn remove_prefix(request: &mut Request, mount: Option<Mount>, is_original: bool) {
     let is_below_mount = mount.is_some();
     let (prefix, outer, is_told) = match request.extensions_mut().remove() {
@@ -93,7 +94,7 @@ fn remove_prefix(request: &mut Request, mount: Option<Mount>, is_original: bool)
         }) => (mount.or(Some(entered)), outer, is_told),
         _ => (mount, None, true),
     };
-    // A rewrite may have left the prefix. Then the service sees the new path.
+    // A rewrite may have moved the path out of the prefix. Then the service sees the new path.
     let without = |mount: &Mount| without_prefix(request.uri(), mount.prefix());
     let rest = prefix.as_ref().and_then(without);
     let is_removed = rest.is_some() == prefix.is_some();
@@ -122,15 +123,15 @@ fn remove_prefix(request: &mut Request, mount: Option<Mount>, is_original: bool)
     }
 }
 
-/// Where a request crossed the border last; an extension of requests. It is there only when axum's own
-/// extensions do not say enough.
+/// The last crossing of a request; an extension of requests. It exists only if axum's own
+/// extensions are not sufficient.
 #[derive(Clone, Debug)]
 enum Border {
-    /// It entered below a removed prefix, which is `mount` now; `outer` was the mount before.
+    /// It entered below a removed prefix, which is `mount` now; `outer` is the previous mount.
     Entered {
         mount: Mount,
         outer: Option<Mount>,
-        /// The length of axum's pattern then, and whether it tells the whole prefix.
+        /// The length of axum's pattern at that time, and whether it covers the whole prefix.
         pattern: usize,
         is_told: bool,
     },
@@ -138,18 +139,18 @@ enum Border {
     Left {
         whole: Uri,
         removed: usize,
-        /// The length of axum's pattern then.
+        /// The length of axum's pattern at that time.
         pattern: usize,
     },
 }
 
-/// The prefix that routers have removed from the path of a request since it was one of ours.
+/// The prefix that routers have removed from the path since the request was one of ours.
 #[derive(Debug, PartialEq, Eq)]
 enum Removed {
     Nothing,
-    /// This text.
+    /// This text was removed.
     Prefix(String),
-    /// Something that the present path and the former one do not tell.
+    /// The current and the former path do not show the prefix.
     Unknown,
 }
 
@@ -175,8 +176,8 @@ fn removed_prefix(request: &Request) -> Removed {
     )
 }
 
-/// `whole`: the path before; `removed`: how much of it we have removed; `pattern`: what routers have
-/// removed after that; `path`: the path now, which may have been rewritten too.
+/// Compares the path before (`whole`) with the current path (`path`), which may have been
+/// rewritten. We have removed the first `removed` bytes, and routers have then removed `pattern`.
 fn compare(whole: &str, removed: usize, pattern: &str, path: &str) -> Removed {
     let (ours, rest) = whole.split_at_checked(removed).unwrap_or_default();
     if ours.is_empty() && pattern.is_empty() {
@@ -188,7 +189,7 @@ fn compare(whole: &str, removed: usize, pattern: &str, path: &str) -> Removed {
     if !pattern.contains(['{', '}']) {
         return Removed::Prefix(format!("{ours}{pattern}"));
     }
-    // axum writes `/` for nothing: `/api` in `nest("/api", ..)`.
+    // axum writes `/` for an empty path: `/api` in `nest("/api", ..)`.
     let theirs = rest.strip_suffix(path).or((path == "/").then_some(rest));
     match theirs {
         Some(theirs) if segments(theirs) == segments(pattern) => {
@@ -202,15 +203,16 @@ fn segments(path: &str) -> usize {
     path.matches('/').count()
 }
 
-/// The pattern of all prefixes that axum's routers have removed, without a slash at its end.
+/// Returns the pattern of all prefixes that axum's routers have removed, without a slash at its
+/// end.
 fn pattern(extensions: &http::Extensions) -> &str {
     framework::nested_path(extensions).trim_end_matches('/')
 }
 
-/// Puts a removed prefix back, and says by a mount that it was there.
+/// Restores a removed prefix, and stores it as a mount.
 fn restore(request: &mut Request, prefix: &str) {
     let path = request.uri().path();
-    // `/api` and `/api/` look the same without `/api`. The first is a mount without a rest.
+    // `/api` and `/api/` are equal without `/api`. The first is a mount with an empty rest.
     let is_bare = path == "/" && was(request, prefix);
     let whole = if is_bare {
         prefix.to_owned()
@@ -237,7 +239,7 @@ fn restore(request: &mut Request, prefix: &str) {
     });
 }
 
-/// Whether the path of a request was `path` before.
+/// Returns whether the path of a request was `path` before.
 fn was(request: &Request, path: &str) -> bool {
     let extensions = request.extensions();
     let whole = match extensions.get() {
@@ -247,7 +249,7 @@ fn was(request: &Request, path: &str) -> bool {
     whole.is_some_and(|whole| whole.path() == path)
 }
 
-/// The URI without `prefix`; `None` when its path is not below it.
+/// Returns the URI without `prefix`, or `None` if its path is not below it.
 fn without_prefix(uri: &Uri, prefix: &str) -> Option<Uri> {
     match uri.path().strip_prefix(prefix)? {
         "" => with_path(uri, "/"),
@@ -256,7 +258,7 @@ fn without_prefix(uri: &Uri, prefix: &str) -> Option<Uri> {
     }
 }
 
-/// The same URI with another path. Its query stays.
+/// Returns the URI with another path and the same query.
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}").parse(),
@@ -267,7 +269,7 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Looks at a request of another framework: whether we can read its path, and who sent it.
+/// Inspects a request of another framework: warns if its path or its client cannot be read.
 fn came_from_outside<B: 'static>(request: &mut Request, has_peer: bool) {
     let source = Source::of::<B>(request);
     if source == Source::Unreadable {
@@ -292,22 +294,23 @@ fn came_from_outside<B: 'static>(request: &mut Request, has_peer: bool) {
 /// The framework that a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// axum, whose extensions we read.
+    /// axum in the version whose extensions this crate reads.
     Axum,
-    /// Perhaps axum: in another version, or without the feature.
+    /// Possibly axum: another version, or the feature is off.
     Unreadable,
-    /// Any other.
+    /// Another framework.
     Other,
 }
 
 impl Source {
-    /// Goes by the type of the body, whose name is for diagnostics: a release may change it.
+    /// Decides by the name of the body type. The name is meant for diagnostics, and a release may
+    /// change it.
     fn of<B: 'static>(request: &Request) -> Self {
         if framework::is_body::<B>() || framework::original_uri(request.extensions()).is_some() {
             return Self::Axum;
         }
         let name = type_name::<B>();
-        // A layer may have wrapped the body of axum, or erased its type.
+        // A layer may have wrapped axum's body, or erased its type.
         let may_be_axum = ["axum_core::", "tonic::", "BoxBody"]
             .iter()
             .any(|part| name.contains(part));
@@ -336,7 +339,7 @@ fn mark_unknown(request: &mut Request) {
 const TURN_ON: &str = "turn on the feature `axum` of `vestibule-tower` or `vestibule`, which is for axum 0.8; with it, \
     do not rewrite a path between a router and a `nest` with captures";
 
-/// Without the feature nothing is known of axum.
+/// Without the feature, axum's extensions cannot be read.
 #[cfg(not(feature = "axum"))]
 mod no_framework {
     use http::{Extensions, Uri};
@@ -374,12 +377,13 @@ mod tests {
     fn prefixes_are_known_by_the_pattern_or_by_the_path_before() {
         use Removed::{Nothing, Unknown};
         let prefix = |text: &str| Removed::Prefix(text.to_owned());
-        // the path before, how much of it we have removed, axum's pattern of the rest, and the path now
+        // Each row: the path before, the length that we removed, axum's pattern of the rest, the
+        // current path.
         let cases = [
             ("/api/users", 0, "/api", "/users", prefix("/api")),
             ("/api", 0, "/api", "/", prefix("/api")),
             ("/api/users", 0, "", "/api/users", Nothing),
-            // A rewrite between two routers, and none at all.
+            // A rewrite between two routers, and a rewrite without routers.
             ("/de/api/admin", 0, "/api", "/admin", prefix("/api")),
             ("/old", 0, "/api", "/admin", prefix("/api")),
             ("/old", 0, "", "/new", Nothing),
@@ -398,7 +402,7 @@ mod tests {
             ("/de/acme/users", 0, "/{tenant}", "/users", Unknown),
             ("/old", 0, "/{tenant}", "/users", Unknown),
             ("", 0, "/{tenant}", "/users", Unknown),
-            // Below a mount of ours.
+            // Below one of our mounts.
             ("/app/users", 4, "", "/users", prefix("/app")),
             ("/app/api/users", 4, "/api", "/users", prefix("/app/api")),
             (
@@ -409,7 +413,7 @@ mod tests {
                 prefix("/app/acme"),
             ),
             ("/app/old", 4, "", "/new", prefix("/app")),
-            // A foreign layer has made a path of it that is none.
+            // A foreign layer has set a path that does not begin with a slash.
             ("/foo*", 0, "/foo", "*", Unknown),
         ];
         for (whole, removed, pattern, path, want) in cases {
@@ -438,7 +442,8 @@ mod tests {
 
     #[test]
     fn a_request_comes_back_as_it_left_below_a_mount() {
-        // the URI, what the foreign service gets, what it makes of it, and what the app inside gets
+        // Each row: the URI, the path for the foreign service, the path that it sets, and the path
+        // for the app inside.
         let cases = [
             (
                 "/app/users?q",
@@ -450,7 +455,7 @@ mod tests {
             ("/app", "/", "/", "/app", Some("/app")),
             ("/app/", "/", "/", "/app/", Some("/app")),
             ("/app/old", "/old", "/new", "/app/new", Some("/app")),
-            // A rewrite has left the mount.
+            // A rewrite has moved the path out of the mount.
             ("/abc/new", "/abc/new", "/abc/new", "/abc/new", None),
         ];
         for (uri, outside, rewritten, inside, mount) in cases {
@@ -472,7 +477,8 @@ mod tests {
         }
     }
 
-    /// The only test whose requests are foreign and have no peer: the warning is one for the process.
+    /// The only test whose requests are foreign and have no peer, since the warning is logged once
+    /// per process.
     #[test]
     fn a_request_of_axum_is_read_or_marked_and_the_warning_says_what_to_do() {
         let log = Log::default();
@@ -505,7 +511,7 @@ mod tests {
         );
     }
 
-    /// A layer between axum and us may have wrapped axum's body, or erased its type.
+    /// A layer between axum and our code may have wrapped axum's body, or erased its type.
     #[test]
     fn a_body_that_may_be_of_axum_is_read_or_marked() {
         type Limited = http_body_util::Limited<::axum::body::Body>;

@@ -1,4 +1,4 @@
-//! tower's layers in our stacks.
+//! Converts tower layers to our middleware.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use vestibule_core::BoxApp;
 
 use crate::{AppService, FromService, FromServiceShared, HttpService};
 
-/// Makes a middleware, a function from app to app, of a tower or tower-http layer.
+/// Converts a tower or tower-http layer to a middleware, a function from app to app.
 ///
-/// In outlines it has the name of the service that the layer makes. `tower::ServiceBuilder` is a
-/// layer as well, and goes by the name of its outermost. A layer whose service is not `Clone`
+/// In outlines it has the name of the service that the layer creates. `tower::ServiceBuilder` is a
+/// layer as well, and has the name of its outermost layer. A layer whose service is not `Clone`
 /// needs [`from_layer_shared`].
 ///
 /// ```
@@ -29,9 +29,10 @@ use crate::{AppService, FromService, FromServiceShared, HttpService};
 /// # }
 /// ```
 ///
-/// The check of the order knows some layers of tower-http by their type: `AsyncRequireAuthorization`,
+/// The order check recognizes some layers of tower-http by their type: `AsyncRequireAuthorization`,
 /// `CatchPanic`, `Compression`, `Cors`, `Csrf`, `RequestBodyLimit`, `RequestDecompression`,
-/// `SetRequestId` and `Timeout`. Any other is given its role by [`in_role`](vestibule_core::in_role):
+/// `SetRequestId` and `Timeout`. Give another layer its role by
+/// [`in_role`](vestibule_core::in_role):
 ///
 /// ```
 /// use tower_http::{cors::CorsLayer, validate_request::ValidateRequestHeaderLayer};
@@ -44,7 +45,7 @@ use crate::{AppService, FromService, FromServiceShared, HttpService};
 /// assert_eq!(stack.check()[0].fix, "move Cors outside of ValidateRequestHeader");
 /// ```
 ///
-/// What it gives has options, such as another table of errors:
+/// The returned middleware has options, such as another error table:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -79,10 +80,10 @@ where
     }
 }
 
-/// Makes a middleware of a layer whose service is not `Clone` (or not `Sync`), such as tower's
-/// `RateLimitLayer`: all requests share one service, in line for its readiness.
+/// Converts a layer whose service is not `Clone` (or not `Sync`), such as tower's `RateLimitLayer`.
+/// All requests share one service and queue for its readiness.
 ///
-/// See [`from_service_shared`](crate::from_service_shared) for what that means.
+/// See [`from_service_shared`](crate::from_service_shared) for the consequences.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {

@@ -1,4 +1,4 @@
-//! A service that is `Clone` as an app.
+//! Converts a service that is `Clone` to an app.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -10,10 +10,10 @@ use crate::errors::{self, OnError};
 use crate::foreign::{self, ForeignPath};
 use crate::roles;
 
-/// Makes an app of a tower service: an axum `Router`, tower-http's `ServeDir`, a tonic server.
+/// Converts a tower service to an app: an axum `Router`, tower-http's `ServeDir`, a tonic server.
 ///
-/// Each request is answered by a clone of the service, which is awaited until it is ready and then
-/// called: the very one. A service that is not `Clone` needs
+/// Each request gets a clone of the service. The bridge waits until this clone is ready, and then
+/// calls it. A service that is not `Clone` needs
 /// [`from_service_shared`](crate::from_service_shared).
 ///
 /// ```
@@ -34,15 +34,15 @@ pub fn from_service<S: HttpService + Clone + Sync>(service: S) -> FromService<S>
     FromService::new(service, None)
 }
 
-/// A tower service as an app; made by [`from_service`] and [`from_layer`](crate::from_layer).
+/// A tower service as an app; created by [`from_service`] and [`from_layer`](crate::from_layer).
 ///
-/// Errors of the service, of its readiness too, become responses; see [`failure`](crate::failure).
-/// In outlines it has the name of the service's type. It costs a clone of the service, and one
-/// allocation when the body of the response is of another type and not empty.
+/// Errors of the service and of its readiness become responses; see [`failure`](crate::failure). In
+/// outlines it has the name of the service's type. A call costs a clone of the service, and one
+/// allocation if the response body is not a `Body` and not empty.
 #[derive(Clone)]
 pub struct FromService<S> {
     service: S,
-    /// What the service wraps, where that is known.
+    /// The app that the service wraps, if it is known.
     inner: Option<BoxApp>,
     path: ForeignPath,
     on_error: OnError,
@@ -58,18 +58,19 @@ impl<S: HttpService + Clone + Sync> FromService<S> {
         }
     }
 
-    /// Makes responses of errors by another table.
+    /// Sets the conversion of errors to responses. Defaults to the table of
+    /// [`failure`](crate::failure).
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self
     }
 
-    /// Removes the prefix of the request's mount from the path that the service sees, as `nest` of axum
-    /// does. Defaults to `false`: the service sees the whole path.
+    /// Sets whether the service sees the path without the prefix of the request's mount, as with
+    /// `nest` of axum. Defaults to `false`: the service sees the whole path.
     ///
     /// The whole URI is in the extension [`OriginalUri`](vestibule_core::OriginalUri), and with the
-    /// feature `axum` in axum's extension of this name. A middleware of ours inside of the service has
+    /// feature `axum` also in axum's extension of this name. Our middleware inside the service sees
     /// the whole path again.
     ///
     /// ```
@@ -101,7 +102,7 @@ impl<S: HttpService + Clone + Sync> App for FromService<S> {
             return errors::respond(error, self.on_error, Self::name());
         }
         let answer = service.call(request);
-        // It may hold what others wait for; its answer needs it no more.
+        // The service may hold a permit that others wait for, and its response no longer needs it.
         drop(service);
         match answer.await {
             Ok(response) => response.map(Body::new),
@@ -110,7 +111,7 @@ impl<S: HttpService + Clone + Sync> App for FromService<S> {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        roles::tell::<S>(outline);
+        roles::add_known_role::<S>(outline);
         if let Some(inner) = &self.inner {
             outline.wraps(inner);
         }
@@ -129,9 +130,10 @@ impl<S> fmt::Debug for FromService<S> {
     }
 }
 
-/// A tower service that answers our requests, with responses of any body; a name for a long bound.
+/// A tower service that answers our requests, with responses of any body type. It is a short name
+/// for a long bound.
 ///
-/// Everything that fits implements it: nothing else can, and nobody has to.
+/// Every matching service implements it automatically. No other type can.
 pub trait HttpService:
     tower_service::Service<
         Request,
@@ -141,7 +143,7 @@ pub trait HttpService:
     > + Send
     + 'static
 {
-    /// The body of its responses.
+    /// The type of the response bodies.
     type Body: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static;
 }
 

@@ -1,4 +1,4 @@
-//! hyper's own services, which are ours but for the error: `&self` and no readiness.
+//! Converts hyper's own services, which have `&self`, an error and no readiness.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::errors::{self, OnError};
 use crate::foreign::{self, ForeignPath};
 use crate::{AppService, ResponseFuture, service};
 
-/// Makes a hyper service of an app, for hyper's `serve_connection`.
+/// Converts an app to a hyper service, for hyper's `serve_connection`.
 ///
-/// It is what [`service`] gives, which is a service of both kinds.
+/// It returns the same type as [`service`], which is a service of tower and of hyper.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -43,7 +43,7 @@ where
     }
 }
 
-/// Makes an app of a hyper service.
+/// Converts a hyper service to an app.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -81,9 +81,9 @@ where
     }
 }
 
-/// A hyper service as an app; made by [`from_hyper`].
+/// A hyper service as an app; created by [`from_hyper`].
 ///
-/// Errors become responses as those of [`FromService`](crate::FromService).
+/// Errors become responses, as in [`FromService`](crate::FromService).
 #[derive(Clone)]
 pub struct FromHyper<S> {
     service: S,
@@ -91,7 +91,8 @@ pub struct FromHyper<S> {
 }
 
 impl<S> FromHyper<S> {
-    /// Makes responses of errors by another table.
+    /// Sets the conversion of errors to responses. Defaults to the table of
+    /// [`failure`](crate::failure).
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;

@@ -1,15 +1,15 @@
-//! Finds the service inside of a layer that was built once, for each request.
+//! Finds the inner service of a layer that was built once, for each request.
 //!
-//! axum applies a layer for each route, method and connection, and each time to another service. A
-//! middleware that is built once cannot hold all of them. It holds a placeholder, and the request says
-//! which service is meant:
+//! axum applies a layer to each route, method and connection, each time with another service.
+//! Middleware that is built once cannot hold all of them. It holds a placeholder, which finds the
+//! service of the request in one of two places:
 //!
-//! 1. by the extension [`InnerService`], which travels with the request through tasks and queues;
-//! 2. where a middleware has made a new request without extensions, by a list of the thread that polls
-//!    the middleware.
+//! 1. the extension [`InnerService`], which stays with the request across tasks and queues;
+//! 2. a thread-local list of the polled middleware, if a middleware has created a new request
+//!    without extensions.
 //!
-//! The extension is asked first. A future that one request has stored and another one polls would find
-//! the service of the other request in the list.
+//! The extension has precedence. If one request stores a future and another request polls it, the
+//! list would return the service of the other request.
 
 use std::cell::RefCell;
 use std::future::{Future, ready};
@@ -22,7 +22,7 @@ use http::Extensions;
 use pin_project_lite::pin_project;
 use vestibule_core::{App, BoxApp, Failure, IntoResponse, Outline, Request, Response};
 
-/// Identifies a layer value, as long as it lives.
+/// Identifies a layer value during its lifetime.
 #[derive(Clone)]
 pub(crate) struct LayerId(Arc<u8>);
 
@@ -36,7 +36,7 @@ impl LayerId {
     }
 }
 
-/// Makes the app that a middleware wraps when its layer has not been applied yet.
+/// Creates the app that a middleware wraps before its layer is applied.
 pub(crate) fn placeholder(layer: LayerId) -> BoxApp {
     BoxApp::from_fn("inside", move |mut request| {
         let key = layer.key();
@@ -48,7 +48,7 @@ pub(crate) fn placeholder(layer: LayerId) -> BoxApp {
     })
 }
 
-/// A middleware that was built once, in one of the places where its layer is applied.
+/// Middleware that was built once, with one of the services to which its layer is applied.
 pub(crate) struct Applied<A> {
     pub(crate) app: Arc<A>,
     pub(crate) layer: LayerId,
@@ -56,7 +56,7 @@ pub(crate) struct Applied<A> {
 }
 
 impl<A: App> App for Applied<A> {
-    // Not an async function: its future would have room for the request twice.
+    // Not an async function, since its future would reserve space for the request twice.
     fn call(&self, mut request: Request) -> impl Future<Output = Response> + Send {
         let layer = self.layer.key();
         InnerService::put(request.extensions_mut(), layer, self.inner.clone());
@@ -79,7 +79,7 @@ impl<A: App> App for Applied<A> {
 }
 
 pin_project! {
-    /// The call of a middleware, which is in the thread's list while it is polled.
+    /// The call of a middleware. It is in the thread-local list while it is polled.
     struct PolledCall<'a, F> {
         layer: usize,
         inner: &'a BoxApp,
@@ -98,13 +98,13 @@ impl<F: Future> Future for PolledCall<'_, F> {
     }
 }
 
-/// The service inside of the innermost layer that the request has entered; an extension of requests.
+/// The inner service of the innermost layer that the request has entered; an extension of requests.
 #[derive(Clone)]
 struct InnerService {
     layer: usize,
-    /// `None` when the placeholder has taken it: then the next layer reuses this extension.
+    /// `None` after the placeholder has taken it. The next layer then reuses this extension.
     inner: Option<BoxApp>,
-    /// The layer outside of this one, when its placeholder has not been reached yet.
+    /// The layer outside of this one, if its placeholder has not been reached yet.
     outer: Option<Box<Self>>,
 }
 
@@ -138,11 +138,12 @@ impl InnerService {
 }
 
 thread_local! {
-    /// The layers whose middleware this thread polls now, outermost first, and the service inside of each.
+    /// The layers whose middleware this thread polls now, outermost first, with the inner service
+    /// of each.
     static POLLED: RefCell<Vec<(usize, BoxApp)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An entry in the thread's list. It is removed on drop, so also by a panic.
+/// An entry in the thread-local list. The drop removes it, also after a panic.
 struct Polled;
 
 impl Polled {
@@ -163,12 +164,12 @@ impl Polled {
 
 impl Drop for Polled {
     fn drop(&mut self) {
-        // The app is dropped when the list is free again: its drop may be anyone's code.
+        // Drop the app after the list is unlocked, since the drop may run foreign code.
         let _left = POLLED.with_borrow_mut(Vec::pop);
     }
 }
 
-/// The response to a request that has lost its extensions in another task.
+/// Returns the response to a request that has lost its extensions in another task.
 fn lost() -> Response {
     Failure::new(LOST).layer("inside").into_response()
 }
@@ -184,7 +185,7 @@ mod tests {
         (async |_: Request| "inner").boxed()
     }
 
-    /// How deep the list of extensions is, and which of its entries still hold a service.
+    /// Returns the depth of the list of extensions, and whether each entry still holds a service.
     fn entries(extensions: &Extensions) -> Vec<(usize, bool)> {
         let first = extensions.get::<InnerService>();
         let all = std::iter::successors(first, |entry| entry.outer.as_deref());
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_place_is_reused() {
+    fn an_empty_extension_is_reused() {
         let mut extensions = Extensions::new();
         assert!(InnerService::take(&mut extensions, 1).is_none());
         for layer in 1..4 {

@@ -1,4 +1,4 @@
-//! Our middleware in tower's stacks.
+//! Converts our middleware to tower layers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::errors::{self, OnError};
 use crate::inner::{Applied, LayerId, placeholder};
 use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 
-/// Makes a tower layer of a middleware, a function from app to app: for axum's `Router::layer`, for
-/// `tower::ServiceBuilder`, for a tonic server.
+/// Converts a middleware, a function from app to app, to a tower layer: for axum's `Router::layer`,
+/// `tower::ServiceBuilder`, or a tonic server.
 ///
-/// The middleware is built once, here, and all services that the layer wraps share it: counters,
-/// limits and caches are those of the layer value. (axum applies a layer to each route, method
-/// and connection.) A whole [`Stack`](vestibule_core::Stack) is one middleware:
-/// `layer(|app| stack.app(app))`. The wrapped services are `Clone`; for others there is
+/// The middleware is built once, in this call, and all services that the layer wraps share it.
+/// Counters, limits and caches belong to the layer value. (axum applies a layer to each route,
+/// method and connection.) A whole [`Stack`](vestibule_core::Stack) is one middleware:
+/// `layer(|app| stack.app(app))`. The wrapped services must be `Clone`; for others use
 /// [`layer_shared`].
 ///
 /// ```
@@ -54,16 +54,19 @@ use crate::{AppService, FromService, FromServiceShared, HttpService, service};
 ///
 /// # Details
 ///
-/// - A request finds the service inside by its extensions. A middleware that makes a new request hands
-///   the extensions of the first one on. When it does not, the service is still found in the same task;
-///   in another task the response is a 500 whose [`Failure`](vestibule_core::Failure) says so.
-/// - Without a request there is no service inside: a middleware that calls its app from a background
+/// - A request finds the inner service by its extensions. Middleware that creates a new request
+///   should copy the extensions of the first one. Otherwise the service is still found in the same
+///   task. In another task the response is a 500 whose [`Failure`](vestibule_core::Failure) names
+///   the reason.
+/// - Without a request there is no inner service. Middleware that calls its app from a background
 ///   task gets that 500. It needs [`layer_each`].
-/// - One state for each route is one layer value for each route, or [`layer_each`].
-/// - A middleware that spawns a task when it is made needs the runtime where `layer` is called.
-/// - A body's error arrives as a [`BodyError`](vestibule_core::BodyError). So axum's extractors answer
-///   400, not 413, when a tower-http `RequestBodyLimitLayer` outside of ours cuts a body without a
-///   length. Put that layer inside of ours; axum's own `DefaultBodyLimit` works on either side.
+/// - For separate state for each route, create one layer value for each route, or use
+///   [`layer_each`].
+/// - Middleware that spawns a task when it is created needs the runtime at the call of `layer`.
+/// - A body error arrives as a [`BodyError`](vestibule_core::BodyError). A tower-http
+///   `RequestBodyLimitLayer` outside of our layer cuts a body that has no length. axum's extractors
+///   then answer 400, not 413. Put that layer inside of ours. axum's own `DefaultBodyLimit` works
+///   on either side.
 #[doc(alias("tower", "axum", "middleware"))]
 pub fn layer<F, A>(f: F) -> AppLayer<A>
 where
@@ -73,9 +76,9 @@ where
     AppLayer(Built::new(f))
 }
 
-/// Makes a tower layer as [`layer`] does, for services that are not `Clone` (or not `Sync`).
+/// Converts a middleware as [`layer`] does, for services that are not `Clone` (or not `Sync`).
 ///
-/// See [`from_service_shared`](crate::from_service_shared) for what that means.
+/// See [`from_service_shared`](crate::from_service_shared) for the consequences.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -102,13 +105,13 @@ where
     AppLayerShared(Built::new(f))
 }
 
-/// Makes a tower layer that builds its middleware each time it is applied: in axum for each route,
-/// method and connection.
+/// Converts a middleware to a tower layer that builds it each time it is applied. axum applies it
+/// to each route, method and connection.
 ///
-/// It costs some 1,000 instructions a request less than [`layer`]. Use it for a middleware without
-/// state, for one that calls its app without a request, or for a `ServiceBuilder` that applies its
-/// layers once. State that is kept in such a middleware is lost with each connection of
-/// `axum::serve`.
+/// It costs about 1,000 instructions per request less than [`layer`]. Use it for middleware without
+/// state, for middleware that calls its app without a request, or for a `ServiceBuilder` that
+/// applies its layers once. With `axum::serve`, state inside such middleware is lost with each
+/// connection.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -138,14 +141,14 @@ where
     }
 }
 
-/// A middleware as a tower layer; made by [`layer`].
+/// A middleware as a tower layer; created by [`layer`].
 ///
-/// Its service is always ready and never fails: the readiness of the wrapped service is awaited in the
-/// call, and its errors are responses before the middleware sees them. A call costs two to four
+/// Its service is always ready and never fails. The call waits for the readiness of the wrapped
+/// service, and errors become responses before the middleware sees them. A call costs two to four
 /// allocations, and one for a body of another type that is not empty.
 pub struct AppLayer<A>(Built<A>);
 
-/// A middleware as a tower layer for services that are not `Clone`; made by [`layer_shared`].
+/// A middleware as a tower layer for services that are not `Clone`; created by [`layer_shared`].
 pub struct AppLayerShared<A>(Built<A>);
 
 /// The common part of the two layers that build once.
@@ -187,14 +190,15 @@ impl<A> Clone for Built<A> {
 macro_rules! built_once {
     ($($name:ident of $from:ident where S: $($bound:path),+;)+) => {$(
         impl<A: App> $name<A> {
-            /// Makes responses of the errors of the wrapped service by another table.
+            /// Sets the conversion of the wrapped service's errors to responses. Defaults to the
+            /// table of [`failure`](crate::failure).
             #[must_use]
             pub fn on_error(mut self, on_error: OnError) -> Self {
                 self.0.on_error = on_error;
                 self
             }
 
-            /// Returns what the middleware is made of; the wrapped service is called `inside`.
+            /// Returns the structure of the middleware. The wrapped service has the name `inside`.
             #[must_use]
             pub fn outline(&self) -> Outline {
                 Outline::of(&self.0.app)
@@ -232,14 +236,15 @@ built_once! {
     AppLayerShared of FromServiceShared where S: HttpService;
 }
 
-/// A middleware as a tower layer that builds it each time; made by [`layer_each`].
+/// A middleware as a tower layer that builds it each time; created by [`layer_each`].
 pub struct AppLayerEach<F> {
     f: Arc<F>,
     on_error: OnError,
 }
 
 impl<F> AppLayerEach<F> {
-    /// Makes responses of the errors of the wrapped service by another table.
+    /// Sets the conversion of the wrapped service's errors to responses. Defaults to the table of
+    /// [`failure`](crate::failure).
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;

@@ -1,19 +1,19 @@
-//! Which function fits which layer: what to write for those of tower, tower-http and axum.
+//! Tables of the layers of tower, tower-http and axum, with the code to add each to a stack.
 //!
-//! Every line of code below is compiled and run by a test, with tower 0.5, tower-http 0.7 and axum
-//! 0.8. Each is the argument of [`Stack::with`](vestibule_core::Stack::with). Names in the code
-//! without a path are yours, or of this crate.
+//! A test compiles and runs every line of code below, with tower 0.5, tower-http 0.7 and axum 0.8.
+//! Each is the argument of [`Stack::with`](vestibule_core::Stack::with). Names in the code without
+//! a path are yours, or of this crate.
 //!
-//! | a layer | function |
+//! | the layer | function |
 //! |---|---|
 //! | accepts a body of any type, and its service is `Clone` and `Sync`: nearly all | [`from_layer`](crate::from_layer) |
-//! | makes a service that is not `Clone` | [`from_layer_shared`](crate::from_layer_shared) |
-//! | names the body of another framework, such as axum's | [`from_layer_with_body`](crate::from_layer_with_body) |
-//! | is not a layer but a service that answers | [`from_service`](crate::from_service) |
+//! | creates a service that is not `Clone` | [`from_layer_shared`](crate::from_layer_shared) |
+//! | uses the body type of another framework, such as axum's | [`from_layer_with_body`](crate::from_layer_with_body) |
+//! | is a service that answers, and not a layer | [`from_service`](crate::from_service) |
 //!
-//! The last column names our own equivalent, where there is one. It is in the crate of the name; the
-//! facade `vestibule` has all of them. Our own need no clone of a service for each request, keep a
-//! body that is a file a file, and are known to the check of the order.
+//! The last column names our own equivalent, if there is one, and its crate; the facade `vestibule`
+//! has all of them. Our own layers do not clone a service for each request, keep the file behind a
+//! body, and have roles for the order check.
 //!
 //! # tower
 //!
@@ -94,14 +94,14 @@
 //!
 //! # Other crates
 //!
-//! `companions/` in the repository compiles and runs these lines, apart from the tests of this crate,
-//! since the crates bring many others: tower-sessions 0.15, axum-login 0.18, tower_governor 0.8 and
-//! socketioxide 0.18.
+//! `companions/` in the repository compiles and runs these lines. It is separate from the tests of
+//! this crate, since these crates have many dependencies. The versions are tower-sessions 0.15,
+//! axum-login 0.18, tower_governor 0.8 and socketioxide 0.18.
 //!
 //! | layer | write | remark |
 //! |---|---|---|
 //! | tower-sessions | `from_layer(tower_sessions::SessionManagerLayer::new(store))` | `Session` is in the request's extensions |
 //! | axum-login | `from_layer(axum_login::AuthManagerLayerBuilder::new(backend, sessions).build())` | `AuthSession` is in the request's extensions |
 //! | its `login_required!` | `from_layer_with_body(axum_login::login_required!(Users), axum::body::Body::new)` | inside of the layer above |
-//! | tower_governor | `from_layer_with_body(tower_governor::GovernorLayer::new(config), axum::body::Body::new)` | the feature `axum` tells it the client |
+//! | tower_governor | `from_layer_with_body(tower_governor::GovernorLayer::new(config), axum::body::Body::new)` | the feature `axum` passes it the client address |
 //! | socketioxide | `from_layer(socket_io)` | `let (socket_io, io) = SocketIo::new_layer();` |

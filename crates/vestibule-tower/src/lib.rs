@@ -1,7 +1,7 @@
-//! Bridges between Vestibule's contract and tower's, in all four directions, and hyper's besides:
-//! **tower's layers in our stacks, our middleware in theirs, and the apps of each as those of the
-//! other**. Nothing is left behind on the way: bodies stream, trailers arrive, extensions and
-//! upgrades survive, and an error is a response that carries its cause.
+//! Bridges between Vestibule and tower, in both directions: **tower's layers in our stacks, our
+//! middleware in tower's stacks, our apps as services, and services as our apps**. hyper's services
+//! are supported as well. Bodies stream with their trailers, extensions and upgrades are kept, and
+//! an error becomes a response that carries its cause.
 //!
 //! | from | to | function | for example |
 //! |---|---|---|---|
@@ -12,11 +12,11 @@
 //! | a hyper service | our app | [`from_hyper`] | `stack.app(from_hyper(service_fn(f)))` |
 //! | our app | a hyper service | [`hyper_service`] | `http1::Builder::new().serve_connection(io, hyper_service(app))` |
 //!
-//! [`layers`] has a table with what to write for each layer of tower, tower-http and axum, and our own
-//! equivalents. A layer that is written for axum's body, such as `middleware::from_fn`, needs
+//! [`layers`] has a table with the code for each layer of tower, tower-http and axum, and our own
+//! equivalents. A layer for axum's body type, such as `middleware::from_fn`, needs
 //! [`from_layer_with_body`].
 //!
-//! tower's layers in our stack, around an axum router:
+//! Layers of tower in our stack, around an axum router:
 //!
 //! ```rust
 //! use axum::{Router, routing::get};
@@ -39,10 +39,11 @@
 //! # }
 //! ```
 //!
-//! # Middleware of ours in an axum app
+//! # Our middleware in an axum app
 //!
-//! **Around the whole router** is the first choice: it sees every request, unmatched ones included,
-//! and costs least. The result is a service, so `fallback_service` makes a router of it again:
+//! Prefer to wrap **the whole router**: the middleware then sees every request, also unmatched
+//! ones, at the lowest cost. The result is a service, so `fallback_service` converts it to a router
+//! again:
 //!
 //! ```rust
 //! use std::net::SocketAddr;
@@ -55,13 +56,13 @@
 //! let app = Stack::new().with(CatchPanic::new).app(from_service(router));
 //!
 //! let router = Router::new().fallback_service(service(app));
-//! // for `axum::serve(listener, ..)`; without it nobody knows the address of the client
+//! // for `axum::serve(listener, ..)`; without it, the address of the client is unknown
 //! router.into_make_service_with_connect_info::<SocketAddr>()
 //! # }
 //! ```
 //!
-//! **On some routes**, [`layer`] makes a tower layer of a middleware or of a whole stack. It is built
-//! once, so a lock-out, a counter or a cache in it is one for all routes and connections:
+//! **For some routes**, [`layer`] converts a middleware or a whole stack to a tower layer. It is
+//! built once, so all routes and connections share a lock-out, a counter or a cache in it:
 //!
 //! ```rust
 //! use axum::{Router, body::Body, routing::get};
@@ -90,61 +91,66 @@
 //!
 //! # Clients and paths in axum
 //!
-//! The feature `axum` is on by default in this crate (in `vestibule` it is off, and called `axum` too).
-//! With it the bridge translates between axum's extensions and ours, in both directions:
+//! The feature `axum` is on by default in this crate. In `vestibule` it is off, and is also called
+//! `axum`. With it the bridge translates between axum's extensions and ours, in both directions:
 //!
-//! | axum | ours | who needs it |
+//! | axum | ours | used by |
 //! |---|---|---|
 //! | `ConnectInfo<SocketAddr>` | [`Peer`](vestibule_core::Peer) | logs, lock-outs, trusted proxies |
 //! | `OriginalUri`, and a URI without the prefix of `nest` | the whole URI and a [`Mount`](vestibule_core::Mount) | guards, redirects, logs |
 //!
-//! axum's `nest` and `nest_service` remove the prefix from the URI. Our middleware and apps inside see
-//! the whole URI, and the services inside of a [`layer`] see what axum made of it. In the other
-//! direction, [`FromService::below_mount`] hands a request to a router without the prefix of its
-//! `Mounts`.
+//! axum's `nest` and `nest_service` remove the prefix from the URI. Our middleware and apps inside
+//! see the whole URI, and the services inside a [`layer`] see the URI as axum changed it. In the
+//! other direction, [`FromService::below_mount`] passes a request to a router without the prefix of
+//! its `Mounts`.
 //!
-//! A middleware of either side may change the client or the path, and the other side sees the change.
-//! axum does not say to which of our addresses a connection came: [`Peer::local`] is `0.0.0.0:0` or
-//! `[::]:0` there. For a listener without IP addresses, insert a [`Peer`] yourself, as
+//! Middleware on either side may change the client or the path, and the other side sees the change.
+//! axum does not report the local address of a connection: [`Peer::local`] is then `0.0.0.0:0` or
+//! `[::]:0`. For a listener without IP addresses, insert a [`Peer`] yourself, as
 //! `Router::layer(axum::Extension(peer))`.
 //!
-//! When the address of a client is not known, the bridge logs one warning with the line that mends it.
-//! When a path is not known, it logs another one, and a guard refuses requests by path
-//! ([`UnknownPrefix`](vestibule_core::UnknownPrefix)): without the feature, with another version of
-//! axum, and with it where a path is rewritten between a router and a `nest` with captures. Two things
-//! hide a removed prefix from the bridge: an axum middleware that makes a new request without the
-//! extensions of the first one, and, without the feature, a layer that turns axum's body into a
-//! [`Body`](vestibule_core::Body) of ours.
+//! If the client address is unknown, the bridge logs one warning with the line of code that fixes
+//! it. If a path is unknown, it logs another one, and a guard refuses requests by path
+//! ([`UnknownPrefix`](vestibule_core::UnknownPrefix)). A path is unknown without the feature, and
+//! with another version of axum. With the feature, it is unknown if it is rewritten between a
+//! router and a `nest` with captures.
+//!
+//! Two things hide a removed prefix from the bridge:
+//!
+//! - an axum middleware that creates a new request without the extensions of the first one;
+//! - without the feature, a layer that converts axum's body to a [`Body`](vestibule_core::Body) of
+//!   ours.
 //!
 //! [`Peer`]: vestibule_core::Peer
 //! [`Peer::local`]: vestibule_core::Peer::local
 //!
-//! This crate is for axum 0.8, tower-http 0.7 and tower 0.5. Layers and services cross the bridge by
-//! tower's own traits (tower-layer 0.3, tower-service 0.3) and http 1, so other versions on top of these
-//! work as well, without the feature `axum`.
+//! This crate supports axum 0.8, tower-http 0.7 and tower 0.5. The bridge uses tower's own traits
+//! (tower-layer 0.3, tower-service 0.3) and http 1. So other versions that use these work as well,
+//! without the feature `axum`.
 //!
 //! # Readiness
 //!
-//! tower asks a service whether it is ready before it calls it; we do not. So the bridge awaits the
-//! readiness of the service that it is about to call, and that very one is called.
+//! tower polls the readiness of a service before it calls it; our apps have no readiness. So the
+//! bridge waits until the service is ready, and then calls the same instance.
 //!
 //! | the service is | functions | readiness is awaited on |
 //! |---|---|---|
 //! | `Clone` and `Sync` | [`from_service`], [`from_layer`], [`layer`] | a clone for each request |
-//! | not (`RateLimit`, `BoxService`) | [`from_service_shared`], [`from_layer_shared`], [`layer_shared`] | the one service, in line |
+//! | not (`RateLimit`, `BoxService`) | [`from_service_shared`], [`from_layer_shared`], [`layer_shared`] | the one service, in a queue |
 //!
-//! A shared service stands behind a mutex that is held while it is asked and called, never while it
-//! works on an answer. There is no hidden buffer, and no task is spawned.
+//! A shared service is behind a mutex. The mutex is locked while the service is polled for
+//! readiness and called, and not while its response is awaited. There is no hidden buffer and no
+//! spawned task.
 //!
-//! What leaves for tower is always ready: `LoadShed` directly around our [`service`] never sheds.
-//! Put both into one `from_layer`, as below, or let the limit stand outside.
+//! Our [`service`] is always ready, so `LoadShed` directly around it never sheds a request. Put
+//! `LoadShed` and its limit into one `from_layer`, as below, or put the limit outside.
 //!
 //! # Errors
 //!
 //! tower's errors become responses: a timeout is a 504, an overload a 503, a body over its limit a
-//! 413, any other a 500. The error is in the response's `Failure`, with the name of the service
-//! that it came from, so that layers outside see a response and the log sees the cause. The table
-//! is [`failure`]; `on_error` puts another in its place.
+//! 413, any other a 500. The `Failure` of the response holds the error and the name of the service
+//! that failed. So outer layers see a response, and the log has the cause. [`failure`] has the
+//! table; `on_error` replaces it.
 //!
 //! ```rust
 //! use tower::ServiceBuilder;
@@ -163,14 +169,13 @@
 //! # }
 //! ```
 //!
-//! # What it costs
+//! # Costs
 //!
-//! Our side of a crossing is one allocation, the future of the call, which every layer of a `Stack`
-//! has anyway. A [`layer`], which is built once, costs one or two allocations more, for the extension
-//! by which a request finds the service inside; [`layer_each`] does not. A body of another type is
-//! boxed once, unless it is empty; a [`Body`](vestibule_core::Body) that comes back as a `Body` is not
-//! touched. tower's own costs come on top: a clone of the service for each request, as everywhere in
-//! tower.
+//! Our side of a crossing costs one allocation, the future of the call, as every layer of a
+//! `Stack`. A [`layer`] costs one or two allocations more, for the extension by which a request
+//! finds the inner service; [`layer_each`] does not. A body of another type is boxed once, unless
+//! it is empty. A [`Body`](vestibule_core::Body) that returns as a `Body` is unchanged. In
+//! addition, tower clones the service for each request.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -184,10 +189,10 @@ mod hyper;
 mod inner;
 mod layer;
 pub mod layers;
-mod line;
 mod roles;
 mod service;
 mod shared;
+mod wait_queue;
 mod with_body;
 
 pub use errors::{OnError, failure};

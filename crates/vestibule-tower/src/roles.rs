@@ -1,20 +1,20 @@
-//! The roles of well-known services, for the check of the order of layers.
+//! The roles of well-known services, for the order check.
 
 use std::any::type_name;
 
 use vestibule_core::{Outline, Role};
 
-/// Tells the role of a service that is known by its type, such as tower-http's `Cors`.
+/// Adds the role of a service that is recognized by its type, such as tower-http's `Cors`.
 ///
-/// The name of a type is all that this crate can see without a dependency on tower-http. A service that
-/// is not known has no role, and is not checked: `in_role` gives it one.
-pub(crate) fn tell<S>(outline: &mut Outline) {
+/// Without a dependency on tower-http, this crate sees only the name of the type. An unknown
+/// service has no role and is not checked; `in_role` gives it one.
+pub(crate) fn add_known_role<S>(outline: &mut Outline) {
     if let Some(role) = known(type_name::<S>()) {
         outline.role(role);
     }
 }
 
-/// The role of the outermost type of `full`: `tower_http::cors::Cors<..>`.
+/// Returns the role of the outermost type of `full`, such as `tower_http::cors::Cors<..>`.
 fn known(full: &str) -> Option<Role> {
     let outermost = full.split('<').next().unwrap_or_default();
     let (package, path) = outermost.split_once("::")?;
@@ -25,8 +25,9 @@ fn known(full: &str) -> Option<Role> {
 
 /// Packages, types and their roles.
 ///
-/// `Trace` is not one of them: it opens a span, and an access log beside it is not a second log. Nor is
-/// `ValidateRequestHeader`, which may look at `Accept` as well as at a password.
+/// `Trace` is not included: it opens a span, so an access log beside it is not a second log.
+/// `ValidateRequestHeader` is not included either, since it may check `Accept` as well as a
+/// password.
 const KNOWN: &[(&str, &str, Role)] = &[
     ("tower", "Timeout", Role::TIMEOUT),
     ("tower_http", "AsyncRequireAuthorization", Role::AUTH),
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outermost_type_counts() {
+    fn the_outermost_type_sets_the_role() {
         let cases = [
             ("tower_http::cors::Cors<x::App>", Some(Role::CORS)),
             ("tower_http::cors::service::Cors<x::App>", Some(Role::CORS)),

@@ -1,4 +1,4 @@
-//! An app as a service.
+//! Converts an app to a service.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,8 +11,8 @@ use vestibule_core::{App, Body, BoxApp, BoxError, BoxFuture, Response};
 
 use crate::foreign;
 
-/// Makes a tower service of an app: for axum's `route_service`, for servers that take services, and
-/// for the inside of tower's layers.
+/// Converts an app to a tower service: for axum's `route_service`, for servers that accept
+/// services, and as the inner service of tower's layers.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -29,7 +29,7 @@ use crate::foreign;
 /// let response = service.clone().oneshot(request).await.unwrap();
 /// assert_eq!(response.body().as_bytes().unwrap(), "4");
 ///
-/// // The body of a request may be of any type.
+/// // The body of a request may have any type.
 /// let request = http::Request::new(Full::new(&b"a foreign body"[..]));
 /// assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
 /// # }
@@ -42,11 +42,11 @@ pub fn service(app: impl App) -> AppService {
     }
 }
 
-/// An app as a service, tower's and hyper's; made by [`service`].
+/// An app as a service of tower and hyper; created by [`service`].
 ///
-/// It is always ready, since an app has no readiness: a layer outside of it that sheds load when a
-/// service is not ready never sees one that is not. Its errors are responses. A call costs one
-/// allocation, and another when the request's body is of another type and not empty.
+/// It is always ready, since an app has no readiness. So an outer layer that sheds load by
+/// readiness never sheds a request. Its errors are responses. A call costs one allocation, and
+/// another one if the request's body has another type and is not empty.
 #[derive(Clone)]
 pub struct AppService {
     app: BoxApp,
@@ -54,7 +54,8 @@ pub struct AppService {
 }
 
 impl AppService {
-    /// The inside of a layer in a stack of ours: its requests were ours before, whatever their body is now.
+    /// Creates the inner service of a layer in one of our stacks. Its requests come from our side,
+    /// with any body type.
     pub(crate) const fn in_our_stack(app: BoxApp) -> Self {
         Self {
             app,
@@ -62,7 +63,7 @@ impl AppService {
         }
     }
 
-    /// The call that both contracts share.
+    /// Answers a request, for both contracts.
     pub(crate) fn answer<B>(&self, request: http::Request<B>) -> ResponseFuture
     where
         B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
@@ -101,7 +102,7 @@ impl fmt::Debug for AppService {
     }
 }
 
-/// The future of an [`AppService`]'s response.
+/// The response future of an [`AppService`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct ResponseFuture {
     answer: BoxFuture<'static>,

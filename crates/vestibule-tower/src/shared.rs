@@ -1,4 +1,4 @@
-//! A service that is not `Clone`, or not `Sync`, as an app.
+//! Converts a service that is not `Clone`, or not `Sync`, to an app.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -10,15 +10,17 @@ use vestibule_core::{App, Body, BoxApp, BoxError, Outline, Request, Response};
 use crate::HttpService;
 use crate::errors::{self, OnError};
 use crate::foreign::{self, ForeignPath};
-use crate::line::{Line, Place};
 use crate::roles;
+use crate::wait_queue::{QueuePosition, WaitQueue};
 
-/// Makes an app of a tower service that is not `Clone` (or not `Sync`), such as tower's `RateLimit`.
+/// Converts a tower service that is not `Clone` (or not `Sync`), such as tower's `RateLimit`, to an
+/// app.
 ///
-/// The one service stands behind a mutex. Requests wait in line, first come first served, until it
-/// is ready for the first of them; the line is not bounded, so put a limit or a timeout outside.
-/// The lock is held while the service is asked for readiness and called, never while it works on an
-/// answer: answers come in parallel. There is no buffer and no task.
+/// The service is behind a mutex. Requests wait in a queue, first come, first served, until the
+/// service is ready for the first one. The queue has no limit, so put a limit or a timeout outside.
+/// The mutex is locked while the service is polled for readiness and called, and not while its
+/// response is awaited: responses are processed in parallel. There is no buffer and no spawned
+/// task.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,14 +40,14 @@ pub fn from_service_shared<S: HttpService>(service: S) -> FromServiceShared<S> {
     FromServiceShared::new(service, None)
 }
 
-/// One tower service that all requests share; made by [`from_service_shared`] and
+/// A tower service that all requests share; created by [`from_service_shared`] and
 /// [`from_layer_shared`](crate::from_layer_shared).
 ///
-/// Errors become responses as those of [`FromService`](crate::FromService).
+/// Errors become responses, as in [`FromService`](crate::FromService).
 pub struct FromServiceShared<S> {
     service: Mutex<S>,
-    line: Line,
-    /// What the service wraps, where that is known.
+    queue: WaitQueue,
+    /// The app that the service wraps, if it is known.
     inner: Option<BoxApp>,
     path: ForeignPath,
     on_error: OnError,
@@ -55,38 +57,39 @@ impl<S: HttpService> FromServiceShared<S> {
     pub(crate) fn new(service: S, inner: Option<BoxApp>) -> Self {
         Self {
             service: Mutex::new(service),
-            line: Line::default(),
+            queue: WaitQueue::default(),
             path: ForeignPath::of(inner.is_some()),
             inner,
             on_error: errors::table,
         }
     }
 
-    /// Makes responses of errors by another table.
+    /// Sets the conversion of errors to responses. Defaults to the table of
+    /// [`failure`](crate::failure).
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self
     }
 
-    /// Removes the prefix of the request's mount from the path that the service sees. Defaults to
-    /// `false`. See [`FromService::below_mount`](crate::FromService::below_mount).
+    /// Sets whether the service sees the path without the prefix of the request's mount. Defaults
+    /// to `false`. See [`FromService::below_mount`](crate::FromService::below_mount).
     #[must_use]
     pub fn below_mount(mut self, enabled: bool) -> Self {
         self.path = ForeignPath::of(self.inner.is_some()).below_mount(enabled);
         self
     }
 
-    /// Waits in line and for readiness, and calls the service in the same moment: readiness that
-    /// was given is never left unused. Only the first in line asks, so the one waker that a service
-    /// has to remember is enough.
+    /// Waits in the queue and for readiness, and calls the service in the same poll, so that
+    /// readiness is never left unused. Only the first request in the queue polls for readiness, so
+    /// the one waker that a service stores is enough.
     fn poll_call(
         &self,
-        place: &mut Place<'_>,
+        position: &mut QueuePosition<'_>,
         request: &mut Option<Request>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<S::Future, BoxError>> {
-        ready!(place.poll_first(cx));
+        ready!(position.poll_first(cx));
         let mut service = lock(&self.service);
         ready!(service.poll_ready(cx)).map_err(Into::into)?;
         let request = request.take().unwrap_or_default();
@@ -98,9 +101,9 @@ impl<S: HttpService> App for FromServiceShared<S> {
     async fn call(&self, mut request: Request) -> Response {
         foreign::leave(&mut request, self.path);
         let mut request = Some(request);
-        let mut place = Place::new(&self.line);
-        let called = poll_fn(|cx| self.poll_call(&mut place, &mut request, cx)).await;
-        drop(place);
+        let mut position = QueuePosition::new(&self.queue);
+        let called = poll_fn(|cx| self.poll_call(&mut position, &mut request, cx)).await;
+        drop(position);
         let answer = match called {
             Ok(answer) => answer,
             Err(error) => return errors::respond(error, self.on_error, Self::name()),
@@ -112,7 +115,7 @@ impl<S: HttpService> App for FromServiceShared<S> {
     }
 
     fn describe(&self, outline: &mut Outline) {
-        roles::tell::<S>(outline);
+        roles::add_known_role::<S>(outline);
         if let Some(inner) = &self.inner {
             outline.wraps(inner);
         }
@@ -131,7 +134,7 @@ impl<S> fmt::Debug for FromServiceShared<S> {
     }
 }
 
-/// A service that panicked is asked for readiness again.
+/// Ignores poisoning: after a panic, the service is polled for readiness again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

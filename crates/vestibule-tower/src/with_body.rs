@@ -1,4 +1,4 @@
-//! Layers that are written for the body of another framework.
+//! Converts layers that use the body type of another framework.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::errors::{self, OnError};
 use crate::foreign::{self, ForeignPath};
 use crate::{AppService, ResponseFuture, roles};
 
-/// Makes a middleware of a layer that is written for the body of another framework, such as axum's
-/// `middleware::from_fn`.
+/// Converts a layer that uses the body type of another framework, such as axum's
+/// `middleware::from_fn`, to a middleware.
 ///
-/// `new_body` makes that body of ours, for requests on the way in and for responses of the app
-/// inside. For axum it is `axum::body::Body::new`. A layer that accepts a body of any type needs
-/// only [`from_layer`](crate::from_layer), and costs less there.
+/// `new_body` converts our body to that type, for requests and for the responses of the inner app.
+/// For axum it is `axum::body::Body::new`. A layer that accepts a body of any type needs only
+/// [`from_layer`](crate::from_layer), at a lower cost.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -57,10 +57,12 @@ use crate::{AppService, ResponseFuture, roles};
 ///
 /// # Details
 ///
-/// Each of the two bodies is wrapped twice: ours in the other one, and that in ours again. Frames,
-/// trailers, sizes, errors and callbacks of the end pass through. A body that was whole in memory, or a file,
-/// is a stream behind such a layer: a server can no longer send the file itself, and middleware that
-/// looks at whole bodies does not see one. So put the layer inside of those, or on a part of the site.
+/// Each body is wrapped twice: our body in the foreign type, and the result in our type again.
+/// Frames, trailers, sizes, errors and end callbacks pass through.
+///
+/// A body in memory, or with a file, becomes a stream. So a server can no longer send the file
+/// itself, and middleware that needs a body in memory does not find one. Put the layer inside of
+/// such middleware, or use it for a part of the site.
 pub fn from_layer_with_body<L, F, B>(
     layer: L,
     new_body: F,
@@ -83,9 +85,9 @@ where
     }
 }
 
-/// A layer with another body around an app; made by [`from_layer_with_body`].
+/// A layer with another body type around an app; created by [`from_layer_with_body`].
 ///
-/// Errors become responses as those of [`FromService`](crate::FromService).
+/// Errors become responses, as in [`FromService`](crate::FromService).
 pub struct FromLayerWithBody<S, F> {
     service: S,
     new_body: Arc<F>,
@@ -94,7 +96,8 @@ pub struct FromLayerWithBody<S, F> {
 }
 
 impl<S, F> FromLayerWithBody<S, F> {
-    /// Makes responses of errors by another table.
+    /// Sets the conversion of errors to responses. Defaults to the table of
+    /// [`failure`](crate::failure).
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
@@ -115,7 +118,7 @@ where
             return errors::respond(error, self.on_error, Self::name());
         }
         let answer = service.call(request.map(|body| (self.new_body)(body)));
-        // It may hold what others wait for; its answer needs it no more.
+        // The service may hold a permit that others wait for, and its response no longer needs it.
         drop(service);
         match answer.await {
             Ok(response) => response.map(Body::new),
@@ -124,7 +127,7 @@ where
     }
 
     fn describe(&self, outline: &mut Outline) {
-        roles::tell::<S>(outline);
+        roles::add_known_role::<S>(outline);
         outline.wraps(&self.inner);
     }
 
@@ -152,9 +155,10 @@ impl<S, F> fmt::Debug for FromLayerWithBody<S, F> {
     }
 }
 
-/// A tower service that answers requests with a body of type `B`; a name for a long bound.
+/// A tower service that answers requests with a body of type `B`. It is a short name for a long
+/// bound.
 ///
-/// It is implemented for every service that fits, and cannot be implemented for another one.
+/// Every matching service implements it automatically. No other type can.
 pub trait HttpServiceWithBody<B>:
     Service<
         http::Request<B>,
@@ -164,7 +168,7 @@ pub trait HttpServiceWithBody<B>:
     > + Send
     + 'static
 {
-    /// The body of its responses.
+    /// The type of the response bodies.
     type Body: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static;
 }
 
@@ -178,8 +182,8 @@ where
     type Body = R;
 }
 
-/// An app as a service whose responses have another body. [`from_layer_with_body`] gives it to its
-/// layer.
+/// An app as a service whose responses have another body type. [`from_layer_with_body`] passes it
+/// to its layer.
 pub struct AppServiceWithBody<F> {
     service: AppService,
     new_body: Arc<F>,
@@ -223,7 +227,7 @@ impl<F> fmt::Debug for AppServiceWithBody<F> {
     }
 }
 
-/// The future of an [`AppServiceWithBody`]'s response.
+/// The response future of an [`AppServiceWithBody`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct ResponseFutureWithBody<F> {
     answer: ResponseFuture,

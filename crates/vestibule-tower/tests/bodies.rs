@@ -1,4 +1,4 @@
-//! Bodies and extensions cross the bridge whole, both ways.
+//! The bridge passes bodies and extensions unchanged, in both directions.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -17,7 +17,8 @@ use vestibule_tower::{from_layer, from_service, layer, service};
 
 use crate::common::{echo, get, mark, streams};
 
-/// A body of another library, `Send` and not `Sync`, whose data is not `Bytes`, with trailers.
+/// A body of another library with trailers. It is `Send` but not `Sync`, and its data is not
+/// `Bytes`.
 fn foreign() -> UnsyncBoxBody<std::io::Cursor<Vec<u8>>, std::io::Error> {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("6"));
@@ -32,7 +33,7 @@ fn foreign() -> UnsyncBoxBody<std::io::Cursor<Vec<u8>>, std::io::Error> {
     UnsyncBoxBody::new(StreamBody::new(counted))
 }
 
-/// What a body has in it, frame by frame.
+/// Returns the frames of a body as text.
 async fn frames(mut body: Body) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -69,7 +70,7 @@ async fn foreign_bodies_keep_frames_and_trailers() {
 }
 
 #[tokio::test]
-async fn sizes_and_ends_are_kept() {
+async fn sizes_and_end_flags_are_kept() {
     let app = service(|request: Request| async move {
         let hint = request.body().size_hint().exact();
         format!("{hint:?} {}", request.body().is_end_stream())
@@ -96,9 +97,9 @@ async fn sizes_and_ends_are_kept() {
     assert!(body.is_end_stream() && body.is_buffered());
 }
 
-/// A body of ours is not wrapped: it stays whole in memory, and a file stays a file.
+/// Our own body is not wrapped: it stays in memory, and keeps its file.
 #[tokio::test]
-async fn our_own_body_is_untouched() {
+async fn our_own_body_is_unchanged() {
     let part = FilePart::new(std::path::Path::new("/a"), 0, 3);
     let file = {
         let part = part.clone();
@@ -119,7 +120,7 @@ async fn our_own_body_is_untouched() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_body_is_heard_through_the_bridge() {
+async fn end_callbacks_run_across_the_bridge() {
     let heard: Arc<Mutex<Vec<u64>>> = Arc::default();
     let app = {
         let heard = heard.clone();
@@ -139,7 +140,7 @@ async fn the_end_of_a_body_is_heard_through_the_bridge() {
         .app(app);
     streams(&wrapped).await;
     assert_eq!(*heard.lock().unwrap(), [11]);
-    // Dropped unread.
+    // The body is dropped before it is read.
     let request = Request::new(Body::from("four"));
     drop(wrapped.call(request).await);
     assert_eq!(*heard.lock().unwrap(), [11, 0]);
@@ -186,7 +187,7 @@ async fn an_error_of_a_body_is_an_error_on_the_other_side() {
     assert!(rest.to_bytes().is_empty());
 }
 
-/// A service that demands of both bodies what many do: an error that is an `Error`.
+/// A service with a common bound on both bodies: their error implements `Error`.
 #[derive(Clone)]
 struct Demanding<S>(S);
 
@@ -214,14 +215,14 @@ async fn a_layer_may_demand_that_errors_of_bodies_are_errors() {
     let app = Stack::new().with(from_layer(layer_fn(Demanding))).app(echo);
     streams(&app).await;
 
-    // The error that comes out is the one that went in, and is found in the chain of sources.
+    // The error comes out unchanged, and is in the chain of sources.
     let request = Request::new(Body::from("four").with_length(3));
     let mut body = app.call(request).await.into_body();
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(error.is::<LengthMismatch>());
     assert!(error.source().unwrap().is::<LengthMismatch>());
 
-    // Around a service of ours, too.
+    // The same around a service of ours.
     let service = ServiceBuilder::new()
         .layer_fn(Demanding)
         .layer(layer(mark()))

@@ -1,4 +1,4 @@
-//! A layer whose middleware is built once, and the service inside of each place where it is applied.
+//! A layer that builds its middleware once, and finds the right inner service for each request.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -17,13 +17,13 @@ use vestibule_tower::{AppService, from_layer, from_service, layer, layer_shared,
 
 use crate::common::{self, mark, text};
 
-/// An app that answers with its name.
+/// Creates an app that returns its name.
 fn named(name: &'static str) -> AppService {
     service(move |_: Request| async move { name })
 }
 
-/// Asks a service, and gives the body of its response.
-async fn ask(service: &AppService) -> String {
+/// Calls a service and returns the body of its response.
+async fn response_text(service: &AppService) -> String {
     text(response(service).await).await
 }
 
@@ -32,15 +32,15 @@ async fn response(service: &AppService) -> Response {
     response
 }
 
-/// The request's head with an empty body, for a second call.
-fn again(request: &Request) -> Request {
-    let mut again = common::get("/");
-    *again.extensions_mut() = request.extensions().clone();
-    again
+/// Copies the head of a request, for a second call.
+fn copy_head(request: &Request) -> Request {
+    let mut copy_head = common::get("/");
+    *copy_head.extensions_mut() = request.extensions().clone();
+    copy_head
 }
 
-/// One layer value around two services: each request has to reach its own, whatever the middleware does
-/// with the request. An answer is what the middleware makes of the answers that it got.
+/// Applies one layer value to two services. Each request must reach its own service, whatever the
+/// middleware does. The middleware builds its response from the responses that it got.
 async fn reaches<F, Fut>(wanted: [&str; 2], middleware: F)
 where
     F: Fn(Request, BoxApp) -> Fut + Clone + Send + Sync + 'static,
@@ -55,7 +55,10 @@ where
     });
     let (a, b) = (layer.layer(named("a")), layer.layer(named("b")));
     for _ in 0..2 {
-        assert_eq!([&*ask(&a).await, &*ask(&b).await], wanted);
+        assert_eq!(
+            [&*response_text(&a).await, &*response_text(&b).await],
+            wanted
+        );
     }
     assert_eq!(built.load(Relaxed), 1);
 }
@@ -65,11 +68,11 @@ async fn body(app: BoxApp, request: Request) -> String {
 }
 
 #[tokio::test]
-async fn a_middleware_may_call_as_often_as_it_likes() {
+async fn a_middleware_may_call_its_service_any_number_of_times() {
     reaches(["a", "b"], body_of).await;
     reaches(["never", "never"], |_, _| async { "never" }).await;
     reaches(["aaa", "bbb"], |request, app| async move {
-        let (first, second) = (again(&request), again(&request));
+        let (first, second) = (copy_head(&request), copy_head(&request));
         let mut all = body(app.clone(), first).await;
         tokio::task::yield_now().await;
         all += &body(app.clone(), second).await;
@@ -77,7 +80,7 @@ async fn a_middleware_may_call_as_often_as_it_likes() {
     })
     .await;
     reaches(["aa", "bb"], |request, app| async move {
-        let other = body(app.clone(), again(&request));
+        let other = body(app.clone(), copy_head(&request));
         let (one, two) = tokio::join!(other, body(app.clone(), request));
         one + &two
     })
@@ -113,11 +116,11 @@ async fn a_middleware_may_call_from_another_task() {
     let stack = Stack::new().with(from_layer(buffer)).with(mark());
     let layer = layer(|app| stack.app(app));
     for name in ["a", "b"] {
-        assert_eq!(ask(&layer.layer(named(name))).await, name);
+        assert_eq!(response_text(&layer.layer(named(name))).await, name);
     }
 }
 
-/// Without extensions and in another task nothing says which service is meant.
+/// Without extensions and in another task, the service of the request is unknown.
 #[tokio::test]
 async fn a_new_request_in_another_task_is_refused_with_the_reason() {
     let layer = layer(around(|_, next| async move {
@@ -150,7 +153,7 @@ async fn stacks_and_layers_in_layers_find_their_services() {
     );
     for name in ["a", "b"] {
         let twice = whole.layer(whole.layer(named(name)));
-        assert_eq!(ask(&twice).await, name);
+        assert_eq!(response_text(&twice).await, name);
         let mixed = other.layer(whole.layer(other.layer(named(name))));
         let response = response(&mixed).await;
         assert_eq!(response.headers()["x-mark"], "1");
@@ -158,11 +161,11 @@ async fn stacks_and_layers_in_layers_find_their_services() {
     }
     let shared = layer_shared(mark());
     for name in ["a", "b"] {
-        assert_eq!(ask(&shared.layer(named(name))).await, name);
+        assert_eq!(response_text(&shared.layer(named(name))).await, name);
     }
 }
 
-/// The middleware holds a router, with a layer of its own, between itself and the service inside.
+/// The middleware holds a router, with its own layer, between itself and the inner service.
 #[tokio::test]
 async fn a_router_between_a_middleware_and_its_service() {
     let between = layer(mark());
@@ -177,7 +180,8 @@ async fn a_router_between_a_middleware_and_its_service() {
     }
 }
 
-/// A future that one request has left behind and another one awaits belongs to the first.
+/// One request stores a future and another request polls it. The future belongs to the first
+/// request.
 #[tokio::test]
 async fn a_parked_future_is_answered_by_its_own_service() {
     type Parked = Arc<Mutex<Option<BoxFuture<'static>>>>;
@@ -196,12 +200,12 @@ async fn a_parked_future_is_answered_by_its_own_service() {
         }
     });
     let (a, b) = (layer.layer(named("a")), layer.layer(named("b")));
-    assert_eq!(ask(&a).await, "parked");
-    assert_eq!(ask(&b).await, "a");
-    assert_eq!(ask(&a).await, "b");
+    assert_eq!(response_text(&a).await, "parked");
+    assert_eq!(response_text(&b).await, "a");
+    assert_eq!(response_text(&a).await, "b");
 }
 
-/// After a panic, and after a request that was given up, the next request is answered as ever.
+/// After a panic, and after a cancelled request, the next request is answered as usual.
 #[tokio::test]
 async fn panics_and_dropped_requests_leave_nothing_behind() {
     let (outer, inner) = (layer(mark()), layer(mark()));
@@ -219,16 +223,16 @@ async fn panics_and_dropped_requests_leave_nothing_behind() {
     let pending = outer.layer(inner.layer(pending));
     assert!(response(&pending).now_or_never().is_none());
 
-    // A new request is asked of the thread's list, which must be that of this request alone.
+    // For a new request, only the thread-local list counts. It must not hold older entries.
     let lost = layer(around(|_, next| async move {
         next.call(Request::default()).await
     }));
-    assert_eq!(ask(&lost.layer(named("a"))).await, "a");
+    assert_eq!(response_text(&lost.layer(named("a"))).await, "a");
 }
 
-/// What a service holds is free again with its last connection.
+/// The last connection releases the service.
 #[tokio::test]
-async fn nothing_keeps_a_service_alive() {
+async fn a_service_is_released_with_its_last_connection() {
     let layer = layer(around(|request: Request, next| async move {
         let extensions = request.extensions().clone();
         let mut response = next.call(request).await;
@@ -242,14 +246,14 @@ async fn nothing_keeps_a_service_alive() {
             let held = held.clone();
             async move { *held }
         }));
-        assert_eq!(ask(&connection).await, "held");
+        assert_eq!(response_text(&connection).await, "held");
     }
     assert_eq!(Arc::strong_count(&handler), 1);
 }
 
-/// Each place of axum where a layer may stand.
+/// Every place in axum that accepts a layer.
 #[tokio::test]
-async fn one_build_for_all_places_in_axum() {
+async fn a_layer_is_built_once_for_all_uses_in_axum() {
     let built = Arc::new(AtomicU32::new(0));
     let counted = built.clone();
     let one = layer(move |app| {

@@ -7,7 +7,7 @@ pub(crate) async fn hello(_: Request) -> &'static str {
     "hello"
 }
 
-/// Gives the body of the request back as it comes, trailers too.
+/// Returns the body of the request as the response body, with its trailers.
 pub(crate) async fn echo(request: Request) -> Body {
     request.into_body()
 }
@@ -21,7 +21,7 @@ pub(crate) async fn text(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A middleware of ours that leaves `x-mark: 1` on every response.
+/// Creates a middleware of ours that sets `x-mark: 1` on every response.
 pub(crate) fn mark() -> impl Fn(BoxApp) -> MapResponse<BoxApp, fn(Response) -> Response> + Clone {
     map_response(marked as fn(Response) -> Response)
 }
@@ -32,8 +32,8 @@ pub(crate) fn marked(mut response: Response) -> Response {
     response
 }
 
-/// Sends a body in pieces through an app around [`echo`]: each piece must come out before the next
-/// goes in, and the trailers at the end.
+/// Sends a body in chunks through an app around [`echo`]. Each chunk must come out before the next
+/// one is sent, and the trailers at the end.
 pub(crate) async fn streams(app: &impl App) {
     let (mut sender, body) = Body::channel();
     let request = http::Request::post("/")

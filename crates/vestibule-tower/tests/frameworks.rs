@@ -135,8 +135,8 @@ async fn our_app_is_a_service_of_a_router() {
     }
 }
 
-/// What generated gRPC servers are: a service for requests of any body, with a boxed body of its
-/// own in the response and the status in the trailers.
+/// A service as generated gRPC servers have it. It accepts any body type; its response has its own
+/// boxed body, and the status in the trailers.
 #[derive(Clone)]
 struct Greeter;
 
@@ -164,7 +164,7 @@ where
     }
 }
 
-/// What a gRPC server asks of a layer and of what it makes.
+/// The bounds of a gRPC server on a layer and on its service.
 fn grpc_server<L, B>(
     layer: L,
 ) -> impl Service<http::Request<BoxedBody>, Response = http::Response<B>, Error = Infallible>

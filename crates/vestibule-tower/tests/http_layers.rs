@@ -1,5 +1,5 @@
-//! Every layer of tower-http that a server may use, in a stack of ours: its effect is there, and
-//! bodies stream through it with their trailers.
+//! Every layer of tower-http for servers, in our stack: it has its effect, and bodies stream
+//! through it with their trailers.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -52,7 +52,7 @@ use vestibule_tower::{from_layer, from_service};
 
 use crate::common::{echo, get, hello, streams, text};
 
-/// One middleware around an app.
+/// Wraps an app in one middleware.
 fn around<A: App>(layer: impl Fn(BoxApp) -> A + Send + Sync + 'static, app: impl App) -> BoxApp {
     Stack::new().with(layer).app(app)
 }
@@ -70,7 +70,7 @@ fn post(body: impl Into<Body>) -> Request {
     request
 }
 
-/// Says what the value of a request header was.
+/// Creates an app that returns the value of a request header.
 fn tell(name: HeaderName) -> impl App {
     move |request: Request| {
         let value = request.headers().get(&name).cloned();
@@ -99,7 +99,7 @@ async fn add_extension() {
 }
 
 #[tokio::test]
-#[allow(deprecated)] // for being too basic to be safe, which is not what is tried here
+#[allow(deprecated)] // the layer is deprecated because basic authentication is weak
 async fn authorization() {
     let layer = from_layer(ValidateRequestHeaderLayer::bearer("secret"));
     let app = around(layer, hello);
@@ -115,7 +115,7 @@ async fn authorization() {
     let known = with_header("authorization", "Basic dXNlcjpzZWNyZXQ=");
     assert_eq!(text(app.call(known).await).await, "hello");
 
-    // The client's half makes the server's half let it in, and streams.
+    // The client layer adds the credentials that the server layer expects, and the body streams.
     let stack = Stack::new()
         .with(from_layer(AddAuthorizationLayer::bearer("secret")))
         .with(from_layer(ValidateRequestHeaderLayer::bearer("secret")));
@@ -173,11 +173,11 @@ async fn compression_and_decompression() {
     assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
     let gzip = response.into_body().collect(1000).await.unwrap();
     assert_eq!(gzip[..2], [0x1f, 0x8b]);
-    // What is not asked for is not done.
+    // Without `Accept-Encoding`, the response is not compressed.
     assert_eq!(text(app.call(get("/")).await).await, LONG);
     streams(&around(compression.clone(), echo)).await;
 
-    // A request that is compressed is plain for the app.
+    // The app sees the decompressed body of a request.
     let layer = from_layer(RequestDecompressionLayer::new());
     let app = around(layer.clone(), echo);
     let mut request = post(gzip.clone());
@@ -190,7 +190,7 @@ async fn compression_and_decompression() {
     assert_eq!(app.call(request).await.status(), 415);
     streams(&app).await;
 
-    // There and back again, with the trailers of the body in the middle.
+    // Both directions, with the trailers of the body in between.
     let (mut sender, body) = Body::channel();
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("1"));
@@ -255,13 +255,13 @@ async fn request_body_limit() {
         request.into_body().collect(1000).await
     });
     assert_eq!(text(app.call(post("four")).await).await, "four");
-    // A length that is announced is refused at once.
+    // A request with a `Content-Length` above the limit is refused at once.
     let mut announced = post(LONG);
     announced.headers_mut().insert("content-length", 21.into());
     let response = app.call(announced).await;
     assert_eq!(response.status(), 413);
     assert_eq!(text(response).await, "length limit exceeded");
-    // One that is not breaks the body off; the app says what it makes of it.
+    // Without a `Content-Length`, the body ends with an error, and the app decides on the response.
     let (mut sender, body) = Body::channel();
     sender.send(LONG).await.unwrap();
     sender.finish();
@@ -283,7 +283,7 @@ async fn timeouts() {
     );
     streams(&around(layer, echo)).await;
 
-    // A request body that stalls, or takes too long, is an error for whoever reads it.
+    // A request body that stalls, or takes too long, ends with an error for the app.
     let read = |request: Request| async { request.into_body().collect(1000).await };
     let stalled = from_layer(RequestBodyTimeoutLayer::new(second));
     let late = from_layer(RequestBodyDeadlineLayer::new(second));
@@ -302,7 +302,7 @@ async fn timeouts() {
         assert!(cause.is::<tower_http::timeout::TimeoutError>());
     }
 
-    // So is a response body, for the server.
+    // A response body ends with an error for the server.
     let stalled = from_layer(ResponseBodyTimeoutLayer::new(second));
     let late = from_layer(ResponseBodyDeadlineLayer::new(second));
     streams(&around(stalled.clone(), echo)).await;
@@ -369,7 +369,7 @@ async fn set_header() {
     assert_eq!(text(app.call(get("/")).await).await, "Some(\"set\")");
     streams(&around(request, echo)).await;
 
-    // A value may be made from the response, whose body is ours.
+    // The value may be computed from the response, which has a body of our type.
     let made = move |response: &Response| response.body().as_bytes().map(|_| value.clone());
     let response = from_layer(SetResponseHeaderLayer::if_not_present(SERVER, made));
     let app = around(response.clone(), hello);
@@ -424,7 +424,7 @@ async fn validate_request() {
     assert_eq!(app.call(get("/")).await.status(), 403);
     streams(&around(layer, echo)).await;
 
-    #[allow(clippy::result_large_err)] // the layer asks for this type
+    #[allow(clippy::result_large_err)] // the layer requires this type
     let custom = |request: &mut Request| -> Result<(), Response> {
         match request.uri().path() {
             "/secret" => Err(StatusCode::NOT_FOUND.into_response()),
@@ -441,7 +441,7 @@ async fn validate_request() {
 
 #[tokio::test]
 async fn map_bodies() {
-    // A body of another type goes in, and comes out of, the layer.
+    // The layer gets and returns a body of another type.
     let limited = from_layer(MapRequestBodyLayer::new(|body: Body| {
         Limited::new(body, 20)
     }));
@@ -582,9 +582,9 @@ async fn services() {
     assert_eq!(response.headers()[LOCATION], "/new");
 }
 
-/// Thirteen of them in one stack, with two of ours between.
+/// Thirteen layers in one stack, with two of ours between them.
 #[tokio::test]
-async fn many_at_once() {
+async fn thirteen_layers_work_in_one_stack() {
     let minute = Duration::from_secs(60);
     let value = HeaderValue::from_static("1");
     let stack = Stack::new()
@@ -627,7 +627,7 @@ async fn many_at_once() {
     }
 }
 
-/// `ServiceBuilder` is a layer as well, and layers keep their order in it.
+/// `ServiceBuilder` is a layer as well, and keeps the order of its layers.
 #[tokio::test]
 async fn a_service_builder_is_one_layer() {
     let both = tower::ServiceBuilder::new()

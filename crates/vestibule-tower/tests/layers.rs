@@ -1,4 +1,5 @@
-//! The tables of `vestibule_tower::layers`: each of their lines is here, literally, and works.
+//! The tables of `vestibule_tower::layers`: this file contains each line of code literally, and
+//! runs it.
 
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use vestibule_tower::{from_layer, from_layer_shared, from_layer_with_body, from_
 use crate::common::{get, hello};
 use crate::tower_layers::Twice;
 
-/// The page with the tables.
+/// The source of the tables.
 const TABLES: &str = include_str!("../src/layers.rs");
 
-/// A line of a table as it is written, what it makes, and what that answers.
+/// A line of code from a table, the app that it creates, and the status of its response.
 type Row = (&'static str, BoxApp, u16);
 
-/// Each middleware around [`hello`].
+/// Wraps [`hello`] in each middleware.
 macro_rules! middleware {
     ($($status:literal $code:expr;)+) => {
         vec![$((stringify!($code), Stack::new().with($code).app(hello), $status)),+]
@@ -36,7 +37,7 @@ macro_rules! apps {
     };
 }
 
-/// The code of all rows of the tables, without its white space.
+/// Returns the code of all rows of the tables, without white space.
 fn written() -> Vec<String> {
     let tables = TABLES.split("# Other crates").next().unwrap();
     let rows = tables
@@ -92,7 +93,7 @@ fn tower() -> Vec<Row> {
     }
 }
 
-#[allow(deprecated)] // basic authentication, for being too basic to be safe
+#[allow(deprecated)] // the layer is deprecated because basic authentication is weak
 fn tower_http() -> Vec<Row> {
     let state = 7_u8;
     let counter = InFlightRequestsCounter::new();
@@ -167,7 +168,7 @@ fn axum_layers() -> Vec<Row> {
     }
 }
 
-// What is "yours" in the tables.
+// The names that the tables expect from the reader.
 
 fn check(request: Request) -> Result<Request, BoxError> {
     Ok(request)

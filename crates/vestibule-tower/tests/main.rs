@@ -1,6 +1,6 @@
-//! The four directions against tower, tower-http, axum and hyper.
+//! Tests of the bridges to tower, tower-http, axum and hyper, in both directions.
 
-#![allow(clippy::unwrap_used)] // what tests share is a test as well, which clippy cannot know
+#![allow(clippy::unwrap_used)] // clippy does not see that shared test code is a test
 
 mod bodies;
 mod built_once;

@@ -1,8 +1,8 @@
-//! The mistakes that users of tower and axum make, and what the compiler tells them.
+//! Common mistakes of users of tower and axum, and the compile errors that they see.
 //!
-//! The texts are part of the product: each names its remedy in the first six lines. After a change, or
-//! with a new compiler, look at what `TRYBUILD=overwrite cargo test -p vestibule-tower --test main
-//! mistakes` has written, as a newcomer would.
+//! The error texts are part of the product: each names its fix in the first six lines. After a
+//! change, or with a new compiler, run
+//! `TRYBUILD=overwrite cargo test -p vestibule-tower --test main mistakes` and read the new texts.
 
 #[test]
 fn mistakes() {

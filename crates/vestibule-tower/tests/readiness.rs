@@ -1,4 +1,4 @@
-//! Services that want to be ready before they are called, and tell when they were not.
+//! Services that must be ready before a call, and that detect a call without readiness.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -17,7 +17,7 @@ use vestibule_tower::{
 
 use crate::common::{get, hello, mark, text};
 
-/// Is ready at the second time of asking, for one call; a clone has to be asked again.
+/// Is ready at the second poll, for one call. A clone must be polled again.
 struct Probe<S> {
     inner: S,
     asked: usize,
@@ -76,10 +76,10 @@ async fn answers(app: &impl App, calls: &AtomicUsize) {
     }
 }
 
-/// What the other tests rely on.
+/// The other tests rely on this panic.
 #[tokio::test]
 #[should_panic(expected = "called before it was ready")]
-async fn the_probe_tells() {
+async fn the_probe_panics_without_readiness() {
     let mut probe = Probe::new(service(hello));
     ServiceExt::<Request>::ready(&mut probe).await.unwrap();
     let mut clone = probe.clone();
@@ -116,7 +116,7 @@ async fn a_layers_service_is_ready_before_it_is_called() {
 }
 
 #[tokio::test]
-async fn what_our_middleware_wraps_is_ready_before_it_is_called() {
+async fn a_service_below_our_middleware_is_ready_before_it_is_called() {
     let probe = Probe::new(service(hello));
     let calls = probe.calls.clone();
     let cloned = ServiceBuilder::new().layer(layer(mark())).service(probe);
@@ -134,15 +134,16 @@ async fn what_our_middleware_wraps_is_ready_before_it_is_called() {
     }
 }
 
-/// tower-test's mock panics when it is called before it is ready, and is ready when it is told.
+/// tower-test's mock panics if it is called before it is ready. The test decides when it is ready.
 #[tokio::test]
 async fn a_mock_decides_when_it_is_called() {
     for shared in [false, true] {
         let (service, mut handle) = mock::pair::<Request, Response>();
         handle.allow(0);
-        let app = match shared {
-            false => from_service(service).boxed(),
-            true => from_service_shared(service).boxed(),
+        let app = if shared {
+            from_service_shared(service).boxed()
+        } else {
+            from_service(service).boxed()
         };
         let answer = tokio::spawn({
             let app = app.clone();
@@ -171,7 +172,7 @@ async fn a_mock_decides_when_it_is_called() {
         assert_eq!(cause.to_string(), "no more paper");
         assert_eq!(cause.failed_layer(), Some("Mock"));
 
-        // An error of the readiness is an answer as well.
+        // An error of the readiness becomes a response as well.
         handle.send_error("closed for today");
         let response = app.call(get("/third")).await;
         assert_eq!(response.status(), 500);
@@ -181,7 +182,7 @@ async fn a_mock_decides_when_it_is_called() {
     }
 }
 
-/// Readiness as a budget: each call uses one up, `Gate::open` adds one.
+/// Readiness as a number of permits: each call uses one, `Gate::open` adds one.
 #[derive(Clone, Default)]
 struct Gate(Arc<std::sync::Mutex<(usize, Option<std::task::Waker>)>>);
 
@@ -198,7 +199,7 @@ impl Gate {
     }
 }
 
-/// Not `Clone`, as a service with one readiness for all.
+/// Not `Clone`, as a service whose readiness is shared.
 struct Gated(Gate);
 
 impl Service<Request> for Gated {
@@ -210,7 +211,7 @@ impl Service<Request> for Gated {
         let mut state = self.0.0.lock().unwrap();
         match state.0 {
             0 => {
-                // Only the last to ask is woken, as the contract of `poll_ready` allows.
+                // Only the last task that polled is woken, as the contract of `poll_ready` allows.
                 state.1 = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -232,7 +233,7 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn those_who_share_a_service_are_served_in_line() {
+async fn requests_to_a_shared_service_are_served_in_order() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -253,7 +254,7 @@ async fn those_who_share_a_service_are_served_in_line() {
 }
 
 #[tokio::test]
-async fn those_who_give_up_hold_nobody_up() {
+async fn cancelled_requests_do_not_block_others() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let mut waiting = Vec::new();
@@ -264,7 +265,7 @@ async fn those_who_give_up_hold_nobody_up() {
         }));
         settle().await;
     }
-    // The first, which the service would wake, and one in the middle.
+    // Cancels the first request, which the service would wake, and one in the middle.
     waiting[0].abort();
     waiting[2].abort();
     settle().await;
@@ -277,25 +278,25 @@ async fn those_who_give_up_hold_nobody_up() {
 }
 
 #[tokio::test]
-async fn one_who_gives_up_after_being_woken_passes_it_on() {
+async fn a_request_that_is_cancelled_after_its_wake_up_wakes_the_next() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let mut first = Box::pin(app.call(get("/first")));
     let mut second = Box::pin(app.call(get("/second")));
     assert!(futures_util::poll!(&mut first).is_pending());
     assert!(futures_util::poll!(&mut second).is_pending());
-    gate.open(); // wakes the first, which is never polled again
+    gate.open(); // wakes the first request, which is never polled again
     drop(first);
     assert_eq!(text(second.await).await, "/second");
 }
 
 #[tokio::test]
-async fn nobody_overtakes() {
+async fn a_later_request_does_not_overtake() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let mut first = Box::pin(app.call(get("/first")));
     assert!(futures_util::poll!(&mut first).is_pending());
-    gate.open(); // the first is woken, and slow to come
+    gate.open(); // the first request is woken, but not polled yet
     let mut second = Box::pin(app.call(get("/second")));
     assert!(futures_util::poll!(&mut second).is_pending());
     assert_eq!(text(first.await).await, "/first");
@@ -304,7 +305,7 @@ async fn nobody_overtakes() {
 }
 
 #[tokio::test]
-async fn one_who_waits_may_move_to_another_task() {
+async fn a_waiting_request_may_move_to_another_task() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let mut first = app.clone().call_owned(get("/first"));
@@ -320,7 +321,7 @@ async fn one_who_waits_may_move_to_another_task() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_shared_service_holds_nobody_up() {
+async fn a_panic_in_a_shared_service_does_not_block_others() {
     let gate = Gate::default();
     let app = from_service_shared(Gated(gate.clone())).boxed();
     let shaky = tokio::spawn({

@@ -1,4 +1,4 @@
-//! Responses of axum and bodies of other crates, returned from an app.
+//! Apps that return responses of axum and bodies of other crates.
 
 use axum::response::{Html, IntoResponse as _, Redirect};
 use http::{HeaderMap, HeaderValue, StatusCode};

@@ -1,4 +1,4 @@
-//! tower's layers in the check of the order.
+//! tower's layers in the order check.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn roles<A: App>(wrap: impl Fn(BoxApp) -> A + Send + Sync + 'static) -> Vec<Role
     Stack::new().with(wrap).outline().roles().to_vec()
 }
 
-/// The real layers, so that a new version with other names fails here.
+/// Uses the real layers, so that a new version with other names fails this test.
 #[test]
 fn well_known_layers_have_roles() {
     let second = Duration::from_secs(1);
@@ -81,7 +81,7 @@ fn any_layer_can_have_a_role() {
         roles(in_role(Role::CORS, from_layer(header()))),
         [Role::CORS]
     );
-    // A list of layers has the role of its outermost, and those that `in_role` adds.
+    // A list of layers has the role of its outermost layer, and the roles that `in_role` adds.
     let both = ServiceBuilder::new()
         .layer(CompressionLayer::new())
         .layer(CorsLayer::new());
@@ -100,7 +100,7 @@ fn a_misplaced_tower_layer_is_found() {
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].fix, "move Cors outside of Trace");
 
-    // A service that is an app itself is known as well.
+    // A service that is an app has its role as well.
     let router = from_service(
         tower::ServiceBuilder::new()
             .layer(CorsLayer::new())

@@ -1,4 +1,4 @@
-//! tower's own middleware: inside our stacks, under ours, and around ours.
+//! tower's own middleware: inside our stacks, below ours, and around ours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,8 @@ use vestibule_tower::{
 
 use crate::common::{echo, get, hello, mark, marked, streams, text};
 
-/// An app that waits for a permit, and how many requests are, and at most were, in it.
+/// An app that waits for a permit. It counts the requests inside: the current and the highest
+/// number.
 #[derive(Clone)]
 struct Busy {
     go: Arc<Semaphore>,
@@ -49,7 +50,8 @@ impl App for Busy {
     }
 }
 
-/// Calls three times at once; the answers' statuses, and the most that were in the app at once.
+/// Sends three requests at the same time. Returns the statuses and the highest number inside the
+/// app.
 async fn three_at_once(app: &impl App, busy: &Busy) -> ([u16; 3], usize) {
     let calls = async { tokio::join!(app.call(get("/")), app.call(get("/")), app.call(get("/"))) };
     let opened = async {
@@ -110,7 +112,7 @@ async fn load_shed() {
     assert_eq!(app.outline().to_string(), "MapResponse\nLoadShed\nBusy\n");
     assert_eq!(three_at_once(&app, &busy).await, ([200, 200, 503], 2));
 
-    // Nothing is let in, so the answer is at hand; the layers outside are on it.
+    // No request is accepted, so the response is immediate. The outer layers still apply.
     let shut = ServiceBuilder::new().load_shed().concurrency_limit(0);
     let app = Stack::new()
         .map_response(marked)
@@ -158,7 +160,7 @@ async fn timeout() {
     assert_eq!(response.status(), 504);
     assert_eq!(response.headers()["x-mark"], "1");
 
-    // Around ours it fails as tower's own, since nothing of ours stands outside.
+    // Around our layer, the error is tower's own, since no layer of ours is outside.
     let around = ServiceBuilder::new()
         .layer(second.clone())
         .layer(layer(mark()))
@@ -190,7 +192,7 @@ fn text_of(response: &Response) -> &str {
     std::str::from_utf8(response.body().as_bytes().unwrap()).unwrap()
 }
 
-/// Tries again, up to twice, when the answer is a 503.
+/// Retries a 503 response, at most twice.
 #[derive(Clone)]
 pub(crate) struct Twice(pub(crate) usize);
 
@@ -203,7 +205,7 @@ impl<E> Policy<Request, Response, E> for Twice {
         unavailable.then(|| std::future::ready(()))
     }
 
-    /// A body that streams cannot be sent twice.
+    /// A streaming body cannot be sent twice.
     fn clone_request(&mut self, request: &Request) -> Option<Request> {
         let bytes = request.body().as_bytes()?;
         let mut clone = Request::new(Body::from(bytes.clone()));
@@ -212,7 +214,7 @@ impl<E> Policy<Request, Response, E> for Twice {
     }
 }
 
-/// An app that answers 503 until its third call.
+/// Creates an app that responds with 503 until its third call.
 fn third_time() -> impl App {
     let calls = AtomicUsize::new(0);
     move |request: Request| {
@@ -279,7 +281,7 @@ async fn buffer() {
     let response = around.oneshot(get("/")).await.unwrap();
     assert_eq!(text(response).await, "hello");
 
-    // A service whose readiness fails takes its buffer with it; the cause is still told.
+    // A service whose readiness fails ends its buffer. The response still carries the cause.
     let (mock, mut handle) = tower_test::mock::pair::<Request, Response>();
     handle.send_error("no more paper");
     let app = from_service(Buffer::new(mock, 4));
@@ -289,7 +291,7 @@ async fn buffer() {
     assert_eq!(cause, "buffered service failed: no more paper");
 }
 
-/// How long three calls take with one a second.
+/// Returns the duration of three calls at one call per second.
 async fn seconds(app: &impl App) -> u64 {
     let start = Instant::now();
     let answers = tokio::join!(app.call(get("/")), app.call(get("/")), app.call(get("/")));
@@ -339,7 +341,7 @@ async fn boxed_services_are_apps() {
     let boxed = BoxCloneSyncService::new(service(hello));
     let response = from_service(boxed).call(get("/")).await;
     assert_eq!(text(response).await, "hello");
-    // `Clone`, and not `Sync`.
+    // `Clone`, but not `Sync`.
     let boxed = tower::util::BoxCloneService::new(service(hello));
     let response = from_service_shared(boxed).call(get("/")).await;
     assert_eq!(text(response).await, "hello");

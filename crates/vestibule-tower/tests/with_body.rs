@@ -1,4 +1,4 @@
-//! Layers that are written for axum's body, in our stacks.
+//! Layers for axum's body type, in our stacks.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,8 +27,8 @@ async fn marks(request: AxumRequest, next: Next) -> AxumResponse {
     response
 }
 
-/// A layer that names axum's body on both sides, as `tower_governor` does. It refuses `/no`, and fails
-/// at `/fail`.
+/// A layer with axum's body type on both sides, as `tower_governor`. It refuses `/no`, and fails at
+/// `/fail`.
 #[derive(Clone)]
 struct Strict;
 
@@ -156,7 +156,7 @@ async fn a_layer_may_answer_and_fail() {
 }
 
 #[tokio::test]
-async fn ends_and_errors_pass() {
+async fn end_callbacks_and_errors_pass() {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let listens = heard.clone();
     let app = Stack::new()
@@ -181,7 +181,7 @@ async fn ends_and_errors_pass() {
     assert!(body.frame().await.unwrap().is_ok());
     let error = body.frame().await.unwrap().unwrap_err();
     assert_eq!(*heard.lock().unwrap(), ["true 4"]);
-    // axum has wrapped it; it is one of the sources.
+    // axum has wrapped the error, which is one of the sources.
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause.filter(|error| !error.is::<Abort>()) {
         cause = error.source();
@@ -190,7 +190,7 @@ async fn ends_and_errors_pass() {
 }
 
 #[tokio::test]
-async fn sizes_are_kept_and_nothing_stays_empty() {
+async fn sizes_are_kept_and_an_empty_body_stays_empty() {
     let app = Stack::new()
         .with(from_layer_with_body(from_fn(marks), AxumBody::new))
         .app(|request: Request| async move {
@@ -207,7 +207,7 @@ async fn sizes_are_kept_and_nothing_stays_empty() {
     assert_eq!(BodyExt::collect(body).await.unwrap().to_bytes(), "four");
 }
 
-/// The layer knows the client as in axum, and sees the whole path; so does the app inside.
+/// The layer sees the client as in axum, and the whole path. So does the app inside.
 #[tokio::test]
 async fn the_client_and_the_path_are_known_on_both_sides() {
     async fn tells(mut request: AxumRequest, next: Next) -> AxumResponse {

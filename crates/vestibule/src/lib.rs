@@ -1,5 +1,5 @@
-//! WSGI's idea for Rust: one callable contract between servers and apps, and middleware that stacks
-//! in between.
+//! The idea of WSGI for Rust: one callable contract between servers and apps, and middleware that
+//! stacks between them.
 //!
 //! ```no_run
 //! use vestibule::prelude::*;
@@ -16,8 +16,8 @@
 //! }
 //! ```
 //!
-//! This crate has no code of its own: it is the contract, [`vestibule_core`], with the other crates
-//! of the workspace beside it, each under its name and behind its feature.
+//! This crate only re-exports: the contract, [`vestibule_core`], is at the root, and each other crate
+//! of the workspace is a module behind a feature.
 //!
 //! | module | crate | feature |
 //! |---|---|---|
@@ -88,14 +88,14 @@ pub use vestibule_static as files;
 #[cfg(feature = "tower")]
 pub use vestibule_tower as tower;
 
-/// What a file that writes apps and middleware uses.
+/// The common imports of apps and middleware.
 pub mod prelude {
     pub use vestibule_core::{
         App, Body, BoxApp, Failure, IntoResponse, Mounts, Next, Request, Response, Stack,
     };
 }
 
-/// The README's program, compiled so that it stays true.
+/// Compiles the program in the README, so that it stays correct.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Makes any body, and any stream, into one that a [`Body`](super::Body) can hold.
+//! Converts any body, and any stream, to one that a [`Body`](super::Body) can hold.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,9 +13,10 @@ use super::BodyError;
 use crate::BoxError;
 
 pin_project! {
-    /// A body with its data and error made ours, `Sync` though `B` may not be.
+    /// A body with its data and error types converted to ours. It is `Sync` even if `B` is not.
     ///
-    /// The wrapper gives no shared access to `B`, so what is asked through `&self` is remembered.
+    /// The wrapper gives no shared access to `B`, so it stores the values that `&self` methods
+    /// return.
     pub(super) struct Adapter<B> {
         #[pin]
         body: SyncWrapper<B>,
@@ -68,7 +69,7 @@ where
 }
 
 pin_project! {
-    /// A stream of pieces as a body of unknown size.
+    /// A stream of chunks as a body of unknown size.
     pub(super) struct FromStream<S> {
         #[pin]
         stream: S,

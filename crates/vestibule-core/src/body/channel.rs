@@ -1,6 +1,6 @@
-//! A body that is written to from elsewhere.
+//! A body with a separate writer.
 //!
-//! Written on a mutex and two wakers, since this crate knows no runtime.
+//! It uses a mutex and two wakers, since this crate depends on no runtime.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -19,13 +19,13 @@ use crate::BoxError;
 
 /// The writing end of [`Body::channel`](super::Body::channel).
 ///
-/// A sender that is dropped before [`finish`](Self::finish) ends the body in an error: a writer
-/// that panicked or forgot must not look like a whole body.
+/// A sender that is dropped before [`finish`](Self::finish) ends the body with an error. So a
+/// reader never takes the body of a panicked writer for a complete one.
 pub struct BodySender {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ChannelState>>,
 }
 
-/// What a write says when the body is gone: whoever read it went away.
+/// The error of a write to a dropped body: the reader stopped reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -38,22 +38,23 @@ impl fmt::Display for Closed {
 impl Error for Closed {}
 
 impl BodySender {
-    /// Sets how many bytes may wait for the reader before a write waits. A writer that waits is
-    /// woken when half of the room is free. A large room is worth it where writer and reader are
-    /// threads, since each wake-up has a cost.
+    /// Sets the number of bytes that may wait before a write does. A waiting writer is woken when half of
+    /// the limit is free. A large limit pays off where the writer and the reader are threads, since each
+    /// wake-up is expensive.
     ///
-    /// Defaults to a room that depends on the reader: the first 16 KiB of a body do not wait. After
-    /// them the room is 8 KiB, and grows by 1 KiB for each 32 KiB that were read, up to 64 KiB. So
-    /// a client that reads nothing holds little memory. Nothing is read before an app has returned
-    /// its response: one that writes more before that waits for ever, and needs a task for the
-    /// writing.
+    /// Defaults to a limit that grows with the reader. It is 16 KiB for the first bytes of a body, then
+    /// 8 KiB, and 1 KiB more for each 32 KiB that were read, up to 64 KiB. So a client that reads nothing
+    /// holds little memory.
+    ///
+    /// A body is not read before the app has returned its response. An app that writes more than the limit
+    /// before that waits for ever; it must write from a task.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
         lock(&self.shared).set_room = Some(bytes.max(1));
         self
     }
 
-    /// Writes a piece; waits while the reader has [no room](Self::with_room).
+    /// Writes a chunk. Waits while the [limit](Self::with_room) is reached.
     ///
     /// # Errors
     ///
@@ -61,13 +62,14 @@ impl BodySender {
     pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<(), Closed> {
         let data = data.into();
         self.ready().await?;
-        match data.is_empty() {
-            true => Ok(()),
-            false => self.push(Frame::data(data)),
+        if data.is_empty() {
+            Ok(())
+        } else {
+            self.push(Frame::data(data))
         }
     }
 
-    /// Waits until the reader has room. Writes that follow at once do not wait.
+    /// Waits until the buffer has room. The next write then does not wait.
     ///
     /// # Errors
     ///
@@ -76,12 +78,12 @@ impl BodySender {
         poll_fn(|cx| lock(&self.shared).poll_room(cx)).await
     }
 
-    /// Waits until the body is dropped. For writers that wait for something else meanwhile.
+    /// Waits until the body is dropped. Use it for writers that wait for another event meanwhile.
     pub async fn closed(&mut self) {
         poll_fn(|cx| lock(&self.shared).poll_closed(cx)).await;
     }
 
-    /// Ends the body.
+    /// Ends the body successfully.
     pub fn finish(self) {
         end(lock(&self.shared), None);
     }
@@ -93,7 +95,7 @@ impl BodySender {
         }
     }
 
-    /// Ends the body in an error: the reader can tell that it is not whole.
+    /// Ends the body with an error, so that the reader sees that it is incomplete.
     pub fn abort(&mut self, error: impl Into<BoxError>) {
         end(lock(&self.shared), Some(error.into().into()));
     }
@@ -126,13 +128,13 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// The reading end; it lives inside a `Body`.
+/// The reading end, which is inside a `Body`.
 pub(super) struct Receiver {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ChannelState>>,
 }
 
 pub(super) fn channel() -> (BodySender, Receiver) {
-    let shared = Arc::new(Mutex::new(Shared::default()));
+    let shared = Arc::new(Mutex::new(ChannelState::default()));
     let sender = BodySender {
         shared: shared.clone(),
     };
@@ -171,17 +173,18 @@ impl http_body::Body for Receiver {
         shared.frames.is_empty() && matches!(shared.end, Some(None))
     }
 
-    /// Nothing is left at the end; before that nobody knows how much there will be.
+    /// The size is unknown until the end.
     fn size_hint(&self) -> SizeHint {
-        match self.is_end_stream() {
-            true => SizeHint::with_exact(0),
-            false => SizeHint::default(),
+        if self.is_end_stream() {
+            SizeHint::with_exact(0)
+        } else {
+            SizeHint::default()
         }
     }
 }
 
 impl Receiver {
-    /// How many bytes of data wait to be read.
+    /// Returns the number of data bytes that can be read without a wait.
     pub(super) fn at_hand(&self) -> usize {
         lock(&self.shared).waiting
     }
@@ -197,23 +200,23 @@ impl Drop for Receiver {
 }
 
 #[derive(Default)]
-struct Shared {
+struct ChannelState {
     frames: VecDeque<Frame<Bytes>>,
-    /// Data bytes in `frames`.
+    /// Number of data bytes in `frames`.
     waiting: usize,
-    /// Data bytes that were read.
+    /// Number of data bytes that were read.
     read: usize,
-    /// How many bytes there may be in `frames` before a writer waits, where the writer has set it.
+    /// Limit of `waiting` that the writer has set: above it, a writer waits.
     set_room: Option<usize>,
-    /// Set once by the writer: the end, or the error that is the end.
+    /// Set once, by the writer: `None` inside for a successful end, else the error.
     end: Option<Option<BodyError>>,
-    /// The reader is gone.
+    /// Set when the reader is dropped.
     is_closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-impl Shared {
+impl ChannelState {
     fn room(&self) -> usize {
         self.set_room.unwrap_or_else(|| room_after(self.read))
     }
@@ -238,50 +241,49 @@ impl Shared {
     }
 }
 
-/// Ends the body, if it has not ended.
-fn end(mut shared: MutexGuard<'_, Shared>, error: Option<BodyError>) {
+/// Ends the body, unless it has already ended.
+fn end(mut shared: MutexGuard<'_, ChannelState>, error: Option<BodyError>) {
     if shared.end.is_none() {
         shared.end = Some(error);
         wake(shared.reader.take(), shared);
     }
 }
 
-/// Wakes the other side once it can have the lock: a thread that is woken before waits for it at
-/// once.
-fn wake(waker: Option<Waker>, shared: MutexGuard<'_, Shared>) {
+/// Unlocks before it wakes the other side. A thread that is woken earlier would wait for the lock.
+fn wake(waker: Option<Waker>, shared: MutexGuard<'_, ChannelState>) {
     drop(shared);
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
-/// A panic elsewhere leaves the queue as whole as it was: every change is one step.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+/// Ignores poisoning: every change is one step, so a panic elsewhere leaves the queue consistent.
+fn lock(shared: &Mutex<ChannelState>) -> MutexGuard<'_, ChannelState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns how many bytes may wait before a writer does, when `read` bytes were read.
+/// Returns the limit of waiting bytes after `read` bytes were read.
 ///
-/// Each wait of a writer costs a wake-up, so a short body has none. The kernel takes the beginning
-/// of a long body for a client that reads nothing; what waits behind that is held until the client
-/// is cut. A client that goes on reading earns a larger room.
+/// Each wait of a writer costs a wake-up, so a short body has none. The kernel accepts the start of a long
+/// body for a client that reads nothing; bytes behind that are held until the connection is closed. A
+/// client that goes on reading gets a larger limit.
 fn room_after(read: usize) -> usize {
     let start = START.saturating_sub(read);
     let earned = LEAST_ROOM.saturating_add(read / READ_FOR_ROOM);
-    start.max(earned).min(ROOM)
+    start.max(earned).min(MAX_ROOM)
 }
 
-/// The most bytes that may wait.
-const ROOM: usize = 64 * 1024;
+/// The largest limit, in bytes.
+const MAX_ROOM: usize = 64 * 1024;
 
-/// How many bytes of a body do not wait. With 64 KiB, each of 2,000 clients that read nothing held
+/// The limit at the start of a body, in bytes. With 64 KiB each of 2,000 clients that read nothing held
 /// 18 KiB more.
 const START: usize = 16 * 1024;
 
-/// How many bytes may wait when more than the first ones have come and little was read.
+/// The smallest limit, in bytes.
 const LEAST_ROOM: usize = 8 * 1024;
 
-/// How many bytes have to be read for one more byte of room.
+/// The limit grows by one byte for this many bytes read.
 const READ_FOR_ROOM: usize = 32;
 
 #[cfg(test)]
@@ -296,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
         let (mut sender, mut body) = Body::channel();
-        sender.send(vec![0; ROOM]).await.unwrap();
+        sender.send(vec![0; DEFAULT_ROOM]).await.unwrap();
         let writer = tokio::spawn(async move {
             sender.send("more").await.unwrap();
             sender.finish();
@@ -311,7 +313,7 @@ mod tests {
                 .into_data()
                 .unwrap()
                 .len(),
-            ROOM
+            DEFAULT_ROOM
         );
         writer.await.unwrap();
         assert_eq!(body.collect(10).await.unwrap(), "more");
@@ -334,13 +336,13 @@ mod tests {
         for (read, room) in cases {
             assert_eq!(room_after(read * 1024) / 1024, room, "{read} KiB");
         }
-        assert_eq!(room_after(usize::MAX), ROOM);
+        assert_eq!(room_after(usize::MAX), MAX_ROOM);
         for read in (0..4 * 1024 * 1024).step_by(1_000) {
-            assert!((LEAST_ROOM..=ROOM).contains(&room_after(read)), "{read}");
+            assert!((LEAST_ROOM..=MAX_ROOM).contains(&room_after(read)), "{read}");
         }
     }
 
-    /// Writes until a write waits; the bytes that wait then.
+    /// Writes until a write waits, and returns the number of waiting bytes.
     async fn fill(sender: &mut BodySender, piece: usize) -> usize {
         loop {
             let mut write = std::pin::pin!(sender.send(vec![0; piece]));
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wider_room() {
+    async fn a_waiting_writer_is_woken_at_half_of_the_limit() {
         let (sender, mut body) = Body::channel();
         let mut sender = sender.with_room(3);
         for piece in ["a", "b", "c"] {
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_body_is_told() {
+    async fn a_write_to_a_dropped_body_fails() {
         let (mut sender, body) = Body::channel();
         drop(body);
         assert_eq!(sender.send("x").await, Err(Closed));

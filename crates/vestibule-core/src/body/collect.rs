@@ -1,4 +1,4 @@
-//! A body read whole, up to a limit.
+//! Reads a whole body into memory, up to a limit.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,15 @@ use http_body::Body as _;
 use super::{Body, BodyError};
 use crate::{Failure, FailureKind, IntoResponse, Response};
 
-/// Why a body could not be read whole.
+/// The reason why a body could not be read into memory.
 #[derive(Debug)]
 pub enum CollectError {
-    /// It is larger than the limit.
+    /// The body is larger than the limit.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// It ended in an error.
+    /// The body ended with an error.
     Body(BodyError),
 }
 
@@ -41,7 +41,8 @@ impl Error for CollectError {
 }
 
 impl IntoResponse for CollectError {
-    /// `413 Content Too Large` or `400 Bad Request` (RFC 9110, sections 15.5.14 and 15.5.1).
+    /// Returns `413 Content Too Large` or `400 Bad Request` (RFC 9110, sections 15.5.14 and
+    /// 15.5.1).
     fn into_response(self) -> Response {
         let status = match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -80,9 +81,10 @@ pub(super) async fn collect(mut body: Body, limit: u64) -> Result<Bytes, Collect
         }
         rest.extend_from_slice(&data);
     }
-    match rest.is_empty() {
-        true => Ok(first),
-        false => Ok(rest.freeze()),
+    if rest.is_empty() {
+        Ok(first)
+    } else {
+        Ok(rest.freeze())
     }
 }
 
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn is_a_response() {
+    fn an_error_becomes_a_response() {
         let large = CollectError::TooLarge { limit: 1 }.into_response();
         assert_eq!(large.status(), 413);
         assert_eq!(

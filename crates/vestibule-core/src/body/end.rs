@@ -1,4 +1,4 @@
-//! How a body ends, and who hears of it.
+//! The end of a body, as callbacks see it.
 
 use std::error::Error;
 use std::fmt;
@@ -7,30 +7,31 @@ use http::{HeaderMap, StatusCode};
 
 use crate::BoxError;
 
-/// The end of a body, as a callback of [`Body::on_end`](super::Body::on_end) hears of it.
+/// The argument of a [`Body::on_end`](super::Body::on_end) callback.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct End<'a> {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome<'a>,
-    /// How many bytes of data were read from the body.
+    /// Number of data bytes that were read from the body.
     pub bytes: u64,
-    /// The trailers, when they were read.
+    /// The trailers, if they were read.
     pub trailers: Option<&'a HeaderMap>,
 }
 
-/// How a body ended.
+/// The outcome of a body.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {
     /// Every byte was read.
     Complete,
-    /// The body was dropped before its end: whoever read it went away.
+    /// The body was dropped before its end: the reader stopped reading.
     Aborted,
-    /// The body ended in an error.
+    /// The body ended with an error.
     Failed(&'a (dyn Error + Send + Sync + 'static)),
 }
 
-/// The body error that says: close the connection, and nothing is wrong with the app.
+/// A body error that makes the server close the connection. It does not mean that the app is
+/// faulty.
 ///
 /// ```
 /// use vestibule_core::{Abort, Body, BoxError};
@@ -50,10 +51,10 @@ impl fmt::Display for Abort {
 
 impl Error for Abort {}
 
-/// The body error of a response that could not be sent: its server sent another one.
+/// The error of a response body that was not sent, because the server sent another response.
 ///
-/// An access log is inside the server, so it would otherwise count a client that went away. A server
-/// passes this to [`Body::abandon`](super::Body::abandon).
+/// An access log runs inside the server. Without this error, it would count a client that closed
+/// the connection. A server passes it to [`Body::abandon`](super::Body::abandon).
 ///
 /// ```
 /// use vestibule_core::http::StatusCode;
@@ -76,13 +77,14 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// Creates the error of a response that was replaced by one with `status`, because of `cause`.
+    /// Creates the error of a response that was replaced by a response with `status` because of
+    /// `cause`.
     pub fn new(status: StatusCode, cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
         Self { status, cause }
     }
 
-    /// Returns the status that the client got.
+    /// Returns the status that the client received.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
@@ -101,13 +103,13 @@ impl Error for Replaced {
     }
 }
 
-/// The body error of a body that is shorter or longer than the length that it was given.
+/// The error of a body that is shorter or longer than its declared length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LengthMismatch {
-    /// The length that was given, in bytes.
+    /// The declared length, in bytes.
     pub length: u64,
-    /// The bytes that were there; when it is more than the length, there may be still more.
+    /// Number of bytes read. If it is larger than `length`, the body may have more.
     pub bytes: u64,
 }
 

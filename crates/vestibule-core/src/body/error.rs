@@ -1,4 +1,4 @@
-//! The error of a body, as one named type.
+//! The error type of a body.
 
 use std::any::Any;
 use std::error::Error;
@@ -8,10 +8,10 @@ use crate::BoxError;
 
 /// The error that ends a [`Body`](super::Body).
 ///
-/// It holds the error of the source that failed, whatever its type is. `Display` and `Debug` are
-/// those of the inner error. [`source()`](Error::source) is the inner error, so code that searches
-/// a chain of sources finds it. It implements [`Error`], which a `Box<dyn Error>` does not: layers
-/// that demand `B::Error: Error` of a body accept ours.
+/// It holds the error of the source that failed, of any type. `Display` and `Debug` are those of
+/// the inner error. [`source()`](Error::source) returns the inner error, so code that searches a
+/// chain of sources finds it. Unlike a `Box<dyn Error>`, it implements [`Error`], as layers with
+/// the bound `B::Error: Error` demand.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -29,8 +29,8 @@ use crate::BoxError;
 ///
 /// # Details
 ///
-/// A `BodyError` never holds another one directly: a conversion takes the inner error out. It is
-/// as large as the box inside, and adds no allocation.
+/// A `BodyError` never holds another `BodyError` directly: a conversion takes the inner error out.
+/// It has the size of the box inside and adds no allocation.
 pub struct BodyError(BoxError);
 
 impl BodyError {
@@ -43,7 +43,7 @@ impl BodyError {
     /// assert_eq!(BodyError::new("the disk is gone").to_string(), "the disk is gone");
     /// ```
     pub fn new(error: impl Into<BoxError> + 'static) -> Self {
-        // `Into` would put a `BodyError` into a box of its own, only to take it out again.
+        // `Into` would box a `BodyError` again, and the code below would unbox it.
         let mut error = Some(error);
         if let Some(own) = (&mut error as &mut dyn Any).downcast_mut::<Option<Self>>()
             && let Some(own) = own.take()
@@ -75,7 +75,7 @@ impl BodyError {
         self.0
     }
 
-    /// Says whether the inner error is an `E`. The sources of the inner error do not count.
+    /// Returns whether the inner error is an `E`. The sources of the inner error do not count.
     #[must_use]
     pub fn is<E: Error + 'static>(&self) -> bool {
         self.0.is::<E>()
@@ -102,7 +102,7 @@ impl BodyError {
     ///
     /// # Errors
     ///
-    /// The error itself when its inner error is of another type.
+    /// Returns the error unchanged if its inner error has another type.
     pub fn downcast<E: Error + 'static>(self) -> Result<Box<E>, Self> {
         self.0.downcast().map_err(Self)
     }
@@ -194,9 +194,9 @@ mod tests {
         );
     }
 
-    /// A chain that is printed has each text once.
+    /// A printed chain contains each text once.
     #[test]
-    fn a_failure_says_it_once() {
+    fn a_failure_prints_the_cause_once() {
         let failure = Failure::new(BodyError::new(io::Error::other("disk")));
         assert_eq!(failure.to_string(), "disk");
         assert!(failure.error().is::<io::Error>());

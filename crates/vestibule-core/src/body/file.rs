@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A part of a file, whose bytes are those of a body.
+/// A part of a file that has the same bytes as a body.
 ///
 /// ```
 /// use vestibule_core::{Body, FilePart};
@@ -22,7 +22,7 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// The part of the file at `path` that begins at `start` and is `length` bytes long.
+    /// Describes the part of the file at `path` that begins at `start` and is `length` bytes long.
     pub fn new(path: impl Into<Arc<Path>>, start: u64, length: u64) -> Self {
         Self {
             path: path.into(),
@@ -32,32 +32,32 @@ impl FilePart {
         }
     }
 
-    /// Adds the open file, which stays the right one when its name is given to another.
+    /// Adds the open file. It stays correct if another file takes the path.
     #[must_use]
     pub fn with_file(mut self, file: Arc<File>) -> Self {
         self.file = Some(file);
         self
     }
 
-    /// The path by which the file was opened.
+    /// Returns the path at which the file was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open file, where there is one.
+    /// Returns the open file, if it was set.
     #[must_use]
     pub const fn file(&self) -> Option<&Arc<File>> {
         self.file.as_ref()
     }
 
-    /// The first byte, counted from 0.
+    /// Returns the offset of the first byte.
     #[must_use]
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.length

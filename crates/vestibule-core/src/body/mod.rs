@@ -21,7 +21,7 @@ use http_body::{Frame, SizeHint};
 use crate::BoxError;
 use adapter::{Adapter, FromStream};
 use channel::Receiver;
-use rich::{Extra, Nothing, Rich};
+use rich::{Extra, NoFrames, Rich};
 
 pub use channel::{BodySender, Closed};
 pub use collect::CollectError;
@@ -29,11 +29,11 @@ pub use end::{Abort, End, LengthMismatch, Outcome, Replaced};
 pub use error::BodyError;
 pub use file::FilePart;
 
-/// The bytes of a message, whole or as they come, and its trailers.
+/// The body of a message: its bytes, whole or streaming, and its trailers.
 ///
-/// A body is `Send + Sync` whatever is inside, so `&Request` may be held across an await. It is
-/// fused: polled after its end, or after an error, it is `None`. A panic inside it is its error
-/// ([`Panicked`](crate::Panicked)). An empty body and one that is whole in memory need no allocation.
+/// A body is always `Send + Sync`, so `&Request` may be held across an await. It is fused: after
+/// its end or an error, it returns `None`. A panic inside it becomes its error
+/// ([`Panicked`](crate::Panicked)). An empty body and a body in memory need no allocation.
 ///
 /// ```
 /// use vestibule_core::Body;
@@ -47,15 +47,15 @@ pub struct Body(Kind);
 
 /// Four words, since a body moves with its message through every layer.
 enum Kind {
-    /// Whole in memory; when it is empty, the end has been seen or there was nothing.
+    /// In memory. If it is empty, the body has ended or never had bytes.
     Whole(Bytes),
-    /// Frames as they come, or bytes with more to say about them than that they are there.
+    /// A stream of frames, or bytes with additional properties.
     Rich(Pin<Box<Rich<dyn Frames>>>),
 }
 
-/// What a body can be made from: a body of our data and error that remembers its sizes.
+/// The bound of a boxed body: our data and error types, and known sizes.
 trait Frames: http_body::Body<Data = Bytes, Error = BodyError> + Send + Sync {
-    /// How many bytes of data are in memory already.
+    /// Returns the number of data bytes that are in memory.
     fn at_hand(&self) -> usize {
         0
     }
@@ -66,7 +66,7 @@ impl<B> Frames for Adapter<B> where
 {
 }
 
-impl Frames for Nothing {}
+impl Frames for NoFrames {}
 
 impl Frames for Receiver {
     fn at_hand(&self) -> usize {
@@ -75,13 +75,13 @@ impl Frames for Receiver {
 }
 
 impl Body {
-    /// A body with nothing in it.
+    /// Creates an empty body.
     #[must_use]
     pub const fn empty() -> Self {
         Self(Kind::Whole(Bytes::new()))
     }
 
-    /// Takes any body in. A `Body` is taken as it is, not boxed again.
+    /// Converts any body. A `Body` is returned unchanged and is not boxed again.
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
@@ -98,7 +98,7 @@ impl Body {
         }
     }
 
-    /// A body from a stream of pieces. The stream is not polled after its end.
+    /// Creates a body from a stream of chunks. The stream is not polled after its end.
     pub fn from_stream<S, T, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<T, E>> + Send + 'static,
@@ -108,7 +108,7 @@ impl Body {
         Self::new(FromStream::new(stream))
     }
 
-    /// A body that is written to from elsewhere, at the pace at which it is read.
+    /// Creates a body with a separate writer, which waits while the reader is behind.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -132,8 +132,9 @@ impl Body {
         (sender, Self(Kind::Rich(body)))
     }
 
-    /// How many bytes of data are in memory and come without a wait: those of a body that is whole, and
-    /// those that wait in a [`channel`](Self::channel). A server may send them in one go.
+    /// Returns the number of data bytes that are available without a wait: those of a body in
+    /// memory, or those that wait in a [`channel`](Self::channel). A server may send them in one
+    /// write.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -153,13 +154,13 @@ impl Body {
         }
     }
 
-    /// Whether the body is whole in memory, and so may be read by middleware inside `call`.
+    /// Returns whether the whole body is in memory, so that middleware may read it inside `call`.
     #[must_use]
     pub fn is_buffered(&self) -> bool {
         self.as_bytes().is_some()
     }
 
-    /// The bytes of a body that is whole in memory. Reading them does not use them up.
+    /// Returns the bytes of a body in memory, without consuming them.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&Bytes> {
         match &self.0 {
@@ -168,10 +169,10 @@ impl Body {
         }
     }
 
-    /// The file whose bytes these are, while none of them has been read.
+    /// Returns the file that has the same bytes, until a byte of the body is read.
     ///
-    /// A gateway may send the file itself instead of the body. Whatever changes the bytes wraps the
-    /// body in another, which is not a file.
+    /// A gateway may send the file instead of the body. A layer that changes the bytes wraps the
+    /// body in a new one, which has no file.
     #[must_use]
     pub fn as_file(&self) -> Option<&FilePart> {
         match &self.0 {
@@ -180,7 +181,7 @@ impl Body {
         }
     }
 
-    /// Says that the bytes of this body are exactly those of a part of a file.
+    /// Declares that the bytes of this body are exactly those of a part of a file.
     #[must_use]
     pub fn with_file(mut self, part: FilePart) -> Self {
         self.extra().set_file(part);
@@ -189,8 +190,9 @@ impl Body {
 
     /// Calls `f` once when the body has ended: complete, failed, or dropped before its end.
     ///
-    /// This is WSGI's `close()`, and where access logs belong. Several callbacks run in the order in
-    /// which they were added, so that what wraps hears last. They must not panic and should not block.
+    /// It corresponds to WSGI's `close()`. Access logs use it. Callbacks run in the order in which
+    /// they were added, so that of the outermost layer runs last. They must not panic and should
+    /// not block.
     ///
     /// ```
     /// use vestibule_core::{Body, Outcome};
@@ -209,8 +211,8 @@ impl Body {
         self
     }
 
-    /// Whether someone waits for the end, by [`on_end`](Self::on_end): then a body that takes the place
-    /// of this one has to keep it until its own end.
+    /// Returns whether the body has [`on_end`](Self::on_end) callbacks. A body that replaces this
+    /// one must then keep it until its own end.
     ///
     /// ```
     /// use vestibule_core::Body;
@@ -226,8 +228,8 @@ impl Body {
         }
     }
 
-    /// Holds the body to a length, as a `Content-Length` does: fewer bytes or more are an error
-    /// ([`LengthMismatch`]), and the body counts as complete when they have been read.
+    /// Sets the exact length in bytes, as a `Content-Length` does. Fewer or more bytes are an error
+    /// ([`LengthMismatch`]). The body counts as complete when that number of bytes was read.
     #[must_use]
     pub fn with_length(mut self, length: u64) -> Self {
         if self
@@ -239,21 +241,21 @@ impl Body {
         self
     }
 
-    /// Drops the bytes and keeps the end: an empty body whose `on_end` callbacks hear of a complete
-    /// one. For answers that have no body bytes: to HEAD, and 1xx, 204 and 304.
+    /// Drops the bytes and keeps the callbacks, which then see a complete body without bytes. Use
+    /// it for responses without body bytes: to HEAD, and 1xx, 204 and 304.
     #[must_use]
     pub fn without_bytes(self) -> Self {
         match self.0 {
             Kind::Whole(_) => Self::empty(),
             Kind::Rich(mut rich) => match rich.as_mut().project().extra.stripped() {
-                Some(extra) => Self(Kind::Rich(Rich::new(extra, Nothing))),
+                Some(extra) => Self(Kind::Rich(Rich::new(extra, NoFrames))),
                 None => Self::empty(),
             },
         }
     }
 
-    /// Drops the body, which is not read any further because of `error`: its `on_end` callbacks get
-    /// [`Outcome::Failed`]. For a server that cannot send a response, and sends [another](Replaced).
+    /// Drops the body because of `error`; its `on_end` callbacks get [`Outcome::Failed`]. A server
+    /// calls it if it cannot send a response and sends [another](Replaced).
     ///
     /// ```
     /// use vestibule_core::{Body, Outcome};
@@ -268,29 +270,29 @@ impl Body {
         }
     }
 
-    /// The next frame, or `None` at the end.
+    /// Reads the next frame. Returns `None` at the end.
     pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(self), cx)).await
     }
 
-    /// Reads the whole body, at most `limit` bytes of it. Trailers are dropped.
+    /// Reads the whole body into memory, at most `limit` bytes. Trailers are dropped.
     ///
-    /// Bytes that are in memory already are not copied.
+    /// A body that is in memory is not copied.
     ///
     /// # Errors
     ///
-    /// [`CollectError::TooLarge`] as soon as the body is known to be larger than `limit`, and
-    /// [`CollectError::Body`] when the body ends in an error. Both can be returned from an app:
-    /// they are 413 and 400.
+    /// Returns [`CollectError::TooLarge`] as soon as the body is known to be larger than `limit`,
+    /// and [`CollectError::Body`] if the body ends with an error. An app may return both: they are
+    /// 413 and 400.
     pub async fn collect(self, limit: u64) -> Result<Bytes, CollectError> {
         collect::collect(self, limit).await
     }
 
-    /// Room for what few bodies have.
+    /// Returns the additional properties, after a conversion to [`Kind::Rich`] if necessary.
     fn extra(&mut self) -> &mut Extra {
         if let Kind::Whole(bytes) = &mut self.0 {
             let extra = Extra::of(std::mem::take(bytes));
-            self.0 = Kind::Rich(Rich::new(extra, Nothing));
+            self.0 = Kind::Rich(Rich::new(extra, NoFrames));
         }
         match &mut self.0 {
             Kind::Rich(rich) => rich.as_mut().project().extra,
@@ -316,7 +318,7 @@ impl http_body::Body for Body {
             Kind::Rich(rich) => ready!(rich.as_mut().poll_frame(cx)),
         };
         if matches!(polled, None | Some(Err(_))) {
-            // What ended is dropped now: it is never polled again.
+            // Drops the ended body now, so that it is never polled again.
             *self = Self::empty();
         }
         Poll::Ready(polled)
@@ -404,16 +406,15 @@ mod tests {
     use super::*;
     use crate::Panicked;
 
-    /// What the callbacks of a body heard, in order.
+    /// Records the calls of `on_end` callbacks, in order.
     #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
+    struct EndLog(Arc<Mutex<Vec<String>>>);
 
-    impl Heard {
+    impl EndLog {
         fn listen(&self, name: &'static str, body: Body) -> Body {
-            let heard = self.0.clone();
+            let log = self.0.clone();
             body.on_end(move |end| {
-                heard
-                    .lock()
+                log.lock()
                     .unwrap()
                     .push(format!("{name}: {:?} {}", end.outcome, end.bytes));
             })
@@ -424,7 +425,7 @@ mod tests {
         }
     }
 
-    /// Plays a list of steps; `None` is a pause. It panics when it is polled after its end.
+    /// Plays a list of steps; `None` is a pause. It panics if it is polled after its end.
     struct Script(
         std::vec::IntoIter<Option<Result<Frame<Bytes>, BoxError>>>,
         bool,
@@ -493,58 +494,58 @@ mod tests {
 
     #[tokio::test]
     async fn ends_after_an_error() {
-        let heard = Heard::default();
+        let log = EndLog::default();
         let steps = vec![data("ab"), Some(Err("disk".into())), data("never")];
-        let mut body = heard.listen("log", script(steps));
+        let mut body = log.listen("log", script(steps));
         assert!(body.frame().await.unwrap().is_ok());
         assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "disk");
         assert!(body.frame().await.is_none());
         drop(body);
-        assert_eq!(heard.all(), ["log: Failed(\"disk\") 2"]);
+        assert_eq!(log.all(), ["log: Failed(\"disk\") 2"]);
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error() {
-        let heard = Heard::default();
+        let log = EndLog::default();
         let stream = Body::from_stream(futures_iter(|| -> Option<Result<Bytes, BoxError>> {
             panic!("no more paper")
         }));
-        let mut body = heard.listen("log", stream);
+        let mut body = log.listen("log", stream);
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "panicked: no more paper");
         assert!(error.is::<Panicked>());
         assert!(body.frame().await.is_none());
-        assert_eq!(heard.all().len(), 1);
+        assert_eq!(log.all().len(), 1);
     }
 
     #[tokio::test]
-    async fn the_end_is_heard_once_and_the_outer_hears_last() {
-        let heard = Heard::default();
-        let body = heard.listen("inner", script(vec![data("abc")]));
-        let mut body = heard.listen("outer", body);
+    async fn callbacks_run_once_and_the_outer_one_last() {
+        let log = EndLog::default();
+        let body = log.listen("inner", script(vec![data("abc")]));
+        let mut body = log.listen("outer", body);
         while body.frame().await.is_some() {}
         assert!(body.frame().await.is_none());
         drop(body);
-        assert_eq!(heard.all(), ["inner: Complete 3", "outer: Complete 3"]);
+        assert_eq!(log.all(), ["inner: Complete 3", "outer: Complete 3"]);
     }
 
     #[tokio::test]
     async fn a_whole_body_is_complete_without_a_last_poll() {
-        let heard = Heard::default();
-        let mut body = heard.listen("full", Body::from("abc"));
+        let log = EndLog::default();
+        let mut body = log.listen("full", Body::from("abc"));
         body.frame().await;
         assert!(body.is_end_stream());
         drop(body);
-        drop(heard.listen("empty", Body::empty()));
-        drop(heard.listen("head", Body::from("abc")).without_bytes());
-        drop(heard.listen("unread", Body::from("abc")));
+        drop(log.listen("empty", Body::empty()));
+        drop(log.listen("head", Body::from("abc")).without_bytes());
+        drop(log.listen("unread", Body::from("abc")));
         let all = [
             "full: Complete 3",
             "empty: Complete 0",
             "head: Complete 0",
             "unread: Aborted 0",
         ];
-        assert_eq!(heard.all(), all);
+        assert_eq!(log.all(), all);
     }
 
     #[tokio::test]
@@ -558,8 +559,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_length_is_held() {
-        // what the body has, the length that is claimed, what comes out
+    async fn a_declared_length_is_enforced() {
+        // Each row: the frames, the declared length, the result, the outcome.
         let cases = [
             (vec![data("abc")], 3, Ok("abc"), "Complete 3"),
             (
@@ -582,15 +583,15 @@ mod tests {
             ),
         ];
         for (steps, length, want, end) in cases {
-            let heard = Heard::default();
-            let body = heard.listen("log", script(steps).with_length(length));
+            let log = EndLog::default();
+            let body = log.listen("log", script(steps).with_length(length));
             assert_eq!(body.size_hint().exact(), Some(length));
             let got = body.collect(100).await.map_err(|error| error.to_string());
             match want {
                 Ok(text) => assert_eq!(got.unwrap(), text),
                 Err(text) => assert_eq!(got.unwrap_err(), format!("the body broke off: {text}")),
             }
-            let all = heard.all();
+            let all = log.all();
             assert!(all.len() == 1 && all[0].contains(end), "{all:?}");
         }
         let short = Body::empty().with_length(2).collect(10).await;
@@ -602,7 +603,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_held_body_that_may_have_more_does_not_say_that_it_ends() {
+    async fn a_body_that_may_exceed_its_length_is_not_at_its_end() {
         let mut body = script(vec![data("abc"), data("d")]).with_length(3);
         body.frame().await;
         assert!(!body.is_end_stream());
@@ -616,13 +617,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_held_body_is_complete_at_its_length() {
-        // A server stops reading when it has as many bytes as it announced.
-        let heard = Heard::default();
-        let mut body = heard.listen("log", script(vec![data("abc")]).with_length(3));
+    async fn a_body_is_complete_at_its_declared_length() {
+        // A server stops reading after the number of bytes that it announced.
+        let log = EndLog::default();
+        let mut body = log.listen("log", script(vec![data("abc")]).with_length(3));
         body.frame().await;
         drop(body);
-        assert_eq!(heard.all(), ["log: Complete 3"]);
+        assert_eq!(log.all(), ["log: Complete 3"]);
     }
 
     #[test]

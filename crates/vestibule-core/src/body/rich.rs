@@ -1,4 +1,4 @@
-//! A body with more to it than bytes in memory: frames as they come, callbacks, a length, a file.
+//! A body with more than bytes in memory: streamed frames, callbacks, a declared length, a file.
 
 use std::mem;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use super::{BodyError, End, FilePart, Frames, LengthMismatch, Outcome};
 use crate::Panicked;
 
 pin_project! {
-    /// Frames, and what is kept beside them: one allocation for both.
+    /// The frames and the additional properties, in one allocation.
     pub(super) struct Rich<B: ?Sized> {
         pub(super) extra: Extra,
         #[pin]
@@ -29,7 +29,7 @@ impl Rich<dyn Frames> {
         Box::pin(Rich { extra, frames })
     }
 
-    /// The next frame. After the end or an error it must not be called again.
+    /// Polls the next frame. It must not be called after the end or an error.
     pub(super) fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         let this = self.project();
         let (extra, mut frames) = (this.extra, this.frames);
@@ -52,7 +52,7 @@ impl Rich<dyn Frames> {
     pub(super) fn is_end_stream(&self) -> bool {
         match self.extra.length {
             Some(length) if length > self.extra.bytes => false,
-            // There may be more frames than the length allows: whoever asks on finds out.
+            // The frames may exceed the length; only the next poll shows it.
             Some(_) => self.frames_ended(),
             None => self.extra.is_complete || self.frames_ended(),
         }
@@ -66,7 +66,7 @@ impl Rich<dyn Frames> {
         }
     }
 
-    /// How many bytes of data are in memory already.
+    /// Returns the number of data bytes that are in memory.
     pub(super) fn at_hand(&self) -> usize {
         let whole = self.extra.whole.as_ref().map(Bytes::len);
         whole.unwrap_or_else(|| self.frames.at_hand())
@@ -77,30 +77,31 @@ impl Rich<dyn Frames> {
     }
 }
 
-/// What few bodies have.
+/// Properties that few bodies have.
 #[derive(Default)]
 pub(super) struct Extra {
-    /// The body, when it is whole in memory and was not read.
+    /// The bytes of a body in memory, until they are read.
     whole: Option<Bytes>,
-    /// The first callback needs no list.
+    /// Stored directly, since most bodies have at most one callback.
     first: Option<Callback>,
     more: Vec<Callback>,
-    /// Data bytes that were read so far.
+    /// Number of data bytes read so far.
     bytes: u64,
-    /// The length to hold.
+    /// The declared length, in bytes.
     length: Option<u64>,
     file: Option<FilePart>,
-    /// For the callbacks, when there are some. Boxed, since few bodies have trailers.
+    /// Kept for the callbacks, if there are any. Boxed, since few bodies have trailers.
     trailers: Option<Box<HeaderMap>>,
-    /// Nothing more has to be read: a drop from now on is not an abort.
+    /// The body is complete: a drop from now on is not an abort.
     is_complete: bool,
 }
 
-/// Callbacks are only `Send`; the wrapper makes them `Sync`, since they are called through `&mut`.
+/// Callbacks are only `Send`. The wrapper makes them `Sync`, which is sound since they run by
+/// `&mut`.
 type Callback = SyncWrapper<Box<dyn FnOnce(&End<'_>) + Send>>;
 
 impl Extra {
-    /// For a body that is whole in memory.
+    /// Creates the properties of a body in memory.
     pub(super) fn of(bytes: Bytes) -> Self {
         let mut extra = Self::default();
         extra.is_complete = bytes.is_empty();
@@ -120,7 +121,8 @@ impl Extra {
         self.first.is_some()
     }
 
-    /// What is left when the bytes are taken away: the callbacks, if there are any.
+    /// Takes the callbacks into new properties without bytes. Returns `None` if there are no
+    /// callbacks.
     pub(super) fn stripped(&mut self) -> Option<Self> {
         let first = self.first.take()?;
         let mut extra = Self::of(Bytes::new());
@@ -146,7 +148,7 @@ impl Extra {
         self.file.as_ref()
     }
 
-    /// Takes note of what was read, and turns it into an error when it breaks the length.
+    /// Counts the bytes of a frame. Replaces it with an error if it breaks the declared length.
     fn saw(&mut self, polled: Polled, is_last: bool) -> Polled {
         self.file = None;
         let polled = match polled {
@@ -184,7 +186,7 @@ impl Extra {
         BodyError::new(LengthMismatch { length, bytes })
     }
 
-    /// Calls the callbacks. They are called once, whatever ends the body first.
+    /// Calls the callbacks. Each runs once, for the first event that ends the body.
     pub(super) fn end(&mut self, outcome: Outcome<'_>) {
         let bytes = self.bytes;
         let trailers = self.trailers.take();
@@ -205,17 +207,18 @@ impl Extra {
 
 impl Drop for Extra {
     fn drop(&mut self) {
-        match self.is_complete {
-            true => self.end(Outcome::Complete),
-            false => self.end(Outcome::Aborted),
+        if self.is_complete {
+            self.end(Outcome::Complete)
+        } else {
+            self.end(Outcome::Aborted)
         }
     }
 }
 
-/// The frames of a body that is whole in memory: those that come after its bytes.
-pub(super) struct Nothing;
+/// The frame source of a body in memory: no frames after its bytes.
+pub(super) struct NoFrames;
 
-impl http_body::Body for Nothing {
+impl http_body::Body for NoFrames {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -1,4 +1,4 @@
-//! A middleware that borrows: an app lives as long as its server.
+//! A middleware with a lifetime: an app must be `'static`, since it lives as long as its server.
 
 use vestibule_core::{App, Request, Response};
 

@@ -1,4 +1,4 @@
-//! The middleware forgets that what it wraps is an app.
+//! The middleware lacks the bound `A: App` for the wrapped app.
 
 use vestibule_core::{App, Request, Response};
 

@@ -1,4 +1,4 @@
-//! A middleware is made too early: the stack wants the function that makes it.
+//! A finished middleware, where the stack expects a function that creates it.
 
 use vestibule_core::{App, Request, Response, Stack};
 

@@ -1,4 +1,4 @@
-//! What is returned cannot become a response.
+//! The returned type cannot become a response.
 
 use vestibule_core::{Request, Stack};
 

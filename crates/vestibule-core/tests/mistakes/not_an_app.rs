@@ -1,4 +1,4 @@
-//! A type that nothing makes an app.
+//! The type does not implement `App`.
 
 use vestibule_core::Stack;
 

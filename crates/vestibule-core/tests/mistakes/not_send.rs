@@ -1,4 +1,4 @@
-//! Something that is not `Send` is held across an await.
+//! A value that is not `Send` is held across an await.
 
 use std::rc::Rc;
 

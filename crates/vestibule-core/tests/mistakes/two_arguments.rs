@@ -1,4 +1,4 @@
-//! The function that makes a middleware takes more than the app: a closure passes the rest.
+//! The constructor takes more than the app. A closure would pass the other arguments.
 
 use vestibule_core::{App, Request, Response, Stack};
 

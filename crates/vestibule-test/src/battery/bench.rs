@@ -1,4 +1,4 @@
-//! What cases have in common: apps, requests, bodies, and what was counted.
+//! Shared parts of the cases: apps, requests, bodies, and counters.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use vestibule_lint::{Lint, Side, Violation};
 
 use crate::request;
 
-/// The middleware and what it is allowed.
+/// The middleware and its exceptions.
 #[derive(Clone)]
 pub(super) struct Options {
     wrap: Arc<dyn Fn(BoxApp) -> BoxApp + Send + Sync>,
@@ -40,7 +40,7 @@ impl Options {
     }
 }
 
-/// The place where one case is tried.
+/// The environment of one case.
 #[derive(Clone)]
 pub(super) struct Bench {
     pub(super) options: Arc<Options>,
@@ -55,7 +55,7 @@ impl Bench {
         }
     }
 
-    /// `inner` in the middleware, under the lint.
+    /// Wraps `inner` in the middleware, under the lint.
     pub(super) fn app(&self, inner: impl App) -> BoxApp {
         let told = self.told.clone();
         let mut lint = Lint::both(inner, |app| (self.options.wrap)(app)).sink(move |violation| {
@@ -72,7 +72,7 @@ impl Bench {
         lint.boxed()
     }
 
-    /// A request from text, with the headers that get past the middleware.
+    /// Parses a request from text, and adds the headers that the middleware accepts.
     pub(super) fn request(&self, text: &str) -> Request {
         let mut request = request(text);
         for (name, value) in &self.options.headers {
@@ -85,33 +85,36 @@ impl Bench {
         self.request("GET /a/b?c HTTP/1.1\nhost: example.org")
     }
 
-    /// Whether the status is the one that the app gave. A middleware may be allowed another; then
-    /// there is no more to see.
+    /// Returns whether the status is that of the app. If the middleware may replace it, the case
+    /// ends there.
     pub(super) fn is_from_app(&self, response: &Response, want: u16) -> Result<bool, String> {
         let got = response.status().as_u16();
-        match got == want {
-            true => Ok(true),
-            false if self.options.statuses.contains(&got) => Ok(false),
-            false => Err(format!("the app answers {want}, it becomes {got}")),
+        if got == want {
+            Ok(true)
+        } else if self.options.statuses.contains(&got) {
+            Ok(false)
+        } else {
+            Err(format!("the app responds with {want}, it becomes {got}"))
         }
     }
 
-    /// Compares bytes, where they are the app's.
+    /// Compares bytes, unless the middleware may change them.
     pub(super) fn same_bytes(&self, got: &[u8], want: &[u8]) -> Result<(), String> {
-        match got == want || self.options.changes_body {
-            true => Ok(()),
-            false => Err(format!(
+        if got == want || self.options.changes_body {
+            Ok(())
+        } else {
+            Err(format!(
                 "the body is {}, it becomes {}",
                 shown(want),
                 shown(got)
-            )),
+            ))
         }
     }
 
-    /// The rules that the middleware broke, as sentences.
+    /// Returns the broken rules as sentences.
     pub(super) fn broken(&self) -> String {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        // The apps and requests of the cases are strange on purpose.
+        // The apps and requests of the cases break rules on purpose.
         let own = told
             .iter()
             .filter(|violation| violation.side == Side::Middleware);
@@ -130,15 +133,12 @@ fn shown(bytes: &[u8]) -> String {
     )
 }
 
-/// Says what is wrong unless it is not.
+/// Returns the fault unless `holds`.
 pub(super) fn ensure(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
-    match holds {
-        true => Ok(()),
-        false => Err(wrong()),
-    }
+    if holds { Ok(()) } else { Err(wrong()) }
 }
 
-/// An answer with a body of a type that any middleware takes for text.
+/// Creates a response with a `text/plain` body.
 pub(super) fn text(status: u16, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
@@ -149,7 +149,7 @@ pub(super) fn text(status: u16, body: impl Into<Body>) -> Response {
     response
 }
 
-/// All that a body gives.
+/// All elements of a body.
 #[derive(Debug, Default)]
 pub(super) struct Got {
     pub(super) bytes: Vec<u8>,
@@ -169,7 +169,7 @@ pub(super) async fn read(mut body: Body) -> Got {
     got
 }
 
-/// Counts calls and bodies that are alive, and how bodies ended.
+/// Counts calls and bodies that are alive, and the outcomes of bodies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) calls: Arc<AtomicUsize>,
@@ -181,7 +181,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A call that is alive until what is returned is dropped.
+    /// Counts a call, which is alive until the returned value is dropped.
     pub(super) fn call(&self) -> Live {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.live_calls.fetch_add(1, Ordering::SeqCst);
@@ -206,7 +206,7 @@ impl Counts {
         count.load(Ordering::SeqCst)
     }
 
-    /// Nothing is alive any more, and each body has ended once.
+    /// Checks that nothing is alive any more, and that each body has ended once.
     pub(super) async fn all_over(&self) -> Result<(), String> {
         settle().await;
         let live = Self::get(&self.live_calls);
@@ -220,7 +220,7 @@ impl Counts {
         })
     }
 
-    /// How many ended complete, aborted, failed.
+    /// Returns the number of complete, aborted and failed bodies.
     pub(super) fn ends(&self) -> [usize; 3] {
         [&self.complete, &self.aborted, &self.failed].map(|count| Self::get(count))
     }
@@ -235,7 +235,7 @@ impl Drop for Live {
     }
 }
 
-/// Lets tasks that clean up come to their end.
+/// Lets cleanup tasks finish.
 pub(super) async fn settle() {
     for _ in 0..10 {
         for _ in 0..20 {
@@ -245,23 +245,23 @@ pub(super) async fn settle() {
     }
 }
 
-/// A step of a body that is known beforehand.
+/// A step of a scripted body.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Data(&'static str),
     Trailers,
     Error,
-    /// Nothing yet; it goes on at once.
+    /// Pending, with an immediate wake-up.
     Wait,
 }
 
-/// A streaming body of these steps.
+/// Creates a streaming body of these steps.
 pub(super) fn steps(steps: impl IntoIterator<Item = Step>) -> Body {
     let steps: Vec<_> = steps.into_iter().collect();
     Body::new(Steps(steps.into_iter()))
 }
 
-/// `x-sum: 1`
+/// Creates the trailers `x-sum: 1`.
 pub(super) fn trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("1"));
@@ -291,7 +291,7 @@ impl http_body::Body for Steps {
     }
 }
 
-/// A streaming body of these bytes, in pieces of 64 KiB.
+/// Creates a streaming body of these bytes, in chunks of 64 KiB.
 pub(super) fn chunks(bytes: Bytes) -> Body {
     Body::new(Chunks(bytes))
 }

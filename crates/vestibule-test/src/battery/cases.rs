@@ -1,4 +1,4 @@
-//! The cases: each is one sentence, and a function that tries it.
+//! The cases. Each has a sentence and a test function.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use vestibule_lint::torture;
 use super::bench::Step::{Data, Error, Trailers, Wait};
 use super::bench::{Bench, Counts, chunks, ensure, read, settle, steps, text, trailers};
 
-/// A case: what it says, and how it is tried.
+/// A case: its sentence, and its test function.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) says: &'static str,
@@ -28,7 +28,7 @@ type Tried = Result<(), String>;
 
 macro_rules! cases {
     ($($function:ident $name:literal: $says:literal,)+) => {
-        /// All cases, in the order in which they are tried.
+        /// All cases, in their order.
         pub(super) static CASES: &[Case] = &[$(
             Case { name: $name, says: $says, run: |bench| Box::pin($function(bench)) },
         )+];
@@ -36,33 +36,33 @@ macro_rules! cases {
 }
 
 cases! {
-    get "get": "A GET reaches the app, and its whole answer comes back.",
-    head "head": "An answer to HEAD has no bytes, and the headers of GET.",
+    get "get": "A GET reaches the app, and its complete response is returned.",
+    head "head": "A response to HEAD has no body bytes, and the headers of GET.",
     statuses "statuses": "Statuses pass, and 204, 304 and empty answers stay empty.",
     failure "failure": "The cause of a 500 stays in its extensions.",
-    repeated_headers "repeated-headers": "Headers that stand twice stand twice afterwards.",
-    streaming "streaming": "A streaming body passes in order, each piece before the next is made.",
-    coded_streaming "coded-streaming": "So it does for a client that accepts any coding.",
-    large "large": "A large body passes whole, and its Content-Length is right.",
-    file "file": "A body that is a file stays the file, or says that it is none.",
+    repeated_headers "repeated-headers": "Repeated headers stay repeated.",
+    streaming "streaming": "A streaming body passes in order, each chunk before the next is created.",
+    coded_streaming "coded-streaming": "A body streams also to a client that accepts any coding.",
+    large "large": "A large body passes completely, and its Content-Length is right.",
+    file "file": "A body with a file keeps the file, or has no file.",
     trailers_kept "trailers": "Trailers pass.",
-    body_error "body-error": "An error in a body passes on: it does not look whole.",
-    on_end "on-end": "The app hears of the end of each body once.",
-    client_gone "client-gone": "The client may go away at each await and after each frame.",
+    body_error "body-error": "An error in a body passes: the body does not look complete.",
+    on_end "on-end": "The end callbacks of each body run once.",
+    client_gone "client-gone": "The client may close the connection at each await and after each frame.",
     extensions "extensions": "Extensions of requests and responses pass.",
-    uri "uri": "The app sees the URI, the method and the version as they came.",
-    upload "upload": "A request body passes as it comes: the app may answer while it is sent.",
-    unread_upload "unread-upload": "An app may answer without reading the request body.",
+    uri "uri": "The app sees the URI, the method and the version of the request.",
+    upload "upload": "A request body streams: the app may respond during the upload.",
+    unread_upload "unread-upload": "An app may respond without reading the request body.",
     upload_error "upload-error": "An error in a request body reaches the app.",
-    concurrent "concurrent": "A hundred calls at once do not mix.",
-    panics "panics": "A panic inside leaves nothing behind: the next calls are answered.",
-    upgrade "upgrade": "A 101 passes untouched, with what an upgrade needs.",
-    tunnel "tunnel": "The body of a CONNECT's 2xx passes untouched, in both directions.",
-    methods "methods": "Any method and any version is answered.",
-    hostile_headers "hostile-headers": "Headers of any bytes are answered.",
+    concurrent "concurrent": "A hundred concurrent calls do not mix.",
+    panics "panics": "A panic inside has no later effects: the next calls get a response.",
+    upgrade "upgrade": "A 101 passes unchanged, with the extensions of the upgrade.",
+    tunnel "tunnel": "The body of a CONNECT's 2xx passes unchanged, in both directions.",
+    methods "methods": "Every method and every version gets a response.",
+    hostile_headers "hostile-headers": "Headers with any bytes get a response.",
 }
 
-/// An app that answers what `f` gives.
+/// Creates an app that returns the responses of `f`.
 fn answers(f: impl Fn() -> Response + Send + Sync + 'static) -> impl App {
     move |_: Request| {
         let response = f();
@@ -84,21 +84,23 @@ async fn get(bench: Bench) -> Tried {
     let response = app.call(bench.get()).await;
     ensure(calls.load(Ordering::SeqCst) > 0, || {
         let status = response.status().as_u16();
-        format!("the app is not called, the answer is {status}; say by `header` how to get past it")
+        format!(
+            "the app is not called, the response is {status}; set a header that the middleware accepts by `header`"
+        )
     })?;
     let status = response.status().as_u16();
     ensure(status == 200, || {
-        format!("the app answers 200, it becomes {status}")
+        format!("the app responds with 200, it becomes {status}")
     })?;
     ensure(response.headers().contains_key("x-own"), || {
-        "a header of the app is gone".to_owned()
+        "a header of the app is missing".to_owned()
     })?;
     bench.same_bytes(&read(response.into_body()).await.bytes, b"hello")
 }
 
 async fn head(bench: Bench) -> Tried {
     for coding in ["", "\naccept-encoding: gzip, br, zstd, deflate"] {
-        // More than what compression leaves alone.
+        // Larger than the minimum size of compression.
         let whole: &'static str = "All work and no play makes Jack a dull boy. "
             .repeat(99)
             .leak();
@@ -124,7 +126,8 @@ async fn head(bench: Bench) -> Tried {
         if !bench.is_from_app(&head, 200)? {
             return Ok(());
         }
-        // RFC 9110, section 9.3.2: what is known only when the content is made may be left out.
+        // RFC 9110, section 9.3.2: HEAD may omit fields that are known only after the content is
+        // generated.
         let is_optional = |name: &str| {
             matches!(
                 name,
@@ -148,7 +151,7 @@ async fn head(bench: Bench) -> Tried {
         }
         let bytes = read(head.into_body()).await.bytes.len();
         ensure(bytes == 0, || {
-            format!("the answer to HEAD has {bytes} bytes")
+            format!("the response to HEAD has {bytes} bytes")
         })?;
     }
     Ok(())
@@ -226,7 +229,7 @@ async fn repeated_headers(bench: Bench) -> Tried {
     Ok(())
 }
 
-/// Gives each piece when the one before has come out.
+/// Creates each chunk after the previous one has come out.
 async fn piece_by_piece(bench: &Bench, request: Request) -> Tried {
     let (mut sender, body) = Body::channel();
     let body = std::sync::Mutex::new(Some(body));
@@ -264,7 +267,7 @@ async fn piece_by_piece(bench: &Bench, request: Request) -> Tried {
             .await
             .map_err(|_| "the body is dropped before its end".to_owned())?;
         let mut now = Vec::new();
-        // A piece may come out in several.
+        // A chunk may be split.
         while now.is_empty()
             || (!is_coded && !bench.options.changes_body && now.len() < piece.len())
         {
@@ -284,9 +287,10 @@ async fn piece_by_piece(bench: &Bench, request: Request) -> Tried {
     ensure(rest.error.is_none(), || {
         format!("the body ends in {:?}", rest.error)
     })?;
-    match is_coded {
-        true => Ok(()),
-        false => bench.same_bytes(&all, pieces.concat().as_bytes()),
+    if is_coded {
+        Ok(())
+    } else {
+        bench.same_bytes(&all, pieces.concat().as_bytes())
     }
 }
 
@@ -311,9 +315,10 @@ async fn large(bench: Bench) -> Tried {
         let app = bench.app(answers(move || {
             let mut response = text(
                 200,
-                match is_streaming {
-                    false => Body::from(own.clone()),
-                    true => chunks(own.clone()).with_length(own.len() as u64),
+                if is_streaming {
+                    chunks(own.clone()).with_length(own.len() as u64)
+                } else {
+                    Body::from(own.clone())
                 },
             );
             response
@@ -357,7 +362,7 @@ async fn file(bench: Bench) -> Tried {
     let got = read(response.into_body()).await;
     let is_file = part.is_none() || got.bytes == b"hello";
     ensure(is_file, || {
-        "the body says that it is the file, with other bytes".to_owned()
+        "the body has the file, but other bytes".to_owned()
     })
 }
 
@@ -385,7 +390,7 @@ async fn body_error(bench: Bench) -> Tried {
     let got = read(response.into_body()).await;
     ensure(got.error.is_some(), || {
         format!(
-            "the body ends as if it were whole, after {} bytes",
+            "the body ends without an error, after {} bytes",
             got.bytes.len()
         )
     })
@@ -410,7 +415,7 @@ async fn on_end(bench: Bench) -> Tried {
             })?;
         }
         ensure(body.is_end_stream(), || {
-            "the body has ended and does not know it".to_owned()
+            "the body has ended, but `is_end_stream` is false".to_owned()
         })?;
         drop(body);
         counts
@@ -434,7 +439,7 @@ async fn on_end(bench: Bench) -> Tried {
     counts
         .all_over()
         .await
-        .map_err(|wrong| format!("a response that is thrown away: {wrong}"))
+        .map_err(|wrong| format!("a dropped response: {wrong}"))
 }
 
 async fn client_gone(bench: Bench) -> Tried {
@@ -460,7 +465,7 @@ async fn client_gone(bench: Bench) -> Tried {
         return Err(violation.detail.clone());
     }
     counts.all_over().await?;
-    // Uploads are cut off as well: the app waits for more when the call is dropped.
+    // Tests uploads as well: the app waits for more data when the call is dropped.
     let app = bench.app(|request: Request| async move {
         let got = read(request.into_body()).await;
         text(200, got.bytes)
@@ -475,12 +480,12 @@ async fn client_gone(bench: Bench) -> Tried {
         counts
             .all_over()
             .await
-            .map_err(|wrong| format!("a call that waited for its request body: {wrong}"))?;
+            .map_err(|wrong| format!("a dropped call that waited for its request body: {wrong}"))?;
     }
     Ok(())
 }
 
-/// What travels in extensions.
+/// An extension of the test.
 #[derive(Clone, Debug, PartialEq)]
 struct Note(&'static str);
 
@@ -506,11 +511,11 @@ async fn extensions(bench: Bench) -> Tried {
     }
     let note = response.headers().get("x-note");
     ensure(note.is_none_or(|note| note == "kept"), || {
-        "an extension of the request is gone".to_owned()
+        "an extension of the request is missing".to_owned()
     })?;
     let note = response.extensions().get::<Note>();
     ensure(note == Some(&Note("out")), || {
-        "an extension of the response is gone".to_owned()
+        "an extension of the response is missing".to_owned()
     })
 }
 
@@ -555,7 +560,7 @@ async fn uri(bench: Bench) -> Tried {
     Ok(())
 }
 
-/// A request with a body that is written meanwhile.
+/// Creates a request whose body is written during the call.
 fn uploading(bench: &Bench) -> (BodySender, Request) {
     let (sender, body) = Body::channel();
     let mut request =
@@ -565,7 +570,7 @@ fn uploading(bench: &Bench) -> (BodySender, Request) {
 }
 
 async fn upload(bench: Bench) -> Tried {
-    // The app gives back what it gets, while it gets it.
+    // The app returns the request body while it arrives.
     let app = bench.app(|request: Request| async move { text(200, request.into_body()) });
     let (mut sender, request) = uploading(&bench);
     if bench.options.buffers {
@@ -598,7 +603,7 @@ async fn upload(bench: Bench) -> Tried {
             let frame = body
                 .frame()
                 .await
-                .ok_or("the body ends while there is more to come")?;
+                .ok_or("the body ends before the request body")?;
             let frame = frame.map_err(|error| format!("the body fails: {error}"))?;
             now.extend_from_slice(&frame.into_data().unwrap_or_default());
         }
@@ -635,7 +640,7 @@ async fn upload_error(bench: Bench) -> Tried {
     *request.body_mut() = steps([Data("a"), Wait, Error]);
     let status = app.call(request).await.status();
     ensure(!status.is_success(), || {
-        "the app reads a whole body where there was none".to_owned()
+        "the app reads a complete body, but the request had none".to_owned()
     })
 }
 
@@ -677,7 +682,7 @@ async fn concurrent(bench: Bench) -> Tried {
             .get("x-call")
             .and_then(|id| id.to_str().ok());
         ensure(id == Some(&index.to_string()), || {
-            format!("call {index} has the answer of {id:?}")
+            format!("call {index} has the response of {id:?}")
         })?;
         bench.same_bytes(&got.bytes, format!("body of {index}").as_bytes())?;
     }
@@ -693,10 +698,10 @@ async fn panics(bench: Bench) -> Tried {
             let _live = counts.call();
             let kind = request.headers().get("x-panic").cloned();
             match kind.as_ref().map(HeaderValue::as_bytes) {
-                Some(b"early") => panic!("the app panics, as this case wants it"),
+                Some(b"early") => panic!("the app panics, as this case requires"),
                 Some(b"late") => {
                     tokio::task::yield_now().await;
-                    panic!("the app panics, as this case wants it")
+                    panic!("the app panics, as this case requires")
                 }
                 Some(_) => text(200, Body::new(Panics)),
                 None => text(200, "hello"),
@@ -712,11 +717,12 @@ async fn panics(bench: Bench) -> Tried {
             let response = panicking.call(request).await;
             (response.status(), read(response.into_body()).await)
         });
-        // A panic may pass, or be an answer; it may not be one of success and a whole body.
+        // A panic may pass, or become a response, but not a successful response with a complete
+        // body.
         if let Ok((status, got)) = call.await {
             ensure(status.is_server_error() || got.error.is_some(), || {
                 format!(
-                    "the app panicked ({kind}), the answer is {} and whole",
+                    "the app panicked ({kind}), the response is {} and complete",
                     status.as_u16()
                 )
             })?;
@@ -724,7 +730,7 @@ async fn panics(bench: Bench) -> Tried {
         let response = app.call(bench.get()).await;
         let status = response.status().as_u16();
         ensure(status == 200, || {
-            format!("after a panic ({kind}) the answer is {status}")
+            format!("after a panic ({kind}) the response is {status}")
         })?;
         bench.same_bytes(&read(response.into_body()).await.bytes, b"hello")?;
     }
@@ -742,7 +748,7 @@ impl http_body::Body for Panics {
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        panic!("the body panics, as this case wants it")
+        panic!("the body panics, as this case requires")
     }
 }
 
@@ -754,9 +760,10 @@ async fn upgrade(bench: Bench) -> Tried {
         let body = own.body(Body::empty());
         async move {
             let mut response = Response::new(body);
-            *response.status_mut() = match has_note {
-                true => StatusCode::SWITCHING_PROTOCOLS,
-                false => StatusCode::BAD_REQUEST,
+            *response.status_mut() = if has_note {
+                StatusCode::SWITCHING_PROTOCOLS
+            } else {
+                StatusCode::BAD_REQUEST
             };
             for (name, value) in [("upgrade", "websocket"), ("connection", "upgrade")] {
                 response
@@ -770,7 +777,7 @@ async fn upgrade(bench: Bench) -> Tried {
     let mut request = bench.request(
         "GET /a HTTP/1.1\nhost: example.org\nconnection: upgrade\nupgrade: websocket\naccept-encoding: gzip",
     );
-    // Adapters put what an upgrade needs into the extensions.
+    // Adapters store the upgrade in the extensions.
     request.extensions_mut().insert(Note("upgrade"));
     let response = app.call(request).await;
     if !bench.is_from_app(&response, 101)? {
@@ -794,7 +801,7 @@ async fn upgrade(bench: Bench) -> Tried {
     }
     let note = response.extensions().get::<Note>();
     ensure(note == Some(&Note("switched")), || {
-        "an extension of the response is gone".to_owned()
+        "an extension of the response is missing".to_owned()
     })?;
     drop(response);
     counts.all_over().await

@@ -1,4 +1,4 @@
-//! An axum router is given as an app as it is.
+//! An axum router is passed as an app without `from_service`.
 
 use axum::Router;
 use axum::routing::get;

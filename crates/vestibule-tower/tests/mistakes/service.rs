@@ -1,4 +1,4 @@
-//! A tower service is mounted as it is.
+//! A tower service is mounted without `from_service`.
 
 use tower_http::services::ServeDir;
 use vestibule_core::Mounts;

@@ -1,4 +1,4 @@
-//! A list of tower layers is given to a stack as it is, over several lines.
+//! A list of tower layers, over several lines, is passed to a stack without `from_layer`.
 
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;

@@ -1,4 +1,4 @@
-//! A tower layer is given to a stack as it is.
+//! A tower layer is passed to a stack without `from_layer`.
 
 use tower_http::cors::CorsLayer;
 use vestibule_core::Stack;
