@@ -1,4 +1,4 @@
-//! Small files that are asked for again and again are kept for a moment.
+//! A short-lived cache of small files that are requested often.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,42 +7,45 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::file_body::read_to_keep;
 use crate::source::{Content, Stored};
 
-/// Files that were opened less than [`MILLIS`] ago, at most [`SLOTS`] of them, open and with their bytes and headers.
+/// A cache of at most [`SLOTS`] files that were opened less than [`MILLIS`] ago, with their
+/// descriptors, bytes and headers.
 ///
-/// To open, read and close is most of what a small file costs. A file comes in when it is asked for twice in that time, so
-/// that a walk through a large tree leaves nothing here. Whoever takes one out asks the system once (`fstat`): one that
-/// was written to, renamed, replaced or removed since is opened anew. What is not seen for so long is a folder above it
-/// that was put in the place of another. At most 8 MB are held, by this and by those who are sent them, and while there are
-/// requests, what is too old goes within a second.
+/// For a small file, most of the cost is to open, read and close it. A file enters the cache at its
+/// second request within that time, so that a walk through a large tree does not fill it. Each use
+/// asks the system once (`fstat`): a file that was written to, renamed, replaced or removed is
+/// opened again. A replaced parent folder is not detected within that time. Cached bytes, including
+/// those in responses, are limited to 8 MB. Expired files are dropped within a second while there
+/// are requests.
 #[derive(Debug)]
 pub(crate) struct Handles {
-    slots: [Mutex<Slot>; SLOTS],
+    slots: [Mutex<CacheEntry>; SLOTS],
     hasher: RandomState,
-    /// When old files were let go, in milliseconds.
+    /// When expired files were last dropped, in milliseconds.
     swept: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    /// The hash of the name that was asked for last, and when, in milliseconds; a time that lies ahead is when it may come in.
+struct CacheEntry {
+    /// The hash of the name that was requested last, and the time in milliseconds. A time in the
+    /// future is the earliest time at which the name may enter.
     asked: Option<(u64, u64)>,
-    kept: Option<Kept>,
+    kept: Option<CachedFile>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedFile {
     name: Box<[u8]>,
     stored: Stored,
-    /// When it was opened, in milliseconds.
+    /// When the file was opened, in milliseconds.
     opened: u64,
 }
 
-/// What is known of a name.
+/// The result of a look-up.
 #[derive(Debug)]
 pub(crate) enum Known {
-    /// The file, open.
+    /// The file is in the cache.
     Open(Stored),
-    /// It was asked for a moment ago, and may be kept now.
+    /// The name was requested a moment ago, and may enter the cache now.
     Again,
     Nothing,
 }
@@ -56,7 +59,7 @@ impl Handles {
         }
     }
 
-    /// What is known of `name` at `now`, which is in milliseconds.
+    /// Looks up `name`. `now` is in milliseconds.
     pub(crate) fn get(&self, name: &[u8], now: u64) -> Known {
         if now.saturating_sub(self.swept.load(Ordering::Relaxed)) >= SWEEP_MILLIS {
             self.sweep(now);
@@ -79,13 +82,14 @@ impl Handles {
         }
     }
 
-    /// Takes note that `name` is not to be kept, so that it need not be tried again soon.
+    /// Records that `name` does not enter the cache, so that it is not tried again soon.
     pub(crate) fn refuse(&self, name: &[u8], now: u64) {
         let (hash, mut slot) = self.slot(name);
         slot.asked = Some((hash, now + REFUSED_MILLIS));
     }
 
-    /// Keeps a file that was opened at `now`, if it is small, and reads what is in memory of it.
+    /// Caches a file that was opened at `now` if it is small, and reads its bytes if they are in
+    /// memory.
     pub(crate) fn keep(&self, name: &[u8], now: u64, stored: &mut Stored) {
         if stored.length > MAX_LENGTH {
             return;
@@ -96,24 +100,24 @@ impl Handles {
         };
         stored.make(bytes);
         let (_, mut slot) = self.slot(name);
-        slot.kept = Some(Kept {
+        slot.kept = Some(CachedFile {
             name: name.into(),
             stored: stored.clone(),
             opened: now,
         });
     }
 
-    /// Lets go what is too old.
+    /// Drops expired files.
     fn sweep(&self, now: u64) {
         self.swept.store(now, Ordering::Relaxed);
         for slot in &self.slots {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_old = |kept: &mut Kept| now.saturating_sub(kept.opened) >= MILLIS;
+            let is_old = |kept: &mut CachedFile| now.saturating_sub(kept.opened) >= MILLIS;
             drop(slot.kept.take_if(is_old));
         }
     }
 
-    fn slot(&self, name: &[u8]) -> (u64, MutexGuard<'_, Slot>) {
+    fn slot(&self, name: &[u8]) -> (u64, MutexGuard<'_, CacheEntry>) {
         let hash = self.hasher.hash_one(name);
         let slot = &self.slots[hash as usize % SLOTS];
         (hash, slot.lock().unwrap_or_else(PoisonError::into_inner))
@@ -129,15 +133,16 @@ fn is_current(stored: &Stored) -> bool {
 
 const SLOTS: usize = 64;
 
-/// How long a name is taken for the file that it was.
+/// How long a file stays in the cache, in milliseconds.
 const MILLIS: u64 = 100;
 
 const SWEEP_MILLIS: u64 = 1000;
 
-/// How long a name is not tried again.
+/// How long a refused name is not tried again, in milliseconds.
 const REFUSED_MILLIS: u64 = 1000;
 
-/// Of a larger file the opening is a small part, and a removed one would hold its place on the disk.
+/// Maximum size of a cached file in bytes. For a larger file the open is a small part of the cost,
+/// and a removed one would keep its disk space.
 const MAX_LENGTH: u64 = 1024 * 1024;
 
 #[cfg(test)]
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_twice_is_kept_for_a_moment() {
+    fn the_second_request_caches_a_file_for_a_moment() {
         let handles = Handles::new();
         assert!(matches!(handles.get(b"a", 0), Known::Nothing));
         assert!(matches!(handles.get(b"a", MILLIS), Known::Nothing));
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_let_in_later() {
+    fn refused_names_may_enter_later() {
         let handles = Handles::new();
         handles.refuse(b"a", 0);
         assert!(matches!(handles.get(b"a", 1), Known::Nothing));
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_share_a_slot_are_not_mixed_up() {
+    fn names_with_the_same_index_are_not_mixed_up() {
         let handles = Handles::new();
         for number in 0..1000_u32 {
             let name = number.to_be_bytes();
