@@ -1,5 +1,5 @@
-//! Takes the pieces from the crates, with loom in the place of std: `std::sync` and `std::thread` are `crate::sync` and
-//! `crate::thread` here. A file's own tests and its inner docs stay behind.
+//! Takes the pieces from the crates, with loom in the place of std: `std::sync` and `std::thread`
+//! are `crate::sync` and `crate::thread` here. A file's own tests and its inner docs stay behind.
 
 use std::path::Path;
 use std::{env, fs};
@@ -17,7 +17,7 @@ const PIECES: &[(&str, &str)] = &[
     ("pending", "vestibule-logging/src/sink/pending.rs"),
     ("per_address", "vestibule-hyper/src/per_address.rs"),
     ("queue", "vestibule-wsgi/src/queue.rs"),
-    ("slot", "vestibule-environ/src/slot.rs"),
+    ("piece_channel", "vestibule-environ/src/piece_channel.rs"),
     ("tally", "vestibule-hyper/src/tally.rs"),
     ("waiting", "vestibule-auth/src/waiting.rs"),
 ];
