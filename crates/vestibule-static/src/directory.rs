@@ -20,8 +20,8 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// turn without following links. Only regular files are read, and opening a file never waits for a
 /// writer.
 ///
-/// A name that differs from the file's own name by case is not found on Windows and macOS either,
-/// so a guard in front of `/private` also protects `/PRIVATE`. On other systems the file system
+/// A name that differs from the file's own name by case is not found on Windows and macOS either.
+/// So a guard in front of `/private` also protects `/PRIVATE`. On other systems the file system
 /// decides: do not serve a folder with guarded parts from a Linux file system that ignores case.
 ///
 /// A small file that is requested again within 100 ms is checked, not opened again. A file that was
@@ -184,7 +184,7 @@ mod system {
 
     use super::*;
     #[cfg(target_os = "linux")]
-    use crate::file_cache::{Handles, Known};
+    use crate::file_cache::{FileCache, Lookup};
     use crate::open_file::Reads;
     use crate::root_names::below_root;
 
@@ -196,15 +196,15 @@ mod system {
         id: (u64, u64),
         reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
-        can: Can,
+        kernel: KernelFeatures,
         #[cfg(target_os = "linux")]
-        handles: Handles,
+        cache: FileCache,
     }
 
     /// The features of the kernel.
     #[cfg(target_os = "linux")]
     #[derive(Clone, Copy)]
-    struct Can {
+    struct KernelFeatures {
         /// `openat2`: Linux 5.6, and not forbidden by a filter.
         openat2: bool,
         /// `RESOLVE_CACHED`: Linux 5.12.
@@ -218,9 +218,9 @@ mod system {
             let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
             let id = id(&fstat(&fd)?);
             #[cfg(target_os = "linux")]
-            let can = Can::of(&fd);
+            let kernel = KernelFeatures::of(&fd);
             #[cfg(target_os = "linux")]
-            let reads = Reads::new(can.memory);
+            let reads = Reads::new(kernel.memory);
             #[cfg(not(target_os = "linux"))]
             let reads = Reads::new(false);
             Ok(Self {
@@ -229,9 +229,9 @@ mod system {
                 id,
                 reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
-                can,
+                kernel,
                 #[cfg(target_os = "linux")]
-                handles: Handles::new(),
+                cache: FileCache::new(),
             })
         }
 
@@ -250,10 +250,10 @@ mod system {
             now: u64,
         ) -> io::Result<Entry> {
             #[cfg(target_os = "linux")]
-            let keep = match self.handles.get(name, now) {
-                Known::Open(stored) => return Ok(Entry::File(stored)),
-                Known::Again => self.open_to_keep(name, wait, now)?,
-                Known::Nothing => None,
+            let keep = match self.cache.get(name, now) {
+                Lookup::Open(stored) => return Ok(Entry::File(stored)),
+                Lookup::Again => self.open_to_keep(name, wait, now)?,
+                Lookup::Nothing => None,
             };
             #[cfg(not(target_os = "linux"))]
             let (keep, _) = (None, now);
@@ -276,7 +276,7 @@ mod system {
             let mut stored = Stored::open(file.ok_or(io::ErrorKind::NotFound)?);
             #[cfg(target_os = "linux")]
             if is_kept {
-                self.handles.keep(name, now, &mut stored);
+                self.cache.keep(name, now, &mut stored);
             }
             #[cfg(not(target_os = "linux"))]
             let _ = is_kept;
@@ -287,12 +287,12 @@ mod system {
         /// can be replaced without a change of its target.
         #[cfg(target_os = "linux")]
         fn open_to_keep(&self, name: &[u8], wait: Wait, now: u64) -> io::Result<Option<OwnedFd>> {
-            if !self.can.openat2 || name.is_empty() {
+            if !self.kernel.openat2 || name.is_empty() {
                 return Ok(None);
             }
             match self.openat2(name, FILE, Symlinks::Deny, wait) {
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
-                    self.handles.refuse(name, now);
+                    self.cache.refuse(name, now);
                     Ok(None)
                 }
                 other => other.map(Some),
@@ -356,7 +356,7 @@ mod system {
             wait: Wait,
         ) -> io::Result<OwnedFd> {
             #[cfg(target_os = "linux")]
-            if self.can.openat2 {
+            if self.kernel.openat2 {
                 match self.openat2(name, flags, symlinks, wait) {
                     // The kernel refuses links that lead out, and all links with absolute targets.
                     Err(error)
@@ -398,7 +398,7 @@ mod system {
                 Symlinks::Beneath => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
                 Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
             };
-            if wait == Wait::Never && self.can.cached && !self.can.memory {
+            if wait == Wait::Never && self.kernel.cached && !self.kernel.memory {
                 return Ok(openat2(
                     &self.fd,
                     name,
@@ -420,7 +420,7 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    impl Can {
+    impl KernelFeatures {
         fn of(root: &OwnedFd) -> Self {
             use rustix::fs::{ResolveFlags, fstatfs, openat2};
 
@@ -524,7 +524,7 @@ mod system {
         }
     }
 
-    /// File systems of other Unixes distinguish case.
+    /// Returns `fd`: file systems of other Unixes distinguish case.
     #[cfg(not(target_vendor = "apple"))]
     #[allow(clippy::unnecessary_wraps, reason = "it can fail on Apple's systems")]
     const fn exactly_called(fd: OwnedFd, _: &[u8]) -> rustix::io::Result<OwnedFd> {
@@ -719,7 +719,7 @@ mod tests {
 
     /// The walk and the kernel must agree, so both get the same names.
     #[test]
-    fn the_walk_finds_what_the_kernel_finds() {
+    fn the_walk_finds_the_same_files_as_the_kernel() {
         let name = format!("vestibule-static-walk-{}", std::process::id());
         let base = std::env::temp_dir().join(name);
         let root = base.join("root");

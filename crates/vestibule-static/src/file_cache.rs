@@ -17,7 +17,7 @@ use crate::source::{Content, Stored};
 /// those in responses, are limited to 8 MB. Expired files are dropped within a second while there
 /// are requests.
 #[derive(Debug)]
-pub(crate) struct Handles {
+pub(crate) struct FileCache {
     slots: [Mutex<CacheEntry>; SLOTS],
     hasher: RandomState,
     /// When expired files were last dropped, in milliseconds.
@@ -42,7 +42,7 @@ struct CachedFile {
 
 /// The result of a look-up.
 #[derive(Debug)]
-pub(crate) enum Known {
+pub(crate) enum Lookup {
     /// The file is in the cache.
     Open(Stored),
     /// The name was requested a moment ago, and may enter the cache now.
@@ -50,7 +50,7 @@ pub(crate) enum Known {
     Nothing,
 }
 
-impl Handles {
+impl FileCache {
     pub(crate) fn new() -> Self {
         Self {
             slots: std::array::from_fn(|_| Mutex::default()),
@@ -60,7 +60,7 @@ impl Handles {
     }
 
     /// Looks up `name`. `now` is in milliseconds.
-    pub(crate) fn get(&self, name: &[u8], now: u64) -> Known {
+    pub(crate) fn get(&self, name: &[u8], now: u64) -> Lookup {
         if now.saturating_sub(self.swept.load(Ordering::Relaxed)) >= SWEEP_MILLIS {
             self.sweep(now);
         }
@@ -68,17 +68,17 @@ impl Handles {
         let is_recent = |then: u64| now.saturating_sub(then) < MILLIS;
         if let Some(kept) = slot.kept.as_ref().filter(|kept| *kept.name == *name) {
             if is_recent(kept.opened) && is_current(&kept.stored) {
-                return Known::Open(kept.stored.clone());
+                return Lookup::Open(kept.stored.clone());
             }
             slot.kept = None;
         }
         match slot.asked {
-            Some((other, then)) if other == hash && then > now => return Known::Nothing,
+            Some((other, then)) if other == hash && then > now => return Lookup::Nothing,
             _ => {}
         }
         match slot.asked.replace((hash, now)) {
-            Some((other, then)) if other == hash && is_recent(then) => Known::Again,
-            _ => Known::Nothing,
+            Some((other, then)) if other == hash && is_recent(then) => Lookup::Again,
+            _ => Lookup::Nothing,
         }
     }
 
@@ -149,50 +149,50 @@ const MAX_LENGTH: u64 = 1024 * 1024;
 mod tests {
     use super::*;
 
-    fn is_open(handles: &Handles, name: &[u8], now: u64) -> bool {
-        matches!(handles.get(name, now), Known::Open(_))
+    fn is_open(cache: &FileCache, name: &[u8], now: u64) -> bool {
+        matches!(cache.get(name, now), Lookup::Open(_))
     }
 
     #[test]
     fn the_second_request_caches_a_file_for_a_moment() {
-        let handles = Handles::new();
-        assert!(matches!(handles.get(b"a", 0), Known::Nothing));
-        assert!(matches!(handles.get(b"a", MILLIS), Known::Nothing));
-        assert!(matches!(handles.get(b"a", MILLIS + 1), Known::Again));
-        handles.keep(b"a", MILLIS + 1, &mut Stored::memory("a"));
-        assert!(is_open(&handles, b"a", MILLIS + 1));
-        assert!(is_open(&handles, b"a", 2 * MILLIS));
-        assert!(!is_open(&handles, b"a", 2 * MILLIS + 1));
-        assert!(!is_open(&handles, b"a", 2 * MILLIS + 1));
+        let cache = FileCache::new();
+        assert!(matches!(cache.get(b"a", 0), Lookup::Nothing));
+        assert!(matches!(cache.get(b"a", MILLIS), Lookup::Nothing));
+        assert!(matches!(cache.get(b"a", MILLIS + 1), Lookup::Again));
+        cache.keep(b"a", MILLIS + 1, &mut Stored::memory("a"));
+        assert!(is_open(&cache, b"a", MILLIS + 1));
+        assert!(is_open(&cache, b"a", 2 * MILLIS));
+        assert!(!is_open(&cache, b"a", 2 * MILLIS + 1));
+        assert!(!is_open(&cache, b"a", 2 * MILLIS + 1));
     }
 
     #[test]
     fn refused_names_may_enter_later() {
-        let handles = Handles::new();
-        handles.refuse(b"a", 0);
-        assert!(matches!(handles.get(b"a", 1), Known::Nothing));
-        assert!(matches!(handles.get(b"a", 2), Known::Nothing));
-        assert!(matches!(handles.get(b"a", REFUSED_MILLIS), Known::Again));
+        let cache = FileCache::new();
+        cache.refuse(b"a", 0);
+        assert!(matches!(cache.get(b"a", 1), Lookup::Nothing));
+        assert!(matches!(cache.get(b"a", 2), Lookup::Nothing));
+        assert!(matches!(cache.get(b"a", REFUSED_MILLIS), Lookup::Again));
     }
 
     #[test]
     fn large_files_are_not_kept() {
-        let handles = Handles::new();
+        let cache = FileCache::new();
         let mut large = Stored::memory("a");
         large.length = MAX_LENGTH + 1;
-        handles.keep(b"a", 0, &mut large);
-        assert!(!is_open(&handles, b"a", 0));
+        cache.keep(b"a", 0, &mut large);
+        assert!(!is_open(&cache, b"a", 0));
     }
 
     #[test]
     fn names_with_the_same_index_are_not_mixed_up() {
-        let handles = Handles::new();
+        let cache = FileCache::new();
         for number in 0..1000_u32 {
             let name = number.to_be_bytes();
-            handles.keep(&name, 0, &mut Stored::memory(name.to_vec()));
+            cache.keep(&name, 0, &mut Stored::memory(name.to_vec()));
         }
         for number in 0..1000_u32 {
-            if let Known::Open(stored) = handles.get(&number.to_be_bytes(), 1) {
+            if let Lookup::Open(stored) = cache.get(&number.to_be_bytes(), 1) {
                 assert_eq!(
                     stored.head(4, crate::Wait::Never).unwrap(),
                     &number.to_be_bytes()[..]

@@ -585,7 +585,7 @@ fn decoded(raw: &str) -> Option<Vec<u8>> {
 }
 
 impl<S> Clone for IndexedFiles<S> {
-    /// A clone shares the index, and reloads it for both.
+    /// Clones the handle: both share the index, and a reload affects both.
     fn clone(&self) -> Self {
         Self {
             files: self.files.clone(),

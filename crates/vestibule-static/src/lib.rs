@@ -25,10 +25,10 @@
 //! error, never with padding or mixed content.
 //!
 //! Entity tags are strong: a hash of size and modification time, so that replicas share them. The
-//! hash also covers the inode if the modification time is a constant that archive tools set, or if
-//! it is too recent for the resolution of the clock. A client that got such a tag for a new file
-//! can still use it later. Copies share tags only if they keep the time to the nanosecond (`cp -p`,
-//! `rsync -t`; GNU tar keeps whole seconds).
+//! hash also covers the inode in two cases: the modification time is a constant that archive tools
+//! set, or it is too recent for the resolution of the clock. A client that got such a tag for a new
+//! file can still use it later. Copies share tags only if they keep the time to the nanosecond (`cp
+//! -p`, `rsync -t`; GNU tar keeps whole seconds).
 //!
 //! **Fast.** A file in the page cache is opened, read and answered on the calling thread, with five
 //! system calls (`openat2`, `fstat`, `preadv2`, `fstat`, `close`). Other files need one call to the

@@ -115,7 +115,7 @@ impl OpenFile {
             .is_some_and(|now| now.inode == self.stamp.inode)
     }
 
-    /// On other systems, a rename does not change the fields of a [`Stamp`].
+    /// Returns `true`: on other systems, a rename does not change the fields of a [`Stamp`].
     #[cfg(not(unix))]
     #[allow(clippy::unused_self, reason = "other systems use it")]
     pub(crate) const fn has_its_name(&self) -> bool {

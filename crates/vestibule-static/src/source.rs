@@ -236,8 +236,8 @@ impl Stored {
         self.tag = with_coding(self.tag.take(), Some(token));
     }
 
-    /// Uses the tag that the file had when it was new, if a condition of the request names that one
-    /// (see [`OpenFile::validators`]), so that the client can continue with it.
+    /// Uses the tag that the file had when it was new, if a condition of the request names that
+    /// tag. The client can then continue with it; see [`OpenFile::validators`].
     pub(crate) fn take_tag_of_request(
         &mut self,
         headers: &HeaderMap,

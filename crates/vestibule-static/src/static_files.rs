@@ -758,7 +758,7 @@ impl<S: Source> StaticFiles<S> {
             now: SystemTime::now().into(),
             wait: Wait::Never,
         };
-        let wanted = Wanted::of(request, &self.files.options, self.or.is_none());
+        let wanted = RequestTarget::of(request, &self.files.options, self.or.is_none());
         match self.files.answer(&asked, &wanted) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // Other errors become a response.
@@ -773,7 +773,7 @@ impl<S: Source> StaticFiles<S> {
     async fn answer_in_pool(
         &self,
         asked: &RequestParts<'_>,
-        wanted: Wanted<'static>,
+        wanted: RequestTarget<'static>,
     ) -> io::Result<Option<Response>> {
         let wait = Wait::Allowed;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -840,7 +840,7 @@ impl<S: Source> Files<S> {
     fn answer(
         &self,
         asked: &RequestParts<'_>,
-        wanted: &Wanted<'_>,
+        wanted: &RequestTarget<'_>,
     ) -> io::Result<Option<Response>> {
         let mut answer = self.answer_once(asked, wanted);
         for _ in 1..TRIES {
@@ -867,7 +867,7 @@ impl<S: Source> Files<S> {
     fn answer_once<'w>(
         &self,
         asked: &RequestParts<'_>,
-        wanted: &'w Wanted<'_>,
+        wanted: &'w RequestTarget<'_>,
     ) -> io::Result<Option<Answer<'w>>> {
         let name = match &wanted.target {
             Target::Name(name) => name.as_bytes(),
@@ -964,7 +964,7 @@ impl<S: Source> Files<S> {
     fn answer_nothing<'w>(
         &self,
         asked: &RequestParts<'_>,
-        wanted: &Wanted<'_>,
+        wanted: &RequestTarget<'_>,
     ) -> io::Result<Option<Answer<'w>>> {
         if let Some(answer) = self.apply_redirects(asked, wanted, false)? {
             return Ok(Some(answer));
@@ -994,7 +994,7 @@ impl<S: Source> Files<S> {
     fn apply_redirects<'w>(
         &self,
         asked: &RequestParts<'_>,
-        wanted: &Wanted<'_>,
+        wanted: &RequestTarget<'_>,
         is_forced: bool,
     ) -> io::Result<Option<Answer<'w>>> {
         // The target of a redirect could interpret a name that no file can have.
@@ -1031,7 +1031,7 @@ impl<S: Source> Files<S> {
     fn with_error_page<'w>(
         &self,
         asked: &RequestParts<'_>,
-        wanted: &Wanted<'_>,
+        wanted: &RequestTarget<'_>,
         error: Answer<'w>,
     ) -> io::Result<Answer<'w>> {
         let status = error.response.status();
@@ -1260,7 +1260,7 @@ impl<S: Source> Files<S> {
 }
 
 /// The target of a request and its spelling.
-struct Wanted<'a> {
+struct RequestTarget<'a> {
     target: Target<'a>,
     has_slash: bool,
     /// Whether no other app is configured.
@@ -1283,7 +1283,7 @@ enum Target<'a> {
     NotRead,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RequestTarget<'a> {
     fn of(request: &'a Request, options: &Options, is_last: bool) -> Self {
         let view = PathView::of(request);
         let path = match &view {
@@ -1319,8 +1319,8 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn into_owned(self) -> Wanted<'static> {
-        Wanted {
+    fn into_owned(self) -> RequestTarget<'static> {
+        RequestTarget {
             target: match self.target {
                 Target::Name(name) => Target::Name(name.into_owned()),
                 Target::NoName(reason) => Target::NoName(reason),

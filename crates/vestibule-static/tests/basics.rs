@@ -5,7 +5,7 @@ use vestibule_static::{StaticFiles, Symlinks};
 
 use crate::support::{Folder, ask, date, request, status};
 
-/// A small site.
+/// Creates a small site.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("index.html", "<p>home");
@@ -99,7 +99,7 @@ async fn rfc9110_9_3_2_head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn rfc9110_15_5_6_405_says_what_is_allowed() {
+async fn rfc9110_15_5_6_a_405_has_allow() {
     let (_folder, app) = site();
     for line in ["POST /a.txt", "OPTIONS /a.txt"] {
         let answer = ask(&app, line, &[]).await;

@@ -68,7 +68,7 @@ async fn rfc9110_12_5_3_negotiation() {
 }
 
 #[tokio::test]
-async fn an_encoded_answer_is_described_as_what_it_encodes() {
+async fn an_encoded_response_has_the_headers_of_its_file() {
     let (_folder, app) = site();
     let answer = ask(&app, "GET /app.js", &["accept-encoding: br"]).await;
     assert_eq!(answer.text(), "<br>");

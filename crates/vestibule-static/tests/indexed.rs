@@ -164,7 +164,7 @@ async fn tags_are_of_the_content() {
 }
 
 #[tokio::test]
-async fn what_changes_after_the_scan() {
+async fn changes_after_the_scan() {
     let (folder, files) = site();
     let app = files.indexed(1 << 20).unwrap();
     folder.file("new.txt", "new");

@@ -116,7 +116,7 @@ fn named(folder: &Folder, endings: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn patterns_and_codings_choose_what_is_written() {
+fn patterns_and_codings_select_the_sidecars() {
     type Options = fn(Precompress) -> Precompress;
     let cases: [(&str, Options, &[&str]); 9] = [
         (

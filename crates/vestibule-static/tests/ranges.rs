@@ -110,7 +110,7 @@ async fn rfc9110_14_1_2_one_range() {
 }
 
 #[tokio::test]
-async fn rfc9110_14_2_what_is_ignored() {
+async fn rfc9110_14_2_ignored_range_fields() {
     let (_folder, app) = site();
     let ranges = [
         "bytes=5-2",
@@ -287,7 +287,7 @@ async fn conditions_come_before_ranges() {
 
 /// With one part or several, a cache needs the headers that a 200 has.
 #[tokio::test]
-async fn rfc9110_15_3_7_a_206_says_what_a_200_says() {
+async fn rfc9110_15_3_7_a_206_has_the_headers_of_a_200() {
     let (_folder, app) = site();
     let app = app
         .precompressed(true)
