@@ -293,7 +293,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_chosen_is_acceptable(value in "((gzip|br|identity|\\*)(;q=(0|1|0\\.[0-9]{1,3}))?,){0,6}") {
+        fn the_choice_is_acceptable(value in "((gzip|br|identity|\\*)(;q=(0|1|0\\.[0-9]{1,3}))?,){0,6}") {
             let accept = AcceptEncoding::parse(&value);
             match accept.choose(&["br", "gzip"]) {
                 Coding(coding) => prop_assert!(accept.quality(coding).unwrap().is_acceptable()),

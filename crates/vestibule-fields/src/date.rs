@@ -346,9 +346,9 @@ impl Civil {
 
     fn from_date(date: HttpDate) -> Self {
         let (days, seconds) = (date.unix.div_euclid(DAY), date.unix.rem_euclid(DAY));
-        // The inverse of `to_date`: split into cycles of 400 years with 146097 days, then compute
-        // the year from its number of days without the leap days, which are one in 1460, in 36524
-        // and in 146096.
+        // The inverse of `to_date`. Split into cycles of 400 years with 146097 days. Then compute
+        // the year from its number of days without the leap days: one in 1460, in 36524 and in
+        // 146096.
         let days = days + DAYS_TO_1970;
         let (era, days) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year = (days - days / 1460 + days / 36_524 - days / 146_096) / 365;

@@ -525,7 +525,7 @@ const fn sorted(
     }
     let mut at = 1;
     while at < COUNTS.1 {
-        assert!(keys[at - 1] != keys[at], "an extension stands in two rows");
+        assert!(keys[at - 1] != keys[at], "an extension is in two rows");
         at += 1;
     }
     (keys, rows)

@@ -125,7 +125,8 @@ pub fn remove_where(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> b
 /// Returns the names in `Connection` that a receiver may remove (RFC 9110, section 7.6.1).
 ///
 /// The client writes `Connection`. So it must not be able to remove the fields in which a proxy
-/// reports on the client or names the user, nor `Host` and the fields that frame the body.
+/// reports on the client or names the user. The same holds for `Host` and the fields that frame the
+/// body.
 ///
 /// ```
 /// use http::HeaderMap;

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written() {
+    fn challenges_are_written_with_quotes() {
         let basic = |realm: &'static str| Challenge::new("Basic").parameter("realm", realm);
         let table = [
             (Challenge::new("Negotiate"), "Negotiate"),
