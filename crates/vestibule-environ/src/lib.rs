@@ -77,7 +77,7 @@
         clippy::indexing_slicing,
         clippy::panic,
         clippy::unwrap_used,
-        reason = "variables and heads come from other programs, and none may panic"
+        reason = "variables and heads come from other programs, and must not panic"
     )
 )]
 

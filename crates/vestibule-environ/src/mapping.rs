@@ -511,7 +511,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_a_request_or_an_error(
+        fn every_input_gives_a_request_or_an_error(
             variables in proptest::collection::vec(
                 ("(REQUEST_URI|SCRIPT_NAME|PATH_INFO|QUERY_STRING|HTTP_HOST|HTTP_[A-Z_]{0,9}|CONTENT_LENGTH|SERVER_NAME)",
                  proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
@@ -531,7 +531,7 @@ mod tests {
 
         /// For each mount, `SCRIPT_NAME` and `PATH_INFO` together are the decoded path.
         #[test]
-        fn fault_157_two_parts_of_one_path(
+        fn mount_and_rest_are_the_decoded_path(
             path in "(/(a|A|%61|b|\\.|%2F|%2f|%E9|caf%C3%A9|;x=1|%25|%zz)?){1,5}",
             mount in proptest::option::of("(|/|/a|/a/|/a/b|/%61|a|//|/a%2Fb)"),
         ) {
@@ -551,7 +551,7 @@ mod tests {
 
         /// A request that is converted to variables and back does not change.
         #[test]
-        fn there_and_back(
+        fn a_request_as_variables_as_a_request(
             path in "(/[a-z%]?(%2F|%41|//|%E9|;|\\.|%25)?){1,4}",
             query in proptest::option::of("[a-z=&%+]{0,8}"),
             mount in "(/a)?",

@@ -20,7 +20,7 @@ struct PieceState {
 }
 
 impl PieceChannel {
-    /// For writers: stores `data` when the channel is empty. Ready when the piece has been read, or
+    /// Stores `data` when the channel is empty, for writers. Ready when the piece has been read, or
     /// when the reader is gone.
     pub(crate) fn poll_put(&self, data: &mut Option<Bytes>, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
@@ -42,7 +42,7 @@ impl PieceChannel {
         Poll::Pending
     }
 
-    /// For the reader: registers it to be woken when a piece is ready for [`take`](Self::take).
+    /// Registers the reader to be woken when a piece is ready for [`take`](Self::take).
     pub(crate) fn listen(&self, cx: &Context<'_>) {
         self.lock().reader = Some(cx.waker().clone());
     }

@@ -113,7 +113,7 @@
         clippy::indexing_slicing,
         clippy::panic,
         clippy::unwrap_used,
-        reason = "what web servers and responders send comes from the network, and none may panic"
+        reason = "input of web servers and responders comes from the network, and must not panic"
     )
 )]
 
