@@ -1,10 +1,10 @@
-//! Takes the pieces from the crates, with loom in the place of std: `std::sync` and `std::thread`
-//! are `crate::sync` and `crate::thread` here. A file's own tests and its inner docs stay behind.
+//! Copies source files from the crates and replaces std with loom: `std::sync` and `std::thread`
+//! become `crate::sync` and `crate::thread`. Unit tests and inner docs are removed.
 
 use std::path::Path;
 use std::{env, fs};
 
-/// Each piece: its name here, and where it is.
+/// Each part: its name, and the path of its file.
 const PIECES: &[(&str, &str)] = &[
     ("bell", "vestibule-hyper/src/bell.rs"),
     ("channel", "vestibule-core/src/body/channel.rs"),

@@ -1,4 +1,4 @@
-//! `vestibule-tower`: the line in front of a service that only one may ask.
+//! `vestibule-tower`: the queue for a service that only one caller may poll.
 
 mod line {
     include!(concat!(env!("OUT_DIR"), "/line.rs"));
@@ -18,8 +18,8 @@ use line::{Line, Place};
 
 pub(crate) const MODELS: &[Model] = &[Model {
     piece: "line",
-    shows: "one at a time is the first, everyone comes to be it, and who gives up holds nobody up",
-    run: everyone_comes_to_be_the_first,
+    shows: "one caller at a time is first, every caller becomes first, and a cancelled caller blocks no other",
+    run: every_caller_becomes_the_first,
     mistakes: &[
         (
             "if was_first {\n            self.line.wake_first();\n        }",
@@ -40,8 +40,8 @@ pub(crate) const MODELS: &[Model] = &[Model {
     ],
 }];
 
-/// Two wait until they are served, and a third is polled once and gives up.
-fn everyone_comes_to_be_the_first() {
+/// Two callers wait until they are served; a third is polled once and cancelled.
+fn every_caller_becomes_the_first() {
     explore(4, || {
         let line = Arc::new(Line::default());
         let inside = Arc::new(AtomicUsize::new(0));
