@@ -1,7 +1,8 @@
-//! axum and Vestibule around each other.
+//! Combines axum and Vestibule in both directions.
 //!
-//! One half puts a stack of ours around an axum `Router`, which becomes an app for any of our
-//! servers and gateways. The other puts middleware of ours inside a router, by axum's own `.layer`.
+//! One half wraps an axum `Router` in a Vestibule stack; the result is an app for every Vestibule
+//! server and gateway. The other half adds Vestibule middleware to a router, with axum's own
+//! `.layer`.
 //!
 //! ```text
 //! cargo run --example axum_app
@@ -23,7 +24,7 @@ async fn shaky() -> &'static str {
     panic!("no more paper")
 }
 
-/// An app of ours, which axum routes to below.
+/// Reports the requested path: a Vestibule app, to which axum routes requests.
 async fn about(request: Request) -> String {
     format!("You asked for {}.\n", request.uri().path())
 }
@@ -36,7 +37,7 @@ fn no_sniff(mut response: Response) -> Response {
     response
 }
 
-/// Our stack around a router: what the router does not catch, the stack does.
+/// Wraps a router in a stack, which catches the panics that the router does not catch.
 fn around() -> BoxApp {
     let router = Router::new()
         .route("/hello/{name}", get(hello))
@@ -47,7 +48,7 @@ fn around() -> BoxApp {
         .app(from_service(router))
 }
 
-/// A router with our middleware on its routes, and an app of ours among them.
+/// Creates a router with Vestibule middleware on its routes, and a Vestibule app as one route.
 fn inside() -> Router {
     let stack = Stack::new().map_response(no_sniff).with(CatchPanic::new);
     Router::new()
@@ -60,15 +61,18 @@ fn inside() -> Router {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let app = around();
-    println!("Our stack around axum's router:\n\n{}", app.outline());
+    println!(
+        "A Vestibule stack around axum's router:\n\n{}",
+        app.outline()
+    );
     for path in ["/hello/axum", "/shaky"] {
         show(path, app.call(get_request(path)).await).await;
     }
 
-    println!("Our stack inside axum's router:\n");
+    println!("A Vestibule stack inside axum's router:\n");
     let router = inside();
     for path in ["/hello/vestibule", "/shaky", "/about"] {
-        // As any tower service, a router is called with a request of any body.
+        // Like any tower service, a router accepts requests of any body type.
         let Ok(response) = router.clone().oneshot(get_request(path)).await;
         show(path, response.map(vestibule::Body::new)).await;
     }

@@ -8,8 +8,8 @@ use vestibule::prelude::*;
 
 /// Measures the wrapped app and appends one `Server-Timing` entry.
 ///
-/// The clock stops when the head of the response is ready; the body may still be streaming. An entry
-/// that the app set itself is kept.
+/// The clock stops when the response head is ready; the body may still be streaming. An entry set
+/// by the app is kept.
 #[derive(Clone, Debug)]
 pub struct ServerTiming<A> {
     app: A,
@@ -17,12 +17,12 @@ pub struct ServerTiming<A> {
 }
 
 impl<A: App> ServerTiming<A> {
-    /// Wraps `app`; the metric is called `app`.
+    /// Wraps `app`. The metric defaults to `app`.
     pub fn new(app: A) -> Self {
         Self { app, metric: "app" }
     }
 
-    /// Names the metric. `metric` is an RFC 9110 token (section 5.6.2).
+    /// Sets the metric name, an RFC 9110 token (section 5.6.2). Defaults to `app`.
     #[must_use]
     pub fn metric(mut self, metric: &'static str) -> Self {
         self.metric = metric;
@@ -41,7 +41,7 @@ impl<A: App> App for ServerTiming<A> {
     }
 }
 
-/// One entry, or `None` when `metric` cannot stand in a header.
+/// Formats one entry, or returns `None` when `metric` is not valid in a header.
 fn entry(metric: &str, took: Duration) -> Option<HeaderValue> {
     let milliseconds = took.as_secs_f64() * 1000.0;
     format!("{metric};dur={milliseconds:.3}").try_into().ok()

@@ -6,7 +6,7 @@ use vestibule::logging::{AccessLog, ServerTiming};
 use vestibule::prelude::*;
 use vestibule::{Mount, PathView};
 
-/// Greets whoever the path names: `/api/ada`.
+/// Greets the name in the path: `/api/ada`.
 async fn greet(request: Request) -> Result<String, Failure> {
     let names = PathView::of(&request)?
         .segments()

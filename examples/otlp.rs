@@ -1,11 +1,13 @@
-//! Sends the span of each request to an OpenTelemetry collector: `cargo run --example otlp`, where
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` says where it is; `http://127.0.0.1:4318` when it says nothing.
+//! Sends the span of each request to an OpenTelemetry collector: `cargo run --example otlp`.
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` sets the address of the collector. Defaults to
+//! `http://127.0.0.1:4318`.
 //!
-//! [`Trace`] makes spans of `tracing`, with the names of OpenTelemetry; the crate `tracing-opentelemetry` takes them as
-//! they are. This exporter is what is left when no other crates are wanted: OTLP over HTTP, in JSON, without TLS and
-//! without a second try.
+//! [`Trace`] creates `tracing` spans with the names of OpenTelemetry, which the crate
+//! `tracing-opentelemetry` exports unchanged. This exporter needs no other crates: OTLP over HTTP,
+//! in JSON, without TLS and without retries.
 //!
-//! Source: OpenTelemetry Protocol 1.x, "OTLP/HTTP", "JSON Protobuf Encoding"; trace.proto of opentelemetry-proto.
+//! Source: OpenTelemetry Protocol 1.x, "OTLP/HTTP", "JSON Protobuf Encoding"; trace.proto of
+//! opentelemetry-proto.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -37,26 +39,26 @@ async fn hello(_: Request) -> &'static str {
     "Hello!\n"
 }
 
-/// Writes each span of [`Trace`] as JSON when it ends, for a thread that sends them.
+/// Converts each ended span of [`Trace`] to JSON, for the thread that sends them.
 #[derive(Debug)]
 pub struct Exporter(SyncSender<String>);
 
 impl Exporter {
-    /// An exporter, and where its spans come out. Of more than 1024 that wait, the newest are dropped: a request never
-    /// waits for the collector.
+    /// Creates an exporter and the receiver of its spans. The queue has 1024 entries; when it is
+    /// full, new spans are dropped, so that a request never waits for the collector.
     pub fn new() -> (Self, Receiver<String>) {
         let (sender, receiver) = sync_channel(1024);
         (Self(sender), receiver)
     }
 }
 
-/// What is known of a span so far.
+/// The collected data of a span.
 struct Known {
     start: SystemTime,
     fields: Vec<(&'static str, Value)>,
 }
 
-/// A field's value, as OTLP tells them apart.
+/// A field's value, by its OTLP type.
 enum Value {
     Text(String),
     Number(i64),
@@ -116,7 +118,8 @@ impl Visit for Known {
 }
 
 impl Known {
-    /// A `Span` of OTLP. Ids are hexadecimal, 64-bit numbers stand in quotes, and enums are numbers.
+    /// Formats a `Span` of OTLP. Ids are hexadecimal, 64-bit numbers are strings, and enums are
+    /// numbers.
     fn to_json(&self) -> String {
         let text = |name| {
             let found = self.fields.iter().find(|(other, _)| *other == name);
@@ -161,7 +164,7 @@ impl Known {
     }
 }
 
-/// Sends what comes, all that is there in one request, until the exporter is dropped.
+/// Sends the queued spans, all in one request, until the exporter is dropped.
 pub fn send_all(endpoint: &str, spans: &Receiver<String>) {
     while let Ok(first) = spans.recv() {
         let spans: Vec<String> = std::iter::once(first).chain(spans.try_iter()).collect();
@@ -171,7 +174,7 @@ pub fn send_all(endpoint: &str, spans: &Receiver<String>) {
     }
 }
 
-/// One `ExportTraceServiceRequest`.
+/// Sends one `ExportTraceServiceRequest`.
 fn send(endpoint: &str, spans: &[String]) -> std::io::Result<()> {
     let body = format!(
         "{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\
@@ -204,7 +207,7 @@ fn unix_nanos(time: SystemTime) -> u128 {
     since.unwrap_or_default().as_nanos()
 }
 
-/// A string of JSON (RFC 8259, section 7).
+/// Formats a JSON string (RFC 8259, section 7).
 fn json(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

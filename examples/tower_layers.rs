@@ -1,4 +1,4 @@
-//! Ten of tower-http's layers in a stack of ours, which names them and prints them.
+//! Uses ten layers of tower-http in a Vestibule stack, which names and prints them.
 //!
 //! ```text
 //! cargo run --example tower_layers

@@ -1,10 +1,10 @@
-//! Takes the pieces from the crates, with loom in the place of std: `std::sync` and `std::thread` are `crate::sync` and
-//! `crate::thread` here. A file's own tests and its inner docs stay behind.
+//! Copies source files from the crates and replaces std with loom: `std::sync` and `std::thread`
+//! become `crate::sync` and `crate::thread`. Unit tests and inner docs are removed.
 
 use std::path::Path;
 use std::{env, fs};
 
-/// Each piece: its name here, and where it is.
+/// Each part: its name, and the path of its file.
 const PIECES: &[(&str, &str)] = &[
     ("bell", "vestibule-hyper/src/bell.rs"),
     ("channel", "vestibule-core/src/body/channel.rs"),
@@ -16,7 +16,7 @@ const PIECES: &[(&str, &str)] = &[
     ("pending", "vestibule-logging/src/sink/pending.rs"),
     ("per_address", "vestibule-hyper/src/per_address.rs"),
     ("queue", "vestibule-wsgi/src/queue.rs"),
-    ("slot", "vestibule-environ/src/slot.rs"),
+    ("piece_channel", "vestibule-environ/src/piece_channel.rs"),
     ("tally", "vestibule-hyper/src/tally.rs"),
     ("wait_queue", "vestibule-tower/src/wait_queue.rs"),
     ("waiting", "vestibule-auth/src/waiting.rs"),

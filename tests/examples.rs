@@ -1,12 +1,12 @@
-//! What the README and the examples promise of themselves.
+//! Checks claims in the README and in the examples.
 
-/// Code lines of `text`: neither blank nor a comment.
+/// Counts the code lines of `text`: lines that are neither blank nor a comment.
 fn code_lines(text: &str) -> usize {
     let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
     text.lines().filter(is_code).count()
 }
 
-/// What stands in `text` from `from` up to and with `to`.
+/// Returns the part of `text` from `from` up to and including `to`.
 fn part<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let start = text.find(from).unwrap_or_else(|| panic!("no {from:?}"));
     let length = text[start..]

@@ -1,4 +1,5 @@
-//! Fields that proxies set: what a client writes in them passes no place that reads or forwards them.
+//! Request fields of proxies: forged values of a client must not pass any code that reads or
+//! forwards them.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use vestibule::{Address, Peer};
 
 use crate::real_sites::{Connection, Site, VERSIONS};
 
-/// Names that a client may try, in the spellings of HTTP and of CGI.
+/// Names that a client may forge, in the spellings of HTTP and of CGI.
 const FORGED: &[&str] = &[
     "Forwarded",
     "X-Forwarded-For",
@@ -40,11 +41,11 @@ const FORGED: &[&str] = &[
     "Client_Cert",
 ];
 
-/// Names of a user that `ForwardAuth` is told to copy, in both spellings.
+/// Names of user fields that `ForwardAuth` is configured to copy, in both spellings.
 const USERS: &[&str] = &["Remote-User", "Remote_User"];
 
-/// Names that a place may set itself, and what it may say.
-const TOLD: &[(&str, &[&str])] = &[
+/// Fields that a component may set itself, and their valid values.
+const SET_FIELDS: &[(&str, &[&str])] = &[
     ("x-forwarded-for", &["192.0.2.7"]),
     ("x-real-ip", &["192.0.2.7"]),
     ("x-forwarded-proto", &["http"]),
@@ -59,7 +60,7 @@ const TOLD: &[(&str, &[&str])] = &[
 
 type Seen = Arc<Mutex<HeaderMap>>;
 
-/// Keeps the fields of the request that reaches it.
+/// Stores the fields of the request that reaches it.
 fn keeper() -> (Seen, impl App + Clone) {
     let seen = Seen::default();
     let kept = seen.clone();
@@ -87,10 +88,10 @@ fn request(from: &str, headers: &[(&str, &str)]) -> Request {
     request
 }
 
-/// The places. Each gets a request of a client at 192.0.2.7 with forged fields, which comes directly or
-/// by a trusted proxy, and gives the fields that it has let through.
+/// Components that read or forward fields. Each gets a request of a client at 192.0.2.7 with forged
+/// fields, directly or through a trusted proxy, and returns the fields that it passed on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum Component {
     ForwardAuthAsks,
     ForwardAuthLetsIn,
     ForwardAuthBehindProxyHeaders,
@@ -102,7 +103,7 @@ enum Place {
     GatewayInsideProxyHeaders,
 }
 
-impl Place {
+impl Component {
     const ALL: [Self; 9] = [
         Self::ForwardAuthAsks,
         Self::ForwardAuthLetsIn,
@@ -115,7 +116,7 @@ impl Place {
         Self::GatewayInsideProxyHeaders,
     ];
 
-    /// Whether a field that names a user is not for this place to remove.
+    /// Returns whether this component does not have to remove fields that name a user.
     fn leaves_users(self) -> bool {
         matches!(self, Self::FastCgiOfAClient)
     }
@@ -123,7 +124,7 @@ impl Place {
     async fn pass(self, forged: &[(&str, &str)], responder: &Responder) -> HeaderMap {
         let (seen, app) = keeper();
         let client = || request("192.0.2.7", forged);
-        // A proxy adds the client to the list that it got, and its own word where it replaces one.
+        // A proxy appends the client to a received list, or replaces the field with its own value.
         let by_proxy = |name: &str, word: &str| {
             let mut request = request("10.0.0.1", forged);
             for kept in ["x-forwarded-proto", "x-forwarded-host"] {
@@ -196,7 +197,7 @@ fn proxies<A: App>(app: A) -> ProxyHeaders<A> {
     ProxyHeaders::new(app).trust("10.0.0.0/8".parse().unwrap())
 }
 
-/// A FastCGI responder that keeps what reaches it.
+/// A FastCGI responder that stores its input.
 struct Responder {
     address: String,
     seen: Seen,
@@ -234,15 +235,15 @@ impl Drop for Responder {
     }
 }
 
-/// Each name alone, each in two lines, and all of them at once; with and without a `Connection` that
-/// lists them.
+/// Sends each name alone, each in two lines, and all of them at once, with and without a
+/// `Connection` that lists them.
 #[tokio::test]
-async fn forged_fields_pass_no_place() {
+async fn no_component_passes_forged_fields() {
     let responder = Responder::start_at("forged").await;
-    for place in Place::ALL {
+    for component in Component::ALL {
         let all: Vec<&str> = FORGED
             .iter()
-            .chain(USERS.iter().filter(|_| !place.leaves_users()))
+            .chain(USERS.iter().filter(|_| !component.leaves_users()))
             .copied()
             .collect();
         let mut cases: Vec<Vec<(&str, &str)>> = Vec::new();
@@ -253,46 +254,46 @@ async fn forged_fields_pass_no_place() {
         }
         cases.push(all.iter().map(|name| (*name, "evil.test")).collect());
         for forged in cases {
-            // A proxy that is trusted answers for the names of users.
+            // A trusted proxy is responsible for the names of users.
             let trusted = matches!(
-                place,
-                Place::ProxyHeadersOfAProxy
-                    | Place::ForwardedOfAProxy
-                    | Place::FastCgiBehindProxyHeaders
+                component,
+                Component::ProxyHeadersOfAProxy
+                    | Component::ForwardedOfAProxy
+                    | Component::FastCgiBehindProxyHeaders
             );
             let forged: Vec<(&str, &str)> = forged
                 .into_iter()
                 .filter(|(name, _)| !(trusted && *name == "Remote-User"))
                 .collect();
-            let seen = place.pass(&forged, &responder).await;
+            let seen = component.pass(&forged, &responder).await;
             for (name, value) in &seen {
                 let value = value.to_str().unwrap();
                 assert!(
                     name == "connection" || !value.contains("evil") && !value.contains("6.6.6.6"),
-                    "{place:?}: {name}: {value} of {forged:?}"
+                    "{component:?}: {name}: {value} of {forged:?}"
                 );
             }
-            for (name, allowed) in TOLD {
+            for (name, allowed) in SET_FIELDS {
                 for value in seen.get_all(*name) {
                     let value = value.to_str().unwrap();
-                    assert!(allowed.contains(&value), "{place:?}: {name}: {value}");
+                    assert!(allowed.contains(&value), "{component:?}: {name}: {value}");
                 }
             }
         }
     }
 }
 
-/// A place that sets a field sets it whatever the client does, once.
+/// A component that sets a field sets it once, for every input of the client.
 #[tokio::test]
-async fn what_is_believed_is_set_once() {
+async fn trusted_fields_are_set_once() {
     let responder = Responder::start_at("told").await;
     let forged: &[(&str, &str)] = &[
         ("x-forwarded-for", "6.6.6.6"),
         ("connection", "x-forwarded-for, x-forwarded-host, x-real-ip"),
     ];
-    let told: [(Place, &[&str]); 4] = [
+    let told: [(Component, &[&str]); 4] = [
         (
-            Place::ForwardAuthAsks,
+            Component::ForwardAuthAsks,
             &[
                 "x-forwarded-for",
                 "x-forwarded-host",
@@ -303,7 +304,7 @@ async fn what_is_believed_is_set_once() {
             ],
         ),
         (
-            Place::ProxyHeadersOfAProxy,
+            Component::ProxyHeadersOfAProxy,
             &[
                 "x-forwarded-for",
                 "x-forwarded-host",
@@ -312,7 +313,7 @@ async fn what_is_believed_is_set_once() {
             ],
         ),
         (
-            Place::FastCgiBehindProxyHeaders,
+            Component::FastCgiBehindProxyHeaders,
             &[
                 "x-forwarded-for",
                 "x-forwarded-host",
@@ -320,23 +321,23 @@ async fn what_is_believed_is_set_once() {
                 "x-real-ip",
             ],
         ),
-        (Place::ForwardedOfAProxy, &["forwarded"]),
+        (Component::ForwardedOfAProxy, &["forwarded"]),
     ];
-    for (place, names) in told {
+    for (component, names) in told {
         for forged in [&[], forged] {
-            let seen = place.pass(forged, &responder).await;
+            let seen = component.pass(forged, &responder).await;
             for name in names {
                 let values: Vec<_> = seen.get_all(*name).iter().collect();
-                let want = TOLD.iter().find(|(own, _)| own == name).unwrap().1;
-                assert_eq!(values, want, "{place:?}: {name} of {forged:?}");
+                let want = SET_FIELDS.iter().find(|(own, _)| own == name).unwrap().1;
+                assert_eq!(values, want, "{component:?}: {name} of {forged:?}");
             }
         }
     }
 }
 
-/// The server that is asked hears the same by HTTP/1.1 and by HTTP/2, which has no `Host` of its own.
+/// The auth server gets the same fields with HTTP/1.1 and with HTTP/2, which has no `Host`.
 #[tokio::test]
-async fn forward_auth_over_sockets_tells_the_site_that_was_asked() {
+async fn forward_auth_over_sockets_sends_the_requested_host() {
     let (seen, judge) = keeper();
     let nothing = |_: Request| async { "in" };
     let app = ForwardAuth::new(nothing, "/check".parse().unwrap(), judge);
@@ -347,7 +348,7 @@ async fn forward_auth_over_sockets_tells_the_site_that_was_asked() {
         .collect::<String>();
     for version in VERSIONS {
         let head = format!("GET /a%2Fb?c HTTP/1.1{forged}\nconnection: x-forwarded-host, host");
-        // A field of the connection is malformed in HTTP/2 (RFC 9113, section 8.2.2).
+        // Connection fields are malformed in HTTP/2 (RFC 9113, section 8.2.2).
         let head = match version {
             Version::HTTP_2 => head.replace("\nconnection: x-forwarded-host, host", ""),
             _ => head,

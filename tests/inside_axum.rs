@@ -1,4 +1,5 @@
-//! Middleware of ours in axum, and axum in a stack of ours, over sockets: `axum::serve` and our server.
+//! Vestibule middleware in axum, and axum in a Vestibule stack, over sockets: `axum::serve` and the
+//! Vestibule server.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use vestibule::{Mount, Peer};
 
 use crate::websocket::echo;
 
-/// Sends one request on a connection of its own, or several, and gives all that comes back.
+/// Sends one or several requests on a new connection, and returns all output.
 async fn ask(address: SocketAddr, requests: &[&str]) -> String {
     let mut client = TcpStream::connect(address).await.unwrap();
     let mut answers = String::new();
@@ -69,7 +70,7 @@ impl<A: App> App for Numbered<A> {
     }
 }
 
-/// Ten routes, each with two methods.
+/// Creates ten routes, each with two methods.
 fn ten_routes() -> Router {
     (0..10).fold(Router::new(), |router, number| {
         let path = format!("/route/{number}");
@@ -125,8 +126,8 @@ async fn a_layer_is_built_once_in_axum() {
     let make = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = tokio::spawn(async move { axum::serve(listener, make).await });
 
-    // 110 connections over ten routes and two methods: Alice's password is guessed on each, and Bob
-    // comes in.
+    // 110 connections over ten routes and two methods: each guesses Alice's password, while Bob
+    // logs in.
     let (wrong, bob) = (basic("alice", "wrong"), basic("bob", "right"));
     let (mut refused, mut locked_out, mut welcome) = (0, 0, 0);
     for connection in 0..110 {
@@ -139,7 +140,7 @@ async fn a_layer_is_built_once_in_axum() {
         welcome += answers.matches("HTTP/1.1 200 ").count();
     }
     assert_eq!((refused, locked_out, welcome), (10, 100, 110));
-    // The right password comes too late.
+    // The right password comes too late: Alice is locked out.
     let right = format!("GET /route/0 HTTP/1.1\r\n{}", basic("alice", "right"));
     assert!(ask(address, &[&right]).await.starts_with("HTTP/1.1 429 "));
     let last = ask(address, &[&format!("GET /route/0 HTTP/1.1\r\n{bob}")]).await;
@@ -153,7 +154,7 @@ async fn a_layer_is_built_once_in_axum() {
         .sum::<u32>();
     assert_eq!(counted, 222, "{page}");
 
-    // Every refusal is in the log, and one visit of ten.
+    // Every refusal is logged, and one of ten accepted requests.
     let lines = lines.take();
     assert_eq!(lines.matches(" 401 ").count(), 10);
     assert_eq!(lines.matches(" 429 ").count(), 101);
@@ -164,7 +165,7 @@ async fn a_layer_is_built_once_in_axum() {
     serving.abort();
 }
 
-/// The former behaviour, for those who ask for it: a state for each place and each connection.
+/// The former behaviour, as an option: a separate state for each route and each connection.
 #[tokio::test]
 async fn layer_each_builds_each_time() {
     let built = Arc::new(AtomicU32::new(0));
@@ -181,7 +182,7 @@ async fn layer_each_builds_each_time() {
     serving.abort();
 }
 
-/// What one app of a composition is told of a request.
+/// Returns the properties of a request as a Vestibule app sees them.
 async fn ours(request: Request) -> String {
     let mount = Mount::of(&request).map_or((String::new(), String::new()), |mount| {
         (mount.prefix().to_owned(), mount.rest().to_owned())
@@ -197,7 +198,8 @@ async fn ours(request: Request) -> String {
     )
 }
 
-/// What a handler of axum is told of it. `Extension` is what an axum middleware would leave.
+/// Returns the properties of a request as an axum handler sees them. `Extension` is the value of an
+/// axum middleware.
 async fn theirs(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     OriginalUri(original): OriginalUri,
@@ -211,7 +213,7 @@ async fn theirs(
     )
 }
 
-/// The routes below the prefix, of which each composition has the same.
+/// Returns the routes below the prefix, the same for each composition.
 fn inner(site: &std::path::Path) -> Router {
     Router::new()
         .route("/theirs", get(theirs))
@@ -221,7 +223,7 @@ fn inner(site: &std::path::Path) -> Router {
         .nest_service("/static", service(StaticFiles::new(site)))
 }
 
-/// The stack that stands somewhere in each composition, and the lines of its log.
+/// Returns the stack that is part of each composition, and the lines of its log.
 fn stack() -> (vestibule::logging::Lines, Stack) {
     let (lines, log) = Sink::memory();
     let stack = Stack::new()
@@ -236,7 +238,7 @@ enum Host {
     Ours(BoxApp),
 }
 
-/// A server that ends when it is dropped.
+/// A server that stops when it is dropped.
 struct Serving(SocketAddr, tokio::task::JoinHandle<()>);
 
 impl Serving {
@@ -263,9 +265,9 @@ impl Drop for Serving {
     }
 }
 
-/// One table for every way in which a stack of ours and a router of axum's can be composed.
+/// One table for every composition of a Vestibule stack and an axum router.
 #[tokio::test]
-async fn every_composition_knows_the_same() {
+async fn every_composition_sees_the_same_request() {
     let site = tempdir();
     std::fs::create_dir(site.join("sub")).unwrap();
     std::fs::write(site.join("sub/index.html"), "page").unwrap();
@@ -311,7 +313,7 @@ async fn every_composition_knows_the_same() {
             Host::Ours(Mounts::new().at("/api", router).boxed())
         }),
     ];
-    // what is asked, the status, a header or the body of the answer
+    // the request, the status, a header or the body of the response
     let requests = [
         (
             "/api/ours?q=1",
@@ -332,7 +334,8 @@ async fn every_composition_knows_the_same() {
         let (lines, stack) = stack();
         let server = Serving::start(compose(stack)).await;
         for (target, status, part) in requests {
-            // axum's routes read no escapes, so this path has no route in the nest, and no layer there.
+            // axum's routes do not decode escapes, so this path has no route in the nest, and no
+            // layer there.
             if target.contains('%') && name.contains("in nest") {
                 continue;
             }
@@ -360,7 +363,8 @@ async fn every_composition_knows_the_same() {
     std::fs::remove_dir_all(&site).unwrap();
 }
 
-/// Whether a request without identity is refused: 403 by the guard, 200 by the app behind it.
+/// Returns the status of a request without identity: 403 from the guard, 200 from the app behind
+/// it.
 async fn status(host: Host, target: &str) -> String {
     let server = Serving::start(host).await;
     let answer = ask(server.0, &[&format!("GET {target} HTTP/1.1")]).await;
@@ -378,7 +382,7 @@ fn guard(path: &'static str) -> vestibule::tower::AppLayer<Require<BoxApp>> {
     layer(move |app| Require::new(app).under(path))
 }
 
-/// A layer of ours that replaces one path by another one.
+/// Creates a Vestibule layer that replaces one path by another.
 fn rewrite(from: &'static str, to: &'static str) -> Stack {
     Stack::new().map_request(move |mut request| {
         if request.uri().path() == from {
@@ -388,7 +392,7 @@ fn rewrite(from: &'static str, to: &'static str) -> Stack {
     })
 }
 
-/// What stands between a router and a guard must not hide a path from the guard: more mounts, rewrites on
+/// Nothing between a router and a guard may hide a path from the guard: more mounts, rewrites on
 /// either side, and layers that remove a prefix.
 #[tokio::test]
 async fn a_guard_sees_through_mounts_and_rewrites() {
@@ -551,7 +555,7 @@ async fn a_guard_sees_through_mounts_and_rewrites() {
     }
 }
 
-/// The client is the one that was named last, by a middleware of either side.
+/// The client is the one that was set last, by a middleware of either side.
 #[tokio::test]
 async fn both_sides_agree_on_the_client() {
     use vestibule::security::ProxyHeaders;

@@ -1,6 +1,6 @@
-//! The house as a whole, by the facade: text in, text out.
+//! Tests of the whole workspace through the facade: text in, text out.
 
-#![allow(clippy::unwrap_used)] // what fails here is a test
+#![allow(clippy::unwrap_used)] // a failure here is a failed test
 
 mod auth_in_axum;
 mod examples;

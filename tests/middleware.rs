@@ -1,4 +1,4 @@
-//! Every middleware of the house under the battery. What one does on purpose, it says here.
+//! Runs every middleware through the battery. Deliberate deviations are listed here.
 
 use vestibule::http::HeaderValue;
 use vestibule::logging::{AccessLog, ServerTiming, Sink};
@@ -39,7 +39,7 @@ async fn only() {
 
 #[tokio::test(start_paused = true)]
 async fn mounts() {
-    // `OPTIONS *` is no mount's.
+    // `OPTIONS *` belongs to no mount.
     Battery::new(|app| Mounts::new().at("/", app))
         .allows_status(204)
         .run()

@@ -1,4 +1,4 @@
-//! What the example that exports traces sends, as a collector would read it.
+//! The output of the example that exports traces, read as a collector does.
 
 #[allow(dead_code, unreachable_pub)] // its `main` is not run here
 #[path = "../examples/otlp.rs"]

@@ -1,4 +1,4 @@
-//! Stacks as their users write them.
+//! Stacks in the form that users write.
 
 use insta::assert_snapshot;
 use vestibule::files::StaticFiles;

@@ -1,4 +1,5 @@
-//! A value that a layer or an adapter stores is read in the same way from every kind of message.
+//! A value that a layer or an adapter stores can be read in the same way from every kind of
+//! message.
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use vestibule::security::RedirectHttps;
 use vestibule::{Address, Failure, Mount, Peer, QueueTime, RemoteUser, Scheme, Timing};
 use vestibule::{App, BoxApp, UnknownPrefix};
 
-/// A body that is not ours, as axum's handlers and tower's services have.
+/// A foreign body type, as axum's handlers and tower's services have.
 struct ForeignBody;
 
-/// Reads `$Value` from a request, from a response, from the parts of both and from their extensions.
+/// Reads `$Value` from a request, from a response, from the parts of both and from their
+/// extensions.
 macro_rules! is_read_everywhere {
     ($($value:expr => $Value:ident,)+) => {$({
         let value = $value;
@@ -48,10 +50,10 @@ fn values_of_layers_are_read_from_any_message() {
     }
 }
 
-/// A request whose prefix a foreign router may have removed: everything that decides by the whole path
-/// refuses it, and a redirect to a directory stays below the prefix.
+/// A foreign router may have removed a prefix of the request's path. All code that decides by the
+/// whole path refuses it, and a redirect to a directory stays below the prefix.
 #[tokio::test]
-async fn an_unknown_prefix_is_refused_by_all_that_read_whole_paths() {
+async fn an_unknown_prefix_is_refused_by_all_readers_of_whole_paths() {
     let ask = async |app: BoxApp, uri: &str| {
         let mut request = vestibule::Request::default();
         *request.uri_mut() = uri.parse().unwrap();
@@ -118,9 +120,10 @@ async fn an_unknown_prefix_is_refused_by_all_that_read_whole_paths() {
     }
 }
 
-/// These have no public constructor: the signature is the test, with what it answers when nothing is there.
+/// These values have no public constructor: the test checks the signature, and the result when
+/// there is no value.
 #[test]
-fn values_of_adapters_are_asked_of_any_message() {
+fn values_of_adapters_are_read_from_any_message() {
     let (parts, _) = Request::new(ForeignBody).into_parts();
     assert!(Environ::of(&parts).is_none());
     assert!(Shutdown::of(&parts).is_none());

@@ -1,4 +1,5 @@
-//! A connection that becomes a WebSocket, through layers of ours and of tower-http, over a socket.
+//! A connection that becomes a WebSocket, through layers of Vestibule and of tower-http, over a
+//! socket.
 
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
@@ -19,9 +20,7 @@ use vestibule::logging::{AccessLog, ServerTiming, SetRequestId, Sink};
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
 
-use crate::peers::{Peer, Serving};
-
-/// Answers a WebSocket handshake (RFC 6455, section 4.2.2) and gives every message back.
+/// Responds to a WebSocket handshake (RFC 6455, section 4.2.2) and returns every message.
 pub(crate) async fn echo(mut request: Request) -> Response {
     let mut response = Response::default();
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
@@ -94,7 +93,8 @@ async fn a_websocket_echoes_through_seven_layers() {
     assert!(lines.take().contains("\"GET /chat HTTP/1.1\" 101 "));
 }
 
-/// As [`echo`], and it says goodbye when the server is about to end (RFC 6455, section 7.4.1: 1001).
+/// Does the same as [`echo`], and sends a close frame when the server is about to stop (RFC 6455,
+/// section 7.4.1: 1001).
 async fn echo_until_shutdown(mut request: Request) -> Response {
     let shutdown = Shutdown::of(&request).unwrap();
     let key = request.headers()[SEC_WEBSOCKET_KEY].as_bytes();
@@ -109,7 +109,7 @@ async fn echo_until_shutdown(mut request: Request) -> Response {
             reason: "restart".into(),
         };
         socket.close(Some(away)).await.unwrap();
-        // Until the client has closed, too.
+        // Until the client has closed as well.
         while let Some(Ok(_)) = socket.next().await {}
     });
     let fields = [

@@ -1,5 +1,5 @@
-//! Layers of other crates in our stacks: the last table of `vestibule_tower::layers`, each of its lines
-//! literally.
+//! Layers of other crates in Vestibule stacks: the last table of `vestibule_tower::layers`, with
+//! each of its lines verbatim.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use vestibule_tower::{from_layer, from_layer_with_body};
 /// The page with the table.
 const TABLES: &str = include_str!("../../crates/vestibule-tower/src/layers.rs");
 
-/// A stack with the middleware, whose line has to be in the table.
+/// Builds a stack with the middleware, whose line must be in the table.
 macro_rules! with {
     ($stack:expr, $code:expr) => {{
         is_in_the_table(stringify!($code));
@@ -140,7 +140,7 @@ async fn governor() {
     for status in [200, 200, 429] {
         assert_eq!(app.call(get("/")).await.status(), status);
     }
-    // Another client has a limit of its own.
+    // Another client has its own limit.
     let mut other = get("/");
     other.extensions_mut().insert(from([192, 0, 2, 2]));
     assert_eq!(app.call(other).await.status(), 200);
@@ -176,7 +176,7 @@ fn from(client: [u8; 4]) -> Peer {
     Peer::new(Address::Tcp((client, 50_000).into()), server)
 }
 
-/// The request with the cookie that the response has set.
+/// Returns the request with the cookie that the response has set.
 fn as_before(response: &Response, mut request: Request) -> Request {
     let cookie = response.headers()[SET_COOKIE].to_str().expect("text");
     let pair = cookie.split(';').next().unwrap_or_default();

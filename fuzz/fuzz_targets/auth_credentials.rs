@@ -11,7 +11,7 @@ use vestibule_auth::jwt::{Algorithm, Jwt, Key};
 use vestibule_auth::{ApiKey, Authenticate, Basic, Bearer, Htpasswd, Identity, Scheme, Tokens};
 use vestibule_core::{App, BoxApp, Request};
 
-/// Every scheme that reads fields, in turn; the last byte of the input says which.
+/// Every scheme that reads fields. The last byte of the input selects one.
 static APPS: LazyLock<[BoxApp; 4]> = LazyLock::new(|| {
     let users = Htpasswd::new().with_user("alice", "secret");
     let tokens = || Tokens::new().with("secret", Identity::new("ci", "Bearer"));
@@ -29,7 +29,7 @@ static APPS: LazyLock<[BoxApp; 4]> = LazyLock::new(|| {
 });
 
 async fn who(request: Request) -> String {
-    // Who is let in is somebody, and the credential is gone.
+    // An accepted request has an identity, and its credential is removed.
     if let Some(identity) = Identity::of(&request) {
         assert!(!identity.subject().is_empty());
     }

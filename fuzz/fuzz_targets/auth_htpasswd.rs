@@ -8,7 +8,7 @@ fuzz_target!(|text: &str| {
     assert!(users.len() <= text.lines().count());
     for line in text.lines() {
         let stored = line.split_once(':').map_or(line, |(_, stored)| stored);
-        // What is slow on purpose is read only.
+        // Slow hashes are only parsed.
         if let Ok(hash) = PasswordHash::parse(stored)
             && matches!(hash.kind(), HashKind::Sha1 | HashKind::Apr1)
         {

@@ -12,8 +12,8 @@ static KEYS: LazyLock<Keys> =
     LazyLock::new(|| Keys::from(Key::hmac(Algorithm::HS256, [7; 32]).unwrap()));
 static SCHEME: LazyLock<Jwt<IgnoredAny>> = LazyLock::new(|| Jwt::new(KEYS.clone()));
 
-// A token of the text as it is, and one of its two halves under a good signature, so that what is behind the
-// signature is reached as well; and the text as a key and as a set of them.
+// Uses the text as a token; its two halves as a token with a valid signature, so that the code
+// after the signature check is reached; and the text as a key and as a set of keys.
 fuzz_target!(|text: &str| {
     check(text);
     let (header, claims) = text
@@ -27,7 +27,7 @@ fn check(token: &str) {
     let verified = KEYS.verify(token);
     let mut check = pin!(SCHEME.check(token));
     match check.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        // Nobody is let in by a token that is not signed.
+        // A token without a valid signature is never accepted.
         Poll::Ready(Ok(_)) => assert!(verified.is_ok()),
         Poll::Ready(Err(_)) => {}
         Poll::Pending => panic!("nothing to wait for"),

@@ -29,7 +29,7 @@ fn is_known(target: &str) -> Option<bool> {
     Some(matches!(verdict, Verdict::Known(_)))
 }
 
-// No text is a link, unless it was signed.
+// A text is not a valid link, unless it was signed.
 fuzz_target!(|target: &str| {
     assert_ne!(is_known(target), Some(true));
     if target.starts_with('/') && !target.contains('#') {

@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use vestibule_compression::{Coding, Compression, Decompression};
 use vestibule_core::{App, Body, IntoResponse, Request, Response};
 
-// The first byte chooses a coding; the rest is a body in it, and then a body to be put in it. Neither may
-// panic, and what was encoded comes back.
+// The first byte selects a coding; the rest is decoded, and then encoded. Neither may panic, and
+// decoding the encoded bytes gives the input.
 fuzz_target!(|input: &[u8]| {
     let Some((&choice, data)) = input.split_first() else {
         return;

@@ -19,8 +19,8 @@ const NAMES: [&str; 12] = [
     "HTTPS",
 ];
 
-// Prefix and rest are the path, whatever the variables say; and so they are when the request has gone out
-// as variables and come back.
+// Prefix and rest are the path, for all variables. This also holds after the request is converted
+// to variables and back.
 fuzz_target!(|input: (Option<&str>, Vec<(u8, &[u8])>)| {
     let (mount, variables) = input;
     let named = variables

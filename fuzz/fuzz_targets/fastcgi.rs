@@ -6,7 +6,8 @@ use vestibule_fuzz::{app, converse};
 use vestibule_gateway::Server;
 use vestibule_gateway::parse::{Limits, pairs, record};
 
-// As records alone, as pairs alone, and as all that comes over a connection; what comes back is records.
+// Parses the bytes as records, as pairs, and as all input of a connection; the output consists of
+// records.
 fuzz_target!(|bytes: &[u8]| {
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Some(record)) = record(&mut buffer) {

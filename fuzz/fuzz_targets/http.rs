@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use vestibule_core::{IntoResponse, Request, Response};
 use vestibule_hyper::Server;
 
-/// A server for clients, and one behind a proxy that is trusted.
+/// A server for clients, and one behind a trusted proxy.
 static SOCKETS: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
     let folder = std::env::temp_dir().join(format!("vestibule-fuzz-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
@@ -41,14 +41,14 @@ async fn echo(request: Request) -> Response {
     }
 }
 
-/// Sends `pieces` over one connection, and closes that way: what came back. A server that neither answers
-/// nor closes is hung.
+/// Sends `pieces` over one connection, half-closes it, and returns the output. A server that
+/// neither responds nor closes is hung.
 fn converse(socket: &PathBuf, pieces: &[&[u8]]) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).expect("the server listens");
     let limit = Some(Duration::from_secs(8));
     stream.set_read_timeout(limit).expect("8 s is a time");
     for piece in pieces {
-        // The other side may have had enough.
+        // The other side may have closed.
         let _ = stream.write_all(piece);
     }
     let _ = stream.shutdown(Shutdown::Write);
@@ -63,7 +63,7 @@ fn converse(socket: &PathBuf, pieces: &[&[u8]]) -> Vec<u8> {
     answer
 }
 
-/// The answers without their dates, and without the refusal at the end, if there is one.
+/// Returns the responses without their dates, and without the refusal at the end, if there is one.
 fn answers(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     let refusal = text.rfind("HTTP/1.1 4").filter(|at| {
@@ -75,9 +75,9 @@ fn answers(answer: &[u8]) -> String {
     undated.collect::<Vec<_>>().join("\n")
 }
 
-// What comes in two pieces is answered as what comes in one (RFC 9112, section 2.2). Three things depend on
-// the moment and may: whether a head that is wrong and not whole is refused before its end, whether `100
-// Continue` is left out since the body is there, and how streams of HTTP/2 overtake.
+// Input in two pieces gives the same responses as in one piece (RFC 9112, section 2.2). Three
+// things may depend on timing: whether an invalid head is refused before it is complete, whether
+// `100 Continue` is omitted because the body has arrived, and the order of HTTP/2 streams.
 fuzz_target!(|input: (bool, u16, &[u8])| {
     let (is_trusted, place, bytes) = input;
     let socket = &SOCKETS[usize::from(is_trusted)];

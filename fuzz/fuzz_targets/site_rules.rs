@@ -4,8 +4,8 @@ use libfuzzer_sys::fuzz_target;
 use vestibule_core::{App, Request};
 use vestibule_static::{HeaderRules, Memory, RedirectRules, StaticFiles, Stored, has_hashed_name};
 
-// Rules that are taken work for each path, and no path leads to another host by a rule for this one. A README never
-// becomes markup of its own.
+// Valid rules work for every path, and a rule for this host never leads to another host. A README
+// never becomes raw markup.
 fuzz_target!(|input: (&str, &str, &str, &str)| {
     let (path, headers, redirects, readme) = input;
     let _ = has_hashed_name(path);

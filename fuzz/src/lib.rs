@@ -1,4 +1,4 @@
-//! What targets share.
+//! Code that the targets share.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vestibule_core::{App, Body, IntoResponse, Request, Response};
 use vestibule_gateway::Server;
 
-/// Sends `bytes` to a gateway over one connection, and closes it: what came back. It must end, in the
-/// time that the limits allow.
+/// Sends `bytes` to a gateway over one connection, closes it, and returns the output. It must end
+/// within the time limits.
 pub fn converse<A: App>(server: Server<A>, bytes: &[u8]) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -19,7 +19,7 @@ pub fn converse<A: App>(server: Server<A>, bytes: &[u8]) -> Vec<u8> {
         let served = tokio::spawn(server.serve_connection(connection));
         let (mut read, mut write) = tokio::io::split(client);
         let writes = async {
-            // The other side may have had enough.
+            // The other side may have closed.
             let _ = write.write_all(bytes).await;
             let _ = write.shutdown().await;
         };
@@ -35,7 +35,7 @@ pub fn converse<A: App>(server: Server<A>, bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Reads the body, or does not, or never answers, by the length of the path.
+/// Reads the body, ignores it, or never responds, depending on the length of the path.
 pub async fn app(request: Request) -> Response {
     match request.uri().path().len() % 4 {
         0 => "early".into_response(),

@@ -1,6 +1,6 @@
-//! `vestibule-auth`: the lock-out of those who fail, and the queue in front of slow hashes.
+//! `vestibule-auth`: the lock-out after failed logins, and the queue for slow hashes.
 
-#[allow(dead_code, reason = "an address is locked out as a user is")]
+#[allow(dead_code, reason = "addresses use the same lock-out as users")]
 mod lockout {
     include!(concat!(env!("OUT_DIR"), "/lockout.rs"));
 }
@@ -21,7 +21,7 @@ use waiting::Waiting;
 pub(crate) const MODELS: &[Model] = &[
     Model {
         piece: "lockout",
-        shows: "no failure of two at the same time is lost: who comes after them is locked out",
+        shows: "two concurrent failures both count: the next attempt is locked out",
         run: failures_add_up,
         mistakes: &[
             ("self.has_failures.store(true, Ordering::Relaxed);", ""),
@@ -33,7 +33,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "lockout",
-        shows: "a success beside a failure of someone else takes nothing of it",
+        shows: "a success does not reset a concurrent failure of another user",
         run: a_success_forgets_its_own,
         mistakes: &[(
             "*failed = Failures::default();",
@@ -42,8 +42,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "waiting",
-        shows: "never more wait than may, one may if none does, and none is counted who is gone",
-        run: never_more_wait_than_may,
+        shows: "the queue never exceeds its limit, a lone caller may wait, and cancelled callers do not count",
+        run: the_queue_has_a_limit,
         mistakes: &[
             (
                 "let before = self.count.fetch_add(1, Ordering::Relaxed);",
@@ -88,7 +88,7 @@ fn a_success_forgets_its_own() {
     });
 }
 
-fn never_more_wait_than_may() {
+fn the_queue_has_a_limit() {
     explore(3, || {
         let waiting = Arc::new(Waiting::new(1));
         let inside = Arc::new(AtomicUsize::new(0));

@@ -1,9 +1,9 @@
-//! `vestibule-core`: the body that is written to from elsewhere.
+//! `vestibule-core`: a body that another task writes.
 
 #[allow(
     dead_code,
     unreachable_pub,
-    reason = "no model does all that a body can"
+    reason = "the models use a part of the API"
 )]
 mod channel {
     include!(concat!(env!("OUT_DIR"), "/channel.rs"));
@@ -24,10 +24,10 @@ use channel::{BodySender, Closed, Receiver};
 pub(crate) const MODELS: &[Model] = &[
     Model {
         piece: "channel",
-        shows: "pieces arrive once and in order, and the end after them; a writer that waits for room gets it",
+        shows: "pieces arrive once and in order, and the end after them; a writer that waits for room is woken",
         run: all_arrives,
         mistakes: &[
-            // The reader goes to sleep after the lock under which it has seen that there is nothing.
+            // The reader sleeps without the lock under which it found the channel empty.
             (
                 "shared.reader = Some(cx.waker().clone());",
                 "drop(shared);\n lock(&self.shared).reader = Some(cx.waker().clone());",
@@ -48,8 +48,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "channel",
-        shows: "a writer hears that the body was dropped, whether it writes, waits for room or for that",
-        run: a_dropped_body_is_heard,
+        shows: "a writer notices a dropped body while it writes, waits for room, or waits for the drop",
+        run: a_writer_notices_a_dropped_body,
         mistakes: &[
             (
                 "shared.frames.clear();\n        wake(shared.writer.take(), shared);",
@@ -63,8 +63,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "channel",
-        shows: "a body whose writer is dropped ends in an error, after what was written",
-        run: a_dropped_writer_is_heard,
+        shows: "a body whose writer is dropped ends with an error, after the written pieces",
+        run: a_reader_notices_a_dropped_writer,
         mistakes: &[
             ("end(lock(&self.shared), Some(BodyError::new(Abort)));", ""),
             (
@@ -75,7 +75,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-/// The next piece, or how the body ends.
+/// Returns the next piece, or the end of the body.
 fn read(body: &mut Receiver) -> Option<Result<Bytes, ()>> {
     let frame = block_on(poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
     Some(
@@ -85,7 +85,7 @@ fn read(body: &mut Receiver) -> Option<Result<Bytes, ()>> {
     )
 }
 
-/// Each piece fills the room.
+/// Writes a piece, which fills the buffer.
 fn write(sender: &mut BodySender, piece: &'static str) -> Result<(), Closed> {
     block_on(sender.send(piece))
 }
@@ -110,13 +110,13 @@ fn all_arrives() {
     });
 }
 
-fn a_dropped_body_is_heard() {
+fn a_writer_notices_a_dropped_body() {
     explore(3, || {
         let (sender, mut body) = channel::channel();
         let writer = thread::spawn(move || {
             let mut sender = sender.with_room(1);
             let written = write(&mut sender, "a").and_then(|()| write(&mut sender, "b"));
-            // Whoever reads takes one of them at most.
+            // The reader takes at most one of them.
             if written.is_ok() {
                 block_on(sender.closed());
             }
@@ -127,7 +127,7 @@ fn a_dropped_body_is_heard() {
     });
 }
 
-fn a_dropped_writer_is_heard() {
+fn a_reader_notices_a_dropped_writer() {
     explore(3, || {
         let (mut sender, mut body) = channel::channel();
         let writer = thread::spawn(move || {

@@ -1,7 +1,7 @@
-//! `vestibule-environ`: the place by which WSGI's `write` hands its bytes over.
+//! `vestibule-environ`: the channel of WSGI's `write`.
 
-mod slot {
-    include!(concat!(env!("OUT_DIR"), "/slot.rs"));
+mod piece_channel {
+    include!(concat!(env!("OUT_DIR"), "/piece_channel.rs"));
 }
 
 use std::future::poll_fn;
@@ -13,19 +13,19 @@ use loom::thread;
 
 use crate::task::block_on;
 use crate::{Model, explore};
-use slot::Slot;
+use piece_channel::PieceChannel;
 
 pub(crate) const MODELS: &[Model] = &[
     Model {
-        piece: "slot",
-        shows: "what two write is read once, the reader is woken for it, and each writer when it is his turn",
+        piece: "piece_channel",
+        shows: "each piece of two writers is read once, and the reader and both writers are woken",
         run: all_is_read,
         mistakes: &[
             (
                 "if let Some(reader) = state.reader.take() {\n                reader.wake();\n            }",
                 "",
             ),
-            // The one that the slot had before: of two writers the last was woken.
+            // An earlier bug: only the last of two writers was woken.
             (
                 "state.writers.push(cx.waker().clone());",
                 "state.writers = vec![cx.waker().clone()];",
@@ -37,9 +37,9 @@ pub(crate) const MODELS: &[Model] = &[
         ],
     },
     Model {
-        piece: "slot",
-        shows: "who writes to nobody is not kept waiting",
-        run: who_writes_to_nobody_goes_on,
+        piece: "piece_channel",
+        shows: "a writer without a reader does not wait",
+        run: a_writer_without_a_reader_continues,
         mistakes: &[
             (
                 "state.piece = None;\n        state.wake_writers();",
@@ -53,22 +53,22 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-fn put(slot: &Slot, data: &'static str) {
+fn put(channel: &PieceChannel, data: &'static str) {
     let mut data = Some(Bytes::from_static(data.as_bytes()));
-    block_on(poll_fn(|cx| slot.poll_put(&mut data, cx)));
+    block_on(poll_fn(|cx| channel.poll_put(&mut data, cx)));
 }
 
 fn all_is_read() {
     explore(1, || {
-        let slot = Arc::new(Slot::default());
+        let channel = Arc::new(PieceChannel::default());
         let writers = ["a", "b"].map(|data| {
-            let slot = slot.clone();
-            thread::spawn(move || put(&slot, data))
+            let channel = channel.clone();
+            thread::spawn(move || put(&channel, data))
         });
         let mut read = [(); 2].map(|()| {
             block_on(poll_fn(|cx| {
-                slot.listen(cx);
-                slot.take().map_or(Poll::Pending, Poll::Ready)
+                channel.listen(cx);
+                channel.take().map_or(Poll::Pending, Poll::Ready)
             }))
         });
         read.sort();
@@ -79,14 +79,14 @@ fn all_is_read() {
     });
 }
 
-fn who_writes_to_nobody_goes_on() {
+fn a_writer_without_a_reader_continues() {
     explore(3, || {
-        let slot = Arc::new(Slot::default());
+        let channel = Arc::new(PieceChannel::default());
         let writers = ["a", "b"].map(|data| {
-            let slot = slot.clone();
-            thread::spawn(move || put(&slot, data))
+            let channel = channel.clone();
+            thread::spawn(move || put(&channel, data))
         });
-        slot.close();
+        channel.close();
         for writer in writers {
             writer.join().unwrap();
         }

@@ -1,4 +1,5 @@
-//! `vestibule-hyper`: the bell that a drain and a timer ring, what is in flight, and the share of an address.
+//! `vestibule-hyper`: the wake-up of a connection by a drain and a timer, requests in flight, and
+//! the share of an address.
 
 mod bell {
     include!(concat!(env!("OUT_DIR"), "/bell.rs"));
@@ -28,10 +29,10 @@ use tally::Tally;
 pub(crate) const MODELS: &[Model] = &[
     Model {
         piece: "bell",
-        shows: "a connection at rest hears that its time is up and that the server drains, whenever either is",
-        run: every_ring_is_heard,
+        shows: "an idle connection is woken when its time is up and when the server drains, in every order",
+        run: every_wake_up_arrives,
         mistakes: &[
-            // The waker goes first, and the note is not there yet.
+            // The waker is removed before the flag is set.
             (
                 "self.has_rung.swap(true, Ordering::Release);\n        self.task.wake_by_ref();",
                 "self.task.wake_by_ref();\n        self.has_rung.swap(true, Ordering::Release);",
@@ -57,7 +58,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "tally",
-        shows: "who sees that nothing is in flight sees since when, and the latest of all ends",
+        shows: "a reader that sees no requests in flight sees the latest end",
         run: the_last_end_counts,
         mistakes: &[
             (
@@ -76,8 +77,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "tally",
-        shows: "who sees that a body is sent sees when it was asked",
-        run: what_is_sent_was_asked,
+        shows: "a reader that sees a body being sent sees the time of its request",
+        run: a_sent_body_has_a_request_time,
         mistakes: &[(
             "fetch_add(1, Ordering::Release)",
             "fetch_add(1, Ordering::Relaxed)",
@@ -85,8 +86,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "per_address",
-        shows: "an address never has more connections than its share, and none of them is counted for ever",
-        run: nobody_has_more_than_a_share,
+        shows: "an address never exceeds its share, and all its connections are released",
+        run: no_address_exceeds_its_share,
         mistakes: &[
             (
                 "*count += usize::from(has_place);",
@@ -97,8 +98,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-/// Something that happens once, and wakes who has asked for it. It remembers its waker, so that the second look is one at a
-/// flag: of all that keeps the contract of `Future`, this promises the least.
+/// A one-time event that wakes its waiter. It stores the waker, so that its second poll only reads
+/// a flag: this is the minimum that the contract of `Future` allows.
 #[derive(Default)]
 struct Alarm {
     has_come: AtomicBool,
@@ -122,8 +123,8 @@ impl Alarm {
     }
 }
 
-/// The timer and the drain come on two threads. The connection's task has nothing else to wake it.
-fn every_ring_is_heard() {
+/// The timer and the drain run on two threads. Nothing else wakes the connection's task.
+fn every_wake_up_arrives() {
     explore(3, || {
         let (timer, drain) = (Arc::new(Alarm::default()), Arc::new(Alarm::default()));
         let ringers =
@@ -171,7 +172,7 @@ fn the_last_end_counts() {
     });
 }
 
-fn what_is_sent_was_asked() {
+fn a_sent_body_has_a_request_time() {
     explore(3, || {
         let tally = Arc::new(Tally::default());
         let sending = {
@@ -191,7 +192,7 @@ fn what_is_sent_was_asked() {
     });
 }
 
-fn nobody_has_more_than_a_share() {
+fn no_address_exceeds_its_share() {
     explore(3, || {
         let per_address = PerAddress::new(2);
         let address = Address::Tcp(([192, 0, 2, 1], 1).into());

@@ -1,9 +1,9 @@
-//! `vestibule-logging`: the lines that wait for the thread which writes them, and the counters of the metrics.
+//! `vestibule-logging`: the queue of the log writer thread, and the counters of the metrics.
 
 mod on_demand {
     include!(concat!(env!("OUT_DIR"), "/on_demand.rs"));
 }
-#[allow(dead_code, reason = "no model opens a file anew")]
+#[allow(dead_code, reason = "no model reopens a file")]
 mod pending {
     include!(concat!(env!("OUT_DIR"), "/pending.rs"));
 }
@@ -22,7 +22,7 @@ use pending::{Pending, count};
 pub(crate) const MODELS: &[Model] = &[
     Model {
         piece: "pending",
-        shows: "each line of several threads is written once, and each thread's in order, until the end is over",
+        shows: "each line of several threads is written once, and each thread's in order, until the log is closed",
         run: no_line_is_lost_or_doubled,
         mistakes: &[
             ("if before == 0 || is_many {", "if is_many {"),
@@ -47,8 +47,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "pending",
-        shows: "a line for which there is no room is counted as dropped, and no other is",
-        run: what_is_dropped_is_counted,
+        shows: "exactly the lines without room are counted as dropped",
+        run: dropped_lines_are_counted,
         mistakes: &[
             (
                 "state.dropped += 1;\n            return None;",
@@ -62,8 +62,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "pending",
-        shows: "who has flushed finds its lines written, and is not kept waiting for those of others",
-        run: what_was_flushed_is_written,
+        shows: "after a flush the own lines are written, and it does not wait for later lines of others",
+        run: flushed_lines_are_written,
         mistakes: &[
             ("let queued = state.queued;", "let queued = state.finished;"),
             (
@@ -74,8 +74,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "pending",
-        shows: "when the thread dies nobody waits for it, and what it leaves is counted as dropped",
-        run: a_dead_thread_holds_nobody_up,
+        shows: "no caller waits for a dead thread, and its remaining lines are counted as dropped",
+        run: a_dead_thread_blocks_no_caller,
         mistakes: &[
             (
                 "state.finished < queued && !state.is_over",
@@ -91,10 +91,10 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "on_demand",
-        shows: "no count is lost, also of those who count the same for the first time at once",
-        run: no_count_is_lost,
+        shows: "no increment is lost, also when two threads create the same counter",
+        run: no_increment_is_lost,
         mistakes: &[
-            // Whoever comes second puts a new counter in the place of the first.
+            // The second thread replaces the counter of the first.
             (
                 "f(all.entry(key).or_default());",
                 "let value = V::default();\n f(&value);\n all.insert(key, value);",
@@ -103,7 +103,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-/// The thread that writes, and what it has written. It dies with what it takes after so many times.
+/// The writer thread and its output. It dies after the given number of batches.
 struct Disk {
     pending: Arc<Pending<()>>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -127,7 +127,7 @@ impl Disk {
     }
 }
 
-/// A log with room for so many bytes. The first line starts its thread.
+/// A log with the given capacity in bytes. The first line starts its thread.
 #[derive(Clone)]
 struct Log {
     pending: Arc<Pending<()>>,
@@ -163,7 +163,7 @@ impl Log {
         String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
     }
 
-    /// All that was written, and how many lines were dropped.
+    /// Returns all written text, and the number of dropped lines.
     fn close(self) -> (String, u64) {
         assert_eq!(self.pending.close(LONG), None);
         let thread = self.thread.lock().unwrap().take();
@@ -190,7 +190,7 @@ fn no_line_is_lost_or_doubled() {
     });
 }
 
-fn what_is_dropped_is_counted() {
+fn dropped_lines_are_counted() {
     explore(2, || {
         let log = Log::new(2, usize::MAX);
         let other = log.clone();
@@ -202,7 +202,7 @@ fn what_is_dropped_is_counted() {
     });
 }
 
-fn what_was_flushed_is_written() {
+fn flushed_lines_are_written() {
     explore(2, || {
         let log = Log::new(100, usize::MAX);
         let other = log.clone();
@@ -215,7 +215,7 @@ fn what_was_flushed_is_written() {
     });
 }
 
-fn a_dead_thread_holds_nobody_up() {
+fn a_dead_thread_blocks_no_caller() {
     explore(2, || {
         let log = Log::new(100, 0);
         let other = log.clone();
@@ -227,7 +227,7 @@ fn a_dead_thread_holds_nobody_up() {
     });
 }
 
-fn no_count_is_lost() {
+fn no_increment_is_lost() {
     explore(3, || {
         let counts = Arc::new(OnDemand::<&str, AtomicUsize>::default());
         let count = |counts: &OnDemand<&'static str, AtomicUsize>| {

@@ -1,7 +1,8 @@
-//! What is synchronised by hand, in every order that its threads can run in.
+//! Models of manually synchronised code, run in every order of its threads.
 //!
-//! `cargo xtask models` runs all, `cargo xtask models bell` those of one piece. `cargo xtask models mistakes` makes the
-//! mistakes that are noted beside the models, one at a time, and demands that each is found.
+//! `cargo xtask models` runs all models, `cargo xtask models bell` those of one part. `cargo xtask
+//! models mistakes` applies the mistakes that are listed in the models, one at a time, and requires
+//! that each is detected.
 
 mod auth;
 mod core;
@@ -24,14 +25,14 @@ use std::time::Instant;
 
 use vestibule_core::BoxError;
 
-/// One model: a small program around a piece of a crate, which asserts what has to hold.
+/// One model: a small program around a part of a crate, with assertions.
 struct Model {
-    /// The piece, as `build.rs` names it.
+    /// The name of the part in `build.rs`.
     piece: &'static str,
-    /// What holds in every order.
+    /// The property that holds in every order.
     shows: &'static str,
     run: fn(),
-    /// Mistakes in the piece that the model finds: what is replaced, and by what.
+    /// Mistakes that the model detects: the text to replace, and its replacement.
     mistakes: &'static [(&'static str, &'static str)],
 }
 
@@ -68,7 +69,7 @@ fn of<'a>(all: &[&'a Model], piece: &str) -> Vec<&'a Model> {
     found
 }
 
-/// Runs models, two at a time; how many failed.
+/// Runs models, two at a time. Returns the number of failures.
 fn run(models: &[&Model]) -> usize {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -93,7 +94,8 @@ fn run(models: &[&Model]) -> usize {
     failed
 }
 
-/// Makes the mistakes; how many were not found. Without one the models have to pass, or it would say nothing.
+/// Applies the mistakes. Returns the number that were not detected. Without mistakes, the models
+/// must pass first.
 fn make_mistakes(models: &[&Model]) -> usize {
     let mut missed = run(models);
     for model in models {
@@ -137,8 +139,8 @@ fn finds(model: &Model, from: &str, to: &str) -> bool {
     !output.status.success()
 }
 
-/// Runs `model` in every order with at most so many preemptions: a thread may be interrupted anywhere so many times, and
-/// gives way as often as it waits. Mistakes need two or three.
+/// Runs `model` in every order with at most `preemptions` interruptions of running threads. Waiting
+/// threads always yield. Mistakes need two or three.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let orders = std::sync::Arc::new(Mutex::new(0));
     let count = orders.clone();

@@ -1,4 +1,4 @@
-//! `vestibule-socket`: which lines of the log are written.
+//! `vestibule-socket`: the rate limit of log lines.
 
 mod gate {
     include!(concat!(env!("OUT_DIR"), "/gate.rs"));
@@ -13,7 +13,7 @@ use gate::Gate;
 
 pub(crate) const MODELS: &[Model] = &[Model {
     piece: "gate",
-    shows: "of two at the same time one passes, and who was kept back is counted once",
+    shows: "of two concurrent events one passes, and each suppressed event is counted once",
     run: one_passes,
     mistakes: &[
         (
@@ -42,7 +42,7 @@ fn one_passes() {
         let all = others.map(|other| other.join().unwrap());
         let passed: Vec<u64> = all.into_iter().chain([mine]).flatten().collect();
         assert_eq!(passed.len(), 1);
-        // The one that passed has told of those before it; the next tells of the rest.
+        // The passed event reported those before it; the next reports the rest.
         assert_eq!(passed[0] + gate.pass(1_000).unwrap(), 2);
         assert_eq!(gate.pass(2_000), Some(0));
     });

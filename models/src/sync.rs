@@ -1,4 +1,5 @@
-//! What the pieces find in place of `std::sync`: loom's types, and of std what loom does not need to see.
+//! Replaces `std::sync` in the models: loom's types, and those of std that loom does not need to
+//! track.
 
 use std::time::Duration;
 
@@ -6,11 +7,11 @@ pub(crate) use std::sync::{Arc, LockResult, PoisonError};
 
 pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, atomic};
 
-/// loom's, with std's loops around it.
+/// loom's condition variable, with the loops of std's methods.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(loom::sync::Condvar);
 
-/// Whether it was for the time.
+/// Whether the wait ended because of the timeout.
 #[derive(Debug)]
 pub(crate) struct Waited(bool);
 
@@ -57,7 +58,8 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// There is no clock in a model. A short time is over at once; a long one never is, so that who is not woken is found.
+    /// Waits. A model has no clock: a short timeout expires at once, and a long one never does, so that a
+    /// missing wake-up is detected.
     pub(crate) fn wait_timeout_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,

@@ -19,7 +19,7 @@ impl Wake for Sleeper {
     }
 }
 
-/// Wakes who waits for `bell`. loom has wakers too; these know themselves again (`will_wake`).
+/// Returns a waker that notifies `bell`. Unlike loom's wakers, these support `will_wake`.
 pub(crate) fn waker_of(bell: &Arc<Notify>) -> Waker {
     Waker::from(Arc::new(Sleeper(bell.clone())))
 }

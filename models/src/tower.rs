@@ -1,4 +1,4 @@
-//! `vestibule-tower`: the queue in front of a shared service, which one request at a time may poll.
+//! `vestibule-tower`: the queue for a service that only one caller may poll.
 
 mod wait_queue {
     include!(concat!(env!("OUT_DIR"), "/wait_queue.rs"));
@@ -18,8 +18,8 @@ use wait_queue::{QueuePosition, WaitQueue};
 
 pub(crate) const MODELS: &[Model] = &[Model {
     piece: "wait_queue",
-    shows: "one task at a time is the first, each becomes the first, and a dropped one blocks no other",
-    run: every_task_becomes_the_first,
+    shows: "one caller at a time is first, every caller becomes first, and a cancelled caller blocks no other",
+    run: every_caller_becomes_the_first,
     mistakes: &[
         (
             "if was_first {\n            self.queue.wake_first();\n        }",
@@ -40,8 +40,8 @@ pub(crate) const MODELS: &[Model] = &[Model {
     ],
 }];
 
-/// Two tasks wait until they are served. A third is polled once and dropped.
-fn every_task_becomes_the_first() {
+/// Two callers wait until they are served; a third is polled once and cancelled.
+fn every_caller_becomes_the_first() {
     explore(4, || {
         let queue = Arc::new(WaitQueue::default());
         let inside = Arc::new(AtomicUsize::new(0));

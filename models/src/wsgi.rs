@@ -1,4 +1,5 @@
-//! `vestibule-wsgi`: the queue in front of Python's threads, the way back of their responses, and the feed of a body.
+//! `vestibule-wsgi`: the queue for Python's threads, the channel for their responses, and the feed
+//! of a body.
 
 #[allow(dead_code, reason = "no model measures how long calls take")]
 mod queue {
@@ -8,7 +9,7 @@ mod outbox {
     use super::tokio;
     include!(concat!(env!("OUT_DIR"), "/outbox.rs"));
 }
-#[allow(dead_code, reason = "in a model a server fills it")]
+#[allow(dead_code, reason = "the model's server fills it")]
 mod feed {
     include!(concat!(env!("OUT_DIR"), "/feed.rs"));
 }
@@ -36,7 +37,7 @@ use queue::Queue;
 pub(crate) const MODELS: &[Model] = &[
     Model {
         piece: "queue",
-        shows: "each request is taken by one thread and none is left, though threads are woken for few of them",
+        shows: "each request is taken by one thread and none remains, although few of them wake a thread",
         run: each_task_is_taken_once,
         mistakes: &[
             (
@@ -48,8 +49,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "queue",
-        shows: "a thread that does not get on holds nobody up: another comes to help",
-        run: another_comes_to_help,
+        shows: "a blocked thread does not block others: another one takes over",
+        run: another_thread_takes_over,
         mistakes: &[
             (
                 "let is_news = waiting > count && !state.is_watched;",
@@ -67,8 +68,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "queue",
-        shows: "a file's `close` is called once, though nobody rings for it",
-        run: what_comes_first_is_done,
+        shows: "a file's `close` is called once, without a separate wake-up call",
+        run: a_close_is_done_once,
         mistakes: &[
             (
                 "state.tasks.push_front(task);\n        self.wake(state, 1);",
@@ -82,8 +83,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "queue",
-        shows: "no more requests wait than may; when the queue is closed all that it took are done, and the threads end",
-        run: what_was_taken_in_is_done,
+        shows: "the queue never exceeds its limit; after it is closed, all accepted requests are done, and the threads end",
+        run: accepted_requests_are_done,
         mistakes: &[
             (
                 "state.is_closed = true;\n        self.wake(state, usize::MAX);",
@@ -102,23 +103,23 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "outbox",
-        shows: "each response reaches the server, which sleeps when there is none",
+        shows: "each response reaches the server, which sleeps when there are none",
         run: each_response_arrives,
         mistakes: &[
             ("self.sleeps.swap(true, SeqCst);\n", "\n"),
             (
-                "self.sleeps.swap(true, SeqCst);\n        // What was laid down before that would not have rung.\n        if self.collect() {",
-                "if self.collect() {\n self.sleeps.swap(true, SeqCst);\n",
+                "if self.collect() {\n            self.sleeps.swap(false, SeqCst);\n        }",
+                "self.sleeps.swap(false, SeqCst);\n if self.collect() {\n return;\n }\n self.sleeps.swap(true, SeqCst);",
             ),
             (
-                "// What was laid down before that would not have rung.\n        if self.collect() {\n            self.sleeps.swap(false, SeqCst);\n        }",
+                "if self.collect() {\n            self.sleeps.swap(false, SeqCst);\n        }",
                 "",
             ),
         ],
     },
     Model {
         piece: "feed",
-        shows: "who reads a body gets each piece once and in order, and the end, and sleeps only until there is something",
+        shows: "a reader gets each piece once and in order, and the end, and sleeps only until there is input",
         run: all_of_a_body_is_read,
         mistakes: &[
             (
@@ -145,8 +146,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         piece: "feed",
-        shows: "the server has the body back when nobody reads it any more",
-        run: a_closed_feed_lets_go,
+        shows: "the server gets the body back when it has no reader any more",
+        run: a_closed_feed_returns_the_body,
         mistakes: &[
             (
                 "let waker = state.server.take();\n        drop(state);\n        waker.inspect(Waker::wake_by_ref);\n    }\n}",
@@ -160,11 +161,12 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
-/// Threads that count what they do, as those of Python do it. The first task may be one that waits for the second.
+/// Threads that count their work, as Python's threads do it. The first task may be one that waits
+/// for the second.
 struct Pool {
     queue: Arc<Queue<usize>>,
     done: Arc<[AtomicUsize; 3]>,
-    /// Something has been done.
+    /// Signals finished work.
     news: Arc<Notify>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -223,7 +225,7 @@ impl Pool {
     }
 }
 
-/// What was pushed in one go is rung for once; and somebody looks, now and then, as long as there is something to look at.
+/// Wakes once for all tasks of a batch. A timer also checks the queue while it has tasks.
 fn push_and_ring(queue: &Queue<usize>, tasks: &[usize]) {
     let rings = tasks
         .iter()
@@ -247,7 +249,7 @@ fn each_task_is_taken_once() {
     });
 }
 
-fn another_comes_to_help() {
+fn another_thread_takes_over() {
     explore(1, || {
         let pool = Pool::new(2, 3, true);
         push_and_ring(&pool.queue, &[0, 1]);
@@ -256,7 +258,7 @@ fn another_comes_to_help() {
     });
 }
 
-fn what_comes_first_is_done() {
+fn a_close_is_done_once() {
     explore(2, || {
         let pool = Pool::new(2, 3, false);
         pool.queue.push_first(0);
@@ -267,17 +269,17 @@ fn what_comes_first_is_done() {
     });
 }
 
-fn what_was_taken_in_is_done() {
+fn accepted_requests_are_done() {
     explore(2, || {
         let pool = Pool::new(1, 1, false);
         let taken = [0, 1, 2].map(|task| usize::from(pool.queue.push(task).is_ok()));
-        // One may wait, and one more if the thread is free.
+        // One may wait, and one more if the thread is idle.
         assert!(taken.iter().sum::<usize>() >= 1);
         assert_eq!(pool.close(), taken);
     });
 }
 
-/// tokio, as far as the outbox has it: its server is one thread.
+/// The part of tokio that the outbox uses; its server is one thread.
 mod tokio {
     pub(super) mod sync {
         use std::future::poll_fn;
@@ -285,7 +287,7 @@ mod tokio {
 
         use loom::sync::Mutex;
 
-        /// Keeps one ring, and wakes the one that waits.
+        /// Stores one notification, and wakes the waiter.
         #[derive(Debug, Default)]
         pub(crate) struct Notify(Mutex<(bool, Option<Waker>)>);
 
@@ -314,7 +316,7 @@ mod tokio {
         pub(crate) mod oneshot {
             use std::sync::{Arc, Mutex};
 
-            /// Sends to the thread that it is on: nothing to be modelled.
+            /// Sends within one thread, so there is nothing to model.
             #[derive(Debug)]
             pub(crate) struct Sender<T>(pub(crate) Arc<Mutex<Vec<T>>>);
 
@@ -332,7 +334,7 @@ mod tokio {
     }
 }
 
-/// The server's thread runs what is ready, then sleeps, as tokio's runtime of one thread does.
+/// The server's thread runs ready tasks, then sleeps, as tokio's single-threaded runtime does.
 fn each_response_arrives() {
     explore(3, || {
         let outbox = Arc::new(Outbox::default());
@@ -352,7 +354,7 @@ fn each_response_arrives() {
             let before = arrived();
             let _ = serve.as_mut().poll(&mut Context::from_waker(&waker));
             outbox.before_sleep();
-            // Who has an answer is a task that is ready.
+            // A task with a response is ready.
             if arrived() == before {
                 driver.wait();
             }
@@ -364,11 +366,11 @@ fn each_response_arrives() {
     });
 }
 
-/// A body of pieces, between which the server waits for the client.
+/// A body of several pieces. The server waits for the client between them.
 struct Pieces {
     pieces: Vec<Bytes>,
     has_waited: bool,
-    /// It is never to end.
+    /// Whether it never ends.
     hangs: bool,
     dropped: Arc<AtomicUsize>,
 }
@@ -402,7 +404,7 @@ impl Drop for Pieces {
     }
 }
 
-/// A feed that a server fills with pieces; the last is the first in the list.
+/// Starts a server that fills a feed with pieces, in reverse order of the list.
 fn fed(pieces: Vec<Bytes>, hangs: bool) -> (Arc<Feed>, JoinHandle<()>, Arc<AtomicUsize>) {
     let dropped = Arc::new(AtomicUsize::new(0));
     let body = Pieces {
@@ -436,7 +438,7 @@ fn all_of_a_body_is_read() {
     });
 }
 
-fn a_closed_feed_lets_go() {
+fn a_closed_feed_returns_the_body() {
     explore(2, || {
         let (feed, server, dropped) = fed(vec![Bytes::from_static(b"a")], true);
         feed.close();

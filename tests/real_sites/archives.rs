@@ -13,7 +13,7 @@ use vestibule::http::Version;
 
 use super::{Connection, Folder, Site};
 
-/// All files below a folder, by their names; folders end in a slash.
+/// Returns all files below a folder by name; folders end in a slash.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -38,7 +38,7 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Unpacks an archive as its users do.
+/// Unpacks an archive with the common tools.
 fn unpack(format: &str, archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let place = Folder::with(&[("archive", archive)]);
     let target = place.path().join("target");
@@ -61,7 +61,7 @@ fn unpack(format: &str, archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[tokio::test]
-async fn what_is_listed_is_in_the_archive_and_nothing_else() {
+async fn the_archive_has_exactly_the_listed_files() {
     let outside = Folder::with(&[("secret", b"secret")]);
     let large: Vec<u8> = (0..1_000_003_u32).map(|it| (it % 251) as u8).collect();
     let long = "long-name-".repeat(15);
@@ -133,7 +133,7 @@ async fn what_is_listed_is_in_the_archive_and_nothing_else() {
                     (&deep, b"deep"),
                     ("a/large.bin", &large),
                     ("a/void/", b""),
-                    // Links are what they lead to, once.
+                    // Links are followed once.
                     ("a/link/c/d.txt", b"d"),
                     ("a/b/up/empty.txt", b""),
                 ] {
@@ -171,7 +171,7 @@ async fn what_is_listed_is_in_the_archive_and_nothing_else() {
                     .ends_with("form-action 'self'")
             );
         }
-        // A folder that is a page is not a list, and a file has no such query.
+        // A folder with an index page has no listing, and a file has no such query.
         for answer in site.ask("GET /a/with/?archive=tar HTTP/1.1").await {
             assert_eq!(answer.text(), "page");
         }
@@ -188,7 +188,7 @@ async fn what_is_listed_is_in_the_archive_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn there_are_no_archives_unless_they_are_switched_on() {
+async fn archives_are_off_by_default() {
     let folder = Folder::with(&[("a/x", b"x")]);
     let listed = StaticFiles::new(folder.path()).listing(true);
     let not_listed = StaticFiles::new(folder.path()).archives(true);
@@ -275,7 +275,8 @@ async fn a_file_that_grows_is_sent_with_the_length_that_it_was_opened_with() {
     }
 }
 
-/// A file that is cut in mid-stream ends the body in an error, so that nobody takes a part for the whole.
+/// A file that is truncated during the transfer ends the body with an error, so that no client
+/// accepts a partial archive.
 #[tokio::test]
 async fn a_file_that_is_cut_ends_the_archive_in_an_error() {
     for version in super::VERSIONS {
@@ -303,7 +304,7 @@ async fn a_file_that_is_cut_ends_the_archive_in_an_error() {
                 "{version:?} {format}: {length} bytes, {error:?}"
             );
             if version == Version::HTTP_2 {
-                // The connection goes on.
+                // The connection stays usable.
                 let other = connection.send("GET /a/z HTTP/1.1").await;
                 assert_eq!(other.status(), 200);
             }

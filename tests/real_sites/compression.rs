@@ -1,4 +1,4 @@
-//! Compression when its memory is used up, and HEAD: the same over both versions.
+//! Compression when its memory is used up, and HEAD: the same in both HTTP versions.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use vestibule_test::Answer;
 
 use super::{Connection, Folder, Site, VERSIONS};
 
-/// Lines that shrink.
+/// Returns compressible lines.
 fn text(bytes: usize) -> Vec<u8> {
     let lines =
         (0_usize..).map(|number| format!("{},{},passed the door\n", number, number * 7919 % 9973));
     lines.flat_map(String::into_bytes).take(bytes).collect()
 }
 
-/// The plain bytes, by our decoder.
+/// Returns the decoded bytes.
 async fn plain(answer: &Answer) -> Vec<u8> {
     let coding = answer.header("content-encoding").to_owned();
     let mut request = Request::new(Body::from(answer.body.clone()));
@@ -30,7 +30,7 @@ async fn plain(answer: &Answer) -> Vec<u8> {
     Answer::read(response).await.body.to_vec()
 }
 
-/// The files of a folder, and at `/held` a stream that goes on after a notification.
+/// Serves the files of a folder, and at `/held` a stream that continues after a notification.
 async fn site(folder: &Folder, compressed: impl Fn(BoxApp) -> BoxApp, go_on: &Arc<Notify>) -> Site {
     let files = StaticFiles::new(folder.path()).boxed();
     let go_on = go_on.clone();
@@ -54,7 +54,7 @@ async fn site(folder: &Folder, compressed: impl Fn(BoxApp) -> BoxApp, go_on: &Ar
 }
 
 #[tokio::test]
-async fn a_client_that_holds_the_encoders_takes_no_answer_from_others() {
+async fn a_client_that_occupies_the_encoders_blocks_no_other() {
     let content = text(400_000);
     let folder = Folder::with(&[("big.csv", &content), ("small.csv", &content[..10_000])]);
     let go_on = Arc::new(Notify::new());
@@ -76,7 +76,7 @@ async fn a_client_that_holds_the_encoders_takes_no_answer_from_others() {
                 held.push(response);
             }
             let cases = [
-                // request, status, whether it is coded, length
+                // request, status, whether it is encoded, length
                 ("GET /big.csv", "", 200, false, 400_000),
                 ("GET /big.csv", ", identity;q=0.5", 200, false, 400_000),
                 ("GET /big.csv", ", identity;q=0", 200, true, 400_000),
@@ -104,7 +104,8 @@ async fn a_client_that_holds_the_encoders_takes_no_answer_from_others() {
                     assert_eq!(plain(&answer).await.len(), length, "{name}");
                 }
             }
-            // Those who hold the encoders get all that is theirs, and then the next are served.
+            // The clients that occupy the encoders get their whole responses, and then the next
+            // ones are served.
             for response in held {
                 go_on.notify_one();
                 let answer = Answer::read(response).await;
@@ -124,9 +125,9 @@ async fn a_client_that_holds_the_encoders_takes_no_answer_from_others() {
     }
 }
 
-/// A HEAD says nothing that its GET may not say.
+/// A HEAD has no header that its GET may not have.
 #[tokio::test]
-async fn a_head_is_true_of_its_get() {
+async fn a_head_agrees_with_its_get() {
     let content = text(3_000_000);
     let folder = Folder::with(&[
         ("tiny.csv", &content[..16]),
@@ -183,7 +184,7 @@ async fn a_head_is_true_of_its_get() {
     }
 }
 
-/// Bytes that do not shrink.
+/// Returns bytes that are not compressible.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {

@@ -1,4 +1,4 @@
-//! After a deploy a browser asks again for all that the deploy may have replaced.
+//! After a deploy a browser revalidates all files that the deploy may have replaced.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn hashed(path: &Path) -> StaticFiles {
 }
 
 #[tokio::test]
-async fn pages_and_what_they_depend_on_are_asked_for_again() {
+async fn pages_and_their_dependencies_are_revalidated() {
     let folder = dist();
     let asked_again = [
         "/",
@@ -81,7 +81,7 @@ async fn pages_and_what_they_depend_on_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_route_of_an_app_is_asked_for_again_and_its_old_script_is_not_found() {
+async fn a_route_of_an_app_is_revalidated_and_its_old_script_is_not_found() {
     let folder = dist();
     let site = Site::start(spa(folder.path()).hashed_names(true)).await;
     let page = "\naccept: text/html,*/*;q=0.8";
@@ -100,7 +100,7 @@ async fn a_route_of_an_app_is_asked_for_again_and_its_old_script_is_not_found() 
             assert_eq!(answer.header("vary"), "accept", "{request:?}");
         }
     }
-    // The tab that is open asks for a chunk that is gone: it must not get the page, nor keep what it gets.
+    // The open tab requests a chunk that is gone: it must not get the page, nor cache the response.
     for answer in site
         .ask("GET /assets/old-B7sZ3kfd.js HTTP/1.1\naccept: */*")
         .await
@@ -111,7 +111,7 @@ async fn a_route_of_an_app_is_asked_for_again_and_its_old_script_is_not_found() 
 }
 
 #[tokio::test]
-async fn rules_come_first_and_a_site_without_the_options_has_no_header() {
+async fn rules_take_precedence_and_without_the_options_there_is_no_header() {
     let folder = dist();
     let site = Site::start(spa(folder.path()).cache_control("/about.html", "max-age=60")).await;
     for answer in site.ask("GET /about HTTP/1.1").await {

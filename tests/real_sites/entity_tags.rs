@@ -1,4 +1,4 @@
-//! Entity tags of replicas, of releases that are rolled back, and of files whose times say nothing.
+//! Entity tags of replicas, of releases that are rolled back, and of files without unique times.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,7 +13,7 @@ fn set_time(path: &Path, time: SystemTime) {
     file.set_modified(time).unwrap();
 }
 
-/// 2026-01-01 00:00:00 UTC, and some.
+/// Returns 2026-01-01 00:00:00 UTC plus `nanoseconds`.
 fn moment(nanoseconds: u32) -> SystemTime {
     UNIX_EPOCH + Duration::new(1_767_225_600, nanoseconds)
 }
@@ -71,7 +71,7 @@ async fn replicas_share_tags() {
                 tag(&sites[1], path, fields).await,
             );
             assert_eq!(one, other, "{path} {fields} {memory:?}");
-            // A download that began at one goes on at the other.
+            // A download that started at one replica continues at the other.
             let text = format!("GET {path} HTTP/1.1\n{fields}\nrange: bytes=1-\nif-range: {one}");
             if !fields.contains("range") {
                 for answer in sites[1].ask(&text.replace("\n\n", "\n")).await {
@@ -84,7 +84,7 @@ async fn replicas_share_tags() {
             }
             tags.push(one);
         }
-        // The sidecar by negotiation, by its own name, and the file are three.
+        // The sidecar by negotiation, the sidecar by its own name, and the file have three tags.
         assert_ne!(tags[3], tags[4]);
         assert_ne!(tags[4], tags[5]);
         assert_ne!(tags[3], tags[5]);
@@ -92,11 +92,11 @@ async fn replicas_share_tags() {
 }
 
 #[tokio::test]
-async fn what_makes_another_tag() {
+async fn changes_that_give_another_tag() {
     use std::os::unix::fs::MetadataExt;
 
     let second = Duration::from_secs(1);
-    // The time of the one and of the other, their contents, and whether the tags are equal.
+    // The time of each file, their contents, and whether the tags are equal.
     let cases = [
         ("the same time", moment(5), moment(5), "hello", true),
         ("a nanosecond later", moment(5), moment(6), "hello", false),
@@ -149,14 +149,14 @@ async fn what_makes_another_tag() {
         for folder in &folders {
             let site = Site::start(StaticFiles::new(folder.path())).await;
             let tag = tag(&site, "/a.txt", "").await;
-            // It tells nothing of the machine.
+            // The tag does not reveal the inode.
             let inode = fs::metadata(folder.path().join("a.txt")).unwrap().ino();
             assert!(
                 !tag.contains(&format!("{inode:x}")) || inode < 0x1000,
                 "{name}: {tag}"
             );
             assert_eq!(tag.len(), 18, "{name}: {tag}");
-            // It is the same while the file is.
+            // The tag does not change while the file does not.
             let known = format!("GET /a.txt HTTP/1.1\nif-none-match: {tag}");
             for answer in site.ask(&known).await {
                 assert_eq!(answer.status, 304, "{name}");
@@ -167,9 +167,9 @@ async fn what_makes_another_tag() {
     }
 }
 
-/// Another file of the same length and time takes the place of the first.
+/// A file of the same length and time replaces the first one.
 #[tokio::test]
-async fn a_replaced_file_has_another_tag_where_the_time_says_nothing() {
+async fn a_replaced_file_has_another_tag_when_the_time_is_not_unique() {
     let second = Duration::from_secs(1);
     for time in [
         UNIX_EPOCH,
@@ -200,8 +200,8 @@ async fn a_replaced_file_has_another_tag_where_the_time_says_nothing() {
     }
 }
 
-/// While a file is younger than the grain of the clock its tag covers the inode. A client that got the tag then goes on
-/// with it.
+/// While a file is too new for the resolution of the clock, its tag covers the inode. A client that
+/// got this tag can continue to use it.
 #[tokio::test]
 async fn the_tag_of_a_new_file_is_known_when_it_is_old() {
     let folder = Folder::with(&[
@@ -210,7 +210,7 @@ async fn the_tag_of_a_new_file_is_known_when_it_is_old() {
         ("a.js.br", b"<br>"),
     ]);
     let site = Site::start(StaticFiles::new(folder.path()).precompressed(true)).await;
-    // A time of whole seconds is new for two seconds.
+    // A time in whole seconds counts as new for two seconds.
     let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let modified = UNIX_EPOCH + Duration::from_secs(second.as_secs());
     for name in ["a.bin", "a.js", "a.js.br"] {
@@ -253,7 +253,7 @@ async fn the_tag_of_a_new_file_is_known_when_it_is_old() {
     }
 }
 
-/// A file is found in the index when its tag is another one by now.
+/// A file is found in the index even when its tag has changed since.
 #[tokio::test]
 async fn a_file_that_was_new_when_it_was_indexed_is_found_with_its_later_tag() {
     let folder = Folder::with(&[("a.bin", &vec![b'x'; 300_000])]);

@@ -9,7 +9,8 @@ use vestibule_test::Answer;
 
 use super::{Connection, Folder, Site, VERSIONS};
 
-/// More than the sockets between server and client hold, so that the server is not done when the file changes.
+/// More than the socket buffers between server and client hold, so that the response is not
+/// complete when the file changes.
 const SIZE: usize = 16 << 20;
 
 fn append(path: &Path, bytes: &[u8]) {
@@ -28,7 +29,7 @@ fn set_length(path: &Path, length: usize) {
     file.set_len(length as u64).unwrap();
 }
 
-/// A change, and whether the response is whole in spite of it.
+/// A change, and whether the response is complete in spite of it.
 type Case = (&'static str, fn(&Path), bool);
 
 const CASES: [Case; 15] = [
@@ -84,12 +85,12 @@ const CASES: [Case; 15] = [
         false,
     ),
     (
-        "it is written anew, and longer",
+        "it is rewritten, and longer",
         |path| fs::write(path, vec![b'b'; SIZE + 100]).unwrap(),
         false,
     ),
     (
-        "it is written anew, and as long",
+        "it is rewritten with the same length",
         |path| fs::write(path, vec![b'b'; SIZE]).unwrap(),
         false,
     ),
@@ -120,7 +121,7 @@ const CASES: [Case; 15] = [
 
 #[tokio::test]
 async fn a_file_that_only_grows_is_sent_to_its_opening_length() {
-    // The whole, all but a part, and several parts: the places of the file that are sent.
+    // The whole file, a part, and several parts: the ranges of the file that are sent.
     let asked = [("", 0), ("bytes=100-", 100)];
     for version in VERSIONS {
         for (name, change, is_whole) in CASES {
@@ -144,7 +145,7 @@ async fn a_file_that_only_grows_is_sent_to_its_opening_length() {
                 );
                 assert_eq!(answer.error.is_none(), is_whole, "{case}");
                 assert_eq!(answer.body.len() == SIZE - start, is_whole, "{case}");
-                // Never padded, never mixed.
+                // Neither padded nor mixed.
                 assert!(answer.body.iter().all(|&byte| byte == b'a'), "{case}");
             }
         }
@@ -169,7 +170,8 @@ async fn several_parts_of_a_growing_file() {
     }
 }
 
-/// The ways by which clients read on in a log: each request is sent after the log has grown by another line.
+/// The ways in which clients continue to read a log: each request is sent after the log has grown
+/// by a line.
 #[tokio::test]
 async fn a_log_that_has_grown_between_two_requests() {
     const LINE: &str = "2026-01-01 00:00:00 a line\n";
@@ -188,12 +190,12 @@ async fn a_log_that_has_grown_between_two_requests() {
         append(&path, LINE.as_bytes());
         let now = length + LINE.len();
         let cases = [
-            // Without a condition the new bytes come: `tail`, `wget -c`, `curl -C -`.
+            // Without a condition the new bytes are sent: `tail`, `wget -c`, `curl -C -`.
             (format!("GET|range: bytes={length}-"), 206, LINE.len()),
             ("GET|range: bytes=-5".to_owned(), 206, 5),
             ("GET|".to_owned(), 200, now),
             ("HEAD|".to_owned(), 200, 0),
-            // The condition says that the client has another version: it starts again.
+            // By the condition, the client has another version, so it starts again.
             (
                 format!("GET|range: bytes={length}-\nif-range: {tag}"),
                 200,
@@ -206,7 +208,7 @@ async fn a_log_that_has_grown_between_two_requests() {
             ),
             (format!("GET|if-none-match: {tag}"), 200, now),
             (format!("GET|if-match: {tag}"), 412, 24),
-            // There is nothing more.
+            // There are no more bytes.
             (format!("GET|range: bytes={now}-"), 416, 26),
         ];
         for (case, status, bytes) in cases {

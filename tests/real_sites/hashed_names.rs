@@ -1,4 +1,4 @@
-//! Files with a content hash in their names are kept for a year; all others are not.
+//! Files with a content hash in their names are cached for a year; all others are not.
 
 use vestibule::files::StaticFiles;
 
@@ -7,7 +7,7 @@ use super::{Folder, Site};
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 #[tokio::test]
-async fn names_with_a_hash_are_immutable_and_innocent_names_are_not() {
+async fn only_names_with_a_hash_are_immutable() {
     let hashed = [
         "chunk-YQ4F7G2H.js",
         "main-5BWQYH6M.js",

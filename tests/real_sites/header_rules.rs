@@ -1,4 +1,4 @@
-//! Headers of a whole site are on each of its answers; those of a file's content are on its content.
+//! Headers of a whole site are on each of its responses; headers of content are only on content.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn site() -> Folder {
     ])
 }
 
-/// A request, and the status of its answer.
+/// Requests with the status of their responses.
 const REQUESTS: [(&str, u16); 18] = [
     ("GET / HTTP/1.1", 200),
     ("HEAD / HTTP/1.1", 200),
@@ -70,7 +70,7 @@ async fn a_rule_for_all_paths_is_on_every_answer() {
         for (number, app) in apps.into_iter().enumerate() {
             let site = Site::start(app).await;
             for (request, status) in REQUESTS {
-                // The mounts refuse what could be read in two ways before the files see it.
+                // The mounts refuse ambiguous paths before they reach the files.
                 if number == 3 && (request.contains("//") || request.contains("..")) {
                     continue;
                 }
@@ -375,7 +375,7 @@ async fn errors_have_their_pages_without_conditions_and_ranges() {
     }
 }
 
-/// A folder with one file that may not be opened, also not by the superuser, who may run the tests.
+/// A folder with one file that cannot be opened, not even by the superuser, who may run the tests.
 #[derive(Clone)]
 pub(super) struct Guarded {
     files: Directory,

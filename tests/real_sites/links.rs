@@ -6,7 +6,7 @@ use vestibule::files::{StaticFiles, Symlinks};
 
 use super::{Folder, Site};
 
-/// The folder `base`, with the root in `base/releases/5`, to which `base/current` leads.
+/// Creates the folder `base`, with the root in `base/releases/5` and a link `base/current` to it.
 fn folder() -> Folder {
     let base = Folder::with(&[
         ("releases/5/real/f.txt", b"inside"),
@@ -48,9 +48,9 @@ fn folder() -> Folder {
 }
 
 #[tokio::test]
-async fn a_link_that_stays_inside_is_found_and_no_other() {
+async fn only_links_that_stay_inside_are_found() {
     let base = folder();
-    // By the rule: deny, beneath, follow; the content, or nothing.
+    // By policy: deny, beneath, follow; the content, or nothing.
     let cases = [
         ("/real/f.txt", ["inside", "inside", "inside"]),
         ("/abs", ["", "inside", "inside"]),
@@ -83,7 +83,7 @@ async fn a_link_that_stays_inside_is_found_and_no_other() {
             let indexed = Site::start(files.indexed(1 << 20).unwrap()).await;
             for (path, expected) in &cases {
                 let mut expected = expected[rule];
-                // A root has the names by which it was given, and no other link's.
+                // A root has the paths with which it was configured, and not those of other links.
                 let by_current = matches!(
                     *path,
                     "/by-current" | "/dots-before" | "/chain" | "/chain-relative"
@@ -115,7 +115,7 @@ async fn a_link_that_stays_inside_is_found_and_no_other() {
 async fn listings_have_the_links_that_are_found() {
     let base = folder();
     let files = StaticFiles::new(base.path().join("current")).listing(true);
-    // The root has a page.
+    // The root has an index page.
     std::fs::remove_file(base.path().join("releases/5/index.html")).unwrap();
     let site = Site::start(files).await;
     for answer in site.ask("GET / HTTP/1.1\naccept: text/html").await {
@@ -144,7 +144,8 @@ async fn listings_have_the_links_that_are_found() {
     }
 }
 
-/// A deployment swaps the link to the root; links of both releases name their own release or the swapped link.
+/// A deployment replaces the link to the root. Links in both releases lead to their own release or
+/// to the replaced link.
 #[tokio::test]
 async fn links_through_a_root_that_is_swapped() {
     let base = Folder::with(&[("one/f.txt", b"one"), ("two/f.txt", b"two")]);

@@ -1,11 +1,11 @@
-//! Lists of folders: what comes before them, what programs do with them, and the README below them.
+//! Listings of folders: precedence, programs that read them, and the README below them.
 
 use vestibule::files::StaticFiles;
 
 use super::{Folder, Site};
 
 #[tokio::test]
-async fn a_page_comes_before_the_list_of_a_folder() {
+async fn a_page_takes_precedence_over_the_listing() {
     let folder = Folder::with(&[
         ("index.html", b"home"),
         ("blog.html", b"blog"),
@@ -55,7 +55,7 @@ async fn a_page_comes_before_the_list_of_a_folder() {
             }
         }
     }
-    // Without clean URLs a folder is its list.
+    // Without clean URLs a folder shows its listing.
     let site = Site::start(files.clean_urls(false)).await;
     for answer in site.ask("GET /blog/ HTTP/1.1").await {
         assert!(answer.text().contains("./post.html"));
@@ -63,7 +63,7 @@ async fn a_page_comes_before_the_list_of_a_folder() {
 }
 
 #[tokio::test]
-async fn programs_that_copy_a_site_follow_no_other_order() {
+async fn crawlers_do_not_follow_links_to_other_orders() {
     let folder = Folder::with(&[("a.txt", b"a"), ("sub/b.txt", b"b")]);
     let site = Site::start(StaticFiles::new(folder.path()).listing(true)).await;
     for (query, want) in [
@@ -81,7 +81,7 @@ async fn programs_that_copy_a_site_follow_no_other_order() {
                 let robots = format!("<meta name=\"robots\" content={want}>");
                 assert!(text.contains(&robots), "{path}{query}");
                 assert!(text.contains("Modified (UTC)"), "{path}{query}");
-                // Each link to another order says it by itself, too.
+                // Each link to another order is marked as well.
                 assert_eq!(text.matches("<a rel=\"nofollow\" href=\"?sort=").count(), 3);
             }
         }
@@ -89,7 +89,7 @@ async fn programs_that_copy_a_site_follow_no_other_order() {
 }
 
 #[tokio::test]
-async fn the_readme_of_a_folder_is_below_its_list_and_is_never_html_of_its_own() {
+async fn the_readme_is_below_the_listing_and_its_html_is_escaped() {
     let large = vec![b'a'; 300_000];
     let cases: [(&str, &[u8], &str, bool); 10] = [
         (

@@ -1,4 +1,4 @@
-//! The type of each file, by its name and, where the name has no extension, by its first bytes.
+//! The type of each file, from its name and, where the name has no extension, from its first bytes.
 
 use vestibule::compression::Compression;
 use vestibule::files::{Memory, StaticFiles, Stored};
@@ -12,7 +12,7 @@ const JSON: &str = "application/json";
 /// A file, its content and its type.
 type Case = (&'static str, &'static [u8], &'static str);
 
-/// Files of types that declare their encoding inside: a `charset` would overrule the declaration.
+/// Files of types that declare their encoding inside: a `charset` would override the declaration.
 const DECLARED: [Case; 10] = [
     ("latin1.xml", LATIN1, "text/xml"),
     ("feed.rss", LATIN1, "application/rss+xml"),
@@ -26,7 +26,7 @@ const DECLARED: [Case; 10] = [
     ("track.gpx", b"\xff\xfe<\0", "application/gpx+xml"),
 ];
 
-/// Files whose type says its charset, whatever they hold.
+/// Files whose type has a charset, with any content.
 const BY_EXTENSION: [Case; 14] = [
     ("index.html", b"<p>caf\xc3\xa9", "text/html; charset=utf-8"),
     ("style.css", b"a{}", "text/css; charset=utf-8"),
@@ -58,7 +58,7 @@ const BY_CONTENT: [Case; 18] = [
     ("empty", b"", TEXT),
     ("access.log.1", b"::1 - - GET /\n", TEXT),
     ("NEWS-2.0", b"News\n", TEXT),
-    // Never HTML: what a visitor has uploaded without an extension must not run as a page.
+    // Never HTML: a file that a visitor uploads without an extension must not run as a page.
     ("page", b"<!doctype html><script>alert(1)</script>", TEXT),
     ("latin1", b"caf\xe9\n", DOWNLOAD),
     ("utf16", b"\xff\xfea\0b\0", DOWNLOAD),
@@ -79,7 +79,7 @@ fn cases() -> impl Iterator<Item = Case> {
         .into_iter()
 }
 
-/// Asks for all files by GET and by HEAD, in both versions.
+/// Requests all files with GET and with HEAD, in both versions.
 async fn check(site: &Site) {
     for (name, content, expected) in cases() {
         for method in ["GET", "HEAD"] {
@@ -110,7 +110,7 @@ async fn each_file_has_its_type_live_indexed_and_in_memory() {
     let files = || StaticFiles::new(folder.path());
     check(&Site::start(files()).await).await;
     check(&Site::start(files().precompressed(true)).await).await;
-    // Some held in memory, then all.
+    // Some in memory, then all.
     for memory in [100, 1 << 20] {
         check(&Site::start(files().indexed(memory).unwrap()).await).await;
     }
@@ -121,7 +121,7 @@ async fn each_file_has_its_type_live_indexed_and_in_memory() {
 }
 
 #[tokio::test]
-async fn a_character_may_be_cut_where_the_look_ends() {
+async fn a_character_may_be_cut_at_the_end_of_the_first_bytes() {
     let long = |end: &[u8]| [&b"x".repeat(510)[..], end].concat();
     let folder = Folder::with(&[
         ("cut", &long("\u{1f4a1} and more".as_bytes())),
@@ -144,7 +144,7 @@ async fn a_character_may_be_cut_where_the_look_ends() {
 }
 
 #[tokio::test]
-async fn ranges_and_conditions_know_the_type_too() {
+async fn responses_to_ranges_and_conditions_have_the_type() {
     let folder = folder();
     let files = || StaticFiles::new(folder.path());
     for site in [
@@ -214,7 +214,7 @@ async fn types_are_set_by_extension_name_and_pattern() {
 }
 
 #[tokio::test]
-async fn one_table_says_what_shrinks_for_sidecars_and_for_compression() {
+async fn sidecars_and_compression_use_the_same_table() {
     let text = "compress me ".repeat(200);
     let names = [
         ("app.js", true),
@@ -241,7 +241,7 @@ async fn one_table_says_what_shrinks_for_sidecars_and_for_compression() {
         .map(|(name, text)| (&**name, text.as_bytes()))
         .collect();
     let folder = Folder::with(&plain);
-    // The old name of a script's type, set by hand, shrinks as well.
+    // A deprecated script type, set manually, is compressible as well.
     let static_files =
         || StaticFiles::new(folder.path()).media_type("js", "application/javascript");
     let site = Site::start(Compression::new(static_files())).await;
@@ -276,7 +276,7 @@ async fn one_table_says_what_shrinks_for_sidecars_and_for_compression() {
 }
 
 #[test]
-fn precompress_makes_sidecars_of_what_shrinks() {
+fn precompress_writes_sidecars_of_compressible_types() {
     use vestibule::files::Precompress;
 
     let text = "compress me ".repeat(200);

@@ -1,4 +1,5 @@
-//! What sites, browsers and download programs meet, over real sockets: each request is sent by HTTP/1.1 and by HTTP/2.
+//! Situations of sites, browsers and download programs, over real sockets. Each request is sent
+//! with HTTP/1.1 and with HTTP/2.
 
 mod archives;
 mod compression;
@@ -31,10 +32,11 @@ use vestibule::hyper::{Drained, Server};
 use vestibule::prelude::*;
 use vestibule_test::Answer;
 
-/// The versions that [`Site::ask`] speaks.
+/// The versions that [`Site::ask`] uses.
 pub(crate) const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
-/// An app behind a real server on a free port of loopback, which ends with the value.
+/// An app behind a real server on a free port of the loopback address. The server stops when the
+/// value is dropped.
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -56,9 +58,11 @@ impl Site {
         }
     }
 
-    /// Sends the request of `text`, such as `"GET /a HTTP/1.1\nrange: bytes=0-1"`, once in each version.
+    /// Sends the request of `text`, such as `"GET /a HTTP/1.1\nrange: bytes=0-1"`, once in each
+    /// version.
     ///
-    /// `Host` is added. Answers are read to their end; an error in the body is in [`Answer::error`].
+    /// `Host` is added. Responses are read to their end; an error in the body is in
+    /// [`Answer::error`].
     pub(crate) async fn ask(&self, text: &str) -> [Answer; 2] {
         let mut answers = Vec::new();
         for version in VERSIONS {
@@ -75,7 +79,7 @@ impl Drop for Site {
     }
 }
 
-/// A connection of a client, for tests that read a body piece by piece or send several requests.
+/// A client's connection, for tests that read a body piece by piece or send several requests.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Body>, SocketAddr),
     Http2(http2::SendRequest<Body>, SocketAddr),
@@ -95,7 +99,7 @@ impl Connection {
         Self::Http1(sender, address)
     }
 
-    /// Sends the request of `text`; the body of the response is not read.
+    /// Sends the request of `text`. Does not read the body of the response.
     pub(crate) async fn send(&mut self, text: &str) -> Response {
         let mut request = vestibule_test::request(text);
         let response = match self {
@@ -119,11 +123,11 @@ impl Connection {
     }
 }
 
-/// A folder of its own, which is removed with the value.
+/// A temporary folder, which is removed when the value is dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// Creates a folder that holds `files`, each a path and its content.
+    /// Creates a folder with `files`, each a path and its content.
     pub(crate) fn with(files: &[(&str, &[u8])]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +140,7 @@ impl Folder {
         folder
     }
 
-    /// Writes a file, with the folders that its name needs.
+    /// Writes a file, and creates its parent folders.
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Several ranges in one request: programs that patch files, readers of documents, and abuse.
+//! Several ranges in one request: programs that patch files, document readers, and abuse.
 
 use vestibule::files::{Memory, StaticFiles, Stored};
 use vestibule_test::Answer;
@@ -13,7 +13,8 @@ fn content() -> Vec<u8> {
         .collect()
 }
 
-/// The `Content-Range` of each part, without its length, and whether each part has the bytes that it names.
+/// Returns the `Content-Range` of each part without its length. Checks that each part has the named
+/// bytes.
 fn parts(answer: &Answer) -> String {
     let content = content();
     let one = answer.header("content-range");
@@ -70,20 +71,20 @@ async fn several_ranges() {
         })
     };
     let in_order = |count| ascending(count).replace(',', " ");
-    // The ranges, and the parts of the answer in their order; `whole` is 200.
+    // The ranges, and the parts of the response in their order; `whole` is 200.
     let mut cases = vec![
         // RFC 9110, section 15.3.7.2: in the order of the request.
         ("3000-3003,100-103".into(), "3000-3003 100-103".into()),
         ("-10,0-9".into(), "99990-99999 0-9".into()),
         ("50000-,0-9,20-29".into(), "50000-99999 0-9 20-29".into()),
         ("500-509,200000-,0-9".into(), "500-509 0-9".into()),
-        // A merged range has the place of its first part.
+        // A merged range has the position of its first part.
         ("500-509,0-9,510-519".into(), "500-519 0-9".into()),
         ("900-909,20-29,0-19".into(), "900-909 0-29".into()),
         ("0-9,10-19".into(), "0-19".into()),
         ("5-14,0-9".into(), "0-14".into()),
         (descending(16), descending(16).replace(',', " ")),
-        // More that are not in order, that overlap, or that are too many.
+        // Too many unordered ranges, overlaps or ranges.
         (descending(17), "whole".into()),
         (format!("{},0-9", ascending(20)), "whole".into()),
         (list(200, |_| "0-".into()), "whole".into()),
@@ -166,7 +167,7 @@ async fn conditions_of_several_ranges() {
     }
 }
 
-/// A case that is only ranges is a field.
+/// A case of only ranges becomes a `Range` field.
 fn fields_of(text: &str) -> String {
     if text.contains(": ") {
         text.to_owned()

@@ -1,4 +1,4 @@
-//! Redirects are asked for again each time, and lead to one place of the same host.
+//! Redirects are revalidated each time, and lead to one path on the same host.
 
 use vestibule::files::{RedirectRules, StaticFiles};
 use vestibule::prelude::*;
@@ -15,7 +15,7 @@ fn site() -> Folder {
     ])
 }
 
-/// A path, its status, and where it leads.
+/// A path, its status, and its target.
 const PATHS: [(&str, u16, &str); 27] = [
     ("/sub", 308, "/sub/"),
     ("/sub?a=b", 308, "/sub/?a=b"),
@@ -33,7 +33,7 @@ const PATHS: [(&str, u16, &str); 27] = [
     ("///example.org", 308, "/example.org"),
     ("//.well-known//x", 308, "/.well-known/x"),
     ("/a%20b//c", 308, "/a%20b/c"),
-    // Something else is wrong as well.
+    // The path has another fault as well.
     ("/a//../b", 400, ""),
     ("//%2e%2e/", 400, ""),
     ("//..//a", 400, ""),
@@ -48,7 +48,7 @@ const PATHS: [(&str, u16, &str); 27] = [
 ];
 
 #[tokio::test]
-async fn folders_and_empty_segments_lead_to_one_place_of_this_host() {
+async fn folders_and_empty_segments_lead_to_one_path_on_this_host() {
     let folder = site();
     let files = StaticFiles::new(folder.path()).listing(true);
     let live = Site::start(files.clone()).await;
@@ -150,7 +150,7 @@ async fn a_prefix_is_kept_and_an_unknown_one_is_not_guessed() {
 }
 
 #[tokio::test]
-async fn a_redirects_file_sends_on_and_rewrites() {
+async fn a_redirects_file_redirects_and_rewrites() {
     let folder = Folder::with(&[
         ("index.html", b"page"),
         ("posts/2026/a", b"post"),

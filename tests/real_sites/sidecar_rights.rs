@@ -1,4 +1,4 @@
-//! Compressed copies of files that may not be read.
+//! Compressed copies of files without read permission.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,8 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Runs `test` on a thread that may not read what is not its own: root may read everything, so it becomes nobody.
+/// Runs `test` on a thread without permission to read `forbidden`. Root can read everything, so the
+/// thread becomes an unprivileged user.
 fn without_rights<F: Future<Output = ()>>(forbidden: &Path, test: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| {
         let run = scope.spawn(|| {
@@ -32,7 +33,7 @@ fn without_rights<F: Future<Output = ()>>(forbidden: &Path, test: impl FnOnce() 
 }
 
 #[test]
-fn a_sidecar_is_refused_where_its_file_is() {
+fn a_sidecar_is_refused_when_its_file_is() {
     let large = vec![b'x'; 2 << 20];
     let folder = Folder::with(&[
         ("www/secret.txt", b"SECRET"),
@@ -76,20 +77,20 @@ fn a_sidecar_is_refused_where_its_file_is() {
         ("/secret.txt.gz?a=b", 403),
         ("/sub/secret.js", 403),
         ("/sub/secret.js.gz", 403),
-        // One that is not held in memory.
+        // A file that is not in memory.
         ("/large.txt", 403),
         ("/large.txt.gz", 403),
-        // A folder that may not be read is refused as well, and so is what may be its copy.
+        // A folder without read permission is refused as well, and so is its possible copy.
         ("/closed.gz", 403),
         ("/open.txt", 200),
         ("/open.txt.gz", 200),
         ("/near.txt.gz", 200),
-        // Files of their own.
+        // Independent files.
         ("/gone.txt.gz", 200),
         ("/dangling.txt.gz", 200),
         ("/backup.tar.gz", 200),
         ("/folder.gz", 200),
-        // What the rules for names and links refuse.
+        // Files that the rules for names and links refuse.
         ("/.hidden.txt.gz", 404),
         ("/out.txt", 404),
         ("/out.txt.gz", 404),
@@ -120,7 +121,7 @@ fn a_sidecar_is_refused_where_its_file_is() {
                 }
             }
         }
-        // With a range too, and a link is refused by the other rule.
+        // Also with a range; a link is refused by the other rule.
         let deny = Site::start(files.symlinks(Symlinks::Deny)).await;
         for (request, status) in [
             ("GET /secret.txt.gz HTTP/1.1\nrange: bytes=0-1", 403),
@@ -136,7 +137,7 @@ fn a_sidecar_is_refused_where_its_file_is() {
     set_mode(&www.join("closed"), 0o755);
 }
 
-/// From the tool to the server: the reported way.
+/// From the tool to the server, as in the reported case.
 #[test]
 fn precompressed_files_keep_their_rights() {
     let text = "a secret line\n".repeat(200);
@@ -162,7 +163,7 @@ fn precompressed_files_keep_their_rights() {
             assert_eq!(found, mode, "{name}.{suffix}: {found:o}");
         }
     }
-    // Even without its file the sidecar is what it was made of.
+    // The sidecar alone has the permissions of its file.
     let private = folder.path().join("private.txt");
     if rustix::process::getuid().is_root() {
         without_rights(&private, || async {

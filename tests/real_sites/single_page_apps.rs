@@ -1,4 +1,4 @@
-//! Which paths are routes of a single-page app, and who gets its page.
+//! Routes of a single-page app, and the clients that get its page.
 
 use vestibule::files::StaticFiles;
 use vestibule::prelude::*;
@@ -18,7 +18,7 @@ fn dist() -> Folder {
 }
 
 #[tokio::test]
-async fn routes_that_are_no_file_names_get_the_page() {
+async fn routes_that_are_not_file_names_get_the_page() {
     let folder = dist();
     let token = format!("/verify/{}.{}", "eyJhbGciOi", "a".repeat(289));
     let deep = "/segment".repeat(600);
@@ -40,7 +40,7 @@ async fn routes_that_are_no_file_names_get_the_page() {
         ("/release/v1.2", "*/*", 200),
         ("/index.html/more", BROWSER, 200),
         ("/assets/app.js/", BROWSER, 200),
-        // what is a file
+        // files
         ("/assets/app.js", BROWSER, 200),
         // scripts, images and data
         ("/assets/gone.js", "*/*", 404),
@@ -48,7 +48,7 @@ async fn routes_that_are_no_file_names_get_the_page() {
         ("/gone.css", "text/css,*/*;q=0.1", 404),
         ("/api/users", "application/json, text/plain, */*", 404),
         ("/api/users", "application/json", 404),
-        // refused for their dots
+        // refused for a leading dot
         ("/.git/config", BROWSER, 404),
         ("/.env", BROWSER, 404),
         ("/.not-there", BROWSER, 404),
@@ -58,7 +58,7 @@ async fn routes_that_are_no_file_names_get_the_page() {
         // programs expect a 404 here
         ("/.well-known/assetlinks.json", BROWSER, 404),
         ("/.well-known/apple-app-site-association", "*/*", 404),
-        // no single reading
+        // ambiguous paths
         ("/a/../b", BROWSER, 400),
         ("/a%00", BROWSER, 400),
         ("/50%", BROWSER, 400),
@@ -90,7 +90,7 @@ async fn routes_that_are_no_file_names_get_the_page() {
 }
 
 #[tokio::test]
-async fn an_app_beside_the_page_gets_what_browsers_do_not_navigate_to() {
+async fn the_other_app_gets_requests_that_are_not_navigations() {
     let folder = dist();
     let files = StaticFiles::new(folder.path()).spa("index.html");
     let site = Site::start(files.or(|_: Request| async { "api" })).await;

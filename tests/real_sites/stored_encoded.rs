@@ -1,4 +1,5 @@
-//! Files that are stored in a content coding and asked for by that name: `.svgz`, and a game's `app.js.gz`.
+//! Files that are stored in a content coding and requested by that name: `.svgz`, and a game's
+//! `app.js.gz`.
 
 use vestibule::compression::Compression;
 use vestibule::files::{HandOver, StaticFiles};
@@ -8,16 +9,18 @@ use super::{Folder, Site};
 
 const GZIP: &[u8] = b"\x1f\x8b\x08\0stored in gzip";
 const BROTLI: &[u8] = b"stored in brotli";
-/// A frame with a window of 1 MiB, and one with a window of 16 MiB, which browsers refuse (RFC 9659).
+/// A frame with a window of 1 MiB, and one with a window of 16 MiB, which browsers refuse (RFC
+/// 9659).
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd\x00\x50stored in zstd";
 const LARGE_ZSTD: &[u8] = b"\x28\xb5\x2f\xfd\x00\x70stored in zstd";
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const DOWNLOAD: &str = "application/octet-stream";
 
-/// A file, its content, the coding and the type of its decoded bytes, and its type as it is.
+/// A file, its content, the coding and the type of its decoded bytes, and the type of its stored
+/// bytes.
 ///
-/// An empty coding says that the file is never sent in one.
+/// An empty coding means that the file is never sent with one.
 type Case = (
     &'static str,
     &'static [u8],
@@ -105,7 +108,8 @@ fn folder() -> Folder {
     Folder::with(&files)
 }
 
-/// The same files live, indexed on disk and in memory, and behind a middleware that compresses.
+/// Serves the same files live, indexed on disk and in memory, and behind a middleware that
+/// compresses.
 async fn sites(files: impl Fn() -> StaticFiles) -> [Site; 5] {
     [
         Site::start(files()).await,
@@ -116,7 +120,7 @@ async fn sites(files: impl Fn() -> StaticFiles) -> [Site; 5] {
     ]
 }
 
-/// Type, coding and `Vary`.
+/// Returns type, coding and `Vary`.
 fn described(answer: &Answer) -> (&str, &str, &str) {
     let header = |name| answer.header(name);
     (
@@ -170,13 +174,13 @@ async fn a_stored_coding_is_for_clients_that_accept_it() {
 }
 
 #[tokio::test]
-async fn without_the_option_nothing_is_sent_so() {
+async fn without_the_option_nothing_is_sent_with_a_coding() {
     let folder = folder();
     for site in sites(|| StaticFiles::new(folder.path())).await {
         for (name, _, _, _, outer) in CASES.iter().filter(|case| case.0 != "plain.js") {
             let request = format!("GET /{name} HTTP/1.1\naccept-encoding: gzip, br, zstd");
             for answer in site.ask(&request).await {
-                // A tile that is plain data shrinks, so the middleware may have encoded it.
+                // A tile that is plain data is compressible, so the middleware may have encoded it.
                 if !matches!(*outer, "application/gzip" | "application/zstd" | DOWNLOAD) {
                     continue;
                 }
@@ -280,7 +284,7 @@ async fn svgz_is_an_image_in_gzip_for_every_client() {
 }
 
 #[tokio::test]
-async fn rules_for_types_count_for_both_forms() {
+async fn type_rules_apply_to_both_forms() {
     let folder = folder();
     let files = StaticFiles::new(folder.path())
         .stored_encoded("gz")
@@ -304,7 +308,8 @@ async fn rules_for_types_count_for_both_forms() {
     }
 }
 
-/// The server in front takes no `Content-Encoding` from the app, so the app sends these files itself.
+/// The server in front does not use the app's `Content-Encoding`, so the app sends these files
+/// itself.
 #[tokio::test]
 async fn a_file_that_is_stored_encoded_is_not_handed_over() {
     let folder = Folder::with(&[("logo.svgz", GZIP), ("logo.svg", b"<svg/>")]);

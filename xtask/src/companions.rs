@@ -1,11 +1,11 @@
-//! The program in `companions/`: layers of other crates in our stacks.
+//! The program in `companions/`: layers of other crates in Vestibule stacks.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::run as step;
 
-/// Builds and runs it, after clippy.
+/// Runs clippy on it, then builds and runs it.
 pub(crate) fn run() -> Result<(), String> {
     let mut clippy = cargo("clippy");
     clippy.args(["--", "-D", "warnings"]);

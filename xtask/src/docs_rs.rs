@@ -1,14 +1,15 @@
-//! The docs as docs.rs makes them: by a nightly compiler, with a note beside what needs a feature.
+//! The docs as on docs.rs: built by a nightly compiler, with a note beside each item that needs a
+//! feature.
 
 use std::process::Command;
 
 use crate::{msrv, root, run};
 
-/// Makes the docs of all crates with every feature, and fails at a warning.
+/// Builds the docs of all crates with every feature, and fails on a warning.
 pub(crate) fn check() -> Result<(), String> {
     if !msrv::install("nightly")? {
         return Err(
-            "the docs of docs.rs want a nightly compiler, and rustup is not installed: https://rustup.rs"
+            "the docs of docs.rs need a nightly compiler, and rustup is not installed: https://rustup.rs"
                 .to_owned(),
         );
     }

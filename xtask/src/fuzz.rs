@@ -1,7 +1,8 @@
-//! The fuzz targets of `fuzz/`: libFuzzer, with the compiler's own coverage counters, on stable.
+//! Runs the fuzz targets of `fuzz/`: libFuzzer, with the compiler's own coverage counters, on
+//! stable.
 //!
-//! cargo-fuzz would set the same flags; it takes minutes to build, and wants a nightly for a sanitizer
-//! of memory, which code without `unsafe` has no use for.
+//! cargo-fuzz would set the same flags. But it takes minutes to build, and requires a nightly
+//! compiler for a memory sanitizer, which code without `unsafe` does not need.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::process::{Child, Command};
 
 use crate::run;
 
-/// The parsers of bytes that come from outside, and the server itself, without the codecs; each for a minute at the same time.
+/// Parsers of external bytes, and the server itself, without the codecs. All run at the same time,
+/// for one minute.
 const IN_CI: &[&str] = &[
     "auth_credentials",
     "auth_htpasswd",
@@ -24,7 +26,7 @@ const IN_CI: &[&str] = &[
     "uwsgi",
 ];
 
-/// Runs those of CI for `seconds`.
+/// Runs the targets of CI for `seconds`.
 pub(crate) fn all(seconds: &str) -> Result<(), String> {
     build(&["--no-default-features"])?;
     fuzz(IN_CI, seconds)
@@ -39,7 +41,7 @@ pub(crate) fn one(target: &str, seconds: &str) -> Result<(), String> {
     fuzz(&[target], seconds)
 }
 
-/// Builds all targets, so that none is forgotten when what it calls changes.
+/// Builds all targets, so that a change of an API breaks none unnoticed.
 fn build(which: &[&str]) -> Result<(), String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -58,7 +60,7 @@ fn build(which: &[&str]) -> Result<(), String> {
 
 fn fuzz(targets: &[&str], seconds: &str) -> Result<(), String> {
     println!("xtask: fuzzing {} for {seconds} s", targets.join(", "));
-    // All are started before the first is waited for.
+    // Starts all before it waits for the first.
     let runs: Vec<_> = targets
         .iter()
         .map(|target| start(target, seconds))
@@ -72,10 +74,10 @@ fn fuzz(targets: &[&str], seconds: &str) -> Result<(), String> {
         match is_well {
             true => println!("xtask: {target}: {}", lines.last().unwrap_or(&"")),
             false => {
-                // The panic, the input in base64, and the file that has it.
+                // The panic, the input in base64, and the path of its file.
                 let tail = lines[lines.len().saturating_sub(40)..].join("\n");
                 println!(
-                    "{tail}\nxtask: {target}: run it on that file: {} FILE",
+                    "{tail}\nxtask: {target}: to run it on that file: {} FILE",
                     program(target)?.display()
                 );
                 failed.push(*target);
@@ -88,7 +90,8 @@ fn fuzz(targets: &[&str], seconds: &str) -> Result<(), String> {
     }
 }
 
-/// A run, and where it tells of itself. Seeds are read; what it found itself is kept for the next run.
+/// Starts a run. Returns it with the path of its log. Seeds are read-only; new inputs are kept for
+/// the next run.
 fn start(target: &str, seconds: &str) -> Result<(Child, PathBuf), String> {
     let say = |error: std::io::Error| error.to_string();
     let corpus = room().join("corpus").join(target);
@@ -101,7 +104,7 @@ fn start(target: &str, seconds: &str) -> Result<(Child, PathBuf), String> {
         .args(Some(root().join("fuzz/seeds").join(target)).filter(|it| it.exists()))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/{target}-", room().display()))
-        // Input is short: what hangs for ten seconds or wants so much memory is wrong.
+        // Inputs are short: an input that takes ten seconds or this much memory is a fault.
         .args(["-timeout=10", "-rss_limit_mb=512", "-malloc_limit_mb=64"])
         .stdout(output.try_clone().map_err(say)?)
         .stderr(output);
@@ -112,7 +115,7 @@ fn program(target: &str) -> Result<PathBuf, String> {
     Ok(room().join(host()?).join("release").join(target))
 }
 
-/// The target that this compiler builds for. Naming it keeps the flags from build scripts.
+/// Returns the target of this compiler. Naming it keeps the flags away from build scripts.
 fn host() -> Result<String, String> {
     let output = Command::new("rustc").arg("-vV").output();
     let text = output
@@ -121,20 +124,20 @@ fn host() -> Result<String, String> {
     let text = String::from_utf8_lossy(&text);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned)
-        .ok_or("`rustc -vV` names no host".to_owned())
+        .ok_or("`rustc -vV` does not name a host".to_owned())
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where builds, corpora and findings are.
+/// Returns the folder for builds, corpora and findings.
 fn room() -> PathBuf {
     root().join("target/fuzz")
 }
 
-/// What libFuzzer is steered by: counters of edges, the table of where they are, and the operands of
-/// comparisons.
+/// The instrumentation that libFuzzer needs: edge counters, the table of their locations, and the
+/// operands of comparisons.
 const COVERAGE: &[&str] = &[
     "--cfg fuzzing",
     "-Ccodegen-units=1",

@@ -1,7 +1,7 @@
-//! `cargo xtask test` installs what the tests need, and runs every check that the project has.
+//! `cargo xtask test` installs the test dependencies, and runs every check of the project.
 //!
-//! It is one list of steps from top to bottom; the first that fails ends it, and says how to run that
-//! step alone.
+//! The steps are one list from top to bottom. The first failure ends the run, and its message says
+//! how to run that step alone.
 
 mod companions;
 mod docs_rs;
@@ -77,7 +77,7 @@ usage: cargo xtask test                    install what the tests need, then run
        cargo xtask models [PIECE]          what is synchronised by hand, in every order of its threads
        cargo xtask models mistakes         whether the models find the mistakes that are noted beside them";
 
-/// All crates but the host of Python apps, whose features want Python.
+/// All crates except the host of Python apps, whose features need Python.
 const HOUSE: &str = "--workspace --exclude vestibule-wsgi";
 
 fn test() -> Result<(), String> {
@@ -88,22 +88,25 @@ fn test() -> Result<(), String> {
     prose::check()?;
     tree::check()?;
     cargo("fmt --all --check", &[])?;
-    // As a user gets it, and with every feature, which is what is tested.
+    // With the default features, as most users build it, and with every feature, which the tests
+    // use.
     for features in ["", " --all-features"] {
         cargo(
             &format!("clippy {HOUSE} --all-targets --locked{features} -- -D warnings"),
             &[],
         )?;
     }
-    // Tests, the examples in the docs, and the programs in `examples/`, some of which tests run.
+    // Runs tests, the examples in the docs, and builds the programs in `examples/`; some tests run
+    // those.
     let every = format!("{HOUSE} --all-features --locked --no-fail-fast");
     cargo(&format!("test {every}"), &[])?;
-    // The bridge without axum's extensions: it has to say so, and guards have to refuse.
+    // The bridge without axum's extensions must report that, and guards must refuse.
     cargo(
         "test --package vestibule-tower --no-default-features --lib --locked",
         &[],
     )?;
-    // The benchmarks, each case once; the unit tests come along again, which takes seconds.
+    // Runs the benchmarks with one iteration each. The unit tests run again with them, which takes
+    // seconds.
     cargo(&format!("test --benches {every}"), &[])?;
     cargo(
         &format!("doc {HOUSE} --all-features --no-deps --locked"),
@@ -116,7 +119,7 @@ fn test() -> Result<(), String> {
     package::check()?;
     let not_run = [msrv::compile()?, platforms::check()?, deny()?];
     println!(
-        "xtask: every check that was run has passed, in {} s",
+        "xtask: all checks have passed, in {} s",
         start.elapsed().as_secs()
     );
     for message in not_run.into_iter().flatten() {
@@ -125,7 +128,8 @@ fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// The tests that pass on every system: those beside the code. The others start programs of Linux.
+/// Runs the tests that pass on every system: those beside the code. The others start programs of
+/// Linux.
 fn portable() -> Result<(), String> {
     cargo(
         &format!("test {HOUSE} --exclude xtask --lib --bins --locked --no-fail-fast"),
@@ -133,13 +137,13 @@ fn portable() -> Result<(), String> {
     )
 }
 
-/// A step that was asked for by name has to run.
+/// Returns an error for a step that was requested by name but did not run.
 fn done_or_error(not_run: Option<String>) -> Result<(), String> {
     not_run.map_or(Ok(()), Err)
 }
 
-/// The host of Python apps, which nothing of the above builds: inside of a Rust program, and as the
-/// wheel that Python people install, in an environment of its own.
+/// Tests the host of Python apps, which the other steps do not build. It is tested inside a Rust
+/// program, and as the wheel for Python users, in a separate virtual environment.
 fn wsgi() -> Result<(), String> {
     cargo(
         "clippy --package vestibule-wsgi --all-features --all-targets --locked -- -D warnings",
@@ -166,8 +170,8 @@ fn wsgi() -> Result<(), String> {
     run(test, "pytest tests/python, in crates/vestibule-wsgi")
 }
 
-/// Licences, advisories and duplicates, where cargo-deny is installed. It takes minutes to build, so
-/// only `just deny` installs it; without it, returns a message.
+/// Checks licences, advisories and duplicates, if cargo-deny is installed. Its build takes minutes,
+/// so only `just deny` installs it. Otherwise returns a message.
 fn deny() -> Result<Option<String>, String> {
     let is_there = Command::new("cargo-deny")
         .arg("--version")
@@ -180,7 +184,7 @@ fn deny() -> Result<Option<String>, String> {
     cargo("deny check", &[]).map(|()| None)
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -188,7 +192,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The names of the crates in `crates`, in order. Each is the name of its folder.
+/// Returns the names of the crates in `crates`, in order. Each is the name of its folder.
 fn crates() -> Result<Vec<String>, String> {
     let folder = root().join("crates");
     let entries =
@@ -209,7 +213,7 @@ fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<(), String> {
     run(command, &format!("cargo {arguments}"))
 }
 
-/// Runs one step and says what it was when it fails.
+/// Runs one step, and names it when it fails.
 fn run(mut command: Command, line: &str) -> Result<(), String> {
     println!("xtask: {line}");
     let start = Instant::now();

@@ -1,12 +1,13 @@
-//! The models of `models/`: pieces of the crates that are synchronised by hand, run by loom in every order of
-//! their threads. Its README has which they are.
+//! The models of `models/`: manually synchronised parts of the crates, run by loom in every order
+//! of their threads. Its README lists them.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::run as step;
 
-/// Builds and runs those of a piece, or all, after clippy; or makes the mistakes that they have to find.
+/// Runs clippy on the models, then builds and runs those of one part, or all. Or applies the
+/// mistakes that they must detect.
 pub(crate) fn run(which: &[&str]) -> Result<(), String> {
     if which.is_empty() {
         let mut clippy = cargo("clippy");

@@ -1,11 +1,12 @@
-//! The minimum supported Rust version: a field of the root manifest, and a compiler to prove it.
+//! The minimum supported Rust version: a field of the root manifest, and the compiler that checks
+//! it.
 
 use std::fs;
 use std::process::Command;
 
 use crate::{crates, root, run};
 
-/// Checks the workspace with the oldest compiler that it promises, which rustup installs.
+/// Checks the workspace with the oldest supported compiler, which rustup installs.
 ///
 /// Returns a message when rustup is missing, because then nothing was checked.
 pub(crate) fn compile() -> Result<Option<String>, String> {
@@ -23,7 +24,7 @@ pub(crate) fn compile() -> Result<Option<String>, String> {
     let mut check = Command::new("rustup");
     check.args(["run", version, "cargo", "check"]);
     check.args(["--workspace", "--all-features", "--locked"]);
-    // Two compilers in one directory would each build everything again.
+    // With one directory, the two compilers would rebuild everything each time.
     check.arg("--target-dir").arg(root().join("target/msrv"));
     check.current_dir(root());
     run(
@@ -33,7 +34,7 @@ pub(crate) fn compile() -> Result<Option<String>, String> {
     Ok(None)
 }
 
-/// Installs a toolchain, if it is not there. Returns `false` when rustup is missing.
+/// Installs a toolchain, if it is missing. Returns `false` when rustup is missing.
 pub(crate) fn install(version: &str) -> Result<bool, String> {
     let Ok(toolchains) = Command::new("rustup").args(["toolchain", "list"]).output() else {
         return Ok(false);
@@ -46,7 +47,7 @@ pub(crate) fn install(version: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-/// The version in the root manifest.
+/// Returns the version in the root manifest.
 fn rust_version(manifest: &str) -> Option<&str> {
     let line = manifest
         .lines()
@@ -54,7 +55,7 @@ fn rust_version(manifest: &str) -> Option<&str> {
     Some(line.trim().trim_matches('"'))
 }
 
-/// Whether `rustup toolchain list` names `version`, as `1.88-x86_64-...`.
+/// Returns whether `rustup toolchain list` contains `version`, as in `1.88-x86_64-...`.
 fn has_toolchain(list: &str, version: &str) -> bool {
     list.lines().any(|line| {
         line.strip_prefix(version)
@@ -84,7 +85,7 @@ pub(crate) fn check() -> Result<(), String> {
     Ok(())
 }
 
-/// The first of the inherited fields that a manifest does not inherit.
+/// Returns the first field that a manifest should inherit and does not.
 fn missing_field(manifest: &str) -> Option<&'static str> {
     ["rust-version", "edition", "license", "version"]
         .into_iter()

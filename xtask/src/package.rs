@@ -1,4 +1,4 @@
-//! The packages for crates.io: what is in them, and whether they build without this repository.
+//! Checks the packages for crates.io: their files, and whether they build without this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,25 +6,25 @@ use std::process::Command;
 
 use crate::{root, run};
 
-/// Files that each package needs, with the reason.
+/// Files that each package must contain, with the reason.
 const NEEDED: &[(&str, &str)] = &[
     ("CHANGELOG.md", "users read there what an update changes"),
     (
         "LICENSE-APACHE",
-        "the licence asks for a copy in each distribution",
+        "the licence requires a copy in each distribution",
     ),
     (
         "LICENSE-MIT",
-        "the licence asks for a copy in each distribution",
+        "the licence requires a copy in each distribution",
     ),
     ("README.md", "the page on crates.io"),
 ];
 
-/// Largest size of a package, unpacked, in bytes.
+/// Maximum size of a package, unpacked, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Makes the packages, checks what they hold, and checks the libraries with the oldest versions of
-/// their dependencies that the manifests allow.
+/// Builds the packages, checks their contents, and checks the libraries with the oldest dependency
+/// versions that the manifests allow.
 pub(crate) fn check() -> Result<(), String> {
     let unpacked = unpack()?;
     let lock = unpacked.join("Cargo.lock");
@@ -33,8 +33,8 @@ pub(crate) fn check() -> Result<(), String> {
     }
     let mut resolve = Command::new(env!("CARGO"));
     resolve.args(["update", "--quiet", "-Zdirect-minimal-versions"]);
-    // Lets cargo alone have the option, which is not stable. The compiler below runs without it:
-    // with it, build scripts of dependencies would turn on what only a nightly compiler has.
+    // Enables the unstable option for cargo only. With the variable, build scripts of dependencies
+    // would enable features of a nightly compiler.
     resolve.env("RUSTC_BOOTSTRAP", "1");
     resolve.current_dir(&unpacked);
     run(
@@ -44,14 +44,14 @@ pub(crate) fn check() -> Result<(), String> {
     cargo_in(&unpacked, "check --workspace --all-features --locked")
 }
 
-/// Makes the packages, and runs the tests that are in them.
+/// Builds the packages, and runs their tests.
 pub(crate) fn test() -> Result<(), String> {
     let unpacked = unpack()?;
     let lock = root().join("Cargo.lock");
     fs::copy(&lock, unpacked.join("Cargo.lock"))
         .map_err(|error| format!("{}: {error}", lock.display()))?;
-    // The tests of the Python host need its environment; `cargo xtask wsgi` runs them. The compile
-    // errors that core and the bridge pin name paths of this repository.
+    // The tests of the Python host need its virtual environment; `cargo xtask wsgi` runs them. The
+    // expected compile errors of core and the bridge contain paths of this repository.
     cargo_in(
         &unpacked,
         "test --workspace --exclude vestibule-wsgi --all-features --no-fail-fast \
@@ -59,7 +59,7 @@ pub(crate) fn test() -> Result<(), String> {
     )
 }
 
-/// Makes the packages and unpacks them as members of one workspace; returns its folder.
+/// Builds the packages and unpacks them as members of one workspace. Returns its folder.
 fn unpack() -> Result<PathBuf, String> {
     let target = root().join("target/packages");
     if target.exists() {
@@ -78,7 +78,7 @@ fn unpack() -> Result<PathBuf, String> {
     for name in &names {
         let folder = format!("{name}-{VERSION}");
         let mut tar = Command::new("tar");
-        // `m`: cargo gives all files in a package one old date, and would not build them again.
+        // `m`: cargo sets one old date on all files in a package, and would not build them again.
         tar.arg("-xzmf")
             .arg(target.join(format!("package/{folder}.crate")));
         tar.arg("-C").arg(&unpacked);
@@ -99,10 +99,10 @@ fn unpack() -> Result<PathBuf, String> {
     Ok(unpacked)
 }
 
-/// All crates have the version of the workspace, as this program has.
+/// All crates have the version of the workspace, as does this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Lists files that the package in `folder` lacks, or has too much of.
+/// Returns the missing files and excess bytes of the package in `folder`.
 fn faults_in(folder: &Path) -> Result<Vec<String>, String> {
     let name = folder.display();
     let mut faults = Vec::new();
@@ -116,7 +116,7 @@ fn faults_in(folder: &Path) -> Result<Vec<String>, String> {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if !manifest.contains("[package.metadata.docs.rs]") {
         faults.push(format!(
-            "{name}/Cargo.toml lacks [package.metadata.docs.rs], the features that docs.rs shows"
+            "{name}/Cargo.toml has no [package.metadata.docs.rs] with the features that docs.rs shows"
         ));
     }
     let bytes = size(folder).map_err(|error| format!("{name}: {error}"))?;
@@ -142,7 +142,8 @@ fn size(folder: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
-/// A workspace in which each package finds the others beside it, instead of on crates.io.
+/// Returns the manifest of a workspace in which each package finds the others in folders, instead
+/// of on crates.io.
 fn workspace(names: &[String], profiles: &str) -> String {
     let members: Vec<String> = names
         .iter()
@@ -159,7 +160,8 @@ fn workspace(names: &[String], profiles: &str) -> String {
     )
 }
 
-/// The profiles at the end of the root manifest: with the same, dependencies are not built again.
+/// Returns the profiles at the end of the root manifest. With equal profiles, dependencies are not
+/// built again.
 fn profiles(manifest: &str) -> &str {
     manifest
         .find("\n[profile.")

@@ -1,11 +1,11 @@
-//! What the tests need beside Rust: one list of Debian packages, one of Python packages.
+//! Test dependencies other than Rust: one list of Debian packages, and one of Python packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run;
 
-/// Debian packages, and why each.
+/// Debian packages, each with its reason.
 const DEBIAN: &[(&str, &str)] = &[
     ("apache2-bin", "Apache, in front of the gateways"),
     (
@@ -16,14 +16,17 @@ const DEBIAN: &[(&str, &str)] = &[
         "aria2",
         "downloads one file on eight connections, and resumes",
     ),
-    ("brotli", "decodes what the brotli encoder made"),
+    ("brotli", "decodes the output of the brotli encoder"),
     ("bsdutils", "script, a terminal that asks for a password"),
-    ("ca-certificates", "the roots that the HTTPS client trusts"),
+    (
+        "ca-certificates",
+        "the root certificates that the HTTPS client trusts",
+    ),
     (
         "chromium",
         "a browser that decodes each coding, and draws the inspector's page",
     ),
-    ("curl", "a client that is not ours asks the server"),
+    ("curl", "an independent client of the server"),
     (
         "fail2ban",
         "fail2ban-regex finds failed logins in the access log",
@@ -33,7 +36,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("goaccess", "reads the access log as an analyser does"),
     (
         "libapache2-mod-wsgi-py3",
-        "the environ that mod_wsgi makes, beside ours",
+        "the environ of mod_wsgi, compared with ours",
     ),
     (
         "libapache2-mod-xsendfile",
@@ -41,7 +44,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("logrotate", "rotates the access log while it is written"),
     ("make", "builds the allocator of the program, which is in C"),
-    ("nghttp2-client", "h2load asks the server by HTTP/2"),
+    (
+        "nghttp2-client",
+        "h2load sends HTTP/2 requests to the server",
+    ),
     (
         "nginx-light",
         "in front of the gateways, and the peer of the benchmarks",
@@ -50,11 +56,11 @@ const DEBIAN: &[(&str, &str)] = &[
         "openssl",
         "makes certificates and a password file for tests",
     ),
-    ("php-fpm", "a FastCGI responder that is not ours"),
-    ("prometheus", "promtool checks what the metrics say"),
+    ("php-fpm", "an independent FastCGI responder"),
+    ("prometheus", "promtool checks the metrics"),
     (
         "python3-dev",
-        "libpython, for the Python host inside of a Rust program",
+        "libpython, for the Python host inside a Rust program",
     ),
     ("python3-venv", "an environment for the Python host's tests"),
     (
@@ -63,21 +69,21 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     (
         "spawn-fcgi",
-        "gives a program of ours the socket to listen on",
+        "starts a test program with a listening socket",
     ),
     ("valgrind", "counts instructions, for the benchmarks"),
     ("wget", "resumes downloads, also of a log that grows"),
-    ("wrk", "asks the servers of the benchmarks"),
-    ("zstd", "decodes what the zstd encoder made"),
+    ("wrk", "generates load for the benchmarks"),
+    ("zstd", "decodes the output of the zstd encoder"),
     ("zsync", "patches an old file with ranges of a new one"),
 ];
 
-/// Python packages, and why each.
+/// Python packages, each with its reason.
 const PYTHON: &[(&str, &str)] = &[
     ("brotli", "decodes brotli, for httpx and alone"),
     ("grpcio", "Google's C core calls gRPC methods"),
     ("h2", "speaks HTTP/2 for httpx"),
-    ("httpx", "a client that is not ours decodes each coding"),
+    ("httpx", "an independent client that decodes each coding"),
     ("jsonschema", "validates the lines of the JSON log"),
     ("prometheus_client", "reads OpenMetrics as its authors do"),
     ("python-socketio", "polls, and changes to a WebSocket"),
@@ -87,15 +93,17 @@ const PYTHON: &[(&str, &str)] = &[
     ("zstandard", "decodes zstd, for httpx and alone"),
 ];
 
-/// Python packages of the Python host's tests, in an environment of their own, and why each.
+/// Python packages for the tests of the Python host, in a separate virtual environment, each with
+/// its reason.
 const WSGI: &[(&str, &str)] = &[
-    ("django", "an app that is hosted"),
-    ("flask", "an app that is hosted"),
+    ("django", "an app to host"),
+    ("flask", "an app to host"),
     ("maturin", "builds the wheel"),
     ("pytest", "runs the tests of the wheel"),
 ];
 
-/// Makes the environment of the Python host's tests, or completes it; gives its directory.
+/// Creates or completes the virtual environment for the tests of the Python host. Returns its
+/// directory.
 pub(crate) fn environment() -> Result<PathBuf, String> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wsgi-venv");
     let python = place.join("bin/python");
@@ -118,7 +126,7 @@ pub(crate) fn environment() -> Result<PathBuf, String> {
     Ok(place)
 }
 
-/// Installs what is not there yet. Asks nothing, and needs no network when all is there.
+/// Installs the missing packages. Does not prompt, and needs no network when all are installed.
 pub(crate) fn install() -> Result<(), String> {
     install_debian()?;
     install_python()
@@ -157,7 +165,8 @@ fn install_python() -> Result<(), String> {
     run(install, &format!("pip install {}", missing.join(" ")))
 }
 
-/// Those of `packages` of which the question fails, or is not answered with what `is_there` wants.
+/// Returns the packages for which the query fails, or prints something that `is_there` does not
+/// accept.
 fn missing(
     packages: &[(&'static str, &str)],
     program: &str,
@@ -177,7 +186,7 @@ fn missing(
         .collect()
 }
 
-/// `apt-get` needs root: by `sudo` for a person, as it is in a container.
+/// `apt-get` needs root: uses `sudo`, except for root, as in a container.
 fn as_root(program: &str) -> Command {
     let is_root = Command::new("id")
         .arg("-u")

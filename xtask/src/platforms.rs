@@ -1,12 +1,12 @@
-//! Checks that the crates compile for systems that no test here runs on: `cargo check` for each target.
+//! Checks that the crates compile for systems on which no test runs: `cargo check` for each target.
 //!
-//! Crates that build C want a compiler for the target, so they are left to the runners of `ci.yml` that have one.
+//! Crates that build C code need a compiler for the target, so the runners in `ci.yml` check these.
 
 use std::process::Command;
 
 use crate::run;
 
-/// One `cargo check`: the target, the arguments, and what it stands for.
+/// The arguments of one `cargo check`: the target, the options, and a description.
 const CHECKS: &[(&str, &str, &str)] = &[
     (
         WINDOWS,
@@ -33,7 +33,7 @@ const CHECKS: &[(&str, &str, &str)] = &[
         "-p vestibule-compression -p vestibule-core -p vestibule-environ -p vestibule-fields -p vestibule-inspect \
          -p vestibule-lint -p vestibule-logging -p vestibule-security -p vestibule-static -p vestibule-test \
          -p vestibule-tower",
-        "what needs no sockets",
+        "the crates without sockets",
     ),
     (
         WASM,
@@ -48,7 +48,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 const FACADE: &str = "-p vestibule -p vestibule-tower";
 const PROGRAM: &str = "-p vestibule-cli -p vestibule-client --no-default-features";
 
-/// Installs the targets for the toolchain that runs this, and checks each.
+/// Installs the targets for the current toolchain, and checks each.
 ///
 /// Returns a message when rustup is missing, because then nothing was checked.
 pub(crate) fn check() -> Result<Option<String>, String> {
@@ -70,7 +70,7 @@ pub(crate) fn check() -> Result<Option<String>, String> {
         let mut command = Command::new(env!("CARGO"));
         command.args(line.split_whitespace());
         command.arg("--quiet");
-        // A folder of its own: other flags would build everything of the tests again.
+        // A separate folder: other flags would rebuild everything that the tests use.
         command.env("CARGO_TARGET_DIR", FOLDER);
         command.env("RUSTFLAGS", "-D warnings");
         run(command, &format!("cargo {line} ({what})"))?;

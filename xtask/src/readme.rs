@@ -1,8 +1,8 @@
-//! The README of a crate is made from its crate docs, the `//!` lines of `src/lib.rs`.
+//! Generates the README of a crate from its crate docs, the `//!` lines of `src/lib.rs`.
 //!
-//! docs.rs reads the docs, crates.io and GitHub read the README. Only rustdoc knows hidden lines
-//! and intra-doc links, and a relative link of a README is broken on docs.rs; so the README has
-//! none.
+//! docs.rs shows the docs; crates.io and GitHub show the README. Only rustdoc supports hidden lines
+//! and intra-doc links, and a relative link of a README is broken on docs.rs. So the README
+//! contains none of these.
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(crate) fn write() -> Result<(), String> {
     check_hand_written()
 }
 
-/// Fails when a README differs from what [`write()`] would write, or has a link that breaks.
+/// Fails when a README differs from the output of [`write()`], or has a link that breaks.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: cargo xtask readme --check");
     let mut old = Vec::new();
@@ -49,7 +49,7 @@ pub(crate) fn check() -> Result<(), String> {
         return check_hand_written();
     }
     Err(format!(
-        "not what the docs in src/lib.rs say: {}; `cargo xtask readme` writes them",
+        "differs from the docs in src/lib.rs: {}; `cargo xtask readme` writes them",
         old.join(", ")
     ))
 }
@@ -69,14 +69,14 @@ fn check_hand_written() -> Result<(), String> {
     one_error(faults)
 }
 
-/// The README of each crate that has a generated one, with its path.
+/// Returns the README of each crate with a generated one, with its path.
 fn generated() -> Result<Vec<(PathBuf, String)>, String> {
     let mut all = Vec::new();
     let mut faults = Vec::new();
     for name in crates()? {
         let readme = format!("crates/{name}/README.md");
         let is_by_hand = HAND_WRITTEN.iter().any(|(path, _)| *path == readme);
-        // The facade shows the front page.
+        // The README of the facade is the front page.
         if is_by_hand || name == "vestibule" {
             continue;
         }
@@ -103,7 +103,7 @@ fn one_error(faults: Vec<String>) -> Result<(), String> {
     }
 }
 
-/// The `//!` lines that a source file starts with, without their marks.
+/// Returns the leading `//!` lines of a source file, without their marks.
 fn crate_docs(source: &str) -> String {
     let mut docs = String::new();
     for line in source.lines() {
@@ -116,11 +116,11 @@ fn crate_docs(source: &str) -> String {
     docs
 }
 
-/// Makes the README of the crate `name` from its docs, or lists the faults of the docs.
+/// Generates the README of the crate `name` from its docs, or lists the faults of the docs.
 fn render(name: &str, docs: &str) -> Result<String, Vec<String>> {
     if docs.trim().is_empty() {
         return Err(vec![
-            "has no `//!` docs at its top, from which the README is made".to_owned(),
+            "has no `//!` docs at its top to generate the README from".to_owned(),
         ]);
     }
     let definitions = definitions(docs);
@@ -156,7 +156,7 @@ fn render(name: &str, docs: &str) -> Result<String, Vec<String>> {
     }
 }
 
-/// Lists links and lines that crates.io and GitHub do not show as docs.rs does.
+/// Lists links and lines that crates.io and GitHub show differently from docs.rs.
 fn hand_written_faults(text: &str) -> Vec<String> {
     let definitions = definitions(text);
     let mut faults = Vec::new();
@@ -169,7 +169,7 @@ fn hand_written_faults(text: &str) -> Vec<String> {
                     .zip(without.lines())
                     .find(|(before, after)| before != after)
                 {
-                    faults.push(format!("only rustdoc knows the link in `{line}`"));
+                    faults.push(format!("only rustdoc resolves the link in `{line}`"));
                 }
             }
             Block::Code { open, lines, .. } if is_rust(fence_parts(open).2) => {
@@ -225,7 +225,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// The indent, the marks and the info string of a fence; the marks are empty for any other line.
+/// Returns the indent, the marks and the info string of a fence. The marks are empty for any other
+/// line.
 fn fence_parts(line: &str) -> (&str, &str, &str) {
     let rest = line.trim_start();
     let indent = &line[..line.len() - rest.len()];
@@ -238,7 +239,8 @@ fn fence_parts(line: &str) -> (&str, &str, &str) {
     (indent, marks, info.trim())
 }
 
-/// Whether rustdoc takes a code block for Rust: its info string has no word, or only these.
+/// Returns whether rustdoc treats a code block as Rust: its info string is empty, or has only these
+/// words.
 fn is_rust(info: &str) -> bool {
     let is_attribute = |word: &str| {
         word.starts_with("edition")
@@ -264,13 +266,13 @@ fn is_hidden(line: &str) -> bool {
     line == "#" || line.starts_with("# ")
 }
 
-/// The lines of a Rust example that rustdoc shows, without blank lines at either end.
+/// Returns the lines of a Rust example that rustdoc shows, without blank lines at either end.
 fn visible<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut shown: Vec<&str> = Vec::new();
     for line in lines.iter().filter(|line| !is_hidden(line)) {
-        // A blank line before hidden ones and another behind them are one.
+        // Blank lines before and after hidden lines become one.
         if !line.trim().is_empty() || shown.last().is_some_and(|last| !last.trim().is_empty()) {
-            // `##` stands for a `#` that would hide the line.
+            // `##` is an escaped `#`, which would hide the line.
             shown.push(match line.strip_prefix("##") {
                 Some(_) => &line[1..],
                 None => line,
@@ -283,7 +285,7 @@ fn visible<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     shown
 }
 
-/// The crate's name is the title, so each heading goes down by one level.
+/// Moves each heading one level down, since the crate's name is the title.
 fn headings_down(prose: &str) -> String {
     let mut text = String::new();
     for line in prose.lines() {
@@ -297,7 +299,7 @@ fn headings_down(prose: &str) -> String {
     text
 }
 
-/// Link definitions, `[label]: target`.
+/// Finds link definitions, `[label]: target`.
 fn definitions(text: &str) -> Vec<(&str, &str)> {
     text.lines().filter_map(definition).collect()
 }
@@ -307,14 +309,14 @@ fn definition(line: &str) -> Option<(&str, &str)> {
     Some((label, target.trim()))
 }
 
-/// Where a link leads.
+/// The target of a link.
 #[derive(Debug, PartialEq)]
 enum Target {
-    /// An address, or a heading of the same text.
+    /// A URL, or a heading of the same text.
     Anywhere,
     /// A crate of this workspace, by its page on docs.rs.
     Crate(String),
-    /// A path of Rust, which only rustdoc resolves.
+    /// A Rust path, which only rustdoc resolves.
     Item,
     /// A file beside the text.
     Relative,
@@ -338,7 +340,7 @@ fn target(link: &str) -> Target {
     }
 }
 
-/// Replaces links that only rustdoc resolves by their text, and reports relative ones.
+/// Replaces links that only rustdoc resolves by their text, and reports relative links.
 fn links(prose: &str, definitions: &[(&str, &str)], faults: &mut Vec<String>) -> String {
     let mut text = String::new();
     let mut rest = prose;
@@ -383,7 +385,7 @@ fn relative(link: &str) -> String {
     )
 }
 
-/// Bytes of an escape or a code span, in which there are no links.
+/// Returns the length of an escape or a code span in bytes, in which there are no links.
 fn opaque(text: &str) -> usize {
     if let Some(escaped) = text.strip_prefix('\\') {
         return 1 + escaped.chars().next().map_or(0, char::len_utf8);
@@ -404,13 +406,13 @@ fn opaque(text: &str) -> usize {
 /// `[text](target)`, `[text][label]` or `[label]`.
 struct Link<'a> {
     text: &'a str,
-    /// The target or the label behind the text, with its brackets.
+    /// The target or the label after the text, with its brackets.
     tail: &'a str,
     length: usize,
 }
 
 impl<'a> Link<'a> {
-    /// The link that `prose` starts with.
+    /// Parses the link at the start of `prose`.
     fn parse(prose: &'a str) -> Option<Self> {
         let end = closing(prose, '[', ']')?;
         let after = &prose[end + 1..];
@@ -443,7 +445,7 @@ impl<'a> Link<'a> {
             let label = if inside.is_empty() { self.text } else { inside };
             match definitions.iter().find(|(name, _)| *name == label) {
                 Some((_, link)) => *link,
-                // Brackets around words are no link, unless they are around a path of Rust.
+                // Brackets around words are not a link, unless they contain a Rust path.
                 None if matches!(target(label), Target::Item | Target::Crate(_)) => label,
                 None => return whole,
             }
@@ -460,7 +462,8 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Text of an intra-doc link, without what tells rustdoc the kind of the item.
+/// Returns the text of an intra-doc link, without the prefix that tells rustdoc the kind of the
+/// item.
 fn plain(text: &str) -> String {
     match text.split_once('@') {
         Some((kind, name)) if kind.starts_with('`') => format!("`{name}"),
@@ -469,7 +472,7 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// Where the bracket closes that `text` starts with.
+/// Returns the index of the bracket that closes the one at the start of `text`.
 fn closing(text: &str, open: char, close: char) -> Option<usize> {
     let mut depth = 0;
     let mut at = 0;
@@ -495,7 +498,7 @@ fn closing(text: &str, open: char, close: char) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// The part of a README that comes from the docs.
+    /// Returns the part of a README that comes from the docs.
     fn body(docs: &str) -> String {
         let readme = render("vestibule-x", docs).unwrap();
         let (_, body) = readme.split_once("crates/vestibule-x)\n\n").unwrap();
@@ -525,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_rustdoc_knows_goes() {
+    fn rustdoc_syntax_is_removed() {
         for (docs, readme) in [
             // Links.
             ("[`App`] runs", "`App` runs\n"),
@@ -547,7 +550,7 @@ mod tests {
             ),
             ("[`vestibule_core::App`]", "`vestibule_core::App`\n"),
             ("[`x`](vestibule_core::App#details)", "`x`\n"),
-            // These stay.
+            // Unchanged text.
             (
                 "[ring](https://docs.rs/ring)",
                 "[ring](https://docs.rs/ring)\n",
@@ -618,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readme_by_hand_is_checked_alike() {
+    fn a_handwritten_readme_is_checked_as_well() {
         for text in [
             "[`App`]",
             "[app](vestibule_core::App)",

@@ -1,7 +1,9 @@
-//! The pages of `docs/start`: each is built and run as its reader would, and compared with what it shows.
+//! Checks the pages of `docs/start`: builds and runs each as its reader would, and compares the
+//! output with the page.
 //!
-//! A block of a page is a file, when the paragraph before it ends in the file's name, or commands and what they print.
-//! The files are the package beside the page, so that it can be built in place too.
+//! A block of a page is either a file, when the paragraph before it ends in the file's name, or
+//! commands with their output. The files are the package beside the page, so that it can be built
+//! there too.
 
 use std::fs;
 use std::io::Read;
@@ -22,7 +24,8 @@ const PAGES: &[&str] = &[
 
 /// Checks, builds and runs each page.
 pub(crate) fn check() -> Result<(), String> {
-    // A reader has no lock file. The versions of this repository are where it begins; what those lack is the newest.
+    // A reader has no lock file. The versions start with those of this repository; other
+    // dependencies get their newest versions.
     let lock = start().join("Cargo.lock");
     if !lock.exists() {
         fs::copy(root().join("Cargo.lock"), &lock)
@@ -48,7 +51,7 @@ pub(crate) fn check() -> Result<(), String> {
     Ok(())
 }
 
-/// The faults of one page.
+/// Returns the faults of one page.
 fn one(page: &str) -> Result<Vec<String>, String> {
     let folder = start().join(page);
     let read = |path: PathBuf| {
@@ -83,7 +86,7 @@ fn one(page: &str) -> Result<Vec<String>, String> {
                     added.extend(block.text.lines().filter_map(cargo_add));
                 }
             }
-            // The log of the program, which writes it when it likes.
+            // The log of the program, which has no fixed time.
             "text" => {
                 let program = program.as_ref().ok_or("a log before `cargo run`")?;
                 program.expect(block.text, false, &mut faults)?;
@@ -95,7 +98,7 @@ fn one(page: &str) -> Result<Vec<String>, String> {
                 }
                 if dependencies(block.text) != sorted(&added) {
                     faults.push(format!(
-                        "`cargo add` gives {:?}, and the manifest has {:?}",
+                        "`cargo add` adds {:?}, and the manifest has {:?}",
                         sorted(&added),
                         dependencies(block.text)
                     ));
@@ -114,7 +117,7 @@ fn one(page: &str) -> Result<Vec<String>, String> {
     Ok(faults)
 }
 
-/// A fenced block, and the file that the paragraph before it names.
+/// A fenced block, and the file name at the end of the paragraph before it.
 struct Block<'a> {
     language: &'a str,
     file: Option<&'a str>,
@@ -122,7 +125,7 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// The first command, and what it prints.
+    /// Returns the first command and its output.
     fn command(&self) -> (&'a str, &'a str) {
         let (command, output) = self.text.split_once('\n').unwrap_or((self.text, ""));
         (command.strip_prefix("$ ").unwrap_or(command), output)
@@ -134,7 +137,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut rest = text;
     while let Some((prose, after)) = rest.split_once("\n```") {
         let (language, after) = after.split_once('\n').unwrap_or((after, ""));
-        // At the start of a line, and not in a comment of the code. The line end before it belongs to the text.
+        // The fence is at the start of a line, not in a comment of the code. The line end before it
+        // belongs to the text.
         let end = after.find("\n```\n").map_or(after.len(), |at| at + 1);
         let last = prose.trim_end().lines().last().unwrap_or("");
         let file = last.trim_end_matches(':').rsplit('`').nth(1);
@@ -148,7 +152,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// `cargo add NAME --features a,b` as the name and the features.
+/// Parses `cargo add NAME --features a,b` to the name and the features.
 fn cargo_add(line: &str) -> Option<(String, Vec<String>)> {
     let words: Vec<_> = line.strip_prefix("$ cargo add ")?.split(' ').collect();
     let at = words.iter().position(|word| *word == "--features");
@@ -159,7 +163,7 @@ fn cargo_add(line: &str) -> Option<(String, Vec<String>)> {
     Some((words[name].to_owned(), features))
 }
 
-/// The same of the lines of a manifest.
+/// Parses the lines of a manifest in the same way.
 fn dependencies(manifest: &str) -> Vec<(String, Vec<String>)> {
     let lines = manifest.lines().filter_map(|line| line.split_once(" = "));
     let all = lines.map(|(name, rest)| {
@@ -176,7 +180,7 @@ fn sorted(all: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
     all
 }
 
-/// A program that runs at a port of its own; it ends with this value.
+/// A program on its own port, which is stopped when this value is dropped.
 struct Program {
     child: Child,
     port: u16,
@@ -190,7 +194,7 @@ impl Program {
         let free = TcpListener::bind("127.0.0.1:0").map_err(say)?;
         let port = free.local_addr().map_err(say)?.port();
         drop(free);
-        // In a copy: the page says 3000, where something else may listen.
+        // In a copy: the page uses port 3000, which may be in use.
         let copy = target().join("pages");
         copy_folder(&start(), &copy, &|text| {
             text.replace(PORT, &port.to_string())
@@ -229,7 +233,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Waits until the program has printed these lines, at first or at any time.
+    /// Waits until the program has printed these lines, at the start or at any time.
     fn expect(&self, lines: &str, at_first: bool, faults: &mut Vec<String>) -> Result<(), String> {
         let wanted = plain(lines);
         let has = |printed: &str| match at_first {
@@ -253,7 +257,7 @@ impl Program {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err("the program did not get so far in time".to_owned())
+        Err("the program did not print these lines in time".to_owned())
     }
 }
 
@@ -289,7 +293,7 @@ fn copy_folder(from: &Path, to: &Path, change: &dyn Fn(&str) -> String) -> Resul
 }
 
 fn sh(command: &str) -> Result<String, String> {
-    // The page is for a person, who sees no progress bar either.
+    // The page is for a terminal; `--silent` hides the progress bar.
     let command = command.replacen("curl ", "curl --silent ", 1);
     let output = Command::new("sh").args(["-c", &command]).output();
     let output = output.map_err(|error| format!("{command}: {error}"))?;
@@ -304,7 +308,7 @@ fn compare(command: &str, shown: &str, printed: &str, faults: &mut Vec<String>) 
     }
 }
 
-/// Lines without what differs each time: numbers, and the values of times and tags.
+/// Returns the lines without varying parts: numbers, and the values of times and tags.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for line in text.lines() {
@@ -342,7 +346,7 @@ fn target() -> PathBuf {
 /// The port of the pages.
 const PORT: &str = "3000";
 
-/// How long a program may take until it prints what its page shows.
+/// Maximum time until a program prints the lines of its page.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -374,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_each_time_is_not_compared() {
+    fn varying_parts_are_not_compared() {
         let (one, other) = (
             "took 0.12 ms\ndate: Mon\n[1/Nov] x 7",
             "took 11.5 ms\ndate: Tue\n[2/Dec] x 10",

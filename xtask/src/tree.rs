@@ -1,14 +1,15 @@
-//! The crates that a user of the facade builds: how many, and each in one version only.
+//! Checks the dependencies of the facade: their number, and that each has only one version.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::root;
 
-/// With the default features, everything included: fewer than this.
+/// Maximum number of crates with the default features, including the facade.
 const MAX_CRATES: usize = 50;
 
-/// Counts the crates of the default tree, and looks for two versions of one crate with all features.
+/// Counts the crates of the default tree, and finds crates with two versions in the tree with all
+/// features.
 pub(crate) fn check() -> Result<(), String> {
     println!("xtask: cargo xtask tree");
     let normal = "tree --edges normal --prefix none --locked";
@@ -36,7 +37,7 @@ pub(crate) fn check() -> Result<(), String> {
     Ok(())
 }
 
-/// The crates in the output of `cargo tree --prefix none`, each once.
+/// Returns the distinct crates in the output of `cargo tree --prefix none`.
 fn crates(tree: &str) -> BTreeSet<&str> {
     tree.lines()
         .map(|line| line.trim_end_matches(" (*)").trim())

@@ -1,18 +1,19 @@
-//! What takes too long for each change, and runs once a week: sets of features, long fuzzing, benchmarks.
+//! Checks that are too slow for each change, and run once a week: feature combinations, long
+//! fuzzing, benchmarks.
 //!
-//! Every step runs, also after one has failed: a week is too long to wait for the second fault.
+//! Every step runs, even after a failure, so that one run finds all faults.
 
 use std::process::Command;
 
 use crate::{cargo, companions, docs_rs, fuzz, models, package, packages, run};
 
-/// Runs every step; returns the names of those that failed.
+/// Runs every step. Returns the names of the failed steps.
 pub(crate) fn weekly() -> Result<(), String> {
     packages::install()?;
     let mut faults = Vec::new();
     let mut note = |done: Result<(), String>| faults.extend(done.err());
-    // Without dev-dependencies the lock file is another one, which cargo-hack puts back; so not `--locked`.
-    // Two features at a time: all sets of the facade's would be more than 100,000.
+    // Without dev-dependencies the lock file differs, and cargo-hack restores it; so not
+    // `--locked`. Two features at a time: the facade has more than 100,000 combinations.
     note(tool("cargo-hack").and_then(|()| {
         cargo(
             "hack check --workspace --exclude vestibule-wsgi --feature-powerset --depth 2 --no-dev-deps",
@@ -21,14 +22,15 @@ pub(crate) fn weekly() -> Result<(), String> {
     }));
     note(tool("cargo-deny").and_then(|()| cargo("deny check", &[])));
     note(package::test());
-    // They bring many crates of their own.
+    // They have many dependencies of their own.
     note(companions::run());
     note(docs_rs::check());
     note(models::run(&["mistakes"]));
     note(fuzz::all(FUZZ_SECONDS));
     // Its codecs take a minute to build.
     note(fuzz::one("decompression", FUZZ_SECONDS));
-    // They fail when a figure of ours is worse than its peer's, where that was promised.
+    // They fail when a measured value is worse than that of the compared program, where the project
+    // promises otherwise.
     note(cargo(
         "bench --package vestibule --all-features --locked",
         &[],
@@ -50,7 +52,7 @@ pub(crate) fn weekly() -> Result<(), String> {
     ))
 }
 
-/// HTTP/2 by h2spec, which is in no registry.
+/// Runs h2spec for HTTP/2. It is not in a registry.
 fn h2spec() -> Result<(), String> {
     let Ok(output) = Command::new("sh")
         .args(["-c", "command -v h2spec"])
@@ -61,7 +63,7 @@ fn h2spec() -> Result<(), String> {
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if path.is_empty() {
         return Err(
-            "h2spec was not run: put it on PATH (https://github.com/summerwind/h2spec/releases)"
+            "h2spec did not run: install it on PATH (https://github.com/summerwind/h2spec/releases)"
                 .to_owned(),
         );
     }
@@ -73,7 +75,7 @@ fn h2spec() -> Result<(), String> {
     )
 }
 
-/// Installs a program of cargo's, if it is not there.
+/// Installs a cargo subcommand, if it is missing.
 fn tool(name: &str) -> Result<(), String> {
     let is_there = Command::new(name)
         .arg("--version")
@@ -87,5 +89,5 @@ fn tool(name: &str) -> Result<(), String> {
     run(install, &format!("cargo install --locked {name}"))
 }
 
-/// Half an hour.
+/// Half an hour, in seconds.
 const FUZZ_SECONDS: &str = "1800";

@@ -11,12 +11,12 @@ use vestibule_core::{Address, Body, HasExtensions, Mount, Peer, RemoteUser, Requ
 use crate::EnvironError;
 use crate::path::decode_into;
 
-/// CGI variables, in the order in which they came, and the body that came with them.
+/// CGI variables in their original order, and the body of the request.
 ///
-/// Names and values are bytes: what a web server sends need not be text. A name may come twice, as
-/// nginx sends `SCRIPT_NAME`; the last is the one that counts.
+/// Names and values are bytes, since web servers also send bytes that are not text. A name may
+/// occur twice, as nginx does with `SCRIPT_NAME`; the last value counts.
 ///
-/// Of a request that was made from variables, they are an extension:
+/// A request that was made from variables has them as an extension:
 ///
 /// ```
 /// use vestibule_environ::{Environ, Mapping};
@@ -29,13 +29,13 @@ use crate::path::decode_into;
 #[doc(alias("cgi", "wsgi", "PEP 3333"))]
 #[derive(Default)]
 pub struct Environ {
-    /// Names and values, one after the other: a host makes a set of them for every request.
+    /// Names and values in one buffer, since a host creates a set of variables for every request.
     bytes: Vec<u8>,
     variables: Vec<Variable>,
     input: Body,
 }
 
-/// Where a name begins, where its value does, and where that ends.
+/// The offsets of a name and of its value, and the end of the value.
 #[derive(Clone, Copy)]
 struct Variable {
     name: usize,
@@ -44,13 +44,13 @@ struct Variable {
 }
 
 impl Environ {
-    /// No variables, and an empty body.
+    /// Creates an empty set of variables with an empty body.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The variables of this process: those of a CGI program.
+    /// Reads the variables of this process, as a CGI program does.
     #[cfg(unix)]
     #[must_use]
     pub fn from_process() -> Self {
@@ -60,7 +60,8 @@ impl Environ {
         Self::from_iter(variables)
     }
 
-    /// Returns the variables that [`Mapping::request`](crate::Mapping::request) made a request from.
+    /// Returns the variables that [`Mapping::request`](crate::Mapping::request) made a request
+    /// from.
     ///
     /// `source` is a request of any body, its `Parts`, or its extensions.
     #[must_use]
@@ -68,7 +69,7 @@ impl Environ {
         source.extensions().get::<Arc<Self>>().map(AsRef::as_ref)
     }
 
-    /// Adds a variable after the others.
+    /// Adds a variable at the end.
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.write(
             |bytes| bytes.extend_from_slice(name.as_ref()),
@@ -76,7 +77,7 @@ impl Environ {
         );
     }
 
-    /// Adds a variable whose name and value are written in place.
+    /// Adds a variable. The closures write its name and value directly into the buffer.
     fn write(&mut self, name: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         name(&mut self.bytes);
@@ -91,12 +92,12 @@ impl Environ {
 
     fn pair(&self, variable: &Variable) -> (&[u8], &[u8]) {
         let Variable { name, value, end } = *variable;
-        // They are places in these bytes.
+        // The ranges are offsets in these bytes.
         let part = |range| self.bytes.get(range).unwrap_or_default();
         (part(name..value), part(value..end))
     }
 
-    /// Replaces every variable of that name.
+    /// Replaces all variables with that name.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let bytes = &self.bytes;
         self.variables
@@ -104,20 +105,20 @@ impl Environ {
         self.push(name, value);
     }
 
-    /// The value of a variable; the last one when there are several.
+    /// Returns the value of a variable; the last one when there are several.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let mut all = self.variables.iter().rev().map(|it| self.pair(it));
         all.find_map(|(own, value)| (own == name.as_bytes()).then_some(value))
     }
 
-    /// The value, when it is not empty: most variables that are empty might as well be absent.
+    /// Returns the value if it is not empty. For most variables, empty means the same as absent.
     #[must_use]
     pub fn filled(&self, name: &str) -> Option<&[u8]> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// The value as Python wants it: each byte is the character of that number (latin-1).
+    /// Returns the value in Python's form: each byte is the character with that number (latin-1).
     ///
     /// ```
     /// use vestibule_environ::Environ;
@@ -132,41 +133,41 @@ impl Environ {
         Some(value.iter().copied().map(char::from).collect())
     }
 
-    /// All variables, in order.
+    /// Iterates over all variables in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.variables.iter().map(|it| self.pair(it))
     }
 
-    /// How many variables there are.
+    /// Returns the number of variables.
     #[must_use]
     pub fn len(&self) -> usize {
         self.variables.len()
     }
 
-    /// Whether there is no variable.
+    /// Returns whether there are no variables.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.variables.is_empty()
     }
 
-    /// Takes the body, WSGI's `wsgi.input`. An empty one is left.
+    /// Takes the body, `wsgi.input` in WSGI, and leaves an empty one.
     #[must_use]
     pub fn take_input(&mut self) -> Body {
         std::mem::take(&mut self.input)
     }
 
-    /// Gives the body.
+    /// Sets the body.
     #[must_use]
     pub fn with_input(mut self, input: impl Into<Body>) -> Self {
         self.input = input.into();
         self
     }
 
-    /// `CONTENT_LENGTH`; an empty one is none.
+    /// Returns `CONTENT_LENGTH`; `None` if it is absent or empty.
     ///
     /// # Errors
     ///
-    /// When it has anything but digits, or is larger than 2^63 - 1.
+    /// Fails when it has another character than digits, or is larger than 2^63 - 1.
     pub fn content_length(&self) -> Result<Option<u64>, EnvironError> {
         let Some(digits) = self.filled("CONTENT_LENGTH") else {
             return Ok(None);
@@ -180,7 +181,7 @@ impl Environ {
         length.map(Some).ok_or(EnvironError::ContentLength)
     }
 
-    /// `HTTPS`, or else `REQUEST_SCHEME`, or else `http`.
+    /// Returns the scheme: from `HTTPS`, else `REQUEST_SCHEME`, else `http`.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         let is_any = |value: &[u8], of: &[&str]| {
@@ -197,7 +198,7 @@ impl Environ {
         }
     }
 
-    /// `SERVER_PROTOCOL`; what is missing or unknown is HTTP/1.1.
+    /// Returns the version in `SERVER_PROTOCOL`; HTTP/1.1 when it is missing or unknown.
     #[must_use]
     pub fn version(&self) -> Version {
         match self.get("SERVER_PROTOCOL").unwrap_or_default() {
@@ -209,22 +210,23 @@ impl Environ {
         }
     }
 
-    /// `REMOTE_ADDR` and `REMOTE_PORT`: the client, as the web server saw it. Port 0 stands for an
-    /// unknown one. `None` when there is no address, as for the client of a unix socket.
+    /// Returns `REMOTE_ADDR` and `REMOTE_PORT`: the client, as the web server saw it. Port 0 means
+    /// unknown. `None` when there is no address, as for the client of a unix socket.
     #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {
         let port = self.port("REMOTE_PORT").unwrap_or(0);
         Some(SocketAddr::new(self.ip("REMOTE_ADDR")?, port))
     }
 
-    /// `SERVER_ADDR` and `SERVER_PORT`: where the client came in.
+    /// Returns `SERVER_ADDR` and `SERVER_PORT`: the address that the client connected to.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
         let port = self.port("SERVER_PORT").unwrap_or(0);
         Some(SocketAddr::new(self.ip("SERVER_ADDR")?, port))
     }
 
-    /// A port from 1 to 65535. It may be the client's word: Apache takes `SERVER_PORT` from `Host`.
+    /// Returns a port from 1 to 65535. The client may control it: Apache takes `SERVER_PORT` from
+    /// `Host`.
     #[must_use]
     pub fn port(&self, name: &str) -> Option<u16> {
         let digits = self.get(name)?;
@@ -242,14 +244,16 @@ impl Environ {
     }
 }
 
-/// A request as variables: PEP 3333's, for a host of WSGI apps or of CGI programs.
+/// Converts a request to the variables of PEP 3333, for a host of WSGI apps or CGI programs.
 ///
 /// `SCRIPT_NAME` is the mount and `PATH_INFO` the rest of the path, both decoded once;
-/// `REQUEST_URI` and `RAW_URI` are the target as it came. `REMOTE_USER` and `AUTH_TYPE` are those of
-/// [`RemoteUser`], `SERVER_NAME` and `SERVER_PORT` those of the variables that the request was made
-/// from, or else of the socket. Lines of a header that came several times
-/// are joined by `, `, of `Cookie` by `; `. Headers with `_` in their names are left out, since they
-/// would look like others, and so is `Proxy`, which would become `HTTP_PROXY` (httpoxy).
+/// `REQUEST_URI` and `RAW_URI` are the unchanged target. `REMOTE_USER` and `AUTH_TYPE` come from
+/// [`RemoteUser`]. `SERVER_NAME` and `SERVER_PORT` come from the variables of the original request,
+/// or else from the socket.
+///
+/// Several lines of one header are joined by `, `, those of `Cookie` by `; `. Headers with `_` in
+/// their names are left out, since their variables would equal those of other headers. `Proxy` is
+/// left out, since it would become `HTTP_PROXY` (httpoxy).
 ///
 /// ```
 /// use vestibule_core::Request;
@@ -306,7 +310,8 @@ impl From<Request> for Environ {
 }
 
 impl Environ {
-    /// The name and the port of the server, as the web server had them that the request came from.
+    /// Sets the name and the port of the server, if the web server sent them with the original
+    /// request.
     fn keep_server(&mut self, origin: &Self) {
         for name in ["SERVER_NAME", "SERVER_PORT"] {
             if let Some(value) = origin.filled(name) {
@@ -333,7 +338,7 @@ impl Environ {
                 self.push_shown("REMOTE_ADDR", remote.ip());
                 self.push_shown("REMOTE_PORT", remote.port());
             }
-            // RFC 3875 section 4.1.8 wants one; there is none to tell.
+            // RFC 3875, section 4.1.8 requires the variable, but there is no address.
             _ => self.push("REMOTE_ADDR", ""),
         }
     }
@@ -341,7 +346,7 @@ impl Environ {
     fn push_shown(&mut self, name: &str, value: impl fmt::Display) {
         self.write(
             |bytes| bytes.extend_from_slice(name.as_bytes()),
-            // Memory takes whatever is written to it.
+            // A write to memory cannot fail.
             |bytes| drop(write!(bytes, "{value}")),
         );
     }
@@ -376,7 +381,7 @@ impl Environ {
     }
 }
 
-/// The prefix and the name, with `-` as `_`.
+/// Writes the prefix and the name, with `-` as `_`.
 fn upper(prefix: &str, name: &HeaderName, bytes: &mut Vec<u8>) {
     let shout = |byte: u8| match byte {
         b'-' => b'_',
@@ -386,10 +391,11 @@ fn upper(prefix: &str, name: &HeaderName, bytes: &mut Vec<u8>) {
     bytes.extend(name.as_str().bytes().map(shout));
 }
 
-/// RFC 3875 section 4.1.17: who makes the environ.
+/// RFC 3875, section 4.1.17: the software that creates the variables.
 const SOFTWARE: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
-/// Fields of a connection, which end at each server on the way (RFC 9110 section 7.6.1).
+/// Returns whether a field belongs to the connection and ends at each server (RFC 9110, section
+/// 7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         *name,
@@ -401,7 +407,7 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
-/// Never `HTTP/1`: Python's servers say `HTTP/1.0`.
+/// Returns the protocol. It is never `HTTP/1`, since Python's servers send `HTTP/1.0`.
 const fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
@@ -412,7 +418,7 @@ const fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// Whether a gateway can serve the method.
+/// Returns the method, if a gateway can serve it.
 pub(crate) fn method(environ: &Environ) -> Result<Method, EnvironError> {
     let bytes = environ.get("REQUEST_METHOD").unwrap_or_default();
     match Method::from_bytes(bytes) {
@@ -432,7 +438,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Environ {
 }
 
 impl fmt::Debug for Environ {
-    /// The names alone: values may be secrets.
+    /// Prints only the names: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.iter().map(|(name, _)| String::from_utf8_lossy(name));
         f.debug_set().entries(names).finish()
@@ -448,13 +454,13 @@ mod tests {
     }
 
     #[test]
-    fn row_1_the_last_of_two_counts() {
+    fn the_last_of_two_values_counts() {
         let twice = Environ::from_iter([("SCRIPT_NAME", "/a"), ("SCRIPT_NAME", "/b")]);
         assert_eq!(twice.get("SCRIPT_NAME"), Some(&b"/b"[..]));
     }
 
     #[test]
-    fn row_2_methods() {
+    fn methods() {
         let cases = [
             ("GET", true),
             ("get", true),
@@ -474,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_versions() {
+    fn versions() {
         let cases = [
             ("HTTP/0.9", Version::HTTP_09),
             ("HTTP/1.0", Version::HTTP_10),
@@ -491,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn row_7_schemes() {
+    fn schemes() {
         let cases: [(&[(&str, &str)], Scheme); 8] = [
             (&[], Scheme::Http),
             (&[("HTTPS", "on")], Scheme::Https),
@@ -509,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn row_8_server_ports() {
+    fn server_ports() {
         let cases = [
             ("80", Some(80)),
             ("65535", Some(65535)),
@@ -526,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn row_9_remote_addresses() {
+    fn remote_addresses() {
         let cases = [
             ("192.0.2.1", Some("192.0.2.1:7")),
             ("::1", Some("[::1]:7")),
@@ -547,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn row_12_content_lengths() {
+    fn content_lengths() {
         let cases = [
             ("", Ok(None)),
             ("0", Ok(Some(0))),
@@ -569,9 +575,9 @@ mod tests {
         }
     }
 
-    /// Section 5.3: what a host of WSGI apps is given.
+    /// The variables for a host of WSGI apps.
     #[test]
-    fn the_reverse_of_a_request() {
+    fn variables_of_a_request() {
         let mut request = Request::default();
         *request.uri_mut() = "/app/a%2Fb//c?x=%41&y".parse().unwrap();
         *request.version_mut() = Version::HTTP_10;
@@ -622,9 +628,9 @@ mod tests {
         }
     }
 
-    /// What a header may hold, and which of two that look alike is meant.
+    /// Valid values of headers, and headers whose variables have the same name.
     #[test]
-    fn fault_156_headers_as_variables() {
+    fn headers_as_variables() {
         let value = |name: &'static str, text: &str| {
             let mut request = Request::default();
             let value = http::HeaderValue::from_str(text).unwrap();
@@ -643,14 +649,14 @@ mod tests {
         let environ = Environ::from(request);
         assert_eq!(environ.get("HTTP_A_B"), Some(&b"good"[..]));
         assert_eq!(environ.get("HTTP_PROXY"), None);
-        // A line break can be in no header on the way out, and makes no request on the way in.
+        // A line break cannot be in a header of a response, and is refused in a request.
         assert!(http::HeaderValue::from_bytes(b"a\nb").is_err());
         let broken = Environ::from_iter([("REQUEST_METHOD", "GET"), ("HTTP_A", "a\nb")]);
         assert!(crate::Mapping::new().request(broken).is_err());
     }
 
     #[test]
-    fn a_user_and_the_name_of_the_server_go_on() {
+    fn the_user_and_the_server_name_are_kept() {
         let origin = Environ::from_iter([
             ("REQUEST_METHOD", "GET"),
             ("SERVER_NAME", "ex.test"),

@@ -1,4 +1,4 @@
-//! Why variables make no request.
+//! The error for variables that are not a valid request.
 
 use std::error::Error;
 use std::fmt;
@@ -6,26 +6,27 @@ use std::fmt;
 use http::StatusCode;
 use vestibule_core::{Failure, FailureKind, IntoResponse, Response};
 
-/// Why variables make no request. As a response it is a 400, or a 414 for a path that is too long.
+/// The reason why variables are not a valid request. As a response it is a 400, or a 414 for a path
+/// that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnvironError {
-    /// `REQUEST_METHOD` is missing, or no method; or it is `CONNECT`, which no gateway can serve.
+    /// `REQUEST_METHOD` is missing or invalid, or it is `CONNECT`, which gateways cannot serve.
     Method,
-    /// The path has a NUL, or cannot be a path for another reason.
+    /// The path contains a NUL, or is invalid for another reason.
     Path,
     /// Path and query are longer than 65,534 bytes.
     PathTooLong,
-    /// `HTTP_HOST` breaks the grammar of `Host`, or there are two.
+    /// `HTTP_HOST` is not a valid `Host`, or occurs twice.
     Host,
     /// `CONTENT_LENGTH` is not a number.
     ContentLength,
-    /// A header's value has a byte that no header may have.
+    /// The value of a header contains an invalid byte.
     Header,
 }
 
 impl EnvironError {
-    /// The status to answer with.
+    /// Returns the status of the response.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -38,12 +39,14 @@ impl EnvironError {
 impl fmt::Display for EnvironError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Method => "REQUEST_METHOD is missing, or is no method that a gateway can serve",
-            Self::Path => "the path cannot be one",
+            Self::Method => {
+                "REQUEST_METHOD is missing, or is not a method that a gateway can serve"
+            }
+            Self::Path => "the path is invalid",
             Self::PathTooLong => "the path is too long",
-            Self::Host => "HTTP_HOST is not one host",
+            Self::Host => "HTTP_HOST is not a single valid host",
             Self::ContentLength => "CONTENT_LENGTH is not a number",
-            Self::Header => "a header's value has a byte that no header may have",
+            Self::Header => "the value of a header contains an invalid byte",
         })
     }
 }

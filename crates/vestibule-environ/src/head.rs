@@ -11,7 +11,7 @@ use vestibule_fields::list::trim;
 
 use crate::environ::is_hop_by_hop;
 
-/// How a head begins.
+/// The first line of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadForm {
     /// `Status: 200 OK`: CGI, FastCGI, SCGI.
@@ -20,13 +20,14 @@ pub enum HeadForm {
     Http,
 }
 
-/// A response to a request of `method`, as the bytes of its head and the body that follows them.
+/// Converts a response to a request of `method` to the bytes of its head and the body after it.
 ///
-/// The status always comes first: without it, a `Location` would make some web servers look for
-/// another page themselves. Fields of the connection are dropped, and so are `X-Sendfile` and
-/// `X-Accel-Redirect` with their kin: in the hands of whoever controls a header they would read any
-/// file. A response to HEAD, and 204 and 304, have no body; a length that is known is told. An
-/// informational response, which CGI cannot carry, becomes a 502.
+/// The status always comes first: without it, some web servers would follow a `Location`
+/// themselves. Fields of the connection are dropped. So are `X-Sendfile`, `X-Accel-Redirect` and
+/// similar fields, with which an attacker who controls a header could read any file.
+///
+/// A response to HEAD, and 204 and 304, have no body; their length is sent if it is known. An
+/// informational response, which CGI cannot express, becomes a 502.
 ///
 /// ```
 /// use http::{Method, StatusCode};
@@ -41,7 +42,7 @@ pub enum HeadForm {
 #[must_use]
 pub fn respond(method: &Method, form: HeadForm, mut response: Response) -> (Vec<u8>, Body) {
     if response.status().is_informational() {
-        let reason = "a gateway can carry no informational response, and no upgrade";
+        let reason = "a gateway cannot send an informational response or an upgrade";
         let instead = Failure::new(reason)
             .kind(FailureKind::Upstream)
             .into_response();
@@ -77,7 +78,7 @@ pub fn respond(method: &Method, form: HeadForm, mut response: Response) -> (Vec<
     (write(form, status, &head.headers), body)
 }
 
-/// Takes `Content-Length` out; `None` when it is absent, no number, or several.
+/// Removes `Content-Length`; returns `None` when it is absent, invalid, or repeated.
 fn length(headers: &mut HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
     let only = values.next().filter(|_| values.next().is_none());
@@ -100,7 +101,7 @@ fn write(form: HeadForm, status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head.extend_from_slice(reason.as_bytes());
     head.extend_from_slice(b"\r\n");
     for (name, value) in headers {
-        // A field of that name would be the second status.
+        // A field of that name would be a second status.
         let is_dropped = is_hop_by_hop(name)
             || is_order_to_server(name)
             || matches!(name.as_str(), "status" | "proxy-authenticate");
@@ -115,8 +116,8 @@ fn write(form: HeadForm, status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
-/// What web servers take for an order to them, such as to send a file of theirs. Buffering is none
-/// that could harm.
+/// Returns whether web servers read the field as a command, such as to send one of their files.
+/// Commands for buffering are harmless.
 fn is_order_to_server(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(name, "x-sendfile" | "x-lighttpd-send-file")
@@ -127,27 +128,28 @@ fn is_order_to_server(name: &HeaderName) -> bool {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Head {
-    /// `Status`, or the status of a line such as `HTTP/1.1 200 OK`; 302 when there is a `Location`
-    /// and neither of these; otherwise 200.
+    /// `Status`, or the status of a line such as `HTTP/1.1 200 OK`. Without these it is 302 if
+    /// there is a `Location`, otherwise 200.
     pub status: StatusCode,
-    /// All fields but `Status` and those of the connection.
+    /// All fields except `Status` and those of the connection.
     pub headers: HeaderMap,
-    /// RFC 3875 section 6.2.2: a `Location` that is a path, without a status, asks the server to
-    /// answer as if the client had asked for that path.
+    /// RFC 3875, section 6.2.2: a `Location` that is a path, without a status. It asks the server
+    /// to respond as if the client had requested that path.
     pub is_local_redirect: bool,
 }
 
-/// Why bytes are no head of a response. The server that asked answers 502.
+/// The reason why bytes are not the head of a response. The server that sent the request responds
+/// with 502.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadError {
     /// There is no empty line in the first 64 KiB.
     TooLarge,
-    /// A line is no field.
+    /// A line is not a header field.
     Field,
-    /// The status is no number from 200 to 999.
+    /// The status is not a number from 200 to 999.
     Status,
-    /// There is no field at all.
+    /// There is no field.
     Empty,
 }
 
@@ -155,8 +157,8 @@ impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLarge => "the head of the response has no end",
-            Self::Field => "a line in the head of the response is no field",
-            Self::Status => "the status of the response is no number from 200 to 999",
+            Self::Field => "a line in the head of the response is not a header field",
+            Self::Status => "the status of the response is not a number from 200 to 999",
             Self::Empty => "the head of the response is empty",
         })
     }
@@ -165,8 +167,8 @@ impl fmt::Display for HeadError {
 impl Error for HeadError {}
 
 impl Head {
-    /// Reads a head, with lines that end in CRLF or LF. `None` when more bytes are needed; otherwise
-    /// the head and the number of its bytes, after which the body begins.
+    /// Reads a head whose lines end in CRLF or LF. Returns `None` when more bytes are needed;
+    /// otherwise the head and its length in bytes, after which the body begins.
     ///
     /// # Errors
     ///
@@ -255,7 +257,7 @@ fn field(
     added.map(drop).map_err(|_| HeadError::TooLarge)
 }
 
-/// `404` or `404 Not Found`.
+/// Parses `404` or `404 Not Found`.
 fn status_code(text: &[u8]) -> Result<StatusCode, HeadError> {
     let text = trim(text);
     let digits = text.split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -266,7 +268,7 @@ fn status_code(text: &[u8]) -> Result<StatusCode, HeadError> {
     }
 }
 
-/// The longest head that is read, in bytes.
+/// Maximum length of a head in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -294,10 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn section_5_2_responses() {
+    fn responses() {
         use HeadForm::{Http, Status};
         let cases = [
-            // 1: the status
+            // the status
             (
                 Method::GET,
                 Status,
@@ -316,21 +318,21 @@ mod tests {
                 with(299, &[], ""),
                 "Status: 299 Unknown\r\ncontent-length: 0\r\n\r\n",
             ),
-            // 2: what CGI cannot carry
+            // responses that CGI cannot express
             (
                 Method::GET,
                 Status,
                 with(101, &[("upgrade", "x")], ""),
                 "Status: 502 Bad Gateway\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 16\r\n\r\n502 Bad Gateway\n",
             ),
-            // 3: two lines stay two
+            // two lines stay two lines
             (
                 Method::GET,
                 Status,
                 with(204, &[("set-cookie", "a=1"), ("set-cookie", "b=2")], ""),
                 "Status: 204 No Content\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\n",
             ),
-            // 4: fields of the connection
+            // fields of the connection
             (
                 Method::GET,
                 Status,
@@ -351,7 +353,7 @@ mod tests {
                 ),
                 "Status: 204 No Content\r\n\r\n",
             ),
-            // 5: lengths
+            // lengths
             (
                 Method::GET,
                 Status,
@@ -388,14 +390,14 @@ mod tests {
                 with(200, &[("content-length", "1, 1")], "a"),
                 "Status: 200 OK\r\ncontent-length: 1\r\n\r\na",
             ),
-            // 7: a redirect has its status
+            // a redirect has its status
             (
                 Method::GET,
                 Status,
                 with(302, &[("location", "/x")], ""),
                 "Status: 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n",
             ),
-            // 11: orders to the server
+            // commands to the server
             (
                 Method::GET,
                 Status,
@@ -417,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_10_a_length_that_lies_is_an_error() {
+    async fn a_wrong_length_is_an_error() {
         let response = with(200, &[("content-length", "5")], "abc");
         let (_, body) = respond(&Method::GET, HeadForm::Status, response);
         assert!(body.collect(10).await.is_err());
@@ -458,9 +460,9 @@ mod tests {
         ));
     }
 
-    /// What a CGI program may write in place of a head.
+    /// Invalid heads of CGI programs.
     #[test]
-    fn fault_155_heads_of_broken_programs() {
+    fn heads_of_broken_programs() {
         let large = format!("X: {}\n\n", "x".repeat(70_000));
         let cases: [(&str, Result<Option<u16>, HeadError>); 12] = [
             ("", Ok(None)),

@@ -1,5 +1,4 @@
-//! CGI variables and HTTP requests: one mapping, both ways, for everything that stands under a web
-//! server or above a WSGI app.
+//! Maps CGI variables to HTTP requests and back. Used behind web servers and in front of WSGI apps.
 //!
 //! ```rust
 //! use vestibule_core::Mount;
@@ -20,55 +19,54 @@
 //! assert_eq!(environ.get("PATH_INFO"), Some(&b"/a/b"[..]));
 //! ```
 //!
-//! | where | what |
+//! | item | purpose |
 //! |---|---|
-//! | [`Environ`] | variables as a typed map; a request as variables by `Environ::from` |
-//! | [`Mapping`] | variables as a request |
-//! | [`respond`], [`HeadForm`] | a response as the bytes that CGI, FastCGI, SCGI and uwsgi want |
+//! | [`Environ`] | variables as a typed map; `Environ::from` converts a request |
+//! | [`Mapping`] | converts variables to a request |
+//! | [`respond`], [`HeadForm`] | convert a response to the bytes for CGI, FastCGI, SCGI and uwsgi |
 //! | [`Head`] | the head of a response that a program wrote |
-//! | [`wsgi_style`], [`call_wsgi`] | WSGI's own form: a callable of two arguments as an app, and the reverse |
+//! | [`wsgi_style`], [`call_wsgi`] | convert a WSGI callable with two arguments to an app, and back |
 //!
-//! # Which path
+//! # The path of a request
 //!
-//! Web servers fill `SCRIPT_NAME`, `PATH_INFO` and `REQUEST_URI` each in their own way: nginx
-//! decodes, merges slashes and resolves dots; Apache leaves `%2F` alone or sends the whole path as
-//! `SCRIPT_NAME`. The path of the request is that of `REQUEST_URI` as long as all agree on what it
-//! means, so `%2F`, `//` and `;` arrive as they were sent. When they do not, the web server has
-//! rewritten the URL, and its word counts. [`PathSource`] and [`Mapping::mount`] say otherwise.
+//! Each web server fills `SCRIPT_NAME`, `PATH_INFO` and `REQUEST_URI` in its own way: nginx
+//! decodes, merges slashes and resolves dots; Apache leaves `%2F` escaped or sends the whole path
+//! as `SCRIPT_NAME`. The path of the request is that of `REQUEST_URI` if all variables agree on its
+//! meaning, so `%2F`, `//` and `;` arrive unchanged. If they differ, the web server has rewritten
+//! the URL, and its variables are used. [`PathSource`] and [`Mapping::mount`] change this.
 //!
-//! # Beside mod_wsgi
+//! # Differences from mod_wsgi
 //!
 //! A test sends one list of requests through Apache twice: to a Python app under mod_wsgi 4.9, and
-//! to an app that makes an [`Environ`] of what came by FastCGI. Field by field they are the same,
-//! but for these:
+//! to an app that builds an [`Environ`] from FastCGI variables. All fields are equal, except these:
 //!
-//! | field | mod_wsgi | ours | why |
+//! | field | mod_wsgi | Vestibule | reason |
 //! |---|---|---|---|
-//! | `PATH_INFO` | `/a%2Fb`; `/a/b` of `/a//b`; `/y` of `/x/../y` | `/a/b`; `/a//b`; `/x/../y` | Apache resolves the path and leaves `%2F` escaped, so that it cannot be told from `%252F`; ours is the path of the client, decoded once. What may stand in a path is for the app to say: `PathView` of `vestibule-core` refuses `..` and `//` |
-//! | `RAW_URI` | | the target as it came | gunicorn's name for `REQUEST_URI`, for apps that look there |
-//! | `HTTP_CONNECTION` | `close` | | of the connection between client and Apache (RFC 9110 section 7.6.1) |
-//! | `HTTP_TRANSFER_ENCODING` | `chunked` | | the same; the body has no chunks any more |
-//! | `CONTENT_LENGTH` | none for a chunked body | the length, when the body was small | Apache's mod_proxy_fcgi has counted it |
-//! | `SERVER_SOFTWARE` | Apache and its modules | `vestibule/0.1.0` | whoever makes the environ (RFC 3875 section 4.1.17) |
-//! | `SERVER_ADMIN` | an address | | of Apache's configuration; none of CGI's variables |
+//! | `PATH_INFO` | `/a%2Fb`; `/a/b` of `/a//b`; `/y` of `/x/../y` | `/a/b`; `/a//b`; `/x/../y` | Apache resolves the path and leaves `%2F` escaped, so it looks like `%252F`; Vestibule sends the path of the client, decoded once. The app decides which paths are valid: `PathView` of `vestibule-core` refuses `..` and `//` |
+//! | `RAW_URI` | | the unchanged target | gunicorn's name for `REQUEST_URI`, for apps that read it |
+//! | `HTTP_CONNECTION` | `close` | | a field of the connection between client and Apache (RFC 9110 section 7.6.1) |
+//! | `HTTP_TRANSFER_ENCODING` | `chunked` | | the same; the body is no longer chunked |
+//! | `CONTENT_LENGTH` | none for a chunked body | the length, when the body was small | Apache's mod_proxy_fcgi counts the bytes |
+//! | `SERVER_SOFTWARE` | Apache and its modules | `vestibule/0.1.0` | the software that creates the variables (RFC 3875 section 4.1.17) |
+//! | `SERVER_ADMIN` | an address | | from Apache's configuration; not a CGI variable |
 //! | `SERVER_SIGNATURE` | a line for error pages | | the same |
-//! | `REMOTE_PORT` | | | the two requests came by two connections |
-//! | `DOCUMENT_ROOT` | a directory | | files are none of a WSGI app's; what came by a gateway is in [`Environ::of`] |
+//! | `REMOTE_PORT` | | | the two requests used two connections |
+//! | `DOCUMENT_ROOT` | a directory | | not for a WSGI app; a gateway's original variables are in [`Environ::of`] |
 //! | `CONTEXT_DOCUMENT_ROOT` | a directory | | the same |
 //! | `CONTEXT_PREFIX` | | | the same |
 //! | `SCRIPT_FILENAME` | the app's file | | the app is in this process |
-//! | `PATH_TRANSLATED` | `PATH_INFO` below the document root | | a file that is not there |
-//! | `wsgi.*` | streams and flags | `wsgi.url_scheme` alone | objects of Python, which its host adds |
+//! | `PATH_TRANSLATED` | `PATH_INFO` below the document root | | a file that does not exist |
+//! | `wsgi.*` | streams and flags | `wsgi.url_scheme` alone | Python objects, which the Python host adds |
 //! | `apache.*` | Apache's version | | mod_wsgi's own |
 //! | `mod_wsgi.*` | names of its processes, its counters | | mod_wsgi's own |
 //!
-//! Neither has `HTTP_PROXY`, or headers with `_` in their names. Two `Cookie` lines are joined by
-//! `, ` in both: Apache has done it before either sees them.
+//! Neither has `HTTP_PROXY`, or headers with `_` in their names. Both join two `Cookie` lines by `,
+//! `, since Apache does so first.
 //!
-//! # What is not believed
+//! # Untrusted input
 //!
-//! `HTTP_PROXY` never becomes a header (httpoxy), `REMOTE_USER` is ignored unless it is trusted,
-//! and `X-Forwarded-*` change nothing here.
+//! `HTTP_PROXY` never becomes a header (httpoxy). `REMOTE_USER` is ignored unless it is trusted.
+//! `X-Forwarded-*` has no effect in this crate.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -79,7 +77,7 @@
         clippy::indexing_slicing,
         clippy::panic,
         clippy::unwrap_used,
-        reason = "variables and heads come from other programs, and none may panic"
+        reason = "variables and heads come from other programs, and must not panic"
     )
 )]
 
@@ -88,7 +86,7 @@ mod error;
 mod head;
 mod mapping;
 mod path;
-mod slot;
+mod piece_channel;
 mod wsgi;
 
 pub use environ::Environ;

@@ -1,4 +1,4 @@
-//! Variables to a request.
+//! Converts variables to a request.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::environ::{is_hop_by_hop, method};
 use crate::path::{PathSource, target};
 use crate::{Environ, EnvironError};
 
-/// How variables become a request.
+/// The rules that convert variables to a request.
 ///
-/// | variable | what it becomes |
+/// | variable | result |
 /// |---|---|
 /// | `REQUEST_METHOD`, `SERVER_PROTOCOL` | method and version |
 /// | `REQUEST_URI`, `SCRIPT_NAME`, `PATH_INFO`, `QUERY_STRING` | the URI, and the [`Mount`] |
-/// | `HTTP_FOO_BAR` | the header `foo-bar`, one line each |
-/// | `CONTENT_TYPE`, `CONTENT_LENGTH` | headers; the body is held to the length |
+/// | `HTTP_FOO_BAR` | the header `foo-bar`, one line for each variable |
+/// | `CONTENT_TYPE`, `CONTENT_LENGTH` | headers; the body must have that length |
 /// | `HTTPS`, `REQUEST_SCHEME` | [`Scheme`](vestibule_core::Scheme) |
 /// | `REMOTE_*`, `SERVER_ADDR`, `SERVER_PORT` | [`Peer`] |
 /// | all | [`Environ::of`] |
 ///
-/// `HTTP_PROXY` never becomes a header (httpoxy), nor do fields of the connection, nor `Expect`,
-/// which the web server has answered. `X-Forwarded-*` are headers as others: who wrote them is not
-/// known here.
+/// `HTTP_PROXY` never becomes a header (httpoxy). Neither do fields of the connection, nor
+/// `Expect`, which the web server has already handled. `X-Forwarded-*` are normal headers: this
+/// crate does not know their author.
 ///
 /// ```
 /// use vestibule_core::Mount;
@@ -59,39 +59,41 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The mapping that fits every web server: the mount is `SCRIPT_NAME`, where it is one.
+    /// Creates the mapping that works with every web server: the mount is `SCRIPT_NAME`, if it is
+    /// valid.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says where the app is mounted, as `/app`, whatever `SCRIPT_NAME` is.
+    /// Sets the mount path of the app, such as `/app`, instead of `SCRIPT_NAME`.
     ///
-    /// A path outside of it is a path without a mount.
+    /// A path outside it has no mount.
     pub fn mount(mut self, prefix: impl Into<String>) -> Self {
         self.mount = Some(prefix.into());
         self
     }
 
-    /// Says where the path comes from.
+    /// Sets the source of the path. Defaults to [`PathSource::Auto`].
     pub const fn path_source(mut self, source: PathSource) -> Self {
         self.path_source = source;
         self
     }
 
-    /// Whether `REMOTE_USER` is believed: no.
+    /// Sets whether `REMOTE_USER` is trusted. Defaults to `false`.
     ///
-    /// Turn it on when the web server asks for a password itself. nginx fills `REMOTE_USER` with the
-    /// name out of *any* `Authorization: Basic`, and checks nothing.
+    /// Enable it only when the web server authenticates users itself. nginx fills `REMOTE_USER`
+    /// with the name from *any* `Authorization: Basic`, without a check.
     pub const fn trust_remote_user(mut self, trusts: bool) -> Self {
         self.trusts_remote_user = trusts;
         self
     }
 
-    /// Makes a request.
+    /// Converts variables to a request.
     ///
     /// # Errors
     ///
-    /// When the variables make none; see [`EnvironError`], which is also the answer.
+    /// Fails when the variables are not a valid request. The [`EnvironError`] converts to a
+    /// response.
     pub fn request(&self, mut environ: Environ) -> Result<Request, EnvironError> {
         let method = method(&environ)?;
         let target = target(&environ, self.path_source, self.mount.as_deref())?;
@@ -149,7 +151,7 @@ fn headers(environ: &Environ) -> Result<HeaderMap, EnvironError> {
                 .map_err(|_| EnvironError::Header)?;
         }
     }
-    // nginx sends the two both ways; what CGI names is what counts.
+    // nginx sends both forms; the CGI variable takes precedence.
     for (name, variable) in [
         (header::CONTENT_TYPE, "CONTENT_TYPE"),
         (header::CONTENT_LENGTH, "CONTENT_LENGTH"),
@@ -164,12 +166,12 @@ fn headers(environ: &Environ) -> Result<HeaderMap, EnvironError> {
         headers.insert(header::AUTHORIZATION, header_value(value)?);
     }
     remove_hop_by_hop(&mut headers);
-    // nginx sends a variable for each.
+    // nginx sends a variable for each field.
     cookie::join(&mut headers);
     Ok(headers)
 }
 
-/// `HTTP_FOO_BAR` is `foo-bar`; a variable that is no header is `None`.
+/// Converts `HTTP_FOO_BAR` to `foo-bar`; returns `None` for a variable that is not a header.
 fn header_name(variable: &[u8]) -> Option<HeaderName> {
     let shouted = variable.strip_prefix(b"HTTP_")?;
     if matches!(
@@ -189,7 +191,7 @@ fn header_value(value: &[u8]) -> Result<HeaderValue, EnvironError> {
     HeaderValue::from_bytes(trim(value)).map_err(|_| EnvironError::Header)
 }
 
-/// Removes the fields of the connection, and those that `Connection` names.
+/// Removes the fields of the connection, and those that `Connection` lists.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named = named_by_connection(headers);
     let own: Vec<HeaderName> = headers
@@ -202,7 +204,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// `HTTP_HOST`, or else one of `SERVER_NAME` and `SERVER_PORT`.
+/// Returns `HTTP_HOST`, or else a host from `SERVER_NAME` and `SERVER_PORT`.
 fn host(headers: &HeaderMap, environ: &Environ) -> Result<Option<HeaderValue>, EnvironError> {
     if headers.contains_key(header::HOST) {
         let host = Host::from_headers(headers).ok_or(EnvironError::Host)?;
@@ -220,11 +222,11 @@ fn host(headers: &HeaderMap, environ: &Environ) -> Result<Option<HeaderValue>, E
     if let Some(port) = environ.port("SERVER_PORT").filter(|it| *it != default_port) {
         text = format!("{text}:{port}");
     }
-    // A name that the administrator chose may be no host, as `_`; then there is none.
+    // A configured name may not be a host, such as `_`; the request then has none.
     Ok(Host::parse(&text).map(|host| host.to_header_value()))
 }
 
-/// `AUTH_TYPE`, where it is a scheme that web servers know.
+/// Returns `AUTH_TYPE`, if it is a scheme that web servers know.
 fn auth_type(environ: &Environ) -> &'static str {
     let told = environ.filled("AUTH_TYPE").unwrap_or_default();
     let schemes = ["Basic", "Bearer", "Digest", "Negotiate", "NTLM"];
@@ -247,7 +249,7 @@ mod tests {
         Mapping::new().request(environ)
     }
 
-    /// The values of a header, joined by `|`; empty when there is none.
+    /// Returns the values of a header, joined by `|`; empty when there is none.
     fn lines(variables: &[(&str, &[u8])], name: &str) -> Result<String, EnvironError> {
         let request = mapped(variables)?;
         let values = request.headers().get_all(name).iter();
@@ -277,12 +279,12 @@ mod tests {
     }
 
     #[test]
-    fn row_1_headers_are_appended() {
+    fn headers_are_appended() {
         check(&[(&[("HTTP_X_D", b"1"), ("HTTP_X_D", b"2")], "x-d", Ok("1|2"))]);
     }
 
     #[test]
-    fn row_6_hosts() {
+    fn hosts() {
         let bad = Err(EnvironError::Host);
         check(&[
             (&[("HTTP_HOST", b"ex.test:81")], "host", Ok("ex.test:81")),
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn row_7_and_9_facts_of_the_connection() {
+    fn scheme_and_peer_of_the_connection() {
         let request = mapped(&[("HTTPS", b"on"), ("REMOTE_ADDR", b"192.0.2.1")]).unwrap();
         assert_eq!(Scheme::of(&request), Scheme::Https);
         let peer = Peer::of(&request).unwrap();
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn row_10_remote_users_are_not_believed() {
+    fn remote_users_are_not_trusted() {
         let environ = || Environ::from_iter([("REQUEST_METHOD", "GET"), ("REMOTE_USER", "a")]);
         let request = Mapping::new().request(environ()).unwrap();
         assert!(request.extensions().get::<RemoteUser>().is_none());
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn row_11_and_12_content() {
+    fn content_type_and_length() {
         check(&[
             (
                 &[("CONTENT_TYPE", b"a/b"), ("HTTP_CONTENT_TYPE", b"c/d")],
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_14_short_bodies_are_errors() {
+    async fn short_bodies_are_errors() {
         for (length, is_whole) in [("3", true), ("4", false), ("2", false)] {
             let mut environ = Environ::from_iter([("REQUEST_METHOD", "POST")]);
             environ.push("CONTENT_LENGTH", length);
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn row_4_queries_where_the_path_was_rewritten() {
+    fn queries_of_rewritten_paths() {
         let cases = [
             ("a=1", "/new?a=1"),
             ("", "/new"),
@@ -398,13 +400,13 @@ mod tests {
             ]);
             assert_eq!(request.unwrap().uri().to_string(), target, "{query}");
         }
-        // At a mount's root there may be a `?` and nothing behind it.
+        // At the root of a mount, the target may end in `?`.
         let request = mapped(&[("REQUEST_URI", b"/a?"), ("SCRIPT_NAME", b"/a")]);
         assert_eq!(request.unwrap().uri().to_string(), "/a?");
     }
 
     #[tokio::test]
-    async fn row_13_bodies_without_a_length() {
+    async fn bodies_without_a_length() {
         let environ = Environ::from_iter([("REQUEST_METHOD", "POST")]);
         let request = Mapping::new().request(environ.with_input("abc")).unwrap();
         assert!(request.headers().get("content-length").is_none());
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn row_15_to_21_headers() {
+    fn headers_of_variables() {
         check(&[
             (&[("HTTP_X_L", b" caf\xe9\t")], "x-l", Ok("caf\u{e9}")),
             (&[("HTTP_", b"a")], "", Ok("")),
@@ -431,7 +433,7 @@ mod tests {
                 "host",
                 Ok("a"),
             ),
-            // A client that could remove it would have the address of the web server.
+            // A client that removes the field would get the address of the web server.
             (
                 &[
                     ("HTTP_CONNECTION", b"x-forwarded-for"),
@@ -500,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn row_22_the_rest_is_in_the_extension() {
+    fn other_variables_are_in_the_extension() {
         let request = mapped(&[("SSL_PROTOCOL", b"TLSv1.3")]).unwrap();
         let environ = Environ::of(&request).unwrap();
         assert_eq!(environ.get("SSL_PROTOCOL"), Some(&b"TLSv1.3"[..]));
@@ -509,7 +511,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_a_request_or_an_error(
+        fn every_input_gives_a_request_or_an_error(
             variables in proptest::collection::vec(
                 ("(REQUEST_URI|SCRIPT_NAME|PATH_INFO|QUERY_STRING|HTTP_HOST|HTTP_[A-Z_]{0,9}|CONTENT_LENGTH|SERVER_NAME)",
                  proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
@@ -527,9 +529,9 @@ mod tests {
             }
         }
 
-        /// Whatever the mount is, `SCRIPT_NAME` and `PATH_INFO` are the path, decoded.
+        /// For each mount, `SCRIPT_NAME` and `PATH_INFO` together are the decoded path.
         #[test]
-        fn fault_157_two_parts_of_one_path(
+        fn mount_and_rest_are_the_decoded_path(
             path in "(/(a|A|%61|b|\\.|%2F|%2f|%E9|caf%C3%A9|;x=1|%25|%zz)?){1,5}",
             mount in proptest::option::of("(|/|/a|/a/|/a/b|/%61|a|//|/a%2Fb)"),
         ) {
@@ -547,9 +549,9 @@ mod tests {
             prop_assert_eq!(both, decoded);
         }
 
-        /// A request that goes out as variables comes back as it was.
+        /// A request that is converted to variables and back does not change.
         #[test]
-        fn there_and_back(
+        fn a_request_as_variables_as_a_request(
             path in "(/[a-z%]?(%2F|%41|//|%E9|;|\\.|%25)?){1,4}",
             query in proptest::option::of("[a-z=&%+]{0,8}"),
             mount in "(/a)?",

@@ -1,4 +1,4 @@
-//! Which path a request is for, out of three variables that web servers fill differently.
+//! Determines the path of a request from three variables that web servers fill differently.
 
 use std::fmt::Write;
 
@@ -6,28 +6,28 @@ use http::uri::PathAndQuery;
 
 use crate::{Environ, EnvironError};
 
-/// Where the path of a request comes from.
+/// The source of a request's path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathSource {
-    /// `REQUEST_URI`, which keeps `%2F` and `//`, as long as it says the same as `SCRIPT_NAME` and
-    /// `PATH_INFO`; these two when the web server has rewritten the URL, or sends no `REQUEST_URI`.
+    /// `REQUEST_URI`, which keeps `%2F` and `//`, if it has the same meaning as `SCRIPT_NAME` and
+    /// `PATH_INFO`. These two are used when the web server has rewritten the URL, or sends no
+    /// `REQUEST_URI`.
     #[default]
     Auto,
-    /// Always `REQUEST_URI`, when there is one: what the client sent, before the web server's
-    /// rewriting.
+    /// `REQUEST_URI` if it is present: the target of the client, before the web server rewrote it.
     RequestUri,
-    /// Always `SCRIPT_NAME` and `PATH_INFO`, encoded anew.
+    /// Always `SCRIPT_NAME` and `PATH_INFO`, encoded again.
     PathInfo,
 }
 
-/// Path and query as a URI has them, and how many bytes of the path are the mount's.
+/// Path and query in the form of a URI, and the length of the mount in the path, in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) text: PathAndQuery,
     pub(crate) prefix: usize,
 }
 
-/// The target of a request; `mount` stands in place of `SCRIPT_NAME` when it is given.
+/// Returns the target of a request. `mount` replaces `SCRIPT_NAME` when it is given.
 pub(crate) fn target(
     environ: &Environ,
     source: PathSource,
@@ -82,7 +82,7 @@ pub(crate) fn target(
     })
 }
 
-/// Path and query of `/path?query` or `http://host/path?query`.
+/// Returns path and query of `/path?query` or `http://host/path?query`.
 fn origin_form(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let after = |scheme: &str| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -105,14 +105,14 @@ fn origin_form(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Whether a path as it came and one out of CGI variables are the same, however the latter was
-/// decoded: nginx decodes it, merges slashes and resolves dots; Apache leaves `%2F`.
+/// Returns whether a raw path and a CGI path mean the same. nginx decodes the CGI path, merges
+/// slashes and resolves dots; Apache leaves `%2F`.
 fn says_the_same(raw: &[u8], cgi: &[u8]) -> bool {
     let (raw, decoded) = (decode(raw), decode(cgi));
     flat(&raw) == flat(cgi) || flat(&raw) == flat(&decoded)
 }
 
-/// `//` merged, `.` and `..` resolved.
+/// Splits a path with `//` merged, `.` and `..` resolved.
 fn flat(path: &[u8]) -> Vec<&[u8]> {
     let mut segments = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {
@@ -129,7 +129,8 @@ fn flat(path: &[u8]) -> Vec<&[u8]> {
     segments
 }
 
-/// How many bytes of `path` spell `prefix`, up to the end of a segment; either may be escaped.
+/// Returns the number of bytes of `path` that spell `prefix`, up to the end of a segment; both may
+/// be escaped.
 fn prefix_length(path: &str, mut prefix: &[u8]) -> Option<usize> {
     while let Some(shorter) = prefix.strip_suffix(b"/") {
         prefix = shorter;
@@ -153,7 +154,7 @@ fn spelled(path: &str, prefix: impl Iterator<Item = (u8, bool, usize)>) -> Optio
     Some(at)
 }
 
-/// Bytes, decoded once: each with whether it was escaped and how long it was.
+/// Decodes once: returns each byte, whether it was escaped, and the length of its text.
 fn units(mut text: &[u8]) -> impl Iterator<Item = (u8, bool, usize)> {
     std::iter::from_fn(move || {
         let (byte, rest) = text.split_first()?;
@@ -170,12 +171,12 @@ fn units(mut text: &[u8]) -> impl Iterator<Item = (u8, bool, usize)> {
     })
 }
 
-/// Percent-decoding, once; what is no escape stays as it is.
+/// Decodes percent-escapes once; invalid escapes stay unchanged.
 fn decode(text: &[u8]) -> Vec<u8> {
     units(text).map(|(byte, ..)| byte).collect()
 }
 
-/// The same, behind what is there.
+/// Does the same, and appends the result.
 pub(crate) fn decode_into(text: &[u8], bytes: &mut Vec<u8>) {
     match text.contains(&b'%') {
         true => bytes.extend(units(text).map(|(byte, ..)| byte)),
@@ -188,7 +189,7 @@ fn escaped(high: u8, low: u8) -> Option<u8> {
     u8::try_from((digit(high)? << 4) | digit(low)?).ok()
 }
 
-/// Escapes what cannot stand in a URI, and leaves escapes alone.
+/// Escapes bytes that are invalid in a URI, and keeps existing escapes.
 fn encode(text: &[u8], is_plain: fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text {
@@ -197,7 +198,7 @@ fn encode(text: &[u8], is_plain: fn(u8) -> bool) -> String {
     encoded
 }
 
-/// Escapes a decoded path, in which `%` is a character like others.
+/// Escapes a decoded path, in which `%` is a normal character.
 fn encode_decoded(path: &[u8], keeps_slashes: bool) -> String {
     let mut encoded = String::with_capacity(path.len());
     for (at, byte) in path.iter().enumerate() {
@@ -223,7 +224,7 @@ const fn is_escaped_slash(text: &[u8]) -> bool {
     matches!(text, [b'%', b'2', b'F' | b'f', ..])
 }
 
-/// What `http` takes in a path; it would end one at `#`.
+/// Returns whether `http` accepts the byte in a path. A `#` would end the path.
 fn is_in_path(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"#?<>`\"".contains(&byte)
 }
@@ -232,7 +233,7 @@ fn is_in_query(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"#<>\"".contains(&byte)
 }
 
-/// What `http` takes, in bytes.
+/// Maximum length of a target that `http` accepts, in bytes.
 const MAX_TARGET: usize = 65_534;
 
 #[cfg(test)]
@@ -253,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn row_3_rule_p() {
+    fn paths_of_common_web_servers() {
         let cases: [([&[u8]; 4], &str, &str); 29] = [
-            // nginx with a split: decoded, merged, resolved.
+            // nginx with a split location: decoded, merged, resolved.
             (
                 [
                     b"/fcgi/a%2Fb%20c//d/../e;x=1?q=%20a&b",
@@ -266,7 +267,7 @@ mod tests {
                 "/fcgi/a%2Fb%20c//d/../e;x=1?q=%20a&b",
                 "/fcgi",
             ),
-            // nginx as it comes from Debian: the whole path, no PATH_INFO.
+            // nginx with Debian's configuration: the whole path, no PATH_INFO.
             ([b"/a%2Fb", b"/a/b", b"-", b""], "/a%2Fb", ""),
             // nginx with uwsgi_params: PATH_INFO is the whole path, no SCRIPT_NAME.
             (
@@ -274,7 +275,7 @@ mod tests {
                 "/uwsgi/a%2Fb",
                 "",
             ),
-            // Apache's proxy_fcgi and proxy_scgi: half-decoded, no PATH_INFO.
+            // Apache's proxy_fcgi and proxy_scgi: partly decoded, no PATH_INFO.
             (
                 [b"/fcgi/a%2Fb%20c?x", b"/fcgi/a%2Fb c", b"-", b"x"],
                 "/fcgi/a%2Fb%20c?x",
@@ -297,7 +298,7 @@ mod tests {
             ([b"/old/x", b"/new", b"/x", b""], "/new/x", "/new"),
             ([b"/old", b"", b"/a b%<\xe9", b""], "/a%20b%25%3C%E9", ""),
             ([b"/old%2Fx", b"", b"/new%2fx%", b""], "/new%2fx%25", ""),
-            // No REQUEST_URI: the specification of CGI.
+            // No REQUEST_URI, as in the specification of CGI.
             (
                 [b"-", b"/app", b"/caf\xc3\xa9", b"-"],
                 "/app/caf%C3%A9",
@@ -308,7 +309,7 @@ mod tests {
             ([b"-", b"/app", b"", b"x=%20"], "/app?x=%20", "/app"),
             ([b"-", b"/app", b"-", b"-"], "/app", ""),
             ([b"-", b"", b"x", b"-"], "/x", ""),
-            // What is raw stays so.
+            // Raw paths stay raw.
             ([b"//x", b"", b"/x", b""], "//x", ""),
             ([b"/x/../y", b"", b"/y", b""], "/x/../y", ""),
             ([b"/%zz", b"", b"/%zz", b""], "/%zz", ""),
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn row_3_refusals() {
+    fn refused_paths() {
         let nul = Err(EnvironError::Path);
         assert_eq!(auto([b"/%00", b"", b"/\0", b""], None), nul);
         assert_eq!(auto([b"-", b"", b"/\0", b""], None), nul);
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn row_3_sources() {
+    fn path_sources() {
         let rewritten = environ([b"/old?x", b"", b"/new", b"y"]);
         let text = |source| target(&rewritten, source, None).map(|it| it.text.to_string());
         assert_eq!(text(PathSource::RequestUri).unwrap(), "/old?x");
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn row_23_mounts() {
+    fn mounts() {
         let cases = [
             ("/app/x", "/app", "/app"),
             ("/app/x", "/app/", "/app"),

@@ -1,4 +1,4 @@
-//! WSGI's own form: a callable of an environ and `start_response`.
+//! The WSGI interface: a callable with an environ and `start_response`.
 
 use std::error::Error;
 use std::fmt;
@@ -13,11 +13,11 @@ use http_body::{Body as _, Frame};
 use vestibule_core::{App, Body, BodyError, Failure, IntoResponse, Outline, Request, Response};
 
 use crate::Environ;
-use crate::slot::Slot;
+use crate::piece_channel::PieceChannel;
 
-/// Makes an app of a callable of two arguments, as PEP 3333 has it.
+/// Converts a callable with two arguments, as in PEP 3333, to an app.
 ///
-/// The callable gets the variables, with the request's body as [`Environ::take_input`], and
+/// The callable gets the variables, with the request's body in [`Environ::take_input`], and
 /// `start_response`, which it calls with a status and headers. It returns the body.
 ///
 /// ```
@@ -35,7 +35,7 @@ use crate::slot::Slot;
 /// # }
 /// ```
 ///
-/// What happens between the two:
+/// The order of the calls:
 ///
 /// ```text
 ///   server                      app
@@ -54,7 +54,7 @@ use crate::slot::Slot;
 ///     |<-------------------------|
 /// ```
 ///
-/// An app that never calls `start_response` is a 500.
+/// If the callable never calls `start_response`, the response is a 500.
 pub fn wsgi_style<F, Fut, B>(callable: F) -> WsgiStyle<F>
 where
     F: Fn(Environ, StartResponse) -> Fut + Send + Sync + 'static,
@@ -64,7 +64,7 @@ where
     WsgiStyle { callable }
 }
 
-/// An app of a callable; see [`wsgi_style`].
+/// The app of a callable; see [`wsgi_style`].
 #[derive(Clone)]
 pub struct WsgiStyle<F> {
     callable: F,
@@ -77,7 +77,7 @@ where
     B: Into<Body> + 'static,
 {
     async fn call(&self, request: Request) -> Response {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(CallState::default());
         let start = StartResponse(shared.clone());
         let answer = (self.callable)(Environ::from(request), start);
         let answer = Box::pin(async move { answer.await.into() });
@@ -86,10 +86,10 @@ where
             shared,
             first: None,
         };
-        // The head goes out with the first byte, and not before.
+        // The head is sent with the first byte, and not before.
         let first = std::future::poll_fn(|cx| running.poll_data(cx)).await;
         let Some((status, headers)) = running.shared.commit() else {
-            return Failure::new("the app has never called start_response").into_response();
+            return Failure::new("the app did not call start_response").into_response();
         };
         let body = match first {
             Some(Err(error)) => return Failure::new(error).into_response(),
@@ -119,10 +119,10 @@ impl<F> fmt::Debug for WsgiStyle<F> {
     }
 }
 
-/// Calls an app as a WSGI server calls one: with variables, and with a `start_response` that hears
-/// status and headers before the body is there.
+/// Calls an app as a WSGI server does: with variables, and with a `start_response` that gets status
+/// and headers before the body.
 ///
-/// Variables that make no request are answered as an app answers: by a response.
+/// If the variables are not a valid request, the result is an error response.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -154,27 +154,26 @@ pub async fn call_wsgi<A: App>(
     body
 }
 
-/// PEP 3333's `start_response`.
+/// The `start_response` of PEP 3333.
 #[derive(Clone)]
-pub struct StartResponse(Arc<Shared>);
+pub struct StartResponse(Arc<CallState>);
 
-/// Why a response was not started.
+/// The reason why a response was not started.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// It was started before; only an error may start it again.
     Twice,
-    /// The status is no `200 OK`, or one that only a server sends.
+    /// The status does not have the form `200 OK`, or is one that only a server sends.
     Status,
-    /// The head is on its way already; this is the failure that came too late. The body should end
-    /// in it.
+    /// The head has been sent already. This is the failure; the body should end with it.
     TooLate(Failure),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Twice => f.write_str("start_response was called twice, and not for an error"),
+            Self::Twice => f.write_str("start_response was called twice, without an error"),
             Self::Status => f.write_str("the status is not of the form `200 OK`"),
             Self::TooLate(failure) => write!(f, "the head has been sent already: {failure}"),
         }
@@ -184,11 +183,11 @@ impl fmt::Display for StartError {
 impl Error for StartError {}
 
 impl StartResponse {
-    /// Sets status and headers, to be sent with the first byte of the body.
+    /// Sets status and headers, which are sent with the first byte of the body.
     ///
     /// # Errors
     ///
-    /// When it was called before, or `status` is not `200 OK` or another number and a reason.
+    /// Fails when it was called before, or when `status` does not have the form `200 OK`.
     pub fn start(&self, status: &str, headers: HeaderMap) -> Result<Write, StartError> {
         let status = status_code(status)?;
         let mut state = self.0.lock();
@@ -199,11 +198,11 @@ impl StartResponse {
         Ok(Write(self.0.clone()))
     }
 
-    /// Sets status and headers in place of those that were set: for an error, `exc_info` in PEP 3333.
+    /// Replaces status and headers after an error, as `exc_info` does in PEP 3333.
     ///
     /// # Errors
     ///
-    /// [`StartError::TooLate`] when the head is on its way.
+    /// Returns [`StartError::TooLate`] when the head has been sent.
     pub fn start_again(
         &self,
         status: &str,
@@ -226,13 +225,13 @@ impl fmt::Debug for StartResponse {
     }
 }
 
-/// What `start_response` returns: a way to send bytes before the callable returns. For apps that
-/// cannot return a body that streams.
-pub struct Write(Arc<Shared>);
+/// Sends bytes before the callable returns, as the result of `start_response` does. For apps that
+/// cannot return a streaming body.
+pub struct Write(Arc<CallState>);
 
 impl Write {
-    /// Sends bytes, before those of the body that is returned. It waits until they were taken, or nobody
-    /// reads them any more.
+    /// Sends bytes before those of the returned body. Waits until they are read, or until the
+    /// reader is gone.
     pub async fn write(&self, data: impl Into<Bytes>) {
         let mut data = Some(data.into()).filter(|data| !data.is_empty());
         std::future::poll_fn(|cx| self.0.written.poll_put(&mut data, cx)).await;
@@ -245,21 +244,21 @@ impl fmt::Debug for Write {
     }
 }
 
-/// What the callable and the server have in common.
+/// The state that the callable and the server share.
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    written: Slot,
+struct CallState {
+    state: Mutex<HeadState>,
+    written: PieceChannel,
 }
 
 #[derive(Default)]
-struct State {
+struct HeadState {
     head: Option<(StatusCode, HeaderMap)>,
     is_committed: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl CallState {
+    fn lock(&self) -> MutexGuard<'_, HeadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -270,11 +269,11 @@ impl Shared {
     }
 }
 
-/// The callable at work: first itself, then the body that it has returned. Bytes that it writes
+/// The running callable: first its future, then the body that it returned. Bytes that it writes
 /// come before both.
 struct Running {
     stage: Stage,
-    shared: Arc<Shared>,
+    shared: Arc<CallState>,
     first: Option<Bytes>,
 }
 
@@ -285,7 +284,7 @@ enum Stage {
 }
 
 impl Running {
-    /// The next bytes, never none of them.
+    /// Returns the next bytes, which are never empty.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.shared.written.listen(cx);
         loop {
@@ -355,7 +354,7 @@ impl http_body::Body for Running {
     }
 }
 
-/// `200 OK`: three digits, a space, a reason; not informational.
+/// Parses `200 OK`: three digits, a space, a reason; not informational.
 fn status_code(text: &str) -> Result<StatusCode, StartError> {
     let (digits, reason) = text.split_once(' ').ok_or(StartError::Status)?;
     let code = StatusCode::from_bytes(digits.as_bytes()).map_err(|_| StartError::Status)?;
@@ -450,7 +449,7 @@ mod tests {
         assert_eq!(answer(&app).await.1, "abcd");
     }
 
-    /// `start_response` gives a second one when it is called again.
+    /// A second call of `start_response` gives a second writer.
     #[tokio::test]
     async fn written_by_two() {
         let app = wsgi_style(|_, start: StartResponse| async move {
@@ -467,7 +466,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn written_to_nobody() {
+    async fn written_without_a_reader() {
         let (tell, told) = tokio::sync::oneshot::channel();
         let tell = Mutex::new(Some(tell));
         let app = wsgi_style(move |_, start: StartResponse| {
@@ -479,7 +478,7 @@ mod tests {
         told.await.unwrap().write("too late").await;
     }
 
-    /// A generator calls `start_response` when it is first asked for bytes.
+    /// A generator calls `start_response` at its first poll.
     #[tokio::test]
     async fn started_by_the_body() {
         let app = wsgi_style(|_, start: StartResponse| async move {
@@ -513,9 +512,9 @@ mod tests {
         }
     }
 
-    /// Both forms around each other are the app itself.
+    /// Converting an app to WSGI and back gives the same responses.
     #[tokio::test]
-    async fn there_and_back() {
+    async fn an_app_as_wsgi_as_an_app() {
         let inner = Arc::new(|request: Request| async move {
             let body = request.into_body().collect(99).await?;
             Ok::<_, Failure>((StatusCode::ACCEPTED, body))

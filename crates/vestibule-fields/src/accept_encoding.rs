@@ -1,4 +1,5 @@
-//! `Accept-Encoding`: which content coding a response may have, and which of those a server offers is the best.
+//! `Accept-Encoding`: the content codings that a client accepts, and the best of those that a
+//! server offers.
 //!
 //! ```text
 //! Accept-Encoding = #( codings [ weight ] )
@@ -7,8 +8,9 @@
 //!
 //! Source: RFC 9110 section 12.5.3; 8.4.1 for the names and for `x-gzip`, `x-compress`.
 //!
-//! The RFC lets a server send any coding when the field is absent. We answer identity then, since clients that leave
-//! it out are mostly those that cannot decode. A coding listed twice has the higher of its weights.
+//! The RFC lets a server send any coding when the field is absent. This parser then chooses
+//! identity, since clients without the field mostly cannot decode. A coding that is listed twice
+//! has the higher of its weights.
 //!
 //! ```
 //! use http::{HeaderMap, header::ACCEPT_ENCODING};
@@ -34,7 +36,8 @@ pub struct AcceptEncoding<'a> {
 }
 
 impl<'a> AcceptEncoding<'a> {
-    /// Reads one value. It never fails: what is not a coding is skipped, and an empty value accepts identity only.
+    /// Reads one value. Never fails: invalid elements are skipped, and an empty value accepts
+    /// identity only.
     ///
     /// ```
     /// use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
@@ -64,11 +67,12 @@ impl<'a> AcceptEncoding<'a> {
         }
     }
 
-    /// The best of `offered`, which are the codings that the server can make, the one it likes best first.
+    /// Returns the best of `offered`, the codings of the server in its order of preference.
     ///
-    /// The highest weight wins, the order of `offered` breaks ties, and identity loses them unless `offered` says where
-    /// it stands. Identity is acceptable unless the client excludes it; without a weight of its own it comes last.
-    /// The cost is two passes over the field, and one more for each eight codings offered after the first eight.
+    /// The highest weight wins, and the order of `offered` breaks ties. Identity comes last in a
+    /// tie, unless `offered` contains it. Identity is acceptable unless the client excludes it;
+    /// without its own weight it comes last. The cost is two passes over the field, and one more
+    /// for each eight codings after the first eight.
     ///
     /// ```
     /// use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
@@ -97,9 +101,9 @@ impl<'a> AcceptEncoding<'a> {
         }
     }
 
-    /// The weight that the client gives `coding`: its own or that of `*`; `None` when the field names neither.
+    /// Returns the weight of `coding`: its own or that of `*`; `None` when the field names neither.
     ///
-    /// `None` is "acceptable" for identity, and "not acceptable" for all others.
+    /// `None` means "acceptable" for identity, and "not acceptable" for all other codings.
     ///
     /// ```
     /// use vestibule_fields::accept_encoding::AcceptEncoding;
@@ -117,7 +121,7 @@ impl<'a> AcceptEncoding<'a> {
         quality.into_iter().flatten().next()
     }
 
-    /// Writes down the weight of each coding, in one pass over the field.
+    /// Stores the weight of each coding, in one pass over the field.
     fn weigh(&self, codings: &[&str], qualities: &mut [Option<Quality>]) {
         let mut any = None;
         for weight in self.weights.iter().flatten() {
@@ -139,15 +143,15 @@ impl<'a> AcceptEncoding<'a> {
     }
 }
 
-/// How to encode a response.
+/// The coding of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice<'o> {
-    /// With this coding, spelt as it was offered.
+    /// Encode with this coding, spelled as it was offered.
     Coding(&'o str),
-    /// Not at all.
+    /// Do not encode.
     Identity,
-    /// Neither a coding that was offered nor identity is acceptable: `406`, or identity in spite of the client, which RFC
-    /// 9110 section 12.5.3 allows.
+    /// Neither an offered coding nor identity is acceptable. Respond with `406`, or with identity
+    /// in spite of the client, which RFC 9110, section 12.5.3 allows.
     NotAcceptable,
 }
 
@@ -161,10 +165,10 @@ impl<'o> Choice<'o> {
     }
 }
 
-/// So many codings are weighed in one pass.
+/// Number of codings that one pass weighs.
 const AT_ONCE: usize = 8;
 
-/// The name that `coding` is an alias of, or itself.
+/// Returns the coding for which `coding` is an alias, or `coding` itself.
 fn canonical(coding: &str) -> &str {
     ALIASES
         .iter()
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_stands_where_it_is_offered() {
+    fn identity_has_the_rank_in_which_it_is_offered() {
         let table: &[(&str, &[&str], Choice<'_>)] = &[
             ("*", &["identity", "gzip"], Identity),
             ("*", &["gzip", "Identity"], Coding("gzip")),
@@ -289,7 +293,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_chosen_is_acceptable(value in "((gzip|br|identity|\\*)(;q=(0|1|0\\.[0-9]{1,3}))?,){0,6}") {
+        fn the_choice_is_acceptable(value in "((gzip|br|identity|\\*)(;q=(0|1|0\\.[0-9]{1,3}))?,){0,6}") {
             let accept = AcceptEncoding::parse(&value);
             match accept.choose(&["br", "gzip"]) {
                 Coding(coding) => prop_assert!(accept.quality(coding).unwrap().is_acceptable()),

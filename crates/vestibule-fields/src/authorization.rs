@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::list::{Lines, List, token, trim, unquote};
 
-/// A scheme and what it needs to know. `Debug` prints the scheme only: the rest is a secret.
+/// A scheme and its credentials. `Debug` prints only the scheme: the rest is a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Authorization<'a> {
     scheme: &'a str,
@@ -55,8 +55,8 @@ impl<'a> Authorization<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAuthorization`] when it is repeated or does not begin with a scheme: who reads the first of two lines
-    /// and who reads the last would let in different users.
+    /// Returns [`InvalidAuthorization`] when it is repeated or does not begin with a scheme. A
+    /// reader of the first line and a reader of the last line would accept different users.
     ///
     /// ```
     /// use vestibule_fields::authorization::Authorization;
@@ -72,11 +72,11 @@ impl<'a> Authorization<'a> {
         Self::from_field(headers, AUTHORIZATION)
     }
 
-    /// Reads another field of the same form, as `Proxy-Authorization`.
+    /// Reads another field of the same form, such as `Proxy-Authorization`.
     ///
     /// # Errors
     ///
-    /// As [`Authorization::from_headers`].
+    /// The same as for [`Authorization::from_headers`].
     pub fn from_field(
         headers: &'a HeaderMap,
         name: HeaderName,
@@ -89,19 +89,19 @@ impl<'a> Authorization<'a> {
         read.map(Some).ok_or(InvalidAuthorization)
     }
 
-    /// The scheme, as it came.
+    /// Returns the scheme, as written.
     #[must_use]
     pub const fn scheme(&self) -> &'a str {
         self.scheme
     }
 
-    /// Whether the scheme is `name`; case means nothing (RFC 9110 section 11.1).
+    /// Returns whether the scheme is `name`, in any case (RFC 9110, section 11.1).
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(name)
     }
 
-    /// What follows the scheme, when it is exactly one token68.
+    /// Returns the text after the scheme, when it is exactly one token68.
     ///
     /// ```
     /// use vestibule_fields::authorization::Authorization;
@@ -124,7 +124,8 @@ impl<'a> Authorization<'a> {
         }
     }
 
-    /// The value of the parameter `name`, without quotes; `None` when it is absent, broken or repeated.
+    /// Returns the value of the parameter `name`, without quotes; `None` when it is absent, broken
+    /// or repeated.
     ///
     /// ```
     /// use vestibule_fields::authorization::Authorization;
@@ -165,7 +166,7 @@ impl fmt::Debug for Authorization<'_> {
     }
 }
 
-/// The field is repeated, or does not begin with a scheme.
+/// The error for a field that is repeated, or does not begin with a scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidAuthorization;
 
@@ -177,7 +178,7 @@ impl fmt::Display for InvalidAuthorization {
 
 impl Error for InvalidAuthorization {}
 
-/// A table, since tokens are long and every request has one.
+/// A table, since tokens are long and occur in every request.
 fn is_token68(byte: u8) -> bool {
     TOKEN68.get(usize::from(byte)).is_some_and(|is| *is)
 }
@@ -185,7 +186,7 @@ fn is_token68(byte: u8) -> bool {
 #[allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "it runs when it is compiled"
+    reason = "it runs at compile time"
 )]
 const TOKEN68: [bool; 256] = {
     let mut table = [false; 256];
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_tells_no_secret() {
+    fn debug_prints_no_secret() {
         let text = format!("{:?}", Authorization::parse("Basic c2VjcmV0"));
         assert!(text.contains("Basic") && !text.contains("c2Vj"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! `Cache-Control`: what caches may do with a message.
+//! `Cache-Control`: rules for caches.
 //!
 //! ```text
 //! Cache-Control   = #cache-directive
@@ -6,12 +6,13 @@
 //! delta-seconds   = 1*DIGIT
 //! ```
 //!
-//! Source: RFC 9111 section 5.2 (the directives), 1.2.2 (seconds), 4.2.1 (broken and repeated ones); RFC 8246 (`immutable`);
-//! RFC 5861 (`stale-while-revalidate`, `stale-if-error`).
+//! Source: RFC 9111 section 5.2 (the directives), 1.2.2 (seconds), 4.2.1 (broken and repeated
+//! ones); RFC 8246 (`immutable`); RFC 5861 (`stale-while-revalidate`, `stale-if-error`).
 //!
-//! Where a value is broken we read what caches least: a number that is none is 0, the smallest of several counts, and
-//! `private="a"` or `no-cache="a"` hold for the whole message, which the RFC allows. Directives not listed here are
-//! skipped, so this is for decisions and for fields of one's own, not for rewriting those of others.
+//! A broken value is read in the way that caches least: an invalid number is 0, the smallest of
+//! several numbers applies, and `private="a"` or `no-cache="a"` apply to the whole message, which
+//! the RFC allows. Directives that are not listed here are skipped. So use this type for decisions
+//! and to write new fields, not to rewrite received ones.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,39 +35,39 @@ use http::{HeaderMap, HeaderValue};
 use crate::header_value;
 use crate::list::{Lines, Quotes};
 
-/// The directives of a request or a response that middleware looks at. The default has none of them.
+/// The directives of a request or a response that middleware uses. The default has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(
     clippy::struct_excessive_bools,
-    reason = "each is a directive of the RFC, and any may stand with any other"
+    reason = "each is a directive of the RFC, and all combinations are valid"
 )]
 pub struct CacheControl {
-    /// `no-store`: keep nothing.
+    /// `no-store`: store nothing.
     pub no_store: bool,
-    /// `no-cache`: ask the origin before each use.
+    /// `no-cache`: revalidate before each use.
     pub no_cache: bool,
-    /// `no-transform`: leave the content as it is; no compression either.
+    /// `no-transform`: do not change the content, not even by compression.
     pub no_transform: bool,
-    /// `private`: for one user only.
+    /// `private`: for the cache of one user only.
     pub private: bool,
-    /// `public`: for all, even where a cache would not dare, as with `Authorization`.
+    /// `public`: for all caches, also where they would not store, as with `Authorization`.
     pub public: bool,
     /// `must-revalidate`: never use it stale.
     pub must_revalidate: bool,
-    /// `immutable`: it does not change while it is fresh, so a reload need not ask.
+    /// `immutable`: it does not change while it is fresh, so a reload need not revalidate.
     pub immutable: bool,
-    /// `max-age`: fresh for this long.
+    /// `max-age`: how long it is fresh.
     pub max_age: Option<Duration>,
-    /// `s-maxage`: fresh for this long in a shared cache.
+    /// `s-maxage`: how long it is fresh in a shared cache.
     pub s_maxage: Option<Duration>,
-    /// `stale-while-revalidate`: usable for so long after that, while it is fetched anew.
+    /// `stale-while-revalidate`: how long it may then be used stale while it is fetched again.
     pub stale_while_revalidate: Option<Duration>,
-    /// `stale-if-error`: usable for so long after that, when the origin fails.
+    /// `stale-if-error`: how long it may then be used stale when the origin fails.
     pub stale_if_error: Option<Duration>,
 }
 
 impl CacheControl {
-    /// Reads one value. It never fails: what is not a directive is skipped.
+    /// Reads one value. Never fails: invalid directives are skipped.
     ///
     /// ```
     /// use vestibule_fields::cache_control::CacheControl;
@@ -79,7 +80,7 @@ impl CacheControl {
         Self::read(&Lines::new(value))
     }
 
-    /// Reads every `Cache-Control` line; an absent field is one without directives.
+    /// Reads every `Cache-Control` line. An absent field has no directives.
     ///
     /// ```
     /// use vestibule_fields::cache_control::CacheControl;
@@ -113,7 +114,8 @@ impl CacheControl {
         control
     }
 
-    /// The value as a header value; empty when there is no directive, and then better not sent.
+    /// Returns the value as a header value. It is empty when there are no directives; omit the
+    /// field then.
     ///
     /// ```
     /// use std::time::Duration;
@@ -150,7 +152,7 @@ impl CacheControl {
     }
 }
 
-/// Writes the directives in the order of the fields; fractions of a second are cut off.
+/// Writes the directives in the order of the struct's fields, in whole seconds, rounded down.
 impl fmt::Display for CacheControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut copy = *self;
@@ -171,7 +173,8 @@ impl fmt::Display for CacheControl {
     }
 }
 
-/// The duration that `value` says, at most [`MAX_SECONDS`]; zero when it is not a number. Quotes are allowed.
+/// Returns the duration in `value`, at most [`MAX_SECONDS`]; zero when it is not a number. Quotes
+/// are allowed.
 fn seconds(value: &[u8]) -> Duration {
     let digits = match value {
         [b'"', digits @ .., b'"'] => digits,
@@ -184,7 +187,8 @@ fn seconds(value: &[u8]) -> Duration {
     Duration::from_secs(number.unwrap_or(0).min(MAX_SECONDS))
 }
 
-/// The greatest number of seconds, 2^31: larger ones are read and written as this (RFC 9111 section 1.2.2).
+/// The maximum number of seconds, 2^31: larger numbers are read and written as this (RFC 9111,
+/// section 1.2.2).
 pub const MAX_SECONDS: u64 = 1 << 31;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `Content-Range`: which bytes of a representation a response holds.
+//! `Content-Range`: the bytes of a representation that a response contains.
 //!
 //! ```text
 //! Content-Range     = range-unit SP ( range-resp / unsatisfied-range )
@@ -24,7 +24,7 @@ use http::HeaderValue;
 use crate::header_value;
 use crate::range::ByteRange;
 
-/// The value that goes with `206`, each part of its multipart form, and `416`.
+/// The value for `206`, for each part of a multipart `206`, and for `416`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRange {
     range: Option<ByteRange>,
@@ -32,7 +32,7 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// `range` out of `length` bytes, for `206`. The caller has the range from
+    /// Creates the value for `206`: `range` out of `length` bytes. Take the range from
     /// [`Range::within`](crate::range::Range::within), so that it ends before `length`.
     #[must_use]
     pub const fn new(range: ByteRange, length: u64) -> Self {
@@ -42,7 +42,7 @@ impl ContentRange {
         }
     }
 
-    /// `range` out of nobody knows how many bytes.
+    /// Creates a value for `range` out of an unknown number of bytes.
     ///
     /// ```
     /// use vestibule_fields::{content_range::ContentRange, range::ByteRange};
@@ -58,7 +58,7 @@ impl ContentRange {
         }
     }
 
-    /// No range out of `length` bytes, for `416`.
+    /// Creates the value for `416`: no range out of `length` bytes.
     #[must_use]
     pub const fn unsatisfied(length: u64) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl ContentRange {
         }
     }
 
-    /// The value as a header value.
+    /// Returns the value as a header value.
     ///
     /// ```
     /// use vestibule_fields::content_range::ContentRange;

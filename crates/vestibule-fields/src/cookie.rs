@@ -1,7 +1,8 @@
-//! `Cookie`, when a request has several.
+//! `Cookie`, when a request has several fields.
 //!
-//! HTTP/2 clients may send each pair as a field of its own, for the sake of compression, and proxies pass such fields on
-//! one by one. An app that reads the first field would miss the others, so they have to become one.
+//! HTTP/2 clients may send each pair as a separate field, for better compression, and proxies pass
+//! such fields on unchanged. An app that reads only the first field would miss the others, so they
+//! are joined.
 //!
 //! Source: RFC 9113 section 8.2.3; RFC 6265 section 4.2.1 (`cookie-string`).
 //!
@@ -19,7 +20,8 @@
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-/// Joins all `Cookie` fields into one, with `; ` between them. Does nothing when there are fewer than two.
+/// Joins all `Cookie` fields into one, with `; ` between them. Does nothing when there are fewer
+/// than two.
 pub fn join(headers: &mut HeaderMap) {
     let fields = || headers.get_all(COOKIE).iter();
     if fields().nth(1).is_none() {
@@ -27,7 +29,7 @@ pub fn join(headers: &mut HeaderMap) {
     }
     let values: Vec<_> = fields().map(HeaderValue::as_bytes).collect();
     let is_sensitive = fields().any(HeaderValue::is_sensitive);
-    // Bytes that are allowed in a value are so in a longer one.
+    // All bytes of valid values are valid in a longer value.
     if let Ok(mut joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
         joined.set_sensitive(is_sensitive);
         headers.insert(COOKIE, joined);
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc9113_8_2_3_crumbs_become_one_field() {
+    fn rfc9113_8_2_3_several_fields_become_one() {
         let cases: &[(&[&str], &[&str])] = &[
             (&[], &[]),
             (&["a=1"], &["a=1"]),
@@ -65,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_stays_one() {
+    fn a_sensitive_value_stays_sensitive() {
         let mut headers = HeaderMap::new();
         let mut secret = HeaderValue::from_static("session=1");
         secret.set_sensitive(true);

@@ -1,4 +1,5 @@
-//! Dates: `Date`, `Last-Modified`, `Expires`, `If-Modified-Since`, `If-Unmodified-Since`, and one form of others.
+//! Dates: `Date`, `Last-Modified`, `Expires`, `If-Modified-Since`, `If-Unmodified-Since`, and one
+//! form of others.
 //!
 //! ```text
 //! HTTP-date    = IMF-fixdate / rfc850-date / asctime-date
@@ -9,9 +10,10 @@
 //!
 //! Source: RFC 9110 section 5.6.7.
 //!
-//! All three forms are read, only IMF-fixdate is written. Names are case-sensitive, as the RFC says. Three choices are
-//! ours: the name of the day must be one of the seven but need not be the right one; a leap second (`23:59:60`, no other
-//! time) is the second after it, as in POSIX; and the year 0000 is refused, like the 31st of February.
+//! All three forms are read; only IMF-fixdate is written. Names are case-sensitive, as in the RFC.
+//! Three decisions go beyond the RFC: the day name must be one of the seven but is not checked
+//! against the date; a leap second (`23:59:60`, no other time) is the second after it, as in POSIX;
+//! and the year 0000 is refused, like the 31st of February.
 //!
 //! ```
 //! use vestibule_fields::date::HttpDate;
@@ -32,9 +34,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::header_value;
 use crate::list::Lines;
 
-/// A second between the years 1 and 9999, the years that a field value has digits for.
+/// A second between the years 1 and 9999, which a field value can express.
 ///
-/// Ordered by time, so that a `Last-Modified` that lies in the future is cut by `.min(now)` (RFC 9110 section 8.8.2.1).
+/// Ordered by time, so `.min(now)` limits a `Last-Modified` in the future (RFC 9110, section
+/// 8.8.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpDate {
     unix: i64,
@@ -63,8 +66,8 @@ impl HttpDate {
         unix: 253_402_300_799,
     };
 
-    /// The second that is `seconds` after the start of 1970, or before it; [`MIN`](Self::MIN) or [`MAX`](Self::MAX) when
-    /// that is outside the years 1 to 9999.
+    /// Creates the date `seconds` after the start of 1970, or before it if negative. Returns
+    /// [`MIN`](Self::MIN) or [`MAX`](Self::MAX) outside the years 1 to 9999.
     ///
     /// ```
     /// use vestibule_fields::date::HttpDate;
@@ -81,8 +84,8 @@ impl HttpDate {
 
     /// Reads a date in any of the three forms.
     ///
-    /// `now` is looked at only for the two-digit year of the RFC 850 form: it is the last year with these digits that is
-    /// not more than 50 years after `now`.
+    /// `now` is used only for the two-digit year of the RFC 850 form: the result is the last year
+    /// with these digits that is not more than 50 years after `now`.
     ///
     /// ```
     /// use vestibule_fields::date::HttpDate;
@@ -140,7 +143,8 @@ impl HttpDate {
 
     /// Reads the field called `name`; `None` when it is absent, broken or repeated.
     ///
-    /// A conditional request whose date is `None` is answered as if the field were not there (RFC 9110 section 13.1.3).
+    /// Respond to a conditional request whose date is `None` as if the field were absent (RFC 9110,
+    /// section 13.1.3).
     ///
     /// ```
     /// use http::{HeaderMap, header::IF_MODIFIED_SINCE};
@@ -156,7 +160,7 @@ impl HttpDate {
         Self::parse(Lines::from_headers(headers, name).only()?, now)
     }
 
-    /// The seconds since the start of 1970; negative before it.
+    /// Returns the seconds since the start of 1970; negative before it.
     ///
     /// ```
     /// use vestibule_fields::date::HttpDate;
@@ -168,7 +172,7 @@ impl HttpDate {
         self.unix
     }
 
-    /// The date as IMF-fixdate, which is always 29 bytes of ASCII. Nothing is allocated.
+    /// Returns the date as IMF-fixdate, which is always 29 bytes of ASCII. Does not allocate.
     ///
     /// ```
     /// use vestibule_fields::date::HttpDate;
@@ -191,7 +195,7 @@ impl HttpDate {
             b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' ', b'G', b'M', b'T'];
     }
 
-    /// The date as a header value.
+    /// Returns the date as a header value.
     ///
     /// ```
     /// use vestibule_fields::date::HttpDate;
@@ -203,7 +207,8 @@ impl HttpDate {
         header_value(self.to_bytes().to_vec())
     }
 
-    /// The date as a system time; `None` when the system has no such time, as before 1601 on Windows.
+    /// Returns the date as a system time; `None` when the system has no such time, as before 1601
+    /// on Windows.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -222,14 +227,15 @@ impl HttpDate {
     }
 
     fn weekday(self) -> &'static [u8; 3] {
-        // The first of January 1970 was a Thursday, which is four days after a Sunday.
+        // 1 January 1970 was a Thursday, four days after a Sunday.
         let day = self.unix.div_euclid(DAY).saturating_add(4).rem_euclid(7);
         name(&DAYS, day)
     }
 }
 
-/// The second that `time` lies in: a fraction is cut off towards the past, also before 1970, so that a `Last-Modified` is
-/// never later than the change. Times outside the years 1 to 9999 become [`HttpDate::MIN`] or [`HttpDate::MAX`].
+/// Returns the second that contains `time`. Fractions are rounded towards the past, also before
+/// 1970, so that a `Last-Modified` is never later than the change. Times outside the years 1 to
+/// 9999 become [`HttpDate::MIN`] or [`HttpDate::MAX`].
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -262,7 +268,7 @@ impl fmt::Display for HttpDate {
     }
 }
 
-/// A date of the proleptic Gregorian calendar, the fields in the order in which they compare.
+/// A date of the proleptic Gregorian calendar. The order of the fields gives the order of dates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Civil {
     year: i64,
@@ -279,7 +285,7 @@ struct Civil {
     reason = "years have at most five digits and the other fields two, far inside an i64; divisors are literals"
 )]
 impl Civil {
-    /// The same date with its two-digit year put into the century that `now` says: the last year with these digits of
+    /// Returns the date with the century of its two-digit year: the last year with these digits in
     /// which the date is not more than 50 years after `now`.
     fn in_century(self, now: HttpDate) -> Self {
         let now = Self::from_date(now);
@@ -299,7 +305,7 @@ impl Civil {
         }
     }
 
-    /// The second, or `None` when there is no such date.
+    /// Returns the second, or `None` when the date does not exist.
     fn to_date(self) -> Option<HttpDate> {
         let Self {
             year,
@@ -325,7 +331,8 @@ impl Civil {
         if !exists {
             return None;
         }
-        // Years start in March here, so that the leap day is the last day of its year; 153 days are five months.
+        // Years start in March here, so that the leap day is the last day of its year; 153 days are
+        // five months.
         let (year, month) = if month > 2 {
             (year, month - 3)
         } else {
@@ -339,8 +346,9 @@ impl Civil {
 
     fn from_date(date: HttpDate) -> Self {
         let (days, seconds) = (date.unix.div_euclid(DAY), date.unix.rem_euclid(DAY));
-        // The inverse of `to_date`: cut into 400 years of 146097 days, then guess the year from its number of days
-        // without the leap days, which are one in 1460, in 36524 and in 146096.
+        // The inverse of `to_date`. Split into cycles of 400 years with 146097 days. Then compute
+        // the year from its number of days without the leap days: one in 1460, in 36524 and in
+        // 146096.
         let days = days + DAYS_TO_1970;
         let (era, days) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year = (days - days / 1460 + days / 36_524 - days / 146_096) / 365;
@@ -368,7 +376,7 @@ impl Civil {
     }
 }
 
-/// The number that `digits` write in decimal, or `None` when one is not a digit.
+/// Returns the decimal number of `digits`, or `None` when one is not a digit.
 fn number<const N: usize>(digits: [&u8; N]) -> Option<i64> {
     digits.into_iter().try_fold(0_i64, |number, digit| {
         let digit = char::from(*digit).to_digit(10)?;
@@ -376,20 +384,20 @@ fn number<const N: usize>(digits: [&u8; N]) -> Option<i64> {
     })
 }
 
-/// The last two digits of `number`, which is not negative.
+/// Returns the last two digits of `number`, which is not negative.
 fn digits(number: i64) -> [u8; 2] {
     let digit = |number: i64| b'0'.saturating_add((number % 10) as u8);
     [digit(number / 10), digit(number)]
 }
 
-/// The month with this name, from 1.
+/// Returns the month with this name, from 1.
 fn month(name: [u8; 3]) -> Option<i64> {
     (1..)
         .zip(MONTHS)
         .find_map(|(number, month)| (*month == name).then_some(number))
 }
 
-/// The name at `index`. It is always in its table; were it not, a date must still not panic.
+/// Returns the name at `index`. The index is always valid; the fallback avoids a panic.
 fn name(table: &[&'static [u8; 3]], index: i64) -> &'static [u8; 3] {
     let index = usize::try_from(index).ok();
     index
@@ -398,10 +406,10 @@ fn name(table: &[&'static [u8; 3]], index: i64) -> &'static [u8; 3] {
         .unwrap_or(b"???")
 }
 
-/// Seconds.
+/// Seconds in a day.
 const DAY: i64 = 86_400;
 
-/// From the first of March of the year 0 to the first of January 1970.
+/// Days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: i64 = 719_468;
 
 const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
@@ -447,14 +455,14 @@ mod tests {
             ("Tue, 29 Feb 2000 00:00:00 GMT", Some(951_782_400)),
             ("Thu, 29 Feb 2024 12:00:00 GMT", Some(1_709_208_000)),
             ("Tue, 19 Jan 2038 03:14:08 GMT", Some(2_147_483_648)),
-            // The wrong day of the week is read all the same.
+            // The wrong day of the week is accepted.
             ("Mon, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
             // A leap second is the second after it.
             ("Sat, 31 Dec 2016 23:59:60 GMT", Some(1_483_228_800)),
             ("Sat, 31 Dec 2016 23:58:60 GMT", None),
             ("Sat, 31 Dec 2016 23:59:61 GMT", None),
             ("Fri, 31 Dec 9999 23:59:60 GMT", None),
-            // No such date.
+            // Dates that do not exist.
             ("Fri, 31 Feb 2025 00:00:00 GMT", None),
             ("Sat, 29 Feb 2025 00:00:00 GMT", None),
             ("Thu, 29 Feb 1900 00:00:00 GMT", None),
@@ -465,7 +473,7 @@ mod tests {
             ("Thu, 01 Jan 99999 00:00:00 GMT", None),
             ("Sun, 06 Nov 1994 24:00:00 GMT", None),
             ("Sun, 06 Nov 1994 08:60:00 GMT", None),
-            // Not of the form.
+            // Invalid syntax.
             ("", None),
             ("0", None),
             ("-1", None),
@@ -525,11 +533,11 @@ mod tests {
             let found = HttpDate::parse(value, now).unwrap().to_string();
             assert_eq!(&found[12..16], year, "{value} at {now}");
         }
-        // The leap day belongs to the year that was chosen.
+        // The leap day is in the chosen year.
         let leap_day = "Thursday, 29-Feb-00 00:00:00 GMT";
         assert!(HttpDate::parse(leap_day, now()).is_some());
         assert!(HttpDate::parse(leap_day, in_2080).is_none());
-        // At the edges of the calendar there may be no such year.
+        // At the limits of the calendar there may be no such year.
         assert!(HttpDate::parse("Sunday, 01-Jan-99 00:00:00 GMT", HttpDate::MIN).is_none());
         assert!(HttpDate::parse("Sunday, 01-Jan-49 00:00:00 GMT", HttpDate::MAX).is_none());
     }

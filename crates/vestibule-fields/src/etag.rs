@@ -1,4 +1,4 @@
-//! Entity tags: the `ETag` field, and the lists of them in `If-Match` and `If-None-Match`.
+//! Entity tags: the `ETag` field, and the lists of tags in `If-Match` and `If-None-Match`.
 //!
 //! ```text
 //! ETag          = entity-tag
@@ -10,7 +10,8 @@
 //! If-None-Match = "*" / #entity-tag
 //! ```
 //!
-//! Source: RFC 9110 section 8.8.3 (the tag), 8.8.3.2 (comparison), 13.1.1 (If-Match), 13.1.2 (If-None-Match).
+//! Source: RFC 9110 section 8.8.3 (the tag), 8.8.3.2 (comparison), 13.1.1 (If-Match), 13.1.2
+//! (If-None-Match).
 //!
 //! ```
 //! use http::{HeaderMap, header::IF_NONE_MATCH};
@@ -37,8 +38,8 @@ use crate::list::{Elements, Lines, Quotes};
 
 /// One entity tag, such as `"v1"` or `W/"v1"`.
 ///
-/// Parsing borrows; [`into_owned`](Self::into_owned) copies. There is no `==`: the RFC has two comparisons, and the
-/// caller says which one is meant.
+/// Parsing borrows; [`into_owned`](Self::into_owned) copies. There is no `==`, since the RFC has
+/// two comparisons: choose [`strong_eq`](Self::strong_eq) or [`weak_eq`](Self::weak_eq).
 #[derive(Clone, Debug)]
 pub struct ETag<'a> {
     weak: bool,
@@ -46,13 +47,13 @@ pub struct ETag<'a> {
 }
 
 impl<'a> ETag<'a> {
-    /// A strong tag: it changes whenever a byte of the representation does.
+    /// Creates a strong tag, which changes whenever a byte of the representation does.
     ///
-    /// `opaque` is what stands between the quotes.
+    /// `opaque` is the text between the quotes.
     ///
     /// # Errors
     ///
-    /// When `opaque` holds a double quote, a space or a control character.
+    /// Fails when `opaque` contains a double quote, a space or a control character.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -65,11 +66,11 @@ impl<'a> ETag<'a> {
         Self::new(false, opaque.into())
     }
 
-    /// A weak tag: it changes whenever the representation changes in meaning.
+    /// Creates a weak tag, which changes whenever the meaning of the representation does.
     ///
     /// # Errors
     ///
-    /// As for [`strong`](Self::strong).
+    /// The same as for [`strong`](Self::strong).
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -92,7 +93,8 @@ impl<'a> ETag<'a> {
         }
     }
 
-    /// Reads one tag, strictly: quotes are required, `W/` is upper case, nothing may stand around it.
+    /// Reads one tag, strictly: quotes are required, `W/` is upper case, and no other text is
+    /// allowed.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -129,7 +131,7 @@ impl<'a> ETag<'a> {
         Self::parse(Lines::from_headers(headers, ETAG).only()?)
     }
 
-    /// Whether the tag is marked with `W/`.
+    /// Returns whether the tag is marked with `W/`.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -141,7 +143,7 @@ impl<'a> ETag<'a> {
         self.weak
     }
 
-    /// The bytes between the quotes; they need not be UTF-8.
+    /// Returns the bytes between the quotes, which need not be UTF-8.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -153,7 +155,8 @@ impl<'a> ETag<'a> {
         &self.opaque
     }
 
-    /// The strong comparison: the same bytes, and neither tag is weak. For `If-Match`, `If-Range` and byte ranges.
+    /// Compares strongly: equal bytes, and neither tag is weak. Use it for `If-Match`, `If-Range`
+    /// and byte ranges.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -168,7 +171,7 @@ impl<'a> ETag<'a> {
         !self.weak && !other.weak && self.opaque == other.opaque
     }
 
-    /// The weak comparison: the same bytes. For `If-None-Match`.
+    /// Compares weakly: equal bytes. Use it for `If-None-Match`.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -181,7 +184,8 @@ impl<'a> ETag<'a> {
         self.opaque == other.opaque
     }
 
-    /// The same bytes as a weak tag: what a response carries once its bytes were changed, by compression for instance.
+    /// Returns a weak tag with the same bytes, for a response whose bytes were changed, for
+    /// instance by compression.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -194,7 +198,7 @@ impl<'a> ETag<'a> {
         Self { weak: true, ..self }
     }
 
-    /// A copy that borrows nothing.
+    /// Returns a copy that borrows nothing.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -213,7 +217,7 @@ impl<'a> ETag<'a> {
         }
     }
 
-    /// The value of an `ETag` field, byte for byte.
+    /// Returns the value of an `ETag` field, byte for byte.
     ///
     /// ```
     /// use vestibule_fields::etag::ETag;
@@ -238,15 +242,15 @@ impl fmt::Display for ETag<'_> {
 
 /// The value of `If-Match` or `If-None-Match`: `*`, or a list of tags.
 ///
-/// Repeated lines are one list, and a comma inside quotes is part of its tag. Elements that are not tags are skipped, so
-/// garbage never matches anything; `*` counts only when it is the whole value, as in the grammar.
+/// Repeated lines are one list, and a comma inside quotes is part of its tag. Invalid elements are
+/// skipped and never match. `*` counts only when it is the whole value, as in the grammar.
 #[derive(Clone, Debug)]
 pub struct ETagList<'a> {
     lines: Lines<'a>,
 }
 
 impl<'a> ETagList<'a> {
-    /// Reads one value. It never fails: what is not a tag is skipped.
+    /// Reads one value. Never fails: invalid tags are skipped.
     ///
     /// ```
     /// use vestibule_fields::etag::ETagList;
@@ -262,10 +266,11 @@ impl<'a> ETagList<'a> {
         }
     }
 
-    /// Reads every line called `name`, which is `If-Match` or `If-None-Match`; `None` when there is none.
+    /// Reads every line called `name`, which is `If-Match` or `If-None-Match`; `None` when there is
+    /// none.
     ///
-    /// A field that is there but holds no tag is `Some` and matches nothing: a broken `If-Match` must not let a write
-    /// through as if no condition had been asked for.
+    /// A present field without a valid tag is `Some` and matches nothing: a broken `If-Match` must
+    /// not allow a write as if there were no condition.
     ///
     /// ```
     /// use http::{HeaderMap, header::IF_MATCH};
@@ -285,7 +290,8 @@ impl<'a> ETagList<'a> {
         (!lines.is_absent()).then_some(Self { lines })
     }
 
-    /// Whether the value is `*`, which every current representation matches, even one without a tag.
+    /// Returns whether the value is `*`, which matches every current representation, even one
+    /// without a tag.
     ///
     /// ```
     /// use vestibule_fields::etag::ETagList;
@@ -299,7 +305,7 @@ impl<'a> ETagList<'a> {
         elements.next() == Some(b"*") && elements.next().is_none()
     }
 
-    /// The tags, in order; none for `*`.
+    /// Iterates over the tags in order; there are none for `*`.
     ///
     /// ```
     /// use vestibule_fields::etag::ETagList;
@@ -312,7 +318,8 @@ impl<'a> ETagList<'a> {
         ETags(self.lines.elements(Quotes::Opaque))
     }
 
-    /// Whether `current` is in the list by the strong comparison, or the list is `*`: `If-Match` holds.
+    /// Returns whether `current` is in the list by the strong comparison, or the list is `*`:
+    /// `If-Match` is true.
     ///
     /// ```
     /// use vestibule_fields::etag::{ETag, ETagList};
@@ -327,7 +334,8 @@ impl<'a> ETagList<'a> {
         self.is_any() || self.iter().any(|tag| tag.strong_eq(current))
     }
 
-    /// Whether `current` is in the list by the weak comparison, or the list is `*`: `If-None-Match` does **not** hold.
+    /// Returns whether `current` is in the list by the weak comparison, or the list is `*`:
+    /// `If-None-Match` is **false**.
     ///
     /// ```
     /// use vestibule_fields::etag::{ETag, ETagList};
@@ -362,13 +370,13 @@ impl<'a> Iterator for ETags<'a> {
     }
 }
 
-/// Text that cannot stand in an entity tag.
+/// The error for text that is not valid in an entity tag.
 ///
 /// ```
 /// use vestibule_fields::etag::ETag;
 ///
 /// let error = ETag::strong("two words").unwrap_err();
-/// assert_eq!(error.to_string(), "byte 0x20 cannot stand in an entity tag");
+/// assert_eq!(error.to_string(), "byte 0x20 is not valid in an entity tag");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidETag {
@@ -377,13 +385,13 @@ pub struct InvalidETag {
 
 impl fmt::Display for InvalidETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "byte {:#04x} cannot stand in an entity tag", self.byte)
+        write!(f, "byte {:#04x} is not valid in an entity tag", self.byte)
     }
 }
 
 impl Error for InvalidETag {}
 
-/// Whether `byte` may stand between the quotes of a tag.
+/// Returns whether `byte` is allowed between the quotes of a tag.
 const fn is_etagc(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x7E | 0x80..)
 }
@@ -522,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_skip_what_is_not_a_tag() {
+    fn lists_skip_invalid_tags() {
         let table: &[(&str, &[&str])] = &[
             (r#""a""#, &[r#""a""#]),
             (r#""a","b""#, &[r#""a""#, r#""b""#]),

@@ -1,27 +1,30 @@
-//! Media types by file name, and what a type says about its bytes: text or not, worth compressing or not.
+//! Media types by file name, and two properties of a type: whether it is text, and whether it is
+//! worth compressing.
 //!
-//! `file_types.txt` beside this file is the one table for static files, compression and sidecars. A line is a media type, a
-//! property and the extensions, with tabs between them. The lines are sorted by type, without regard to case.
+//! `file_types.txt` beside this file is the one table for static files, compression and sidecars. A
+//! line has a media type, a property and the extensions, with tabs between them. The lines are
+//! sorted by type, ignoring case.
 //!
 //! | property | meaning |
 //! |---|---|
 //! | `text` | text that the name of the type does not show, such as `application/javascript` |
 //! | `shrinks` | not text, but worth compressing, such as `application/wasm` |
-//! | `archive` | an archive or a disk image: a compressed one is a file of its own, never a content coding |
+//! | `archive` | an archive or a disk image: a compressed archive is a separate file, never a content coding |
 //! | `-` | as the name of the type says: `text/*`, `*+json`, `*+xml` and `*+yaml` are text |
 //!
 //! An extension with `=gzip` belongs to files that are always stored in that content coding.
 //!
 //! # The charset
 //!
-//! Text types say `charset=utf-8`, because a browser takes text without it for windows-1252. XML types say nothing: an XML
-//! file declares its encoding, and is UTF-8 or UTF-16 if it does not (RFC 7303, section 3). A `charset` parameter would
-//! overrule the declaration. HTML and CSS do say `charset=utf-8`: the HTML standard requires UTF-8, and a page without a
-//! `<meta charset>` would be read in another encoding. A byte order mark overrules the parameter in all of them.
+//! Text types have `charset=utf-8`, because a browser reads text without it as windows-1252. XML
+//! types have no charset: an XML file declares its encoding, and is UTF-8 or UTF-16 if it does not
+//! (RFC 7303, section 3). A `charset` parameter would override the declaration. HTML and CSS have
+//! `charset=utf-8`: the HTML standard requires UTF-8, and a page without a `<meta charset>` would
+//! be read in another encoding. A byte order mark overrides the parameter in all of them.
 //!
-//! Source: IANA's registry of media types; RFC 9239 for JavaScript, RFC 9512 for YAML, RFC 6839 for `+json` and `+xml`; the
-//! list of Debian's package `media-types` for the rest. Source code is `text/plain`, which browsers show. `.ts` is
-//! TypeScript and not an MPEG transport stream.
+//! Source: IANA's registry of media types; RFC 9239 for JavaScript, RFC 9512 for YAML, RFC 6839 for
+//! `+json` and `+xml`; the list of Debian's package `media-types` for the rest. Source code is
+//! `text/plain`, which browsers show. `.ts` is TypeScript and not an MPEG transport stream.
 //!
 //! ```
 //! use vestibule_fields::file_type::FileType;
@@ -37,7 +40,7 @@
 
 use crate::media_type::MediaType;
 
-/// The type of a file, by its name.
+/// The media type of a file, from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileType {
     media_type: &'static str,
@@ -51,12 +54,12 @@ enum Property {
     Text,
     Shrinks,
     Archive,
-    /// The name of the type says it.
+    /// The name of the type shows it.
     Plain,
 }
 
 impl Property {
-    /// The property whose word begins so.
+    /// Returns the property whose word begins with this byte.
     const fn of(first: u8) -> Self {
         match first {
             b't' => Self::Text,
@@ -68,10 +71,11 @@ impl Property {
 }
 
 impl FileType {
-    /// Looks the last segment of `name` up by its extension, or by the whole name when it is well known (RFC 8615); returns
-    /// `None` for an unknown name.
+    /// Finds the type of the last segment of `name`, by its extension or by a well-known name (RFC
+    /// 8615). Returns `None` for an unknown name.
     ///
-    /// The case of the extension does not count; of several extensions the last one does. It allocates nothing.
+    /// The case of the extension does not matter; of several extensions, the last one counts. Does
+    /// not allocate.
     ///
     /// ```
     /// use vestibule_fields::file_type::FileType;
@@ -87,7 +91,7 @@ impl FileType {
         let name = name.as_ref();
         match extension(name) {
             Some(own) => Self::of_extension(own).or_else(|| {
-                // `1905.1` is one extension. Only names that end in a number are looked up again.
+                // `1905.1` is one extension. Only names that end in a number need a second look-up.
                 let is_number = own.iter().all(u8::is_ascii_digit);
                 let stem = name.strip_suffix(own)?.strip_suffix(b".")?;
                 let before = extension(stem).filter(|_| is_number)?;
@@ -105,7 +109,7 @@ impl FileType {
         let place = INDEX.keys.binary_search(&u128::from_be_bytes(key)).ok()?;
         let row = *INDEX.rows_of_keys.get(place)?;
         let (media_type, property, rest) = row_at(usize::from(row & !GZIP))?;
-        // The key of a long extension is its start only.
+        // The key of a long extension is only its start.
         if extension.len() >= KEY {
             let line = rest.split('\n').next()?;
             let is_it = |other: &str| other.as_bytes().eq_ignore_ascii_case(extension);
@@ -118,12 +122,13 @@ impl FileType {
         })
     }
 
-    /// The type of a name that a standard gives to a file without an extension.
+    /// Returns the type of a name that a standard defines without an extension.
     fn of_well_known(name: &[u8]) -> Option<Self> {
         let mut segments = name.rsplit(|&byte| byte == b'/');
         let own = segments.next()?;
         let in_folder = || {
-            // Issuers with a path have it after the name: `.well-known/openid-configuration/tenant` (RFC 8414, section 3).
+            // Issuers with a path have it after the name: `.well-known/openid-configuration/tenant`
+            // (RFC 8414, section 3).
             let mut segments = name.split(|&byte| byte == b'/');
             segments.find(|segment| *segment == b".well-known")?;
             let first = segments.next()?;
@@ -139,7 +144,7 @@ impl FileType {
         })
     }
 
-    /// The value for `Content-Type`, with its `charset` where it has one.
+    /// Returns the value for `Content-Type`, with its `charset` if it has one.
     ///
     /// ```
     /// use vestibule_fields::file_type::FileType;
@@ -152,7 +157,8 @@ impl FileType {
         self.media_type
     }
 
-    /// Whether the bytes are worth compressing. Files that are stored in a content coding are not.
+    /// Returns whether the bytes are worth compressing. Files that are stored in a content coding
+    /// are not.
     ///
     /// ```
     /// use vestibule_fields::file_type::FileType;
@@ -173,7 +179,7 @@ impl FileType {
             }
     }
 
-    /// The content coding that all files of this extension are stored in.
+    /// Returns the content coding in which all files with this extension are stored.
     ///
     /// ```
     /// use vestibule_fields::file_type::FileType;
@@ -186,8 +192,8 @@ impl FileType {
         self.coding
     }
 
-    /// Whether a compressed file of this type may stand for the type in a content coding. An archive may not: `a.tar.gz` is
-    /// what a client wants to keep.
+    /// Returns whether a compressed file of this type may be sent as this type with a content
+    /// coding. An archive may not, since clients store it: `a.tar.gz`.
     ///
     /// ```
     /// use vestibule_fields::file_type::FileType;
@@ -202,7 +208,7 @@ impl FileType {
 }
 
 impl MediaType<'_> {
-    /// Whether the type is text, also where its name does not begin with `text/`.
+    /// Returns whether the type is text, also where its name does not begin with `text/`.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -216,8 +222,8 @@ impl MediaType<'_> {
         is_text_by_name(self) || property_of(self) == Property::Text
     }
 
-    /// Whether bytes of the type are worth compressing: text, and plain data such as WebAssembly and bitmaps. Unknown types
-    /// are not.
+    /// Returns whether bytes of the type are worth compressing: text, and plain data such as
+    /// WebAssembly and bitmaps. Unknown types are not.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -232,7 +238,8 @@ impl MediaType<'_> {
     }
 }
 
-/// Returns the part after the last dot of the last segment. A dot at the start of the segment begins no extension.
+/// Returns the part after the last dot of the last segment. A dot at the start of the segment does
+/// not count.
 ///
 /// ```
 /// use vestibule_fields::file_type::extension;
@@ -250,13 +257,14 @@ pub fn extension(name: &[u8]) -> Option<&[u8]> {
     (!stem.is_empty() && !extension.is_empty()).then_some(extension)
 }
 
-/// Whether the name of a type says that it is text: RFC 6839, RFC 9512.
+/// Returns whether the name of a type shows that it is text: RFC 6839, RFC 9512.
 fn is_text_by_name(media: &MediaType<'_>) -> bool {
     let is_suffix = |suffix: &str| SUFFIXES.iter().any(|one| suffix.eq_ignore_ascii_case(one));
     media.main().eq_ignore_ascii_case("text") || media.suffix().is_some_and(is_suffix)
 }
 
-/// The property that the table gives to a type. Each response asks, so only rows with a property are searched.
+/// Returns the property of a type in the table. Called for each response, so it searches only rows
+/// with a property.
 fn property_of(media: &MediaType<'_>) -> Property {
     let mut key = [0; TYPE_KEY];
     let essence = [media.main(), "/", media.subtype(), "\t"];
@@ -271,7 +279,7 @@ fn property_of(media: &MediaType<'_>) -> Property {
     }
     key.make_ascii_lowercase();
     let key = key.get(..length).unwrap_or_default();
-    // A tab sorts before all that a type may hold, so a type and the tab behind it have the order of the types.
+    // A tab sorts before all bytes of a type, so a type with the tab after it sorts like the type.
     let start_of = |row: &u16| {
         let line = TABLE
             .as_bytes()
@@ -289,7 +297,7 @@ fn property_of(media: &MediaType<'_>) -> Property {
     property.map_or(Property::Plain, |first| Property::of(*first))
 }
 
-/// The type and the property of a row, and what follows the type in the table.
+/// Returns the type and the property of a row, and the rest of the table after the type.
 fn row_at(row: usize) -> Option<(&'static str, Property, &'static str)> {
     let start = usize::from(*INDEX.rows.get(row)?);
     let (media_type, rest) = TABLE.get(start..)?.split_once('\t')?;
@@ -297,7 +305,7 @@ fn row_at(row: usize) -> Option<(&'static str, Property, &'static str)> {
     Some((media_type, property, rest))
 }
 
-/// The type of `name` in a list that is sorted by name.
+/// Returns the type of `name` in a list that is sorted by name.
 fn find_name(list: &[(&str, &'static str)], name: &[u8]) -> Option<&'static str> {
     let place = list.binary_search_by(|(other, _)| other.as_bytes().cmp(name));
     place
@@ -315,10 +323,10 @@ const ANYWHERE: [(&str, &str); 2] = [
     ("apple-developer-merchantid-domain-association", TEXT),
 ];
 
-/// Names below `.well-known/`, without an extension, whose type their standard gives.
+/// Names below `.well-known/`, without an extension, with the type from their standard.
 ///
-/// Source: IANA's registry "Well-Known URIs" and the documents that it names; for passkeys and FedCM, their specifications at
-/// W3C.
+/// Source: IANA's registry "Well-Known URIs" and the documents that it names; for passkeys and
+/// FedCM, their specifications at W3C.
 #[rustfmt::skip]
 const WELL_KNOWN: [(&str, &str); 34] = [
     ("api-catalog", "application/linkset+json"),
@@ -363,20 +371,22 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 const TABLE: &str = include_str!("file_types.txt");
 
-/// The length of a key of the index in bytes: one number. A longer extension has its start as key.
+/// Length of a key of the index in bytes: one number. A longer extension has its start as key.
 const KEY: usize = 16;
 
-/// Room for a type with a property and the tab behind it, in bytes. Longer types have none.
+/// Buffer size in bytes for a type with a property and the tab after it. Longer types have no
+/// property.
 const TYPE_KEY: usize = 64;
 
-/// In a row's number of the index: the extension belongs to files that are stored in gzip.
+/// A flag in a row number of the index: the extension belongs to files that are stored in gzip.
 const GZIP: u16 = 1 << 15;
 
-/// Where the rows begin, and which row an extension has. The compiler makes it, so that looking up costs no start.
+/// The offsets of the rows, and the row of each extension. Computed at compile time, so it costs no
+/// start-up time.
 struct Index {
-    /// Where the line of each row begins in the table.
+    /// The offset of each row's line in the table.
     rows: [u16; COUNTS.0],
-    /// Where the lines of the rows with a property begin.
+    /// The offsets of the rows with a property.
     special: [u16; COUNTS.2],
     /// The first [`KEY`] bytes of the extensions, padded with zeros, in order.
     keys: [u128; COUNTS.1],
@@ -386,13 +396,13 @@ struct Index {
 
 static INDEX: Index = index();
 
-/// How many rows and extensions the table has, and how many rows with a property.
+/// Number of rows, of extensions, and of rows with a property.
 const COUNTS: (usize, usize, usize) = counts();
 
 #[expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "only the compiler runs it, and a fault in it is an error of the build"
+    reason = "it runs only at compile time, where a fault is a build error"
 )]
 const fn counts() -> (usize, usize, usize) {
     let table = TABLE.as_bytes();
@@ -424,7 +434,7 @@ const fn counts() -> (usize, usize, usize) {
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "only the compiler runs it, and a fault in it is an error of the build"
+    reason = "it runs only at compile time, where a fault is a build error"
 )]
 const fn index() -> Index {
     let table = TABLE.as_bytes();
@@ -450,7 +460,7 @@ const fn index() -> Index {
             }
             at += 1;
         }
-        // One extension after the other, to the end of the line.
+        // Each extension, to the end of the line.
         while table[at] != b'\n' {
             let (mut key, mut length, mut flags) = (0_u128, 0, 0);
             while !matches!(table[at], b' ' | b'\n') {
@@ -488,11 +498,12 @@ const fn index() -> Index {
     }
 }
 
-/// Sorts the extensions, and their rows with them (Shell's sort: insertion alone takes the compiler too many steps).
+/// Sorts the extensions and their rows together, with Shell sort: insertion sort exceeds the step
+/// limit of the compiler.
 #[expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "only the compiler runs it, and a fault in it is an error of the build"
+    reason = "it runs only at compile time, where a fault is a build error"
 )]
 const fn sorted(
     mut keys: [u128; COUNTS.1],
@@ -514,7 +525,7 @@ const fn sorted(
     }
     let mut at = 1;
     while at < COUNTS.1 {
-        assert!(keys[at - 1] != keys[at], "an extension stands in two rows");
+        assert!(keys[at - 1] != keys[at], "an extension is in two rows");
         at += 1;
     }
     (keys, rows)
@@ -559,11 +570,11 @@ mod tests {
             let has_short_name = value.len() < TYPE_KEY && value == value.to_ascii_lowercase();
             assert!(
                 property == "-" || has_short_name,
-                "{line}: a key is short and in lower case"
+                "{line}: a key must be short and in lower case"
             );
             assert!(
                 property == "-" || !is_text_by_name(&media),
-                "{line}: the name says it"
+                "{line}: the name shows it"
             );
             let has_charset = media.parameter("charset").is_some();
             let is_xml = media.suffix() == Some("xml") || XML.iter().any(|one| media.is(one));
@@ -585,7 +596,7 @@ mod tests {
         }
     }
 
-    /// XML types whose name does not say so.
+    /// XML types without a name that shows it.
     const XML: [&str; 7] = [
         "text/xml",
         "text/x-component",
@@ -700,7 +711,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_are_text_and_types_that_shrink() {
+    fn types_that_are_text_or_compressible() {
         let table = [
             ("text/html; charset=utf-8", true, true),
             ("TEXT/HTML", true, true),
@@ -751,7 +762,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_shrinks_as_its_type_does_unless_it_is_stored_encoded() {
+    fn a_file_is_compressible_as_its_type_unless_it_is_stored_encoded() {
         for line in TABLE.lines() {
             for extension in line.rsplit('\t').next().unwrap().split(' ') {
                 let extension = extension.split('=').next().unwrap();

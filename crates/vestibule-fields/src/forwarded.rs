@@ -1,4 +1,4 @@
-//! `Forwarded`: what proxies tell of those who asked them.
+//! `Forwarded`: the reports of proxies about their clients.
 //!
 //! ```text
 //! Forwarded         = 1#forwarded-element
@@ -10,7 +10,8 @@
 //!
 //! Source: RFC 7239, sections 4 to 6.
 //!
-//! A field with a broken element is not read at all: it cannot be known what a proxy meant, and who wrote the rest.
+//! A field with a broken element is refused as a whole: neither its meaning nor the author of the
+//! rest is known.
 //!
 //! ```
 //! use vestibule_fields::forwarded::{Forwarded, Node};
@@ -34,24 +35,24 @@ use crate::list::{Lines, List, Quotes, token, trim, unquote};
 #[derive(Clone)]
 pub struct Forwarded<'a>(Lines<'a>);
 
-/// What one proxy tells: of its client, and of the request that it got.
+/// The report of one proxy about its client and the request that it received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hop<'a> {
-    /// `for`: who sent the request to the proxy.
+    /// `for`: the node that sent the request to the proxy.
     pub client: Option<Node>,
-    /// `host`: the `Host` that the proxy got. It is not checked.
+    /// `host`: the `Host` that the proxy received. It is not checked.
     pub host: Option<Cow<'a, str>>,
-    /// `proto`: the scheme by which it got it.
+    /// `proto`: the scheme of the request that the proxy received.
     pub proto: Option<Cow<'a, str>>,
 }
 
-/// One end of a connection, as a proxy tells it.
+/// One end of a connection, in the report of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// An address, and a port where it is a number.
+    /// An address, and a port if it is a number.
     Ip(IpAddr, Option<u16>),
-    /// `unknown`, or a name that means something to the proxy alone.
+    /// `unknown`, or a name that only the proxy understands.
     Hidden,
 }
 
@@ -62,13 +63,14 @@ impl<'a> Forwarded<'a> {
         Self(Lines::new(value))
     }
 
-    /// Reads the field; one that is absent has no hops.
+    /// Reads the field. An absent field has no hops.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
         Self(Lines::from_headers(headers, FORWARDED))
     }
 
-    /// What each proxy tells, the nearest last. `None` when any of it is broken, or there are more than [`MAX_HOPS`].
+    /// Returns the report of each proxy, the nearest last. `None` when any element is broken, or
+    /// when there are more than [`MAX_HOPS`].
     ///
     /// ```
     /// use vestibule_fields::forwarded::Forwarded;
@@ -94,8 +96,8 @@ impl std::fmt::Debug for Forwarded<'_> {
 }
 
 impl Node {
-    /// Reads `192.0.2.1:80`, `[2001:db8::1]`, `unknown`, `_name`; for the likes of `X-Forwarded-For` also an IPv6
-    /// address without brackets.
+    /// Reads `192.0.2.1:80`, `[2001:db8::1]`, `unknown` or `_name`. Also reads an IPv6 address
+    /// without brackets, for fields such as `X-Forwarded-For`.
     ///
     /// ```
     /// use vestibule_fields::forwarded::Node;
@@ -126,7 +128,7 @@ impl Node {
     }
 }
 
-/// Nothing, or `:` and a port, which may be hidden.
+/// Reads an empty text, or `:` and a port, which may be hidden.
 fn node_port(text: &str) -> Option<Option<u16>> {
     match text.strip_prefix(':') {
         None if text.is_empty() => Some(None),
@@ -164,7 +166,7 @@ fn hop(element: &[u8]) -> Option<Hop<'_>> {
             Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
         };
-        // Each may stand once in an element.
+        // Each parameter may occur once in an element.
         if name.eq_ignore_ascii_case("for") {
             let is_second = hop.client.replace(Node::parse(&value)?).is_some();
             if is_second {
@@ -181,14 +183,14 @@ fn hop(element: &[u8]) -> Option<Hop<'_>> {
     Some(hop)
 }
 
-/// `192.0.2.1:80` without quotes breaks the grammar, and is sent all the same.
+/// Reads `192.0.2.1:80` without quotes, which violates the grammar but is common.
 fn bare_node(value: &[u8]) -> Option<&[u8]> {
     let is_plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'[' | b']');
     (!value.is_empty() && value.iter().all(is_plain)).then_some(value)
 }
 
-/// More proxies than that are none.
+/// Maximum number of proxies; a longer field is refused.
 pub const MAX_HOPS: usize = 64;
 
 #[cfg(test)]
@@ -225,7 +227,7 @@ mod tests {
         ];
         for (text, node) in cases {
             let parsed = Node::parse(text);
-            // An empty port is no port; the grammar wants a digit.
+            // An empty port is no port, although the grammar requires a digit.
             assert_eq!(parsed, node, "{text}");
         }
     }

@@ -1,8 +1,8 @@
 //! Request fields that proxies set: the one list of their names.
 //!
-//! A proxy tells the server behind it about the client in request fields. A client can send the same
-//! fields, so a program that reads or forwards them has to remove the client's own first. All of the
-//! workspace does that with this list.
+//! A proxy tells the server behind it about the client in request fields. A client can send the
+//! same fields. So a program that reads or forwards them must first remove those of the client. All
+//! crates of the workspace use this list for that.
 //!
 //! CGI writes a `-` of a name as `_`, so `X_Forwarded_For` and `X-Forwarded-For` are one variable.
 //! Every function here takes both spellings as the same name. See RFC 3875, section 4.1.18.
@@ -24,8 +24,8 @@ use http::{HeaderMap, HeaderName};
 
 use crate::list::{Lines, Quotes, trim};
 
-/// Returns whether a proxy says with this field how a request reached it: the client's address, the
-/// scheme, the host, the target, the client's certificate.
+/// Returns whether a proxy uses this field to report how a request reached it: the client's
+/// address, the scheme, the host, the target, the client's certificate.
 ///
 /// ```
 /// use http::HeaderName;
@@ -42,7 +42,7 @@ pub fn is_forwarding(name: &HeaderName) -> bool {
     (is_prefixed || is_in(FORWARDING, name.as_str())) && !is_user(name)
 }
 
-/// Returns whether a proxy that authenticates names the user with this field.
+/// Returns whether an authenticating proxy uses this field to name the user.
 ///
 /// ```
 /// use http::HeaderName;
@@ -80,8 +80,8 @@ pub fn clear_user(headers: &mut HeaderMap) {
     remove_where(headers, is_user);
 }
 
-/// Removes the fields of both lists whose names are spelled with `_`. A proxy that replaces
-/// `X-Forwarded-For` passes the client's `X_Forwarded_For` on, and CGI cannot tell the two apart.
+/// Removes the fields of both lists whose names contain `_`. A proxy that replaces
+/// `X-Forwarded-For` passes the client's `X_Forwarded_For` on, and CGI cannot distinguish the two.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -114,7 +114,7 @@ pub fn remove(headers: &mut HeaderMap, name: &HeaderName) {
     remove_where(headers, |other| is_same(name.as_str(), other.as_str()));
 }
 
-/// Removes all fields for which `is_meant` holds.
+/// Removes all fields for which `is_meant` returns true.
 pub fn remove_where(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
     let meant: Vec<HeaderName> = headers.keys().filter(|it| is_meant(it)).cloned().collect();
     for name in meant {
@@ -122,11 +122,11 @@ pub fn remove_where(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> b
     }
 }
 
-/// Returns the names that `Connection` lists and that a receiver may remove for it (RFC 9110, section
-/// 7.6.1).
+/// Returns the names in `Connection` that a receiver may remove (RFC 9110, section 7.6.1).
 ///
-/// A client writes `Connection`, so it must not remove with it what a proxy says of the client, what
-/// says who the client is, nor `Host` and the fields of the body.
+/// The client writes `Connection`. So it must not be able to remove the fields in which a proxy
+/// reports on the client or names the user. The same holds for `Host` and the fields that frame the
+/// body.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -150,12 +150,12 @@ fn is_in(list: &[&str], name: &str) -> bool {
     list.iter().any(|own| is_same(own, name))
 }
 
-/// Whether both become one CGI variable. Names in a header map have no upper case.
+/// Returns whether both names become one CGI variable. Names in a header map are in lower case.
 fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && begins(one, other)
 }
 
-/// Whether `name` begins with `prefix`, in either spelling.
+/// Returns whether `name` begins with `prefix`, in either spelling.
 fn begins(name: &str, prefix: &str) -> bool {
     let dashed = |byte: u8| match byte {
         b'_' => b'-',
@@ -168,10 +168,10 @@ fn begins(name: &str, prefix: &str) -> bool {
             .all(|(one, other)| dashed(one) == dashed(other))
 }
 
-/// Beginnings of names that only proxies have a use for.
+/// Prefixes of names that only proxies use.
 const PREFIXES: &[&str] = &["client-cert-", "ssl-client-", "x-forwarded-", "x-ssl-"];
 
-/// How a request reached a proxy, beside the names of [`PREFIXES`].
+/// Fields that report how a request reached a proxy, in addition to [`PREFIXES`].
 const FORWARDING: &[&str] = &[
     "cf-connecting-ip",
     "cf-connecting-ipv6",
@@ -202,10 +202,10 @@ const FORWARDING: &[&str] = &[
     "x-url-scheme",
 ];
 
-/// Beginnings of the names of [`USER`].
+/// Prefixes for the names of [`USER`].
 const USER_PREFIXES: &[&str] = &["x-auth-request-"];
 
-/// Who the user is, by the word of a proxy that authenticates.
+/// Fields in which an authenticating proxy names the user.
 const USER: &[&str] = &[
     "remote-email",
     "remote-groups",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_takes_only_what_is_of_the_connection() {
+    fn connection_removes_only_fields_of_the_connection() {
         let cases: [(&[&str], &[&str]); 6] = [
             (&[], &[]),
             (&["keep-alive"], &["keep-alive"]),

@@ -1,4 +1,4 @@
-//! `Host`: which site a request is for.
+//! `Host`: the site of a request.
 //!
 //! ```text
 //! Host       = uri-host [ ":" port ]
@@ -11,10 +11,11 @@
 //!
 //! Source: RFC 9110 section 7.2 (the field), RFC 3986 section 3.2.2 and 3.2.3 (the grammar).
 //!
-//! User information, a path, a space: all of these are refused, since a host goes into links, cache keys and allow lists.
-//! The grammar lets in more than DNS does (`a,b`, `a;b`, `a'b`, `%41`), so whoever trusts a name compares it with those
-//! that it knows. Three choices are ours: the empty host is refused; an empty port (`a:`)
-//! is the same as none, as in RFC 3986 section 6.2.3; a percent-escape is checked and left as it is.
+//! User information, a path or a space is refused, since hosts are used in links, cache keys and
+//! allow lists. The grammar is wider than DNS (`a,b`, `a;b`, `a'b`, `%41`), so compare a name with
+//! a list of known names before you trust it. Three decisions go beyond the RFC: the empty host is
+//! refused; an empty port (`a:`) is the same as no port, as in RFC 3986, section 6.2.3; a
+//! percent-escape is checked and not decoded.
 //!
 //! ```
 //! use vestibule_fields::host::Host;
@@ -34,7 +35,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::header_value;
 use crate::list::Lines;
 
-/// A host that keeps to the grammar, and its port.
+/// A valid host and its port.
 #[derive(Clone, Copy, Debug)]
 pub struct Host<'a> {
     text: &'a str,
@@ -63,7 +64,7 @@ impl<'a> Host<'a> {
         Some(Self { text, name, port })
     }
 
-    /// Whether a value is one. It is cheaper than [`parse`](Self::parse).
+    /// Returns whether a value is valid. Cheaper than [`parse`](Self::parse).
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -75,8 +76,8 @@ impl<'a> Host<'a> {
         split(value.as_ref()).is_some()
     }
 
-    /// Reads the `Host` field of a request; `None` when it is absent, broken or repeated, which is a `400` in HTTP/1.1
-    /// (RFC 9112 section 3.2).
+    /// Reads the `Host` field of a request; `None` when it is absent, broken or repeated. HTTP/1.1
+    /// requires a `400` then (RFC 9112, section 3.2).
     ///
     /// ```
     /// use http::{HeaderMap, header::HOST};
@@ -93,7 +94,7 @@ impl<'a> Host<'a> {
         Self::parse(Lines::from_headers(headers, HOST).only()?)
     }
 
-    /// The host without the port, as it was written; an IPv6 address has its brackets.
+    /// Returns the host without the port, as written; an IPv6 address has its brackets.
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -105,7 +106,7 @@ impl<'a> Host<'a> {
         self.name
     }
 
-    /// The port, if one is given.
+    /// Returns the port, if there is one.
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -118,7 +119,7 @@ impl<'a> Host<'a> {
         self.port
     }
 
-    /// The address, when the host is one.
+    /// Returns the address, when the host is one.
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -138,8 +139,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Whether the host is `name`, whatever the port: ASCII case does not count, nor does one dot at the end, which says
-    /// that the name is absolute. Addresses compare as text.
+    /// Returns whether the host is `name`, with any port. ASCII case does not matter, and neither
+    /// does one dot at the end, which marks an absolute name. Addresses are compared as text.
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -155,7 +156,7 @@ impl<'a> Host<'a> {
         relative(self.name).eq_ignore_ascii_case(relative(name))
     }
 
-    /// The value as it was read.
+    /// Returns the value as written.
     ///
     /// ```
     /// use vestibule_fields::host::Host;
@@ -168,14 +169,14 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Writes the value as it was read.
+/// Writes the value as it was received.
 impl fmt::Display for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text)
     }
 }
 
-/// How many bytes of a value are the name, and its port: `None` when it breaks the grammar.
+/// Returns the length of the name in bytes and the port; `None` when the value is invalid.
 fn split(value: &[u8]) -> Option<(usize, Option<u16>)> {
     if value.len() > MAX_BYTES {
         return None;
@@ -203,12 +204,12 @@ fn split(value: &[u8]) -> Option<(usize, Option<u16>)> {
     is_valid.then_some((name.len(), port))
 }
 
-/// At most five digits, at most 65535.
+/// Parses at most five digits, at most 65535.
 fn port_number(digits: &[u8]) -> Option<u16> {
     if digits.len() > 5 {
         return None;
     }
-    // Five digits are far from the end of 32 bits.
+    // Five digits cannot overflow 32 bits.
     let number = digits.iter().try_fold(0_u32, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| number.wrapping_mul(10).wrapping_add(digit.into()))
@@ -216,7 +217,7 @@ fn port_number(digits: &[u8]) -> Option<u16> {
     u16::try_from(number?).ok()
 }
 
-/// What stands between brackets.
+/// Returns whether the text between brackets is an IP literal.
 fn is_ip_literal(literal: &str) -> bool {
     match literal.as_bytes() {
         [b'v' | b'V', future @ ..] => {
@@ -250,7 +251,7 @@ const fn is_hex(byte: u8) -> bool {
     byte.is_ascii_hexdigit()
 }
 
-/// `unreserved / sub-delims`.
+/// Returns whether the byte is in `unreserved / sub-delims`.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -260,7 +261,8 @@ const fn is_plain(byte: u8) -> bool {
         )
 }
 
-/// The longest value that is read: 255 bytes of name, which is what DNS allows, a colon, and five digits.
+/// Maximum length of a value in bytes: 255 for the name, the limit of DNS, a colon, and five
+/// digits.
 pub const MAX_BYTES: usize = 261;
 
 #[cfg(test)]

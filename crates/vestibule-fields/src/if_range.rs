@@ -1,4 +1,5 @@
-//! `If-Range`: send the range if the representation is still the same, the whole of it otherwise.
+//! `If-Range`: send the range if the representation has not changed, otherwise the whole
+//! representation.
 //!
 //! ```text
 //! If-Range = entity-tag / HTTP-date
@@ -23,14 +24,15 @@ use crate::date::HttpDate;
 use crate::etag::ETag;
 use crate::list::Lines;
 
-/// The validator that the client has.
+/// The validator of the client's partial copy.
 #[derive(Clone, Debug)]
 pub enum IfRange<'a> {
-    /// A tag; a weak one never holds.
+    /// A tag; a weak one never matches.
     Tag(ETag<'a>),
     /// A date.
     Date(HttpDate),
-    /// Neither, or more than one line: it never holds, so that the client gets the whole representation.
+    /// Neither, or more than one line. It never matches, so that the client gets the whole
+    /// representation.
     Invalid,
 }
 
@@ -52,7 +54,7 @@ impl<'a> IfRange<'a> {
             .unwrap_or(Self::Invalid)
     }
 
-    /// Reads the `If-Range` field of a request; `None` when it is absent, and the range is sent.
+    /// Reads the `If-Range` field of a request. `None` when it is absent; then send the range.
     ///
     /// ```
     /// use vestibule_fields::{date::HttpDate, if_range::IfRange};
@@ -73,10 +75,11 @@ impl<'a> IfRange<'a> {
         )
     }
 
-    /// Whether the representation is still the one that the client has a part of.
+    /// Returns whether the client's partial copy is of the current representation.
     ///
-    /// Tags compare strongly, dates exactly. A date is a strong validator only for a file that did not change twice in
-    /// that second (RFC 9110 section 8.8.2.2): pass `None` for `modified` when that is not known.
+    /// Tags compare strongly, dates exactly. A date is a strong validator only for a file that did
+    /// not change twice in that second (RFC 9110, section 8.8.2.2): pass `None` for `modified` when
+    /// that is unknown.
     ///
     /// ```
     /// use vestibule_fields::{date::HttpDate, if_range::IfRange};
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_without_a_validator_never_holds() {
+    fn a_condition_without_a_validator_never_matches() {
         let now = HttpDate::from_unix(0);
         for value in [DATE, "\"v1\"", ""] {
             assert!(!IfRange::parse(value, now).holds(None, None), "{value}");
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_field_never_holds() {
+    fn a_repeated_field_never_matches() {
         let now = HttpDate::from_unix(0);
         let mut headers = HeaderMap::new();
         headers.append(IF_RANGE, DATE.parse().unwrap());

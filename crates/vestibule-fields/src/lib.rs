@@ -1,8 +1,8 @@
-//! Pure parsers and writers of HTTP field values: what static files, compression, auth, caches and
-//! gateways all share.
+//! Pure parsers and writers of HTTP field values, shared by static files, compression, auth, caches
+//! and gateways.
 //!
-//! Every parser takes linear time, never panics, and borrows from the header map wherever it can.
-//! It depends on [`http`](https://docs.rs/http) and nothing else, and knows nothing of the rest of
+//! Every parser takes linear time, never panics, and borrows from the header map where possible.
+//! The crate depends only on [`http`](https://docs.rs/http), and does not use the rest of
 //! Vestibule.
 //!
 //! ```rust
@@ -23,36 +23,37 @@
 //! assert!(not_modified); // 304
 //! ```
 //!
-//! One file is one field, and all files have one shape: the grammar and its source, the type, pure
-//! functions, limits, tests. `parse` reads one value (`&str`, `&[u8]`, `&HeaderValue`),
-//! `from_headers` reads the field with all its lines, `to_header_value` and `Display` write.
+//! Each file handles one field, and all files have the same structure: the grammar and its source,
+//! the type, pure functions, limits, tests. `parse` reads one value (`&str`, `&[u8]`,
+//! `&HeaderValue`), `from_headers` reads the field with all its lines, `to_header_value` and
+//! `Display` write.
 //!
 //! | field | file | type |
 //! |---|---|---|
-//! | `Accept-Encoding` | `accept_encoding.rs` | `AcceptEncoding`, and the `Choice` it leads to |
+//! | `Accept-Encoding` | `accept_encoding.rs` | `AcceptEncoding`, `Choice` |
 //! | `Authorization`, `Proxy-Authorization` | `authorization.rs` | `Authorization` |
 //! | `Cache-Control` | `cache_control.rs` | `CacheControl` |
-//! | `Content-Range` | `content_range.rs` | `ContentRange`, written only |
+//! | `Content-Range` | `content_range.rs` | `ContentRange`, write only |
 //! | `Content-Type` | `media_type.rs` | `MediaType` |
-//! | `Cookie` | `cookie.rs` | none: `join` makes one field of several |
+//! | `Cookie` | `cookie.rs` | none: `join` joins several fields |
 //! | `Date`, `Last-Modified`, `If-Modified-Since`, ... | `date.rs` | `HttpDate` |
 //! | `ETag`, `If-Match`, `If-None-Match` | `etag.rs` | `ETag`, `ETagList` |
-//! | `Content-Type` of a file, by its name | `file_type.rs` | `FileType` |
-//! | `Forwarded` | `forwarded.rs` | `Forwarded`, its `Hop`s and their `Node`s |
-//! | all that proxies set, as `X-Forwarded-For` | `forwarding.rs` | functions that find and remove them |
+//! | `Content-Type` of a file, from its name | `file_type.rs` | `FileType` |
+//! | `Forwarded` | `forwarded.rs` | `Forwarded`, `Hop`, `Node` |
+//! | all fields of proxies, such as `X-Forwarded-For` | `forwarding.rs` | functions that find and remove them |
 //! | `Host` | `host.rs` | `Host` |
 //! | `If-Range` | `if_range.rs` | `IfRange` |
-//! | `Range` | `range.rs` | `Range`, and the `Outcome` of holding it against a length |
+//! | `Range` | `range.rs` | `Range`, and its `Outcome` for a length |
 //! | `traceparent`, `tracestate` | `trace_context.rs` | `TraceParent`, `TraceId`, `SpanId` |
-//! | `WWW-Authenticate`, `Proxy-Authenticate` | `www_authenticate.rs` | `Challenge`, written only |
+//! | `WWW-Authenticate`, `Proxy-Authenticate` | `www_authenticate.rs` | `Challenge`, write only |
 //! | request methods | `method.rs` | `is_registered` |
 //! | `;q=` of any field | `quality.rs` | `Quality`, `Weights` |
 //! | lists, tokens, quoted strings of any field | `list.rs` | `List`, `Lines` |
 //!
-//! What a broken value means is part of each type. A field that may stand only once is `None` when
-//! it is broken or repeated. A list skips the elements that it cannot read. A validator that cannot
-//! be read matches nothing, so that a broken `If-Match` stops a write, and a broken `If-None-Match`
-//! or `If-Range` sends the whole file.
+//! Each type defines the meaning of a broken value. A field that may occur only once is `None` when
+//! it is broken or repeated. A list skips invalid elements. An invalid validator matches nothing,
+//! so that a broken `If-Match` prevents a write, and a broken `If-None-Match` or `If-Range` sends
+//! the whole file.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -89,11 +90,12 @@ pub mod www_authenticate;
 
 use http::HeaderValue;
 
-/// `value` as a header value. Every writer here makes printable ASCII or obs-text, which is all that a value may hold.
+/// Converts `value` to a header value. All writers produce printable ASCII or obs-text, which is
+/// always valid.
 fn header_value(value: Vec<u8>) -> HeaderValue {
     #[expect(
         clippy::expect_used,
-        reason = "a writer that breaks this is a bug of ours, not an input"
+        reason = "only a bug in a writer can break this, not an input"
     )]
     HeaderValue::try_from(value).expect("writers make only visible ASCII, spaces and obs-text")
 }
@@ -102,7 +104,7 @@ fn header_value(value: Vec<u8>) -> HeaderValue {
 mod tests {
     use super::*;
 
-    /// Long values of what parsers stumble over. Were one of them quadratic, this test would be felt.
+    /// Long inputs that are hard for parsers. A quadratic parser would make this test visibly slow.
     #[test]
     fn hostile_values_cost_linear_time() {
         let now = date::HttpDate::MIN;

@@ -1,4 +1,4 @@
-//! Lists inside field values: the splitter that every list-valued field here is read with.
+//! Lists inside field values: the splitter for every list field of this crate.
 //!
 //! ```text
 //! #element      = [ element ] *( OWS "," OWS [ element ] )
@@ -6,11 +6,12 @@
 //! token         = 1*tchar
 //! ```
 //!
-//! Source: RFC 9110 section 5.3 (repeated lines), 5.6.1 (lists), 5.6.2 (tokens), 5.6.3 (whitespace), 5.6.4 (quoted strings).
+//! Source: RFC 9110 section 5.3 (repeated lines), 5.6.1 (lists), 5.6.2 (tokens), 5.6.3
+//! (whitespace), 5.6.4 (quoted strings).
 //!
-//! A separator inside double quotes belongs to the element. Empty elements are skipped, as a recipient must (5.6.1.2).
-//! A quote that is never closed runs to the end of its line, so one broken element costs the rest of that line and no
-//! other. Every byte is looked at once.
+//! A separator inside double quotes belongs to the element. Empty elements are skipped, as required
+//! (section 5.6.1.2). An unclosed quote extends to the end of its line, so a broken element affects
+//! only the rest of that line. Every byte is read once.
 //!
 //! ```
 //! use vestibule_fields::list::List;
@@ -25,7 +26,7 @@ use std::fmt;
 use http::header::ValueIter;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The elements of one value, trimmed, empty ones skipped.
+/// Iterates over the elements of one value, trimmed, without empty ones.
 ///
 /// ```
 /// use vestibule_fields::list::List;
@@ -51,14 +52,14 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Splits at `separator` instead: `;` for parameters.
+    /// Sets the separator, such as `;` for parameters. Defaults to the comma.
     #[must_use]
     pub fn separator(mut self, separator: u8) -> Self {
         self.separator = separator;
         self
     }
 
-    /// Says what a backslash inside quotes means.
+    /// Sets the meaning of a backslash inside quotes. Defaults to [`Quotes::Escaped`].
     ///
     /// ```
     /// use vestibule_fields::list::{List, Quotes};
@@ -91,18 +92,19 @@ impl<'a> Iterator for List<'a> {
     }
 }
 
-/// What a backslash inside double quotes means.
+/// The meaning of a backslash inside double quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotes {
-    /// It escapes the next byte: a quoted-string (RFC 9110 section 5.6.4).
+    /// It escapes the next byte, as in a quoted-string (RFC 9110, section 5.6.4).
     Escaped,
-    /// It is a byte like any other: an opaque-tag (RFC 9110 section 8.8.3).
+    /// It is a normal byte, as in an opaque-tag (RFC 9110, section 8.8.3).
     Opaque,
 }
 
 /// The lines of one field: a single value, or every line of that name in a [`HeaderMap`].
 ///
-/// A list split over several lines is the same list as on one line (RFC 9110 section 5.3). Nothing is copied.
+/// A list on several lines is the same as the list on one line (RFC 9110, section 5.3). Nothing is
+/// copied.
 ///
 /// ```
 /// use http::{HeaderMap, header::ACCEPT_ENCODING};
@@ -126,19 +128,19 @@ enum Source<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The one line `value`.
+    /// Creates a field with the single line `value`.
     #[must_use]
     pub fn new(value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self(Source::Value(value.as_ref()))
     }
 
-    /// Every line called `name`, in order; none when the field is absent.
+    /// Takes every line called `name`, in order. There are none when the field is absent.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap, name: HeaderName) -> Self {
         Self(Source::Headers(headers, name))
     }
 
-    /// Whether the field is absent. An empty value is present.
+    /// Returns whether the field is absent. An empty value is present.
     ///
     /// ```
     /// use vestibule_fields::list::Lines;
@@ -152,7 +154,7 @@ impl<'a> Lines<'a> {
         self.iter().next().is_none()
     }
 
-    /// The lines, each as it stands.
+    /// Iterates over the lines, unchanged.
     #[must_use]
     pub fn iter(&self) -> LinesIter<'a> {
         LinesIter(match &self.0 {
@@ -161,7 +163,7 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// The line of a field that may stand only once; `None` when it is absent or repeated.
+    /// Returns the line of a field that may occur only once; `None` when it is absent or repeated.
     ///
     /// ```
     /// use vestibule_fields::list::Lines;
@@ -179,7 +181,7 @@ impl<'a> Lines<'a> {
         lines.next().is_none().then_some(line)
     }
 
-    /// The comma-separated elements of all lines.
+    /// Iterates over the comma-separated elements of all lines.
     #[must_use]
     pub fn elements(&self, quotes: Quotes) -> Elements<'a> {
         Elements {
@@ -189,7 +191,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Prints the lines, not the header map they stand in: other fields may hold secrets.
+/// Prints the lines, not their header map: other fields may contain secrets.
 impl fmt::Debug for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -248,7 +250,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// `value` without the spaces and tabs around it.
+/// Returns `value` without the spaces and tabs around it.
 ///
 /// ```
 /// assert_eq!(vestibule_fields::list::trim(b" \ta b "), b"a b");
@@ -261,7 +263,7 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// `value` as a token, or `None` when it is empty or holds a byte that no token has.
+/// Returns `value` as a token, or `None` when it is empty or contains an invalid byte.
 ///
 /// ```
 /// use vestibule_fields::list::token;
@@ -278,9 +280,10 @@ pub fn token(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
 
-/// The text of a quoted string, without its quotes and escapes; `None` when `value` is not exactly one.
+/// Returns the text of a quoted string, without its quotes and escapes; `None` when `value` is not
+/// exactly one.
 ///
-/// It allocates only where there is an escape.
+/// Allocates only if there is an escape.
 ///
 /// ```
 /// use vestibule_fields::list::unquote;
@@ -318,7 +321,7 @@ pub fn unquote(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(plain))
 }
 
-/// Whether `byte` may stand in a token.
+/// Returns whether `byte` is valid in a token.
 ///
 /// ```
 /// use vestibule_fields::list::is_tchar;
@@ -348,7 +351,8 @@ pub const fn is_tchar(byte: u8) -> bool {
         )
 }
 
-/// The bytes before the first `separator` that is outside quotes, and those after it, if there is one.
+/// Returns the bytes before the first `separator` outside quotes, and those after it, if there is
+/// one.
 fn cut(value: &[u8], separator: u8, quotes: Quotes) -> (&[u8], Option<&[u8]>) {
     let mut quoted = false;
     let mut escaped = false;

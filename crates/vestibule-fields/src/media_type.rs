@@ -6,9 +6,10 @@
 //! parameter  = token "=" ( token / quoted-string )
 //! ```
 //!
-//! Source: RFC 9110 section 8.3.1 (media types), 5.6.6 (parameters); RFC 6838 section 4.2.8 (suffixes).
+//! Source: RFC 9110 section 8.3.1 (media types), 5.6.6 (parameters); RFC 6838 section 4.2.8
+//! (suffixes).
 //!
-//! Type and subtype are read strictly; a parameter that is broken is skipped.
+//! Type and subtype are read strictly; a broken parameter is skipped.
 //!
 //! ```
 //! use vestibule_fields::media_type::MediaType;
@@ -26,9 +27,9 @@ use http::header::CONTENT_TYPE;
 
 use crate::list::{Lines, List, token, trim, unquote};
 
-/// A type, a subtype, perhaps parameters.
+/// A type, a subtype, and optional parameters.
 ///
-/// There is no `==`: whether parameters count, and which, is for the caller to say.
+/// There is no `==`, since it depends on the caller which parameters matter.
 #[derive(Clone, Copy, Debug)]
 pub struct MediaType<'a> {
     main: &'a str,
@@ -79,7 +80,7 @@ impl<'a> MediaType<'a> {
         Self::parse(Lines::from_headers(headers, CONTENT_TYPE).only()?)
     }
 
-    /// The type, `text` in `text/html`, as it was written.
+    /// Returns the type, `text` in `text/html`, as written.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -91,7 +92,7 @@ impl<'a> MediaType<'a> {
         self.main
     }
 
-    /// The subtype, `html` in `text/html`, as it was written.
+    /// Returns the subtype, `html` in `text/html`, as written.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -103,7 +104,8 @@ impl<'a> MediaType<'a> {
         self.subtype
     }
 
-    /// Whether type and subtype are those of `essence`, whatever the parameters; ASCII case does not count.
+    /// Returns whether type and subtype are those of `essence`, with any parameters. ASCII case
+    /// does not matter.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -118,7 +120,7 @@ impl<'a> MediaType<'a> {
         })
     }
 
-    /// What follows the last `+` of the subtype: the syntax that the type is written in.
+    /// Returns the text after the last `+` of the subtype: the syntax of the type.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -131,7 +133,7 @@ impl<'a> MediaType<'a> {
         self.subtype.rsplit_once('+').map(|(_, suffix)| suffix)
     }
 
-    /// The parameters, in order; quotes and escapes are taken off the values.
+    /// Iterates over the parameters in order, without quotes and escapes in the values.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -155,7 +157,7 @@ impl<'a> MediaType<'a> {
             })
     }
 
-    /// The first parameter called `name`; ASCII case of the name does not count.
+    /// Returns the first parameter called `name`, in any ASCII case.
     ///
     /// ```
     /// use vestibule_fields::media_type::MediaType;
@@ -183,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// The type, then each parameter in brackets.
+    /// Reads the type, then each parameter in brackets.
     fn read(value: &[u8]) -> Option<String> {
         let media_type = MediaType::parse(value)?;
         let mut text = media_type.to_string();

@@ -1,4 +1,5 @@
-//! Quality values: the `;q=` of `Accept`, `Accept-Encoding`, `Accept-Language`, and the lists that they weigh.
+//! Quality values: the `;q=` of `Accept`, `Accept-Encoding` and `Accept-Language`, and their
+//! weighted lists.
 //!
 //! ```text
 //! weight = OWS ";" OWS "q=" qvalue
@@ -8,8 +9,8 @@
 //!
 //! Source: RFC 9110 section 12.4.2 (the weight), 12.5.1 (parameters before it).
 //!
-//! The number is read strictly, the list leniently: an element without a name, or with a weight that is not a quality
-//! value, is skipped, and the elements after it still count.
+//! The number is read strictly, the list leniently: an element without a name, or with an invalid
+//! weight, is skipped, and the elements after it still count.
 //!
 //! ```
 //! use vestibule_fields::quality::{Quality, Weights};
@@ -25,7 +26,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::list::{Elements, Lines, List, Quotes, is_tchar, trim};
 
-/// How much something is wanted, in thousandths: 0 is "not acceptable", 1000 is "most preferred".
+/// A preference in thousandths: 0 is "not acceptable", 1000 is "most preferred".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quality {
     thousandths: u16,
@@ -41,7 +42,7 @@ impl Quality {
     /// ```
     pub const ZERO: Self = Self { thousandths: 0 };
 
-    /// `q=1`: most preferred, and what is meant where no weight is given.
+    /// `q=1`: most preferred, and the value of an element without a weight.
     ///
     /// ```
     /// use vestibule_fields::quality::Quality;
@@ -50,7 +51,7 @@ impl Quality {
     /// ```
     pub const ONE: Self = Self { thousandths: 1000 };
 
-    /// A quality of `thousandths`, or `None` above 1000.
+    /// Creates a quality of `thousandths`, or returns `None` above 1000.
     ///
     /// ```
     /// use vestibule_fields::quality::Quality;
@@ -67,7 +68,7 @@ impl Quality {
         }
     }
 
-    /// Reads what stands after `q=`, strictly: at most three decimals, at most 1.
+    /// Reads the text after `q=`, strictly: at most three decimals, at most 1.
     ///
     /// ```
     /// use vestibule_fields::quality::Quality;
@@ -102,7 +103,7 @@ impl Quality {
         Self::from_thousandths(thousandths.checked_add(one)?)
     }
 
-    /// The quality in thousandths, 0 to 1000.
+    /// Returns the quality in thousandths, 0 to 1000.
     ///
     /// ```
     /// use vestibule_fields::quality::Quality;
@@ -114,7 +115,7 @@ impl Quality {
         self.thousandths
     }
 
-    /// Whether the quality is more than zero.
+    /// Returns whether the quality is more than zero.
     ///
     /// ```
     /// use vestibule_fields::quality::Quality;
@@ -128,7 +129,7 @@ impl Quality {
     }
 }
 
-/// Most preferred: what is meant where no weight is given.
+/// Returns [`Quality::ONE`], the quality of an element without a weight.
 impl Default for Quality {
     fn default() -> Self {
         Self::ONE
@@ -148,7 +149,7 @@ impl fmt::Display for Quality {
     }
 }
 
-/// One element of a weighted list: a name, perhaps parameters, a quality.
+/// One element of a weighted list: a name, optional parameters, a quality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight<'a> {
     name: &'a str,
@@ -159,8 +160,9 @@ pub struct Weight<'a> {
 impl<'a> Weight<'a> {
     /// Reads one element.
     ///
-    /// The name is a token, or tokens with `/` between them as in `text/*`. The first parameter called `q` is the weight;
-    /// what follows it is not looked at (RFC 9110 section 12.5.1 took the extensions there away).
+    /// The name is a token, or tokens with `/` between them as in `text/*`. The first parameter
+    /// called `q` is the weight; the parameters after it are ignored (RFC 9110, section 12.5.1
+    /// removed them).
     ///
     /// ```
     /// use vestibule_fields::quality::Weight;
@@ -193,7 +195,7 @@ impl<'a> Weight<'a> {
         })
     }
 
-    /// The name as it was written; names compare without regard to ASCII case.
+    /// Returns the name as written. Names compare in any ASCII case.
     ///
     /// ```
     /// use vestibule_fields::quality::Weight;
@@ -205,7 +207,7 @@ impl<'a> Weight<'a> {
         self.name
     }
 
-    /// Whether the name is `name`, without regard to ASCII case.
+    /// Returns whether the name is `name`, in any ASCII case.
     ///
     /// ```
     /// use vestibule_fields::quality::Weight;
@@ -217,7 +219,7 @@ impl<'a> Weight<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The parameters before the weight, each as it was written.
+    /// Iterates over the parameters before the weight, each as written.
     ///
     /// ```
     /// use vestibule_fields::quality::Weight;
@@ -231,7 +233,7 @@ impl<'a> Weight<'a> {
             .take_while(|parameter| weight(parameter).is_none())
     }
 
-    /// The weight, [`Quality::ONE`] when there was none.
+    /// Returns the weight, [`Quality::ONE`] when there is none.
     ///
     /// ```
     /// use vestibule_fields::quality::{Quality, Weight};
@@ -244,14 +246,14 @@ impl<'a> Weight<'a> {
     }
 }
 
-/// The weighted elements of a field, all its lines taken as one list.
+/// The weighted elements of a field. All its lines are one list.
 #[derive(Clone, Debug)]
 pub struct Weights<'a> {
     lines: Lines<'a>,
 }
 
 impl<'a> Weights<'a> {
-    /// Reads one value. It never fails: what is not a weighted element is skipped.
+    /// Reads one value. Never fails: invalid elements are skipped.
     ///
     /// ```
     /// use vestibule_fields::quality::Weights;
@@ -265,7 +267,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Reads every line called `name`; `None` when there is none, which is not the same as an empty list.
+    /// Reads every line called `name`. `None` when the field is absent, which differs from an empty
+    /// list.
     ///
     /// ```
     /// use http::{HeaderMap, header::ACCEPT_LANGUAGE};
@@ -282,7 +285,7 @@ impl<'a> Weights<'a> {
         (!lines.is_absent()).then_some(Self { lines })
     }
 
-    /// The elements, in order.
+    /// Iterates over the elements in order.
     ///
     /// ```
     /// use vestibule_fields::quality::Weights;
@@ -316,12 +319,14 @@ impl<'a> Iterator for WeightsIter<'a> {
     }
 }
 
-/// What stands after `q=`, or `None` when `parameter` is another one. A `q` without a value has an empty value.
+/// Returns the text after `q=`, or `None` when `parameter` has another name. A `q` without a value
+/// has an empty value.
 fn weight(parameter: &[u8]) -> Option<&[u8]> {
     match parameter {
         [b'q' | b'Q'] => Some(b""),
         [b'q' | b'Q', b'=', value @ ..] => Some(value),
-        // Whitespace around the `=` is no grammar, and no reason to take the element for one without a weight.
+        // The grammar forbids whitespace around the `=`. Such an element still has a weight, and an
+        // invalid one.
         [b'q' | b'Q', b' ' | b'\t', ..] => Some(b""),
         _ => None,
     }
@@ -384,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn every_quality_comes_back() {
+    fn every_quality_is_parsed_from_its_text() {
         for thousandths in 0..=1000 {
             let quality = Quality::from_thousandths(thousandths).unwrap();
             assert_eq!(Quality::parse(&quality.to_string()), Some(quality));
@@ -435,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_skip_what_is_not_an_element() {
+    fn lists_skip_invalid_elements() {
         let table: &[(&str, &[(&str, u16)])] = &[
             ("GZIP;Q=0.5", &[("GZIP", 500)]),
             ("gzip ; q=0.5 ; x=y", &[("gzip", 500)]),

@@ -1,4 +1,4 @@
-//! `Range`: which bytes of a representation a client asks for.
+//! `Range`: the bytes of a representation that a client requests.
 //!
 //! ```text
 //! Range            = ranges-specifier
@@ -9,10 +9,11 @@
 //! suffix-range     = "-" suffix-length
 //! ```
 //!
-//! Source: RFC 9110 section 14.1 (units), 14.1.2 (byte ranges), 14.2 (the field, and when to ignore it).
+//! Source: RFC 9110 section 14.1 (units), 14.1.2 (byte ranges), 14.2 (the field, and when to ignore
+//! it).
 //!
-//! A set with one broken element is ignored as a whole, as the RFC demands. A number too large for 64 bits is a position
-//! behind the end of everything.
+//! A set with one broken element is ignored as a whole, as the RFC requires. A number above 64 bits
+//! is a position after the end of every representation.
 //!
 //! ```
 //! use vestibule_fields::range::{Outcome, Range};
@@ -28,20 +29,21 @@ use http::header::RANGE;
 
 use crate::list::{Lines, List, token};
 
-/// A valid set of byte ranges, not yet held against a length.
+/// A valid set of byte ranges, not yet compared with a length.
 #[derive(Clone, Debug)]
 pub struct Range<'a> {
     set: List<'a>,
 }
 
 impl<'a> Range<'a> {
-    /// Reads a set of byte ranges; `None` means that the field is ignored and the whole representation is sent.
+    /// Reads a set of byte ranges; `None` means that the field is ignored and the whole
+    /// representation is sent.
     ///
     /// ```
     /// use vestibule_fields::range::Range;
     ///
     /// assert!(Range::parse("Bytes=0-").is_some());
-    /// assert!(Range::parse("items=0-").is_none()); // not a unit we know
+    /// assert!(Range::parse("items=0-").is_none()); // not a known unit
     /// assert!(Range::parse("bytes=5-2").is_none());
     /// assert!(Range::parse("bytes=0-1, x").is_none());
     /// ```
@@ -61,7 +63,7 @@ impl<'a> Range<'a> {
 
     /// Reads the `Range` field of a request; `None` when it is absent, ignored or repeated.
     ///
-    /// The caller looks at the method (only `GET` has ranges) and at [`IfRange`](crate::if_range::IfRange) first.
+    /// Check the method (only `GET` has ranges) and [`IfRange`](crate::if_range::IfRange) first.
     ///
     /// ```
     /// use http::{HeaderMap, header::RANGE};
@@ -78,11 +80,12 @@ impl<'a> Range<'a> {
 
     /// Returns the ranges inside a representation of `length` bytes, in the order of the request.
     ///
-    /// Neighbours and overlaps are merged; the merged range has the place of the first of them (RFC 9110 section
-    /// 15.3.7.2).
+    /// Adjacent and overlapping ranges are merged; the merged range takes the position of the first
+    /// of them (RFC 9110, section 15.3.7.2).
     ///
-    /// On an empty representation `bytes=0-` is unsatisfiable by the RFC, which leaves a server free to ignore the field
-    /// and answer `200`. A suffix is satisfiable there, but has no first byte to name: that is [`Outcome::Whole`].
+    /// On an empty representation, `bytes=0-` is unsatisfiable by the RFC, which lets a server
+    /// ignore the field and respond with `200`. A suffix is satisfiable there, but has no first
+    /// byte to name: the result is [`Outcome::Whole`].
     ///
     /// ```
     /// use vestibule_fields::range::{Outcome, Range};
@@ -134,21 +137,22 @@ impl<'a> Range<'a> {
     }
 }
 
-/// What a range request is answered with.
+/// The response to a range request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// `206` with these ranges, at least one.
     Satisfiable(Ranges),
     /// `416`, with `Content-Range: bytes */length`.
     Unsatisfiable,
-    /// `200` with the whole representation, although the set is valid (RFC 9110 section 14.2 and 17.15). The set has more
-    /// than [`MAX_RANGES`] ranges, more than [`MAX_UNORDERED_RANGES`] that are not in ascending order, more than
-    /// [`MAX_OVERLAPS`] overlaps, or more bytes than the representation.
+    /// `200` with the whole representation, although the set is valid (RFC 9110, sections 14.2 and
+    /// 17.15). The set has more than [`MAX_RANGES`] ranges, more than [`MAX_UNORDERED_RANGES`] that
+    /// are not in ascending order, more than [`MAX_OVERLAPS`] overlaps, or more bytes than the
+    /// representation.
     Whole,
 }
 
-/// At most [`MAX_RANGES`] ranges in the order of the request, with a gap between each two. It is a slice; one range
-/// allocates nothing.
+/// At most [`MAX_RANGES`] ranges in the order of the request, with gaps between them. Dereferences
+/// to a slice. A single range is stored without allocation.
 #[derive(Clone)]
 pub struct Ranges(Held);
 
@@ -159,12 +163,13 @@ enum Held {
 }
 
 impl Ranges {
-    /// Merges the ranges without a gap between them, and counts those that overlapped the ones before.
+    /// Merges the ranges without a gap between them, and counts the ranges that overlap an earlier
+    /// one.
     fn merged(first: ByteRange, others: Vec<ByteRange>) -> (Self, usize) {
         if others.is_empty() {
             return (Self(Held::One(first)), 0);
         }
-        // Each with its place in the request.
+        // Each with its index in the request.
         let mut sorted: Vec<(usize, ByteRange)> =
             std::iter::once(first).chain(others).enumerate().collect();
         sorted.sort_unstable_by_key(|(_, range)| range.first);
@@ -219,7 +224,7 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// The bytes from `first` to `last`, or `None` when `last` comes before `first`.
+    /// Creates the range from `first` to `last`, or returns `None` when `last` is before `first`.
     ///
     /// ```
     /// use vestibule_fields::range::ByteRange;
@@ -236,7 +241,7 @@ impl ByteRange {
         }
     }
 
-    /// The position of the first byte.
+    /// Returns the position of the first byte.
     ///
     /// ```
     /// use vestibule_fields::range::ByteRange;
@@ -248,7 +253,7 @@ impl ByteRange {
         self.first
     }
 
-    /// The position of the last byte, which is in the range.
+    /// Returns the position of the last byte, which is in the range.
     ///
     /// ```
     /// use vestibule_fields::range::ByteRange;
@@ -260,7 +265,7 @@ impl ByteRange {
         self.last
     }
 
-    /// How many bytes there are, at least one.
+    /// Returns the number of bytes, at least one.
     ///
     /// ```
     /// use vestibule_fields::range::ByteRange;
@@ -273,7 +278,7 @@ impl ByteRange {
     }
 }
 
-/// One element of the set, as it was written.
+/// One element of the set, as written.
 #[derive(Clone, Copy)]
 enum Spec {
     From(u64),
@@ -295,7 +300,7 @@ impl Spec {
         }
     }
 
-    /// The part of a representation of `length` bytes, or `None` when there is none.
+    /// Returns the part inside a representation of `length` bytes, or `None` when there is none.
     fn within(self, length: u64) -> Option<ByteRange> {
         let end = length.checked_sub(1)?;
         let (first, last) = match self {
@@ -308,7 +313,7 @@ impl Spec {
     }
 }
 
-/// A decimal number, at most `u64::MAX`; `None` when there is no digit or something else.
+/// Parses a decimal number, limited to `u64::MAX`; `None` when there is no digit or another byte.
 fn position(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -319,19 +324,22 @@ fn position(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The maximum number of ranges in a request that are served; with more it gets the whole representation.
+/// The maximum number of ranges that are served. A request with more gets the whole representation.
 ///
-/// A part of a `multipart/byteranges` body has a head of about 150 bytes, and a server keeps a record of each part: 256
-/// parts take about 64 KB. Clients that patch files ask for about 20 ranges at a time (zsync).
+/// A part of a `multipart/byteranges` body has a head of about 150 bytes, and a server stores a
+/// record for each part: 256 parts take about 64 KB. Clients that patch files request about 20
+/// ranges at a time (zsync).
 pub const MAX_RANGES: usize = 256;
 
-/// The maximum number of ranges that may overlap or come in another order than ascending; with more the request gets the
-/// whole representation.
+/// The maximum number of ranges that may overlap or be out of ascending order. A request with more
+/// gets the whole representation.
 ///
-/// RFC 9110 section 14.2 lets a server ignore "a set of many small ranges that are not listed in ascending order".
+/// RFC 9110 section 14.2 lets a server ignore "a set of many small ranges that are not listed in
+/// ascending order".
 pub const MAX_UNORDERED_RANGES: usize = 16;
 
-/// How many ranges may overlap the one before; with more the request gets the whole representation.
+/// The maximum number of ranges that overlap an earlier one. A request with more gets the whole
+/// representation.
 pub const MAX_OVERLAPS: usize = 1;
 
 #[cfg(test)]
@@ -340,7 +348,7 @@ mod tests {
 
     use super::*;
 
-    /// `ignored`, `416`, `whole`, or the ranges.
+    /// Returns `ignored`, `416`, `whole`, or the ranges.
     fn ask(value: &str, length: u64) -> String {
         match Range::parse(value).map(|range| range.within(length)) {
             None => "ignored".to_owned(),
@@ -359,7 +367,7 @@ mod tests {
     #[test]
     fn rfc9110_14_1_2_byte_ranges() {
         let table = [
-            // The section's examples, of a representation of 10000 bytes.
+            // The examples of the section, for a representation of 10000 bytes.
             ("bytes=0-499", "0-499"),
             ("bytes=500-999", "500-999"),
             ("bytes=-500", "9500-9999"),
@@ -371,7 +379,7 @@ mod tests {
             ),
             ("bytes=500-600,601-999", "500-999"),
             ("bytes=500-700,601-999", "500-999"),
-            // At and behind the end.
+            // At and after the end.
             ("bytes=0-", "0-9999"),
             ("bytes=0-9999", "0-9999"),
             ("bytes=0-10000", "0-9999"),
@@ -394,7 +402,7 @@ mod tests {
             ("bytes=3000-3003,100-103", "3000-3003 100-103"),
             ("bytes=-2, 0-1, 5-6", "9998-9999 0-1 5-6"),
             ("bytes=500-599, -1, 20000-, 0-9", "500-599 9999-9999 0-9"),
-            // A merged range has the place of the first of its parts.
+            // A merged range has the position of the first of its parts.
             ("bytes=500-599, 0-9, 600-699", "500-699 0-9"),
             ("bytes=20-29, 500-509, 0-9, 10-19", "0-29 500-509"),
             ("bytes=500-509, 20-29, 0-19", "500-509 0-29"),
@@ -461,15 +469,15 @@ mod tests {
         };
         assert_eq!(ask(&descending(16), 10_000).split(' ').count(), 16);
         assert_eq!(ask(&descending(17), 10_000), "whole");
-        // Ascending, but for the last one, which lies or reaches before the others.
+        // Ascending, except the last one, which is before the others or overlaps them.
         for (last, expected) in [("5-5", "whole"), ("-9990", "whole"), ("200-", "16 more")] {
             let found = ask(&format!("{},{last}", many(16)), 10_000);
             assert_eq!(found == "whole", expected == "whole", "{last}: {found}");
         }
-        // Ranges behind the end count, since they were read, and have no order.
+        // Ranges after the end count, since they were read, and have no order.
         let behind = format!("{},20000-,20-20", many(2));
         assert_eq!(ask(&behind, 10_000), "0-0 10-10 20-20");
-        // Neighbours in order are one range, however many there are.
+        // Any number of adjacent ranges in order is one range.
         let neighbours: Vec<_> = (0..200).map(|n| format!("{n}-{n}")).collect();
         assert_eq!(
             ask(&format!("bytes={}", neighbours.join(",")), 10_000),
@@ -533,7 +541,7 @@ mod tests {
         }
     }
 
-    /// What every outcome promises.
+    /// Checks the invariants of every outcome.
     fn check(value: &[u8], length: u64) {
         if let Some(Outcome::Satisfiable(ranges)) = Range::parse(value).map(|r| r.within(length)) {
             assert!(!ranges.is_empty());

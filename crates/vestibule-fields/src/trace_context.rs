@@ -1,4 +1,4 @@
-//! `traceparent` and `tracestate`: which trace a request belongs to.
+//! `traceparent` and `tracestate`: the trace of a request.
 //!
 //! ```text
 //! traceparent = version "-" trace-id "-" parent-id "-" trace-flags
@@ -10,9 +10,9 @@
 //!
 //! Source: W3C Trace Context, sections 3.2 (`traceparent`) and 3.3 (`tracestate`).
 //!
-//! A broken or repeated `traceparent` is no trace, and a new one begins; its `tracestate` counts for nothing then. A
-//! version above 00 is read as far as 00 goes, when what follows begins with `-` (section 4.1). `tracestate` is
-//! kept as it came when it keeps to its limits, and otherwise dropped whole.
+//! A broken or repeated `traceparent` is ignored with its `tracestate`, and a new trace begins. A
+//! version above 00 is read as version 00, when the text after it begins with `-` (section 4.1). A
+//! `tracestate` within its limits is kept unchanged; otherwise it is dropped as a whole.
 //!
 //! ```
 //! use vestibule_fields::trace_context::TraceParent;
@@ -31,15 +31,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::header_value;
 use crate::list::Lines;
 
-/// The id of a trace: 16 bytes, not all zero; 32 digits in lower case.
+/// The id of a trace: 16 bytes, not all zero, written as 32 lower-case digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(u128);
 
-/// The id of a span: 8 bytes, not all zero; 16 digits in lower case.
+/// The id of a span: 8 bytes, not all zero, written as 16 lower-case digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpanId(u64);
 
-/// A trace and the span in it that a request was sent from.
+/// A trace, and its span that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     trace: TraceId,
@@ -48,7 +48,7 @@ pub struct TraceParent {
 }
 
 impl TraceId {
-    /// An id, unless it is zero.
+    /// Creates an id; `None` for zero.
     ///
     /// ```
     /// use vestibule_fields::trace_context::TraceId;
@@ -66,7 +66,7 @@ impl TraceId {
 }
 
 impl SpanId {
-    /// An id, unless it is zero.
+    /// Creates an id; `None` for zero.
     ///
     /// ```
     /// assert!(vestibule_fields::trace_context::SpanId::new(0).is_none());
@@ -81,7 +81,7 @@ impl SpanId {
 }
 
 impl TraceParent {
-    /// A span in a trace.
+    /// Creates the value for a span in a trace.
     ///
     /// ```
     /// use vestibule_fields::trace_context::{SpanId, TraceId, TraceParent};
@@ -139,40 +139,40 @@ impl TraceParent {
         Self::parse(Lines::from_headers(headers, TRACEPARENT).only()?)
     }
 
-    /// The trace.
+    /// Returns the id of the trace.
     #[must_use]
     pub const fn trace_id(&self) -> TraceId {
         self.trace
     }
 
-    /// The span that the request was sent from.
+    /// Returns the id of the span that sent the request.
     #[must_use]
     pub const fn parent_id(&self) -> SpanId {
         self.parent
     }
 
-    /// Whether the sender may have recorded its part.
+    /// Returns whether the sender may have recorded its part.
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
-    /// The same trace, as another span of it sends it on.
+    /// Returns the same trace with another span as the sender.
     #[must_use]
     pub const fn with_parent(mut self, parent: SpanId) -> Self {
         self.parent = parent;
         self
     }
 
-    /// The value of the field, in version 00.
+    /// Returns the value of the field, in version 00.
     #[must_use]
     pub fn to_header_value(self) -> HeaderValue {
         header_value(self.to_string().into_bytes())
     }
 }
 
-/// The `tracestate` of a request, its lines in one; `None` when there is none, or when it breaks its limits: 512
-/// bytes, 32 members, each a key, `=` and a value, and no key twice.
+/// Reads the `tracestate` of a request as one line. `None` when it is absent, or exceeds its
+/// limits: 512 bytes, 32 members, each a key, `=` and a value, and no key twice.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -216,20 +216,21 @@ pub fn state_from_headers(headers: &HeaderMap) -> Option<HeaderValue> {
     (!all.is_empty()).then(|| header_value(all))
 }
 
-/// `lcalpha / DIGIT`, then up to 255 of these and `_-*/@`; section 3.3.1.3.1, with level 2's leniency for `@`.
+/// Returns whether the key is `lcalpha / DIGIT`, then up to 255 of these and `_-*/@`; section
+/// 3.3.1.3.1, with the relaxed rule of level 2 for `@`.
 fn is_key(key: &[u8]) -> bool {
     let is_first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_other = |byte: &u8| is_first(byte) || b"_-*/@".contains(byte);
     key.len() <= 256 && key.first().is_some_and(is_first) && key.iter().all(is_other)
 }
 
-/// Up to 256 printable bytes without `,` and `=`; section 3.3.1.3.2.
+/// Returns whether the value is up to 256 printable bytes without `,` and `=`; section 3.3.1.3.2.
 fn is_value(value: &[u8]) -> bool {
     let is_inner = |byte: &u8| matches!(byte, b' '..=b'~') && !b",=".contains(byte);
     !value.is_empty() && value.len() <= 256 && value.iter().all(is_inner)
 }
 
-/// Exactly `digits` digits in lower case.
+/// Parses exactly `digits` lower-case digits.
 fn hex(text: &[u8], digits: usize) -> Option<u128> {
     if text.len() != digits {
         return None;
@@ -261,17 +262,17 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// The field that names the trace and the span.
+/// The field for the trace and the span.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The field with what vendors add.
+/// The field for data of vendors.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// `00-`, 32 digits, `-`, 16 digits, `-`, two digits.
 const LENGTH: usize = 55;
 const SAMPLED: u8 = 1;
-/// Sampled, and level 2's random; what is not known is not passed on.
+/// Sampled, and the random flag of level 2. Unknown flags are not passed on.
 const KNOWN_FLAGS: u8 = 3;
-/// Section 3.3.1.5 asks for at least 512 to be passed on.
+/// Section 3.3.1.5 requires at least 512 bytes.
 const MAX_BYTES: usize = 512;
 const MAX_MEMBERS: usize = 32;
 

@@ -1,12 +1,13 @@
-//! `WWW-Authenticate` and `Proxy-Authenticate`: how a client may say who it is.
+//! `WWW-Authenticate` and `Proxy-Authenticate`: challenges that tell a client how to authenticate.
 //!
 //! ```text
 //! challenge  = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
 //! auth-param = token BWS "=" BWS ( token / quoted-string )
 //! ```
 //!
-//! Source: RFC 9110 section 11.3 and 11.6.1. Values are written quoted, as `realm` has to be (RFC 7617 section 2); a
-//! challenge each stands on a line of its own, since many clients split a line of several wrongly.
+//! Source: RFC 9110 section 11.3 and 11.6.1. Values are always quoted, as `realm` requires (RFC
+//! 7617 section 2). Send each challenge as a separate line, since many clients split a list of
+//! challenges incorrectly.
 //!
 //! ```
 //! use vestibule_fields::www_authenticate::Challenge;
@@ -23,7 +24,7 @@ use http::HeaderValue;
 use crate::header_value;
 use crate::list::is_tchar;
 
-/// One scheme with its parameters; written only.
+/// One scheme with its parameters; write only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     scheme: &'static str,
@@ -31,11 +32,11 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// A challenge without parameters.
+    /// Creates a challenge without parameters.
     ///
     /// # Panics
     ///
-    /// `scheme` is a token.
+    /// Panics when `scheme` is not a token.
     #[must_use]
     pub fn new(scheme: &'static str) -> Self {
         assert_token(scheme);
@@ -45,11 +46,11 @@ impl Challenge {
         }
     }
 
-    /// Adds a parameter. What a header value cannot hold (controls) is left out of `value`.
+    /// Adds a parameter. Removes bytes from `value` that a header value cannot contain (controls).
     ///
     /// # Panics
     ///
-    /// `name` is a token.
+    /// Panics when `name` is not a token.
     ///
     /// ```
     /// use vestibule_fields::www_authenticate::Challenge;
@@ -64,13 +65,13 @@ impl Challenge {
         self
     }
 
-    /// The scheme.
+    /// Returns the scheme.
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// The challenge as a header value.
+    /// Returns the challenge as a header value.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
         header_value(self.to_string().into_bytes())
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written() {
+    fn challenges_are_written_with_quotes() {
         let basic = |realm: &'static str| Challenge::new("Basic").parameter("realm", realm);
         let table = [
             (Challenge::new("Negotiate"), "Negotiate"),
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "is not a token")]
-    fn a_scheme_is_a_token() {
+    fn a_scheme_that_is_not_a_token_panics() {
         let _ = Challenge::new("a b");
     }
 

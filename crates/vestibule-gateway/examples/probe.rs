@@ -1,5 +1,5 @@
-//! The app that the tests put behind web servers, as the program that they start: by FastCGI where its
-//! standard input is a socket that listens, and by CGI otherwise.
+//! The app that the tests run behind web servers as a separate program. It uses FastCGI if its
+//! standard input is a listening socket, and CGI otherwise.
 
 #[path = "../tests/probe.rs"]
 mod probe;
@@ -13,6 +13,6 @@ async fn main() {
         return;
     }
     let code = vestibule_gateway::cgi(probe::probe).await;
-    // A read of standard input that still blocks must not hold the process.
+    // A pending read of standard input must not block the exit.
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
 }

@@ -1,4 +1,4 @@
-//! CGI: one request out of the environment and standard input, one response to standard output.
+//! CGI: one request from the environment and standard input, one response to standard output.
 //!
 //! Source: RFC 3875.
 
@@ -13,13 +13,13 @@ use vestibule_environ::{Environ, HeadForm, Mapping};
 
 use crate::exchange::{Incoming, Limits, Outgoing, pump};
 
-/// Answers the one request that this process was started for, as a CGI program.
+/// Serves the single request of this process, as a CGI program.
 ///
-/// The exit code is 0 when the response was written whole, and 1 otherwise. What a
-/// [`Failure`](vestibule_core::Failure) has to say goes to standard error by `tracing`. The order of the
-/// layers is not checked, since that would be a line of the log for each request.
+/// The exit code is 0 when the whole response was written, and 1 otherwise. A
+/// [`Failure`](vestibule_core::Failure) is logged to standard error by `tracing`. The order of the
+/// layers is not checked, since that would log a line for each request.
 ///
-/// Standard input is read to its end, since some web servers wait for that.
+/// Reads standard input to its end, since some web servers wait for that.
 ///
 /// ```no_run
 /// use vestibule_core::Request;
@@ -34,7 +34,7 @@ pub async fn cgi<A: App>(app: A) -> ExitCode {
     match converse(app, Environ::from_process(), stdin, stdout).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(target: "vestibule", error = &*error, "the request was not answered");
+            tracing::error!(target: "vestibule", error = &*error, "the request got no complete response");
             ExitCode::FAILURE
         }
     }
@@ -47,7 +47,7 @@ async fn converse<A: App>(
     stdout: impl AsyncWrite + Unpin,
 ) -> Result<(), BoxError> {
     let limits = Limits::default();
-    // A CGI program is where SCRIPT_NAME says, also when nothing follows.
+    // SCRIPT_NAME is the path of a CGI program, also when the path ends there.
     if environ.get("PATH_INFO").is_none() {
         environ.push("PATH_INFO", "");
     }
@@ -70,7 +70,7 @@ async fn converse<A: App>(
                         pump(&mut incoming, &mut left, sender, limits.body_timeout).await;
                     }
                 }
-                // The end of standard input does not say that the client is gone.
+                // The end of standard input does not mean that the client is gone.
                 std::future::pending().await
             };
             tokio::select! {
@@ -86,7 +86,7 @@ async fn converse<A: App>(
     };
     outgoing.flush().await?;
     if !is_whole {
-        return Err("the body of the response broke".into());
+        return Err("the body of the response failed".into());
     }
     let drain = async {
         while incoming.more().await? {
@@ -94,12 +94,12 @@ async fn converse<A: App>(
         }
         io::Result::Ok(())
     };
-    // A web server that sends for ever is left alone then.
+    // Stops reading if the web server sends without end.
     let _ = tokio::time::timeout(DRAIN, drain).await;
     Ok(())
 }
 
-/// A body whose length nobody told: all that comes.
+/// Reads a body without a length to the end of the input.
 async fn to_end<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
     mut sender: vestibule_core::BodySender,
@@ -117,7 +117,7 @@ async fn to_end<R: AsyncRead + Unpin>(
     }
 }
 
-/// How long what the app did not read is read on.
+/// How long the unread rest of the body is read after the response.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_are_answers() {
+    async fn refused_requests_get_a_response() {
         let cases = [
             ("CONTENT_LENGTH", "x"),
             ("HTTP_HOST", "a b"),
@@ -189,9 +189,9 @@ mod tests {
         assert!(done.is_err());
     }
 
-    /// Standard input that ends early, is silent about its length, or is more than was told.
+    /// Standard input that ends early, has no length, or is longer than its length.
     #[tokio::test]
-    async fn fault_155_broken_standard_input() {
+    async fn broken_standard_input() {
         let large = vec![b'x'; 300_000];
         let cases: [(&str, &[u8], &str); 5] = [
             ("3", b"", "400"),

@@ -1,4 +1,4 @@
-//! What all gateways have in common: limits, the service, and a response on its way out.
+//! Shared by all gateways: limits, the service, and the output of a response.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,7 +18,7 @@ use vestibule_environ::{Environ, HeadForm, Mapping, respond};
 
 use crate::fastcgi::{STDERR, STDOUT, push_records};
 
-/// What a connection may take.
+/// The limits of a connection.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct Limits {
@@ -49,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-/// An app and how it is reached.
+/// An app and the protocol settings that serve it.
 #[derive(Debug)]
 pub(crate) struct Service<A> {
     pub(crate) app: CatchPanic<A>,
@@ -57,11 +57,11 @@ pub(crate) struct Service<A> {
     pub(crate) limits: Limits,
 }
 
-/// Why a connection ended before its time.
+/// The reason why a connection ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub enum Malformed {
-    /// More or larger parameters than the limits allow: a 431.
+    /// The parameters are too many or too large: a 431.
     TooLarge,
     /// Bytes that the protocol does not allow.
     Protocol(&'static str),
@@ -79,7 +79,7 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 impl Limits {
-    /// Adds a parameter, when it is within the limits.
+    /// Adds a parameter if it is within the limits.
     pub(crate) fn push(
         &self,
         environ: &mut Environ,
@@ -95,7 +95,7 @@ impl Limits {
     }
 }
 
-/// The answer to parameters that are too large.
+/// Returns the response to parameters that are too large.
 pub(crate) fn too_large() -> Response {
     Failure::new(Malformed::TooLarge)
         .kind(FailureKind::Request)
@@ -103,8 +103,7 @@ pub(crate) fn too_large() -> Response {
         .into_response()
 }
 
-/// Bytes that come in, kept until they make a whole of something. Reading can be given up at any
-/// await, and goes on where it was.
+/// A buffer for input until it contains a complete unit. Reads are cancel-safe at any await.
 pub(crate) struct Incoming<R> {
     io: R,
     pub(crate) buffer: BytesMut,
@@ -122,7 +121,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         self.io
     }
 
-    /// Reads more; `false` at the end.
+    /// Reads more bytes; returns `false` at the end.
     pub(crate) async fn more(&mut self) -> io::Result<bool> {
         if self.buffer.spare_capacity_mut().len() < CHUNK / 4 {
             self.buffer.reserve(CHUNK);
@@ -130,7 +129,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         Ok(self.io.read_buf(&mut self.buffer).await? > 0)
     }
 
-    /// Some bytes, of those that were read already if there are any; none at the end.
+    /// Returns up to `most` bytes, buffered ones first; none at the end.
     pub(crate) async fn some(&mut self, most: u64) -> io::Result<Bytes> {
         if self.buffer.is_empty() {
             self.more().await?;
@@ -141,9 +140,9 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     }
 }
 
-/// Reads a body, of which `left` bytes are to come, into `sender`, and then waits for the end of the
-/// connection. It returns when the other side is gone: the request is given up then. When it stalls, the
-/// app hears that the body broke, and may answer.
+/// Reads the remaining `left` bytes of a body into `sender`, and then waits for the end of the
+/// connection. Returns when the other side is gone; the request is then cancelled. When the body
+/// stalls, the app gets a body error, and may still respond.
 pub(crate) async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
     left: &mut u64,
@@ -156,7 +155,7 @@ pub(crate) async fn pump<R: AsyncRead + Unpin>(
             Ok(Ok(data)) if data.is_empty() => return gone(sender, ENDED.into()),
             Ok(Ok(data)) => {
                 *left = left.saturating_sub(data.len() as u64);
-                // An app that does not want the body does not stop the connection.
+                // An app that does not read the body does not block the connection.
                 is_heard = is_heard && sender.send(data).await.is_ok();
             }
             Ok(Err(error)) => return gone(sender, error.into()),
@@ -171,14 +170,14 @@ pub(crate) async fn pump<R: AsyncRead + Unpin>(
     end(incoming).await
 }
 
-/// An app that waits for the body hears why it has none, where it is not dropped.
+/// Reports the reason to an app that waits for the body, if it still runs.
 fn gone(mut sender: BodySender, error: BoxError) -> BoxError {
     let text = error.to_string();
     sender.abort(error);
     text.into()
 }
 
-/// Waits for the end of the connection. More than the length of the body is nobody's.
+/// Waits for the end of the connection. Bytes after the length of the body are discarded.
 async fn end<R: AsyncRead + Unpin>(incoming: &mut Incoming<R>) -> BoxError {
     loop {
         incoming.buffer.clear();
@@ -190,21 +189,21 @@ async fn end<R: AsyncRead + Unpin>(incoming: &mut Incoming<R>) -> BoxError {
     }
 }
 
-/// Bytes on their way out. What is written can be given up at any await, and goes on where it was.
+/// An output buffer. Writes are cancel-safe at any await.
 pub(crate) struct Outgoing<W> {
     io: W,
     buffer: Vec<u8>,
-    /// How much of the buffer is written.
+    /// Number of bytes of the buffer that are written.
     at: usize,
-    /// The id of the FastCGI request whose records these are.
+    /// The id of the FastCGI request of these records.
     pub(crate) id: Option<u16>,
     limit: Duration,
-    /// What has to be said between two pieces of a response.
+    /// Protocol replies to send between two pieces of a response.
     replies: mpsc::Receiver<Vec<u8>>,
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
-    /// Also the end by which replies come in, from whoever reads meanwhile.
+    /// Creates the buffer. The reading side sends its protocol replies through the returned sender.
     pub(crate) fn new(io: W, limit: Duration) -> (Self, mpsc::Sender<Vec<u8>>) {
         let (sender, replies) = mpsc::channel(16);
         let outgoing = Self {
@@ -222,7 +221,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         self.io
     }
 
-    /// Bytes as they are.
+    /// Adds bytes unchanged.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
@@ -234,7 +233,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// A line for the web server's log, or ours when the protocol has no way to it.
+    /// Logs a failure: on the web server if the protocol supports that, otherwise here.
     fn complain(&mut self, failure: &Failure) {
         let line = printable(&failure.to_string());
         match self.id {
@@ -243,7 +242,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// Writes what is in the buffer.
+    /// Writes the buffer.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         let limit = self.limit;
         while let Some(rest) = self.buffer.get(self.at..).filter(|it| !it.is_empty()) {
@@ -255,7 +254,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
             self.at = self.at.saturating_add(written);
         }
         self.buffer.clear();
-        // One large piece does not keep its room for ever.
+        // Releases the memory of one large piece.
         self.buffer.shrink_to(2 * FULL);
         self.at = 0;
         tokio::time::timeout(limit, self.io.flush()).await?
@@ -265,7 +264,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         tokio::time::timeout(self.limit, self.io.shutdown()).await?
     }
 
-    /// Waits for `future`; what is in the buffer is not kept back meanwhile.
+    /// Waits for `future`, and flushes the buffer meanwhile.
     async fn wait<T>(&mut self, mut future: Pin<&mut impl Future<Output = T>>) -> io::Result<T> {
         let once = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
         if let Poll::Ready(done) = once.await {
@@ -281,8 +280,8 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// Calls the app and writes its response. `false` when the body broke: the other side must see
-    /// that it is not whole.
+    /// Calls the app and writes its response. Returns `false` when the body failed: the other side
+    /// must see that the response is incomplete.
     pub(crate) async fn answer<A: App>(
         &mut self,
         app: &A,
@@ -315,7 +314,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
             };
             match frame {
                 Some(Ok(frame)) => {
-                    // Trailers have no form here.
+                    // These protocols have no trailers.
                     if let Ok(data) = frame.into_data() {
                         self.data(&data);
                     }
@@ -333,7 +332,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     }
 }
 
-/// One line without control characters.
+/// Returns the text as one line without control characters.
 pub(crate) fn printable(text: &str) -> String {
     let escape = |it: char| match it.is_control() || matches!(it, '\u{2028}' | '\u{2029}') {
         true => it.escape_default().to_string(),
@@ -344,10 +343,10 @@ pub(crate) fn printable(text: &str) -> String {
 
 const ENDED: &str = "the body ended before its length";
 
-/// How much is read at a time, in bytes.
+/// Size of a read in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// How much is kept before it is written, in bytes.
+/// Number of buffered bytes after which they are written.
 const FULL: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! record = version(1) type(1) id(2) contentLength(2) paddingLength(1) reserved(1) content padding
 //! ```
 //!
-//! Source: FastCGI Specification 1.0, sections 3 to 6. One request at a time on a connection, as
-//! nginx and Apache have it: another that begins meanwhile is told `FCGI_CANT_MPX_CONN`.
+//! Source: FastCGI Specification 1.0, sections 3 to 6. Serves one request at a time on a
+//! connection, as nginx and Apache use it: a second request gets `FCGI_CANT_MPX_CONN`.
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -28,7 +28,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether nothing more of its request will come.
+    /// Returns whether this is the last record of its request.
     const fn is_last(&self) -> bool {
         match self.kind {
             STDIN => self.content.is_empty(),
@@ -37,7 +37,7 @@ impl Record {
     }
 }
 
-/// Takes a record off the front of what has come; `None` when it is not whole.
+/// Takes a record from the front of the input; `None` when it is incomplete.
 #[doc(hidden)]
 pub fn record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
     match buffer.first() {
@@ -62,8 +62,8 @@ pub fn record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
     }))
 }
 
-/// Reads name-value pairs. A length that is more than what is left is an error before anything is
-/// allocated for it.
+/// Reads name-value pairs. A length beyond the input is an error before anything is allocated for
+/// it.
 #[doc(hidden)]
 pub fn pairs(mut rest: &[u8], limits: &Limits) -> Result<Environ, Malformed> {
     let mut environ = Environ::new();
@@ -77,7 +77,7 @@ pub fn pairs(mut rest: &[u8], limits: &Limits) -> Result<Environ, Malformed> {
     Ok(environ)
 }
 
-/// One byte below 128, or four with the top bit set.
+/// Reads a length: one byte below 128, or four bytes with the top bit set.
 fn length(rest: &mut &[u8]) -> Result<usize, Malformed> {
     let short = Malformed::Protocol("a pair has no length");
     match **rest {
@@ -109,7 +109,7 @@ pub(crate) fn push_records(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u
 }
 
 pub(crate) fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
-    // A piece is shorter than a record can be, so nothing is cut here.
+    // A piece is shorter than the maximum of a record, so the cast does not truncate.
     let [high, low] = (content.len() as u16).to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
     let padding = content.len().wrapping_neg() % 8;
@@ -118,12 +118,13 @@ pub(crate) fn push_record(buffer: &mut Vec<u8>, kind: u8, id: u16, content: &[u8
     buffer.extend(std::iter::repeat_n(0, padding));
 }
 
-/// Writes a name-value pair: lengths of one byte below 128, or of four with the top bit set.
+/// Writes a name-value pair: lengths below 128 as one byte, others as four bytes with the top bit
+/// set.
 pub(crate) fn push_pair(buffer: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for text in [name, value] {
         match u8::try_from(text.len()) {
             Ok(short @ 0..128) => buffer.push(short),
-            // No text of a request is of two gigabytes.
+            // Names and values of a request are far below two gigabytes.
             _ => buffer.extend_from_slice(&(text.len() as u32 | 1 << 31).to_be_bytes()),
         }
     }
@@ -138,7 +139,7 @@ fn end_request(id: u16, app_status: u8, protocol_status: u8) -> Vec<u8> {
     buffer
 }
 
-/// The answer to a management record: what we can do, or that we do not know the question.
+/// Returns the reply to a management record: the supported values, or that the type is unknown.
 fn manage(record: &Record, limits: &Limits) -> Vec<u8> {
     let mut buffer = Vec::new();
     if record.kind != GET_VALUES {
@@ -152,7 +153,7 @@ fn manage(record: &Record, limits: &Limits) -> Vec<u8> {
         ("FCGI_MAX_REQS", &*most),
         ("FCGI_MPXS_CONNS", "0"),
     ];
-    // A question that cannot be read asks for nothing.
+    // An unreadable query asks for no values.
     let asked = pairs(&record.content, limits).unwrap_or_default();
     let mut content = Vec::new();
     for (name, value) in known
@@ -175,7 +176,7 @@ pub(crate) async fn serve<A: App>(
     let (read, write) = tokio::io::split(io);
     let mut incoming = Incoming::new(read);
     let (mut outgoing, replies) = Outgoing::new(write, limits.write_timeout);
-    // The request whose body is still on its way.
+    // The request whose body is not complete yet.
     let mut unread = None;
     loop {
         let begun = tokio::select! {
@@ -225,7 +226,7 @@ pub(crate) async fn serve<A: App>(
                 biased;
                 is_whole = outgoing.answer(&service.app, request, HeadForm::Status) => Some(is_whole?),
                 gone = pump(&mut incoming, &mut unread, id, sender, &replies, limits) => match gone {
-                    // The app's future is dropped.
+                    // Dropping the app's future cancels the request.
                     Gone::Aborted => {
                         unread = None;
                         None
@@ -236,10 +237,10 @@ pub(crate) async fn serve<A: App>(
         };
         outgoing.id = None;
         if is_whole == Some(false) {
-            // Only an end that is missing shows Apache and nginx that the response is not whole.
+            // Only a missing end record shows Apache and nginx that the response is incomplete.
             outgoing.flush().await?;
             leave(&mut incoming, &mut outgoing, unread, limits).await?;
-            return Err("the body of the response broke".into());
+            return Err("the body of the response failed".into());
         }
         if is_whole == Some(true) {
             let mut end = Vec::new();
@@ -254,10 +255,10 @@ pub(crate) async fn serve<A: App>(
     }
 }
 
-/// Ends the connection, but not before the request that is `unread` has come to its end.
+/// Ends the connection after the request `unread` is complete.
 ///
-/// Apache takes a request that it could not write to the last record for a failed one, and answers 503
-/// whatever the response was; and a kernel may throw the response away.
+/// If Apache cannot write a request to its last record, it treats it as failed, and responds with
+/// 503 to any response. The kernel may also discard the response.
 async fn leave<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     incoming: &mut Incoming<R>,
     outgoing: &mut Outgoing<W>,
@@ -282,7 +283,7 @@ struct Begun {
     keeps: bool,
 }
 
-/// The next record; `None` at the end of the connection between two of them.
+/// Returns the next record; `None` when the connection ends between two records.
 pub(crate) async fn next<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
 ) -> Result<Option<Record>, BoxError> {
@@ -328,7 +329,7 @@ async fn begin<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                 outgoing.raw(&manage(&record, limits));
                 outgoing.flush().await?;
             }
-            // What is left of a request that has been answered or refused.
+            // The rest of a request that already has a response.
             _ => {}
         }
     }
@@ -378,8 +379,8 @@ enum Gone {
     Closed(BoxError),
 }
 
-/// Reads the body into `sender`, and answers what else comes, until the request is given up. A body that
-/// stalls breaks off for the app, and is not waited for.
+/// Reads the body into `sender`, and answers other records, until the request is cancelled. When
+/// the body stalls, the app gets a body error and the rest is not awaited.
 async fn pump<R: AsyncRead + Unpin>(
     incoming: &mut Incoming<R>,
     unread: &mut Option<u16>,
@@ -401,7 +402,7 @@ async fn pump<R: AsyncRead + Unpin>(
             Ok(Ok(None)) => return Gone::Closed("the web server has gone".into()),
             Ok(Err(error)) => return Gone::Closed(error),
             Err(late) => {
-                // The app hears of it, and may answer; what comes later is nobody's.
+                // The app gets a body error, and may still respond; later records are discarded.
                 *unread = None;
                 if let Some(mut sender) = sender.take() {
                     sender.abort(late);
@@ -417,7 +418,7 @@ async fn pump<R: AsyncRead + Unpin>(
                         sender.finish();
                     }
                 } else if let Some(open) = &mut sender {
-                    // An app that does not want the body does not stop the connection.
+                    // An app that does not read the body does not block the connection.
                     if open.send(record.content).await.is_err() {
                         sender = None;
                     }
@@ -442,7 +443,7 @@ async fn pump<R: AsyncRead + Unpin>(
 
 const HEAD: usize = 8;
 
-/// The most that is put in one record, in bytes.
+/// Maximum content of an outgoing record in bytes.
 const PIECE: usize = 32 * 1024;
 
 pub(crate) const BEGIN_REQUEST: u8 = 1;
@@ -512,7 +513,7 @@ mod tests {
             .iter()
             .flat_map(|(name, value)| pair(name, value))
             .collect();
-        // A pair may begin in one record and end in another.
+        // A pair may start in one record and end in another.
         let records = stream.chunks(7).flat_map(|piece| one(PARAMS, id, piece));
         records.chain(one(PARAMS, id, &[])).collect()
     }
@@ -551,7 +552,8 @@ mod tests {
         (client, served)
     }
 
-    /// What comes back for `pieces`, as kind, id and content; and how the connection ended.
+    /// Returns the records in response to `pieces`, as kind, id and content, and how the connection
+    /// ended.
     async fn ask(
         app: impl App,
         pieces: &[&[u8]],
@@ -624,7 +626,8 @@ mod tests {
         }
     }
 
-    /// An app may answer before it was told that there is no body: the connection is open until then.
+    /// An app may respond before the end of the body is known: the connection stays open until
+    /// then.
     #[tokio::test(start_paused = true)]
     async fn an_early_answer_waits_for_the_end_of_the_request() {
         let app = |_: Request| async { "early" };
@@ -657,7 +660,7 @@ mod tests {
         .await;
         assert_eq!(records, [good(), good(), good()].concat());
         assert_eq!(done, Ok(()));
-        // Idle for a minute: closed.
+        // Closed after a minute without requests.
         let (records, done) = ask(echo, &[&whole(KEEP_CONN)], false).await;
         assert_eq!(records, good());
         assert!(done.is_err());
@@ -723,7 +726,7 @@ mod tests {
             assert!(records.is_empty(), "{bytes:?}: {records:?}");
             assert!(done.is_err(), "{bytes:?}");
         }
-        // The largest record there can be is a good one.
+        // The largest possible record is valid.
         let mut bytes = vec![1, STDIN, 0, 9, 255, 255, 255, 0];
         bytes.resize(8 + 65_535 + 255, 0);
         let (records, _) = ask(echo, &[&bytes, &whole(0)], false).await;
@@ -764,7 +767,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lengths_that_lie_are_seen_by_the_app() {
+    async fn wrong_lengths_are_body_errors_of_the_app() {
         for body in ["ab", "abcd"] {
             let bytes = [
                 begin_record(1, 1, 0),
@@ -790,7 +793,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_breaks_has_no_end() {
+    async fn a_failed_body_has_no_end_record() {
         let app = |_: Request| async {
             let (mut sender, body) = Body::channel();
             sender.send("x").await.unwrap();
@@ -834,7 +837,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_nobody_reads_is_not_taken_in() {
+    async fn a_body_that_the_app_does_not_read_is_not_buffered() {
         let app = |request: Request| async move {
             std::future::pending::<()>().await;
             drop(request);

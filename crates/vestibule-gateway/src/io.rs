@@ -4,10 +4,10 @@ use tokio::io::{AsyncRead, AsyncWrite, Join, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UnixStream};
 use vestibule_socket::Socket;
 
-/// A connection.
+/// A connection of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Makes the close that follows a reset, by which the other side sees that not all is there. A
-    /// unix socket has none.
+    /// Makes the next close a reset, so that the other side sees an incomplete response. A unix
+    /// socket has no reset.
     fn reset(&self) {}
 }
 
@@ -15,7 +15,7 @@ impl Io for UnixStream {}
 
 impl Io for TcpStream {
     fn reset(&self) {
-        // A socket that is gone needs none.
+        // A socket that is gone needs no reset.
         let _ = self.set_zero_linger();
     }
 }
@@ -23,7 +23,7 @@ impl Io for TcpStream {
 #[cfg(test)]
 impl Io for tokio::io::DuplexStream {}
 
-/// What [`open`] gives.
+/// The result of [`open`].
 impl<I: AsyncRead + AsyncWrite + Send + 'static> Io for Join<ReadHalf<I>, WriteHalf<I>> {}
 
 impl Io for Box<dyn Io> {
@@ -41,9 +41,9 @@ impl From<Socket> for Box<dyn Io> {
     }
 }
 
-/// A connection that was open already.
+/// Wraps a connection that is already open.
 pub(crate) fn open(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Box<dyn Io> {
-    // As halves: a type of their own, which can be `Io` whatever they are halves of.
+    // Split into halves: their type can implement `Io` for every inner type.
     let (reader, writer) = tokio::io::split(io);
     Box::new(tokio::io::join(reader, writer))
 }

@@ -1,4 +1,5 @@
-//! Runs an app under nginx and Apache: by FastCGI, SCGI, the uwsgi protocol, or as a CGI program.
+//! Runs an app behind nginx and Apache: with FastCGI, SCGI, the uwsgi protocol, or as a CGI
+//! program.
 //!
 //! ```rust,no_run
 //! use vestibule_core::Request;
@@ -16,7 +17,7 @@
 //! }
 //! ```
 //!
-//! | by | server | web servers |
+//! | protocol | server | web servers |
 //! |---|---|---|
 //! | FastCGI | [`Server::fastcgi`] | `fastcgi_pass`, `mod_proxy_fcgi`, spawn-fcgi ([`Bind::inherited`]) |
 //! | SCGI | [`Server::scgi`] | `scgi_pass`, `mod_proxy_scgi` |
@@ -24,13 +25,14 @@
 //! | CGI | [`cgi`] | `ScriptAlias` |
 //! | HTTP | `vestibule-hyper` | `proxy_pass`, `mod_proxy_http` |
 //!
-//! Bodies flow both ways, and at the pace of the slower side: what the app does not read is not
-//! taken in, and what the web server does not read is not made. When the client goes away the app's
-//! future, or the response's body, is dropped. Of what HTTP has, a gateway carries no upgrades, no
-//! informational responses and no trailers. What a `Failure` has to say goes to the web server's
-//! log where the protocol has a way to it (FastCGI's STDERR), and to ours otherwise.
+//! Bodies stream in both directions with backpressure: the server reads no more than the app does,
+//! and polls a body only as fast as the web server reads. When the client disconnects, the app's
+//! future or the response's body is dropped. A gateway does not support upgrades, informational
+//! responses and trailers. A `Failure` is logged by the web server if the protocol supports that
+//! (FastCGI's STDERR), otherwise by this process.
 //!
-//! The other way round, [`FastCgi`] is an app that a responder answers, such as PHP-FPM:
+//! In the other direction, [`FastCgi`] is an app that sends its requests to a responder such as
+//! PHP-FPM:
 //!
 //! ```rust,no_run
 //! use vestibule_core::Mounts;
@@ -51,7 +53,7 @@
 //! }
 //! ```
 //!
-//! For kept connections, an `upstream` with `keepalive 16;`, and `fastcgi_keep_conn on;`.
+//! For keep-alive connections, add an `upstream` with `keepalive 16;`, and `fastcgi_keep_conn on;`.
 //!
 //! # Apache
 //!
@@ -65,38 +67,41 @@
 //! </Location>
 //! ```
 //!
-//! What follows the host's name is the path of the `<Location>`: at the root it is `fcgi://app/`,
-//! and without that slash Apache would look for a host called `appstyle.css`.
+//! The text after the host's name is the path of the `<Location>`. At the root it is `fcgi://app/`;
+//! without that slash, Apache would look for a host called `appstyle.css`.
 //!
-//! Give the server its prefix with [`Server::mount`]: neither configuration sends it in a form that
-//! could be trusted. For a CGI program it is `SCRIPT_NAME`. The web server has to be allowed to
-//! open the socket: run the app in its group, with [`Bind::mode`] of `0o660`.
+//! Set the prefix with [`Server::mount`]: neither configuration sends it in a trustworthy form. For
+//! a CGI program it is `SCRIPT_NAME`. The web server needs permission to open the socket: run the
+//! app in its group, with [`Bind::mode`] of `0o660`.
 //!
-//! # What is not the same
+//! # Known differences
 //!
-//! The tests send one list of requests through nginx 1.22 and Apache 2.4 by every way, and compare
-//! the answers with those of the app without a web server. They are the same but for these:
+//! The tests send one list of requests through nginx 1.22 and Apache 2.4 with each protocol. They
+//! compare the responses with those of the app without a web server. All are equal, except these:
 //!
-//! | request | web server | what happens |
+//! | request | web server | difference |
 //! |---|---|---|
 //! | `%00` in the path | both | refused by the web server itself: 400 by nginx, 404 by Apache |
-//! | a header in two lines | Apache | joined by a comma; so are two `Cookie` lines, where a client sends them |
+//! | a header with two lines | Apache | joined by a comma; so are two `Cookie` lines, if a client sends them |
 //! | `Proxy` | both | never reaches the app |
-//! | a chunked body | Apache by SCGI, uwsgi | 411: its modules want a length. The others send the body on |
-//! | a response that breaks off | Apache by SCGI, CGI | looks whole to the client: these protocols have no end of their own, and Apache forgets the length |
+//! | a chunked body | Apache with SCGI, uwsgi | 411: its modules require a length. The others pass the body on |
+//! | an incomplete response | Apache with SCGI, CGI | looks complete to the client: these protocols do not mark the end, and Apache ignores the length |
 //!
-//! A request is read to its end, also when the app has answered before and wants none of its body:
-//! web servers take one that they could not write for a failed one.
+//! The server reads every request to its end, also when the app has already responded without
+//! reading the body. A web server treats a request as failed if it cannot write it completely.
 //!
-//! By SCGI and uwsgi the end of the connection means that the client has gone: a client of these
-//! protocols must not close its half when it has sent the request.
+//! With SCGI and uwsgi, the end of the connection means that the client is gone. A client of these
+//! protocols must not half-close the connection after the request.
 //!
 //! # Limits
 //!
-//! 256 variables, 256 KiB in all and 32 KiB each, or 431; 30 s for them to come; 60 s for a pause
-//! in a body, which breaks off for the app then, and for a web server that does not read; 75 s for
-//! an idle kept connection; 1024 connections. Lengths are held against what has come before
-//! anything is allocated for them.
+//! - 256 variables, 256 KiB in total and 32 KiB each; otherwise 431.
+//! - 30 s to receive the variables.
+//! - 60 s for a pause in a request body, which then ends with an error for the app.
+//! - 60 s for a web server that does not read, and 75 s for an idle keep-alive connection.
+//! - 1024 connections.
+//!
+//! Lengths are compared with the received bytes before anything is allocated for them.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(unix)]
@@ -108,7 +113,7 @@
         clippy::indexing_slicing,
         clippy::panic,
         clippy::unwrap_used,
-        reason = "what web servers and responders send comes from the network, and none may panic"
+        reason = "input of web servers and responders comes from the network, and must not panic"
     )
 )]
 
@@ -127,7 +132,7 @@ pub use responder::{FastCgi, ResponderError};
 pub use server::{Bound, Drained, Server};
 pub use vestibule_socket::{Bind, BindError};
 
-/// The parsers, for whoever wants to try bytes on them: each takes what has come so far.
+/// The parsers, for fuzz targets: each takes the bytes received so far.
 #[doc(hidden)]
 pub mod parse {
     pub use crate::exchange::Limits;

@@ -1,4 +1,4 @@
-//! The other side of FastCGI: an app whose requests a responder answers, such as PHP-FPM.
+//! A FastCGI client: an app that sends its requests to a responder such as PHP-FPM.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -25,18 +25,19 @@ use vestibule_fields::forwarding;
 use crate::exchange::{Incoming, Malformed, printable};
 use crate::fastcgi::{self, Record, next, push_pair, push_record, push_records};
 
-/// An app whose requests are answered by a FastCGI responder: PHP-FPM, or any other.
+/// An app that sends its requests to a FastCGI responder: PHP-FPM or another one.
 ///
-/// Each request is a connection of its own; both bodies stream. The request goes out as the variables of
-/// [`Environ`]. A responder that cannot be reached, that breaks the protocol, or that ends before the
-/// head of its response, is a 502, and one that says nothing for a minute a 504; when it breaks off later,
-/// so does the body. What it writes to its STDERR goes to our log.
+/// Each request uses its own connection; both bodies stream. The request is sent as the variables
+/// of [`Environ`]. The response is a 502 if the responder cannot be reached, violates the protocol,
+/// or ends before the head of its response. It is a 504 if the responder sends nothing for the
+/// [`timeout`](Self::timeout). If the responder fails later, the body ends with an error. Its
+/// STDERR is logged.
 ///
-/// Fields that proxies set, such as `X-Forwarded-For` and `X-Real-IP`, are removed from the request: the
-/// client may have written them. The list is `vestibule_fields::forwarding`. Behind a proxy, put it inside
-/// of `ProxyHeaders` of `vestibule-security`, which checks these fields; then those that are believed
-/// reach the responder. It always reads the client's address in `REMOTE_ADDR`, the scheme in `HTTPS` and
-/// the host in `HTTP_HOST`.
+/// Request fields of proxies, such as `X-Forwarded-For` and `X-Real-IP`, are removed: the client
+/// may have written them. The list is in `vestibule_fields::forwarding`. Behind a proxy, use this
+/// app inside `ProxyHeaders` of `vestibule-security`, which checks these fields; trusted fields
+/// then reach the responder. The responder always gets the client's address in `REMOTE_ADDR`, the
+/// scheme in `HTTPS` and the host in `HTTP_HOST`.
 ///
 /// ```no_run
 /// use vestibule_core::Stack;
@@ -62,7 +63,7 @@ struct Scripts {
 }
 
 impl FastCgi {
-    /// Asks the responder at `address`: `127.0.0.1:9000`, or `unix:/run/php/php-fpm.sock`.
+    /// Connects to the responder at `address`: `127.0.0.1:9000`, or `unix:/run/php/php-fpm.sock`.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
@@ -72,16 +73,16 @@ impl FastCgi {
         }
     }
 
-    /// Has the responder run the scripts of a directory, as PHP-FPM does: `/a/b.php/c` is the file
-    /// `a/b.php` with `/c` as `PATH_INFO`, and a path that ends in `/` is its `index.php`.
+    /// Runs the scripts of a directory, as PHP-FPM does: `/a/b.php/c` is the file `a/b.php` with
+    /// `/c` as `PATH_INFO`, and a path that ends in `/` is its `index.php`.
     ///
-    /// Only a file of that extension that is there is asked for. What is none is a 404, a path that could
-    /// be read in two ways a 400, and a body whose length nobody told a 411, since PHP reads no other.
+    /// Sends a request only for an existing file with that extension. Other paths are a 404, an
+    /// ambiguous path is a 400, and a body without a length is a 411, since PHP requires one.
     #[must_use]
     pub fn scripts(mut self, root: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
         let root = root.into();
         self.scripts = Some(Scripts {
-            // The responder has a working directory of its own.
+            // The responder has its own working directory.
             root: std::path::absolute(&root).unwrap_or(root),
             extension: extension.into(),
             fallback: None,
@@ -89,8 +90,8 @@ impl FastCgi {
         self
     }
 
-    /// Has a script of the root, such as `index.php`, answer where there is no other, in place of a 404.
-    /// It has an effect after [`scripts`](Self::scripts).
+    /// Sets a script of the root, such as `index.php`, for paths without their own script, instead
+    /// of a 404. Call it after [`scripts`](Self::scripts); otherwise it has no effect.
     #[must_use]
     pub fn fallback(mut self, name: impl Into<String>) -> Self {
         if let Some(scripts) = &mut self.scripts {
@@ -99,14 +100,14 @@ impl FastCgi {
         self
     }
 
-    /// Sends one more parameter with every request.
+    /// Adds a parameter to every request.
     #[must_use]
     pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.params.push((name.into(), value.into()));
         self
     }
 
-    /// How long the responder may say nothing: 60 s.
+    /// Sets the maximum time without output of the responder. Defaults to 60 s.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
@@ -161,8 +162,8 @@ impl FastCgi {
         };
         let (sender, output) = Body::channel();
         let (head, answered) = oneshot::channel();
-        // It ends when the response is dropped, and so does the connection: the responder sees that
-        // nobody waits for it.
+        // The task ends when the response is dropped, and closes the connection: the responder sees
+        // that the client is gone.
         tokio::spawn(converse(io, environ, body, head, sender, self.timeout));
         let head = match answered.await {
             Ok(Ok(head)) => head,
@@ -192,25 +193,25 @@ fn respond(method: &Method, head: Head, output: Body) -> Response {
     response
 }
 
-/// Why a responder has not answered.
+/// The reason why a responder did not respond.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ResponderError {
     /// It cannot be reached.
     Connect(io::Error),
-    /// It said nothing for too long.
+    /// It sent nothing for too long.
     Silent,
-    /// It ended before the head of its response, or in the middle of its body.
+    /// It ended before the head of its response, or in the middle of the body.
     Ended,
-    /// It refused the request, by `FCGI_OVERLOADED` or another status of the protocol.
+    /// It refused the request, with `FCGI_OVERLOADED` or another protocol status.
     Refused(u8),
-    /// It ended with another exit status than 0.
+    /// Its exit status was not 0.
     Failed(u32),
-    /// The head of its response is none.
+    /// The head of its response is invalid.
     Head(HeadError),
-    /// It broke the protocol, or the connection broke.
+    /// It violated the protocol, or the connection failed.
     Broken(BoxError),
-    /// The body of the request broke before the responder had it.
+    /// The body of the request failed before the responder had received it.
     Input(BodyError),
 }
 
@@ -218,12 +219,12 @@ impl fmt::Display for ResponderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "the responder cannot be reached: {error}"),
-            Self::Silent => f.write_str("the responder has said nothing for too long"),
+            Self::Silent => f.write_str("the responder sent nothing for too long"),
             Self::Ended => f.write_str("the responder ended before its response did"),
             Self::Refused(status) => write!(f, "the responder refused, with status {status}"),
             Self::Failed(status) => write!(f, "the responder ended with status {status}"),
             Self::Head(error) => error.fmt(f),
-            Self::Broken(error) => write!(f, "the responder broke off: {error}"),
+            Self::Broken(error) => write!(f, "the connection to the responder failed: {error}"),
             Self::Input(error) => error.fmt(f),
         }
     }
@@ -241,7 +242,7 @@ impl Error for ResponderError {
     }
 }
 
-/// A 502, or 504 for one that says nothing, or 400 when it is the request that broke.
+/// Returns a 502; a 504 for a timeout; a 400 when the request failed.
 fn refusal(error: ResponderError) -> Response {
     let (kind, status) = match error {
         ResponderError::Silent => (FailureKind::Upstream, StatusCode::GATEWAY_TIMEOUT),
@@ -271,7 +272,7 @@ async fn connect(address: &str) -> io::Result<Box<dyn Io>> {
 
 type Answered = oneshot::Sender<Result<Head, ResponderError>>;
 
-/// Sends the request and reads the response, at the same time, until one side has had enough.
+/// Sends the request and reads the response at the same time, until one side ends.
 async fn converse(
     io: impl Io,
     environ: Environ,
@@ -290,7 +291,7 @@ async fn converse(
     let writes = async {
         match send(write, environ, body).await {
             Err(error) => error,
-            // A responder that has read enough answers all the same.
+            // A responder can respond before it has read the whole body.
             Ok(_) => std::future::pending().await,
         }
     };
@@ -300,17 +301,17 @@ async fn converse(
     };
     match (done, reading.head.take()) {
         (Ok(()), _) => reading.sender.finish(),
-        // The app may have been dropped, and then nobody wants to know.
+        // The app may have been dropped; the error is then discarded.
         (Err(error), Some(head)) => drop(head.send(Err(error))),
         (Err(error), None) => reading.sender.abort(error),
     }
 }
 
-/// Writes the request: whether the responder has taken all of it.
+/// Writes the request. Returns whether the responder has received all of it.
 ///
 /// # Errors
 ///
-/// When the body of the request breaks.
+/// Fails when the body of the request fails.
 async fn send(
     mut io: impl AsyncWrite + Unpin,
     environ: Environ,
@@ -338,17 +339,17 @@ async fn send(
     Ok(io.write_all(&buffer).await.is_ok() && io.flush().await.is_ok())
 }
 
-/// The response on its way in.
+/// The state of a response that is being read.
 struct Reading<R> {
     incoming: Incoming<R>,
-    /// Who waits for the head, until it is there.
+    /// The receiver of the head, until the head is complete.
     head: Option<Answered>,
     sender: BodySender,
     limit: Duration,
 }
 
 impl<R: AsyncRead + Unpin> Reading<R> {
-    /// Reads to the end of the response. What comes after it is nobody's.
+    /// Reads to the end of the response. Later bytes are discarded.
     async fn run(&mut self) -> Result<(), ResponderError> {
         let mut start = BytesMut::new();
         let mut complaints = 0;
@@ -358,17 +359,17 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                 (fastcgi::STDOUT, ID) => self.output(&mut start, &record).await?,
                 (fastcgi::STDERR, ID) => complaints = complain(&record, complaints),
                 (fastcgi::END_REQUEST, ID) => return self.end(&record),
-                // Answers to questions that we have not asked.
+                // Management records; this client sends no queries.
                 (_, 0) => {}
                 _ => {
-                    let text = "the responder answers what was not asked";
+                    let text = "the responder sent a record for another request";
                     return Err(ResponderError::Broken(Malformed::Protocol(text).into()));
                 }
             }
         }
     }
 
-    /// The next record; an error when the response is not wanted any more.
+    /// Returns the next record; an error when the receiver of the response is gone.
     async fn record(&mut self) -> Result<Record, ResponderError> {
         let record = tokio::time::timeout(self.limit, next(&mut self.incoming));
         let record = match &mut self.head {
@@ -408,7 +409,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                         return Ok(());
                     }
                     Ok(Some((head, length))) => {
-                        // Dropped by whoever asked: the body is dropped as well.
+                        // The receiver may be gone: the body is then dropped as well.
                         let _ = waiting.send(Ok(head));
                         start.split_off(length).freeze()
                     }
@@ -427,7 +428,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
 
     fn end(&self, record: &Record) -> Result<(), ResponderError> {
         let [a, b, c, d, status, ..] = *record.content else {
-            let text = "the end of a request is too short";
+            let text = "the end record of the request is too short";
             return Err(ResponderError::Broken(Malformed::Protocol(text).into()));
         };
         match (u32::from_be_bytes([a, b, c, d]), status) {
@@ -439,19 +440,19 @@ impl<R: AsyncRead + Unpin> Reading<R> {
     }
 }
 
-/// Logs what a responder complains of, up to a limit; gives how many bytes it has been so far.
+/// Logs the errors of a responder up to a limit. Returns the number of bytes so far.
 fn complain(record: &Record, before: usize) -> usize {
     let text = String::from_utf8_lossy(&record.content);
     let lines = text.lines().filter(|line| !line.is_empty());
     if before < MAX_COMPLAINTS {
         for line in lines {
-            tracing::error!(target: "vestibule", "the responder says: {}", printable(line));
+            tracing::error!(target: "vestibule", "error of the responder: {}", printable(line));
         }
     }
     before.saturating_add(record.content.len())
 }
 
-/// A script, and where the path names it.
+/// A script, and its location in the path.
 #[derive(Debug, PartialEq, Eq)]
 struct Script {
     root: PathBuf,
@@ -467,13 +468,13 @@ impl Script {
         environ.set("SCRIPT_FILENAME", self.file.as_os_str().as_bytes());
         environ.set("SCRIPT_NAME", &*self.name);
         environ.set("PATH_INFO", &*self.info);
-        // PHP refuses to run without it when it was built as a CGI program.
+        // PHP requires it when it was built as a CGI program.
         environ.set("REDIRECT_STATUS", "200");
     }
 }
 
 impl Scripts {
-    /// The script of a request, if there is one.
+    /// Returns the script of a request, if there is one.
     async fn find(&self, request: &Request) -> Result<Option<Script>, PathError> {
         let view = PathView::of(request)?;
         let prefix = PathView::parse(Mount::of(request).map_or("", Mount::prefix))?;
@@ -487,7 +488,7 @@ impl Scripts {
             name: [&*path(&prefix, false), b"/", name.as_bytes()].concat(),
             info: path(&rest, is_open),
         });
-        // Looking at a file may wait for a disk.
+        // A look-up of a file may wait for the disk.
         let found = tokio::task::spawn_blocking(|| {
             let mut candidates = named.into_iter().chain(fallback);
             candidates.find(|script| script.file.is_file())
@@ -495,8 +496,8 @@ impl Scripts {
         Ok(found.await.ok().flatten())
     }
 
-    /// The script that a path names: the first segment with the extension, or the index of what ends in a
-    /// slash.
+    /// Returns the script in a path: the first segment with the extension, or the index of a path
+    /// that ends in a slash.
     fn named(&self, prefix: &[Vec<u8>], rest: &[Vec<u8>], is_open: bool) -> Option<Script> {
         let extension = self.extension.as_bytes();
         let dotted = [b".", extension].concat();
@@ -509,7 +510,7 @@ impl Scripts {
             None if is_open => script.push([b"index.", extension].concat()),
             None => return None,
         }
-        // A slash within a segment would be a separator to the file system.
+        // The file system would read a slash within a segment as a separator.
         if script.iter().any(|segment| segment.contains(&b'/')) {
             return None;
         }
@@ -523,7 +524,7 @@ impl Scripts {
     }
 }
 
-/// `/a/b` of its segments; `/a/b/` when it is open.
+/// Joins segments to `/a/b`, or to `/a/b/` when `is_open`.
 fn path(segments: &[Vec<u8>], is_open: bool) -> Vec<u8> {
     let mut path: Vec<u8> = segments
         .iter()
@@ -533,8 +534,8 @@ fn path(segments: &[Vec<u8>], is_open: bool) -> Vec<u8> {
     path
 }
 
-/// The only request of its connection.
+/// The id of the only request of a connection.
 const ID: u16 = 1;
 
-/// How much of what a responder complains of is logged for one request, in bytes.
+/// Maximum number of bytes of error output to log for one request.
 const MAX_COMPLAINTS: usize = 64 * 1024;

@@ -11,8 +11,8 @@ use vestibule_environ::Environ;
 
 use crate::exchange::{Limits, Malformed};
 
-/// Reads the headers; `None` when more bytes are needed, otherwise the headers and how many bytes
-/// they took.
+/// Reads the headers; `None` when more bytes are needed, otherwise the headers and their length in
+/// bytes.
 #[doc(hidden)]
 pub fn head(buffer: &[u8], limits: &Limits) -> Result<Option<(Environ, usize)>, Malformed> {
     let digits = buffer
@@ -32,7 +32,7 @@ pub fn head(buffer: &[u8], limits: &Limits) -> Result<Option<(Environ, usize)>, 
     };
     if !is_length {
         return Err(Malformed::Protocol(
-            "the length of the netstring is no number",
+            "the length of the netstring is not a number",
         ));
     }
     let Some(rest) = rest else {

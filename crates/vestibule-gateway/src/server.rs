@@ -1,4 +1,4 @@
-//! The server: an app, a protocol, limits, the places where it listens, and its end.
+//! The server: an app, a protocol, limits, listeners, and the graceful end.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -19,10 +19,10 @@ use crate::exchange::{Limits, Service};
 use crate::io::{Io, open};
 use crate::{fastcgi, scgi, simple, uwsgi};
 
-/// An app, the protocol that it is served by, and the limits; [`bind`](Self::bind) gives it a place.
+/// An app, its protocol and its limits. Add a listener with [`bind`](Self::bind).
 ///
-/// Whoever can connect is believed: it says who the client is, and that it came by `https`. Listen on
-/// a unix socket that only the web server may open, or on the loopback address, or see
+/// The server trusts every peer that can connect, for the address of the client and for `https`.
+/// Listen on a unix socket that only the web server can open, or on the loopback address, or use
 /// [`allow`](Self::allow).
 ///
 /// ```
@@ -68,85 +68,90 @@ impl<A: App> Server<A> {
         }
     }
 
-    /// A FastCGI responder.
+    /// Creates a FastCGI responder.
     pub fn fastcgi(app: A) -> Self {
         Self::new(app, Protocol::FastCgi)
     }
 
-    /// An SCGI server.
+    /// Creates an SCGI server.
     pub fn scgi(app: A) -> Self {
         Self::new(app, Protocol::Scgi)
     }
 
-    /// A server of the uwsgi protocol.
+    /// Creates a server for the uwsgi protocol.
     pub fn uwsgi(app: A) -> Self {
         Self::new(app, Protocol::Uwsgi)
     }
 
-    /// How variables become requests.
+    /// Sets the conversion of variables to requests. Defaults to `Mapping::new()`.
     pub fn mapping(mut self, mapping: Mapping) -> Self {
         self.mapping = mapping;
         self
     }
 
-    /// Says where the web server mounts the app; see [`Mapping::mount`].
+    /// Sets the path at which the web server mounts the app; see [`Mapping::mount`]. Defaults to
+    /// `SCRIPT_NAME`.
     pub fn mount(mut self, prefix: impl Into<String>) -> Self {
         self.mapping = self.mapping.mount(prefix);
         self
     }
 
-    /// Lets only these addresses connect; unix sockets have their permissions instead. Others are
-    /// closed at once.
+    /// Sets the addresses that may connect. Others are closed at once; unix sockets use their file
+    /// permissions instead. Defaults to all addresses.
     pub fn allow(mut self, peers: impl IntoIterator<Item = IpAddr>) -> Self {
         self.allowed = peers.into_iter().collect();
         self
     }
 
-    /// How many bytes the variables of a request may have: 256 KiB. More is a 431.
+    /// Sets the maximum size of a request's variables in bytes. Defaults to 256 KiB. More is a 431.
     pub const fn max_params_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_params_bytes = bytes;
         self
     }
 
-    /// How many variables a request may have: 256. More is a 431.
+    /// Sets the maximum number of variables of a request. Defaults to 256. More is a 431.
     pub const fn max_params(mut self, count: usize) -> Self {
         self.limits.max_params = count;
         self
     }
 
-    /// How long the variables of a request may take: 30 s. The connection is closed then.
+    /// Sets the maximum time to receive the variables of a request. Defaults to 30 s; the
+    /// connection is then closed.
     pub const fn params_timeout(mut self, limit: Duration) -> Self {
         self.limits.params_timeout = limit;
         self
     }
 
-    /// Sets the maximum time that a kept FastCGI connection waits between requests. Defaults to 75 s, longer than the
+    /// Sets the maximum idle time of a FastCGI connection between requests. Defaults to 75 s, longer than the
     /// 60 s for which nginx keeps connections (`keepalive_timeout` of its `upstream`).
     pub const fn idle_timeout(mut self, limit: Duration) -> Self {
         self.limits.idle_timeout = limit;
         self
     }
 
-    /// How long a pause in a request's body may be: 60 s. The app hears that the body broke off then,
-    /// and may answer.
+    /// Sets the maximum pause in a request's body. Defaults to 60 s. The app then gets a body
+    /// error, and may still respond.
     pub const fn body_timeout(mut self, limit: Duration) -> Self {
         self.limits.body_timeout = limit;
         self
     }
 
-    /// How long the web server may read nothing of a response that is there for it: 60 s.
+    /// Sets the maximum time without write progress while the web server does not read. Defaults to
+    /// 60 s.
     pub const fn write_timeout(mut self, limit: Duration) -> Self {
         self.limits.write_timeout = limit;
         self
     }
 
-    /// How long the end may take, from the signal to the last answer: 30 s.
+    /// Sets the maximum time of the graceful end, from the signal to the last response. Defaults to
+    /// 30 s.
     pub const fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain_timeout = limit;
         self
     }
 
-    /// How many connections there may be at a time: 1024. More wait in the kernel's queue.
+    /// Sets the maximum number of concurrent connections. Defaults to 1024. More wait in the
+    /// kernel's queue.
     pub const fn max_connections(mut self, count: usize) -> Self {
         self.limits.max_connections = count;
         self
@@ -155,12 +160,11 @@ impl<A: App> Server<A> {
     /// Listens at `bind`: `"127.0.0.1:9000"`, `"unix:/run/app.sock"`, a listener, or
     /// [`Bind::inherited`].
     ///
-    /// A stale unix socket, on which nobody listens, is replaced; the socket's file is removed when
-    /// the server has ended.
+    /// Replaces a stale unix socket without a listener. Removes the file of the socket at the end.
     ///
     /// # Errors
     ///
-    /// [`BindError`], which says what to do.
+    /// Returns [`BindError`], which says how to fix it.
     pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
         let listener = Listener::bind(bind).await?;
         Ok(Bound {
@@ -171,12 +175,12 @@ impl<A: App> Server<A> {
         })
     }
 
-    /// Serves one connection that is open already: one half of a socket pair, or a pipe in a test.
+    /// Serves one open connection, such as one half of a socket pair or of an in-memory pipe.
     ///
     /// # Errors
     ///
-    /// When the connection ended before its time: the web server went away, or broke the protocol, or
-    /// a time was up.
+    /// Fails when the connection ends early: the web server disconnected or violated the protocol,
+    /// or a timeout expired.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -199,7 +203,7 @@ impl<A: App> Server<A> {
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        // The end never comes from here: who drops the future ends the connection.
+        // This sender never signals the end; dropping the future ends the connection.
         let (_drain, watch) = watch::channel(false);
         let protocol = self.protocol;
         serve(open(io), protocol, Arc::new(self.into_service()), watch).await
@@ -223,7 +227,7 @@ impl<A> fmt::Debug for Server<A> {
     }
 }
 
-/// A server that listens: connections wait in its queue until it runs.
+/// A server with listeners. Connections wait in the queue until it runs.
 #[must_use = "a server does nothing until it is run"]
 pub struct Bound<A> {
     service: Arc<Service<A>>,
@@ -232,49 +236,46 @@ pub struct Bound<A> {
     listeners: Vec<Listener>,
 }
 
-/// How a server ended.
+/// The result of a graceful end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many connections had not ended by themselves and were cut.
+    /// Number of connections that did not end in time and were closed.
     pub aborted: usize,
 }
 
 impl<A: App> Bound<A> {
-    /// Listens at one more place.
+    /// Adds a listener.
     ///
     /// # Errors
     ///
-    /// As [`Server::bind`].
+    /// The same as for [`Server::bind`].
     pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
         self.listeners.push(Listener::bind(bind).await?);
         Ok(self)
     }
 
-    /// Where the server listens, in the order of binding.
+    /// Iterates over the addresses of the listeners, in the order of binding.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listeners.iter().map(Listener::address)
     }
 
-    /// Where the server listens first.
+    /// Returns the address of the first listener.
     #[must_use]
-    #[allow(
-        clippy::indexing_slicing,
-        reason = "there is no way to make one without a listener"
-    )]
+    #[allow(clippy::indexing_slicing, reason = "every value has a listener")]
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
     }
 
-    /// Serves until the process is asked to end, by SIGINT or SIGTERM, and then until what is in
-    /// flight is done, or the drain's time is up.
+    /// Serves until the process gets SIGINT or SIGTERM. Then waits until the requests in flight are
+    /// done, or the drain timeout expires.
     ///
-    /// The order of the app's layers is checked at the start, by [`Outline::check`]: each finding is a
-    /// line of the log, at WARN.
+    /// Checks the order of the app's layers at the start, with [`Outline::check`]; each finding is
+    /// logged at WARN.
     ///
     /// # Errors
     ///
-    /// When signals cannot be listened to.
+    /// Fails when signal handlers cannot be installed.
     pub async fn run(self) -> io::Result<Drained> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -288,10 +289,10 @@ impl<A: App> Bound<A> {
         Ok(self.run_until(stop).await)
     }
 
-    /// Serves until `stop` is ready, and then until what is in flight is done, or the drain's time
-    /// is up.
+    /// Serves until `stop` is ready. Then waits until the requests in flight are done, or the drain
+    /// timeout expires.
     ///
-    /// Dropping the future ends everything at once. The order of the layers is checked as by
+    /// Dropping the future ends everything at once. The order of the layers is checked as in
     /// [`run`](Self::run).
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Drained {
         let drain_timeout = self.service.limits.drain_timeout;
@@ -307,7 +308,7 @@ impl<A: App> Bound<A> {
                 target: "vestibule", address = %listener.address(), protocol = ?self.protocol, "listening"
             );
         }
-        // The `CatchPanic` of the server is outside of everything, and right there.
+        // The server's own `CatchPanic` is the outermost layer, and correct there.
         Outline::of(&self.service.app).inner().map(log_order);
         loop {
             let accepted = async {
@@ -366,7 +367,7 @@ impl<A: App> Bound<A> {
         .await
     }
 
-    /// Serves a connection in a task of its own, if its peer is allowed.
+    /// Serves a connection in its own task, if its peer is allowed.
     fn start(
         &self,
         connections: &mut JoinSet<()>,
@@ -393,7 +394,7 @@ impl<A: App> Bound<A> {
         });
     }
 
-    /// A unix socket has its permissions instead.
+    /// Returns whether the peer may connect. A unix socket uses its file permissions instead.
     fn allows(&self, peer: &Address) -> bool {
         let is_allowed = |peer: IpAddr| {
             let allowed = self.allowed.iter().map(IpAddr::to_canonical);

@@ -1,4 +1,4 @@
-//! Protocols of one request a connection: a head of variables, a body, a response, a close.
+//! Protocols with one request per connection: a head of variables, a body, a response, a close.
 
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,7 +8,7 @@ use vestibule_environ::{Environ, HeadForm};
 use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, pump, too_large};
 use crate::io::Io;
 
-/// Reads a head from what has come; `None` when more is needed.
+/// Reads a head from the input so far; `None` when more bytes are needed.
 pub(crate) type Parse = fn(&[u8], &Limits) -> Result<Option<(Environ, usize)>, Malformed>;
 
 /// Serves a connection to its end.
@@ -39,7 +39,7 @@ pub(crate) async fn serve<A: App, I: Io>(
     let head: Result<_, BoxError> = tokio::time::timeout(limits.params_timeout, head).await?;
     let environ = match head {
         Ok(Some(environ)) => environ,
-        // A web server looks whether we are there.
+        // A web server checks whether this server is up.
         Ok(None) => return Ok(()),
         Err(error) => {
             if let Some(Malformed::TooLarge) = error.downcast_ref() {
@@ -77,11 +77,11 @@ pub(crate) async fn serve<A: App, I: Io>(
         return leave(&mut incoming, &mut outgoing, left, limits).await;
     }
     incoming.into_io().unsplit(outgoing.into_io()).reset();
-    Err("the body of the response broke".into())
+    Err("the body of the response failed".into())
 }
 
-/// Ends the connection, but not before the request has come to its end: `left` bytes, or all that
-/// there is. A web server that cannot write its request may not look at the response.
+/// Ends the connection after the end of the request: `left` bytes, or the rest of the input. A web
+/// server that cannot write its request may not read the response.
 async fn leave<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     incoming: &mut Incoming<R>,
     outgoing: &mut Outgoing<W>,

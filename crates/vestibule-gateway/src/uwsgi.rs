@@ -5,15 +5,15 @@
 //! variable = length(2, little-endian) name length(2, little-endian) value
 //! ```
 //!
-//! Source: "The uwsgi Protocol", uWSGI documentation. Modifier 0 is a request of WSGI's kind, the
-//! only one here.
+//! Source: "The uwsgi Protocol", uWSGI documentation. Only modifier 0, a WSGI request, is
+//! supported.
 
 use vestibule_environ::Environ;
 
 use crate::exchange::{Limits, Malformed};
 
-/// Reads the variables; `None` when more bytes are needed, otherwise the variables and how many
-/// bytes they took.
+/// Reads the variables; `None` when more bytes are needed, otherwise the variables and their length
+/// in bytes.
 #[doc(hidden)]
 pub fn head(buffer: &[u8], limits: &Limits) -> Result<Option<(Environ, usize)>, Malformed> {
     match buffer.first() {

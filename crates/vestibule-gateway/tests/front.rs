@@ -1,4 +1,4 @@
-//! nginx and Apache, started for a test in a directory of its own, and a client.
+//! nginx and Apache, started for a test in its own directory, and a client.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,8 +16,8 @@ use vestibule_gateway::Server;
 use crate::probe::probe;
 use crate::web_server::WebServer;
 
-/// The app by every protocol, on unix sockets in a directory, behind both web servers.
-pub(crate) struct House {
+/// The app with every protocol, on unix sockets in a directory, behind both web servers.
+pub(crate) struct WebServers {
     nginx: WebServer,
     apache: WebServer,
     spawned: Child,
@@ -26,43 +26,43 @@ pub(crate) struct House {
     _runtime: Runtime,
 }
 
-/// A way to the app: the web server and the prefix.
+/// A route to the app: the web server and the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct Route {
     pub(crate) front: &'static str,
     pub(crate) prefix: &'static str,
 }
 
-/// The names say the protocol, and `-tcp` that it is no unix socket; `spawned` is a program that spawn-fcgi
+/// The names are the protocols. `-tcp` means a TCP socket; `spawned` is a program that spawn-fcgi
 /// starts.
-pub(crate) const WAYS: [Way; 20] = [
-    way("nginx", "/http"),
-    way("nginx", "/http-tcp"),
-    way("nginx", "/fcgi"),
-    way("nginx", "/fcgi-tcp"),
-    way("nginx", "/kept"),
-    way("nginx", "/spawned"),
-    way("nginx", "/scgi"),
-    way("nginx", "/scgi-tcp"),
-    way("nginx", "/uwsgi"),
-    way("nginx", "/uwsgi-tcp"),
-    way("apache", "/http"),
-    way("apache", "/http-tcp"),
-    way("apache", "/fcgi"),
-    way("apache", "/fcgi-tcp"),
-    way("apache", "/kept"),
-    way("apache", "/scgi"),
-    way("apache", "/scgi-tcp"),
-    way("apache", "/uwsgi"),
-    way("apache", "/uwsgi-tcp"),
-    way("apache", "/cgi"),
+pub(crate) const ROUTES: [Route; 20] = [
+    route("nginx", "/http"),
+    route("nginx", "/http-tcp"),
+    route("nginx", "/fcgi"),
+    route("nginx", "/fcgi-tcp"),
+    route("nginx", "/kept"),
+    route("nginx", "/spawned"),
+    route("nginx", "/scgi"),
+    route("nginx", "/scgi-tcp"),
+    route("nginx", "/uwsgi"),
+    route("nginx", "/uwsgi-tcp"),
+    route("apache", "/http"),
+    route("apache", "/http-tcp"),
+    route("apache", "/fcgi"),
+    route("apache", "/fcgi-tcp"),
+    route("apache", "/kept"),
+    route("apache", "/scgi"),
+    route("apache", "/scgi-tcp"),
+    route("apache", "/uwsgi"),
+    route("apache", "/uwsgi-tcp"),
+    route("apache", "/cgi"),
 ];
 
-const fn way(front: &'static str, prefix: &'static str) -> Way {
-    Way { front, prefix }
+const fn route(front: &'static str, prefix: &'static str) -> Route {
+    Route { front, prefix }
 }
 
-impl House {
+impl WebServers {
     pub(crate) fn start() -> Self {
         let dir = empty_dir();
         fs::create_dir_all(dir.join("cgi-bin")).unwrap();
@@ -93,27 +93,27 @@ impl House {
         }
     }
 
-    /// What the web servers complained of, for the message of a test that fails.
+    /// Returns the error logs of the web servers, for the message of a failed test.
     pub(crate) fn logs(&self) -> String {
         format!("nginx: {}\napache: {}", self.nginx.log(), self.apache.log())
     }
 
-    pub(crate) fn port(&self, way: Way) -> u16 {
-        match way.front {
+    pub(crate) fn port(&self, route: Route) -> u16 {
+        match route.front {
             "nginx" => self.nginx.port,
             _ => self.apache.port,
         }
     }
 
-    pub(crate) fn ask(&self, way: Way, request: &Ask) -> Answer {
-        let port = self.port(way);
+    pub(crate) fn ask(&self, route: Route, request: &Ask) -> Answer {
+        let port = self.port(route);
         request
-            .send(port, way.prefix)
+            .send(port, route.prefix)
             .unwrap_or_else(|error| Answer::gone(&error))
     }
 }
 
-impl Drop for House {
+impl Drop for WebServers {
     fn drop(&mut self) {
         let _ = self.spawned.kill();
         let _ = self.spawned.wait();
@@ -121,19 +121,19 @@ impl Drop for House {
     }
 }
 
-/// A directory that nobody else has.
+/// Creates a new empty directory.
 pub(crate) fn empty_dir() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::SeqCst);
     let name = format!("vestibule-gateway-{}-{count}", std::process::id());
     let dir = std::env::temp_dir().join(name);
     fs::create_dir_all(&dir).unwrap();
-    // The web server may run as somebody else, and the app behind it writes here.
+    // The web server may run as another user, and the app behind it writes here.
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
     dir
 }
 
-/// The program with a socket that listens as its standard input.
+/// Starts the program with a listening socket as its standard input.
 fn spawn(dir: &Path, program: &Path) -> Child {
     let child = Command::new("spawn-fcgi")
         .args(["-n", "-M", "0777", "-s"])
@@ -144,7 +144,8 @@ fn spawn(dir: &Path, program: &Path) -> Child {
     child.expect("the Debian package spawn-fcgi is needed")
 }
 
-/// Starts the app by every protocol; the names and ports of the TCP sockets, the app by itself first.
+/// Starts the app with every protocol. Returns the names and ports of the TCP sockets, first that
+/// of the app without a web server.
 async fn serve(dir: &Path) -> Vec<(&'static str, u16)> {
     let mut ports = Vec::new();
     let unix = |name: &str| format!("unix:{}/{name}.sock", dir.display());
@@ -190,7 +191,7 @@ fn port(address: &Address) -> Option<u16> {
     }
 }
 
-/// Lets the web server, which may run as somebody else, connect.
+/// Allows the web server, which may run as another user, to connect.
 pub(crate) fn open_sockets(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -200,7 +201,7 @@ pub(crate) fn open_sockets(dir: &Path) {
     }
 }
 
-/// A request: the path stands behind the prefix of the way.
+/// A request. Its path is appended to the prefix of the route.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) method: &'static str,
@@ -275,14 +276,14 @@ impl Ask {
         bytes
     }
 
-    /// Sends the request; the answer is for the caller to read.
+    /// Sends the request; the caller reads the response.
     pub(crate) fn open(&self, port: u16, prefix: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_write_timeout(Some(Duration::from_secs(20)))?;
         let bytes = self.bytes(prefix);
         match self.is_slow {
-            // Whoever answers before it has read all of it may have closed.
+            // A server that responds before it has read the whole request may have closed.
             false => drop(stream.write_all(&bytes)),
             true => {
                 stream.set_nodelay(true)?;
@@ -303,7 +304,7 @@ impl Ask {
     }
 }
 
-/// What of an answer should be the same by every way.
+/// The parts of a response that must be the same on every route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

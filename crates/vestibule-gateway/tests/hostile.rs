@@ -1,7 +1,8 @@
-//! Bad requests behind nginx, by HTTP, FastCGI and SCGI: nginx and the app see the same requests, or neither sees one.
+//! Bad requests behind nginx, with HTTP, FastCGI and SCGI: nginx and the app see the same requests,
+//! or neither sees one.
 //!
-//! What nginx makes of a bad request is its business, and another than ours: it repairs some, and refuses some that we
-//! take. What must not be is that it hears one request and the app two.
+//! nginx has its own rules for bad requests: it repairs some, and refuses some that this server
+//! accepts. But nginx must never see one request where the app sees two.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,10 +17,10 @@ use crate::front::empty_dir;
 use crate::requests::{Case, all};
 use crate::web_server::WebServer;
 
-/// What an app saw since it was last asked.
+/// The requests that an app received since the last check.
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Answers with what it saw, and writes that down.
+/// Responds with its request, and records it.
 fn witness(seen: &Seen) -> impl App {
     let seen = seen.clone();
     move |request: Request| {
@@ -36,11 +37,11 @@ fn witness(seen: &Seen) -> impl App {
     }
 }
 
-/// The answers on a connection: their statuses and their bodies.
+/// Returns the responses on a connection: their statuses and their bodies.
 fn answers(mut text: &str) -> Vec<(u16, String)> {
     let mut answers = Vec::new();
     while !text.is_empty() {
-        // HTTP/0.9 has no heads, and one answer.
+        // HTTP/0.9 has no heads, and one response.
         let Some((head, rest)) = text
             .split_once("\r\n\r\n")
             .filter(|_| text.starts_with("HTTP/1"))
@@ -69,28 +70,28 @@ fn answers(mut text: &str) -> Vec<(u16, String)> {
 }
 
 #[test]
-fn faults_1_to_36_behind_nginx_mean_one_thing() {
+fn bad_requests_mean_the_same_to_nginx_and_the_app() {
     let dir = empty_dir();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    let saw = ["http", "fcgi", "scgi"].map(|way| (way, Seen::default()));
+    let saw = ["http", "fcgi", "scgi"].map(|route| (route, Seen::default()));
     let ports = runtime.block_on(async {
         let mut ports = Vec::new();
-        for (way, seen) in &saw {
+        for (route, seen) in &saw {
             let app = witness(seen);
             let place = "127.0.0.1:0";
-            let address = match *way {
+            let address = match *route {
                 "http" => {
                     let server = vestibule_hyper::Server::new(app).bind(place).await.unwrap();
                     let address = server.address().clone();
                     tokio::spawn(server.run_until(std::future::pending()));
                     address
                 }
-                way => {
-                    let server = match way {
+                route => {
+                    let server = match route {
                         "fcgi" => Server::fastcgi(app),
                         _ => Server::scgi(app),
                     };
@@ -103,17 +104,17 @@ fn faults_1_to_36_behind_nginx_mean_one_thing() {
             let Address::Tcp(address) = address else {
                 panic!("it listens on TCP");
             };
-            ports.push((*way, address.port()));
+            ports.push((*route, address.port()));
         }
         ports
     });
-    let conf = ports.iter().fold(NGINX.to_owned(), |conf, (way, port)| {
-        conf.replace(&format!("<{way}>"), &port.to_string())
+    let conf = ports.iter().fold(NGINX.to_owned(), |conf, (route, port)| {
+        conf.replace(&format!("<{route}>"), &port.to_string())
     });
     let nginx = WebServer::nginx(&dir, &conf);
     let told: Vec<_> = std::thread::scope(|scope| {
-        let ways = saw.each_ref().map(|(way, seen)| {
-            let socket = dir.join(format!("{way}.sock"));
+        let routes = saw.each_ref().map(|(route, seen)| {
+            let socket = dir.join(format!("{route}.sock"));
             scope.spawn(move || {
                 let (mut told, mut count) = (Vec::new(), 0);
                 for case in all() {
@@ -122,24 +123,25 @@ fn faults_1_to_36_behind_nginx_mean_one_thing() {
                     count += seen.len();
                     if let Err(why) = check(&read, &seen) {
                         told.push(format!(
-                            "{way}, {}: {why}\n    {read:?}\n    {seen:?}",
+                            "{route}, {}: {why}\n    {read:?}\n    {seen:?}",
                             case.name
                         ));
                     }
                 }
-                // Not that nginx keeps them all to itself.
-                assert!(count >= 40, "{way}: {count} of them reach the app");
-                println!("{way}: {count} requests reach the app");
+                // Ensures that nginx does not refuse them all.
+                assert!(count >= 40, "{route}: {count} of them reach the app");
+                println!("{route}: {count} requests reach the app");
                 let mut stream = UnixStream::connect(&socket).unwrap();
                 stream.write_all(LAST.as_bytes()).unwrap();
                 let mut alive = String::new();
                 stream.read_to_string(&mut alive).unwrap();
-                assert!(alive.ends_with("GET /last []"), "{way}: {alive}");
+                assert!(alive.ends_with("GET /last []"), "{route}: {alive}");
                 told
             })
         });
-        ways.into_iter()
-            .flat_map(|way| way.join().unwrap())
+        routes
+            .into_iter()
+            .flat_map(|route| route.join().unwrap())
             .collect()
     });
     assert!(told.is_empty(), "{}\n{}", told.join("\n"), nginx.log());
@@ -147,13 +149,13 @@ fn faults_1_to_36_behind_nginx_mean_one_thing() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Sends the request with another one behind it, and reads to the end.
+/// Sends the request followed by another one, and reads to the end.
 fn send(socket: &std::path::Path, case: &Case) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    // What nginx refuses it does not read to its end.
+    // nginx does not read a refused request to its end.
     let _ = stream.write_all(format!("{}{LAST}", case.request).as_bytes());
     let mut read = Vec::new();
     if let Err(error) = stream.read_to_end(&mut read) {
@@ -167,7 +169,8 @@ fn send(socket: &std::path::Path, case: &Case) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// Each request that the app saw was answered to this client, in order, and none besides.
+/// Checks that each request of the app has its response to this client, in order, and that there
+/// are no others.
 fn check(read: &str, seen: &[String]) -> Result<(), &'static str> {
     let answers = answers(read);
     let heard: Vec<_> = answers
@@ -177,16 +180,14 @@ fn check(read: &str, seen: &[String]) -> Result<(), &'static str> {
         .collect();
     let is_known = |status| matches!(status, 200 | 400..=499 | 501 | 505);
     match () {
-        () if !answers.iter().all(|(status, _)| is_known(*status)) => {
-            Err("a fault of the server's")
-        }
+        () if !answers.iter().all(|(status, _)| is_known(*status)) => Err("an error of the server"),
         () if !heard.iter().copied().eq(seen) => Err("two meanings"),
         () if seen.len() > 2 => Err("more requests than were sent"),
         () => Ok(()),
     }
 }
 
-/// The request behind each: its answer is the last on a connection.
+/// The request after each bad one: its response is the last on a connection.
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 const NGINX: &str = r#"

@@ -1,18 +1,15 @@
 //! Real web servers in front of the same app.
 
-#![allow(clippy::unwrap_used)] // what fails here is a test
+#![allow(clippy::unwrap_used)] // a failure here is a failed test
 
-mod faults;
 mod front;
 mod hostile;
+mod malformed_input;
 mod matrix;
 mod modwsgi;
 mod order;
 mod probe;
-#[allow(
-    dead_code,
-    reason = "what our own server has to answer is tested where it is"
-)]
+#[allow(dead_code, reason = "the HTTP server has its own tests")]
 #[path = "../../vestibule-hyper/tests/requests.rs"]
 mod requests;
 mod responder;

@@ -1,7 +1,7 @@
-//! One list of requests, by every way: the same answer as without a web server, or a difference that
-//! is listed here and explained in the README.
+//! One list of requests on every route: the same response as without a web server, or a difference
+//! that is listed here and explained in the README.
 
-use crate::front::{Ask, House, WAYS, Way};
+use crate::front::{Ask, ROUTES, Route, WebServers};
 
 pub(crate) fn cases() -> Vec<(&'static str, Ask)> {
     let mega = vec![b'y'; 20 << 20];
@@ -67,60 +67,61 @@ pub(crate) fn cases() -> Vec<(&'static str, Ask)> {
     ]
 }
 
-/// Why an answer is another one than without a web server; each of these is so.
-fn explained(way: Way, case: &str) -> Option<&'static str> {
-    match (way.front, way.prefix, case) {
+/// Returns the reason for a different response than without a web server.
+fn explained(route: Route, case: &str) -> Option<&'static str> {
+    match (route.front, route.prefix, case) {
         ("nginx", _, "nul") => Some("nginx refuses %00 itself: 400"),
         ("apache", _, "nul") => Some("Apache refuses %00 itself: 404"),
         ("apache", _, "two lines") => Some("Apache joins lines by a comma"),
         ("apache", _, "two cookies") => Some("Apache joins lines by a comma, cookies as well"),
         (_, _, "httpoxy") => Some("Proxy never reaches the app"),
         ("apache", "/scgi" | "/scgi-tcp", "post chunked") => {
-            Some("mod_proxy_scgi wants a length: 411")
+            Some("mod_proxy_scgi requires a length: 411")
         }
         ("apache", "/uwsgi" | "/uwsgi-tcp", "post chunked") => {
-            Some("mod_proxy_uwsgi wants a length: 411")
+            Some("mod_proxy_uwsgi requires a length: 411")
         }
         _ => None,
     }
 }
 
 #[test]
-fn the_same_answer_by_every_way() {
-    let house = House::start();
+fn every_route_gives_the_same_response() {
+    let house = WebServers::start();
     let mut told = String::new();
     for (name, ask) in cases() {
         let direct = ask.send(house.direct_port, "").unwrap();
-        for way in WAYS {
-            let answer = house.ask(way, &ask);
-            let why = explained(way, name);
+        for route in ROUTES {
+            let answer = house.ask(route, &ask);
+            let why = explained(route, name);
             if (answer == direct) != why.is_none() {
-                told += &format!("{way:?} {name} {why:?}:\n  {answer:?}\n  direct {direct:?}\n");
+                told += &format!("{route:?} {name} {why:?}:\n  {answer:?}\n  direct {direct:?}\n");
             }
         }
     }
     assert!(told.is_empty(), "{told}{}", house.logs());
 }
 
-/// A redirect knows nothing of a body: it is answered before Apache has said that there is none.
+/// A redirect does not read the body: it responds before Apache has sent the end of the body.
 #[test]
-fn early_answers_are_heard() {
-    let house = House::start();
-    for way in WAYS {
+fn early_responses_arrive() {
+    let house = WebServers::start();
+    for route in ROUTES {
         for _ in 0..50 {
-            let answer = house.ask(way, &Ask::get("/redirect"));
-            assert_eq!(answer.status, 302, "{way:?}\n{}", house.logs());
+            let answer = house.ask(route, &Ask::get("/redirect"));
+            assert_eq!(answer.status, 302, "{route:?}\n{}", house.logs());
         }
     }
 }
 
-/// An app that wants no body answers at once; the answer is heard while the body is still on its way.
+/// An app that does not read the body responds at once; the response arrives while the body is
+/// still being sent.
 #[test]
-fn bodies_that_nobody_reads_cost_no_answer() {
-    let house = House::start();
-    for way in WAYS {
-        let answer = house.ask(way, &Ask::get("/unread").body(vec![b'u'; 5 << 20]));
+fn unread_bodies_do_not_lose_the_response() {
+    let house = WebServers::start();
+    for route in ROUTES {
+        let answer = house.ask(route, &Ask::get("/unread").body(vec![b'u'; 5 << 20]));
         let told = (answer.status, &*answer.body);
-        assert_eq!(told, (413, "too much"), "{way:?}\n{}", house.logs());
+        assert_eq!(told, (413, "too much"), "{route:?}\n{}", house.logs());
     }
 }

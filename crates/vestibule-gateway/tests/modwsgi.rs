@@ -1,4 +1,5 @@
-//! The environ that Apache's mod_wsgi makes, and ours behind the same Apache, field by field.
+//! Compares the environ of Apache's mod_wsgi with that of this crate behind the same Apache, field
+//! by field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,8 +12,8 @@ use crate::front::{Ask, empty_dir, open_sockets};
 use crate::matrix::cases;
 use crate::web_server::WebServer;
 
-/// Where the two differ: a name, or all that begin so, and the cases; none stands for every case. The
-/// README of `vestibule-environ` says why, in the same order.
+/// Fields that differ: a name or a prefix, and the cases; an empty list means every case. The
+/// README of `vestibule-environ` gives the reasons, in the same order.
 const DIFFERENCES: &[(&str, &[&str])] = &[
     ("PATH_INFO", &["slash", "double slash", "dots"]),
     ("RAW_URI", &[]),
@@ -34,7 +35,7 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn the_environ_is_that_of_mod_wsgi() {
+fn the_environ_equals_that_of_mod_wsgi() {
     let dir = empty_dir();
     fs::create_dir_all(dir.join("ours")).unwrap();
     fs::write(dir.join("app.wsgi"), WSGI).unwrap();
@@ -69,7 +70,7 @@ fn the_environ_is_that_of_mod_wsgi() {
     assert!(stale.is_empty(), "there is no such difference: {stale:?}");
 }
 
-/// The row that explains a difference.
+/// Returns the row that explains a difference.
 fn explained(name: &str, case: &str) -> Option<&'static str> {
     let is_row = |(row, cases): &&(&str, &[&str])| {
         let is_name = match row.strip_suffix('*') {
@@ -82,7 +83,7 @@ fn explained(name: &str, case: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn the_readme_explains_each() {
+fn the_readme_explains_each_difference() {
     let readme = include_str!("../../vestibule-environ/README.md");
     let mut rest = readme;
     for (name, _) in DIFFERENCES {
@@ -102,7 +103,7 @@ fn fields(server: &WebServer, ask: &Ask) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Every variable on a line, as Python would have it.
+/// Returns every variable on a line, in Python's form.
 async fn tell(request: Request) -> Result<String, CollectError> {
     let mut environ = Environ::from(request);
     let body = environ.take_input().collect(100 << 20).await?;

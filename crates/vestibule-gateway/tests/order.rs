@@ -1,4 +1,4 @@
-//! Layers in the wrong order are in the log of a server that starts.
+//! A server that starts logs layers in the wrong order.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use vestibule_core::{Request, Role, Stack, in_role, map_response};
 use vestibule_gateway::Server;
 
-/// Keeps the lines of the log.
+/// Stores the lines of the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -34,7 +34,7 @@ async fn one_line_for_each_misplaced_layer() {
         .set_default();
     let layer = |role| in_role(role, map_response(|response| response));
     let app = Stack::new()
-        // The server's own `CatchPanic` is outside of it, and no finding.
+        // The server's own `CatchPanic` is outside it, and not a finding.
         .named("ErrorPages", layer(Role::ERROR_PAGES))
         .named("Cache", layer(Role::CACHE))
         .named("Compression", layer(Role::COMPRESSION))

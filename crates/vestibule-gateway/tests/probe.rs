@@ -1,4 +1,4 @@
-//! The app that stands behind every web server: it tells what it was asked.
+//! The app behind every web server, which reports its request.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use vestibule_core::{Body, CollectError, IntoResponse, Mount, Outcome, Request, Response};
 
-/// Answers by the last segment of the path.
+/// Responds by the last segment of the path.
 pub(crate) async fn probe(request: Request) -> Response {
     let path = Mount::rest_of(&request).to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -49,7 +49,7 @@ pub(crate) async fn probe(request: Request) -> Response {
     }
 }
 
-/// Everything that should be the same by every way, as text.
+/// Returns everything that must be the same on every route, as text.
 async fn tell(request: Request) -> Result<Response, CollectError> {
     let (head, body) = request.into_parts();
     let line = |name| lines(&head.headers, name);
@@ -58,7 +58,7 @@ async fn tell(request: Request) -> Result<Response, CollectError> {
         None => head.uri.path().to_owned(),
     };
     let body = body.collect(100 << 20).await?;
-    // Of a large body, some bytes out of every part.
+    // For a large body, some bytes from every part.
     let sum = body
         .iter()
         .step_by(1 + body.len() / 100_000)
@@ -108,7 +108,7 @@ fn streaming() -> (vestibule_core::BodySender, Response) {
     (sender, with(StatusCode::OK, &headers, body))
 }
 
-/// So many bytes, without a length.
+/// Sends `left` bytes without a length.
 fn large(mut left: usize) -> Response {
     let (mut sender, response) = streaming();
     tokio::spawn(async move {
@@ -124,7 +124,7 @@ fn large(mut left: usize) -> Response {
     response
 }
 
-/// One event; another when there is a file at `gate`.
+/// Sends one event, and a second one when there is a file at `gate`.
 fn events(gate: PathBuf) -> Response {
     let (mut sender, response) = streaming();
     tokio::spawn(async move {
@@ -138,7 +138,7 @@ fn events(gate: PathBuf) -> Response {
     response
 }
 
-/// A megabyte that is told, and half of it.
+/// Announces a megabyte, and sends half of it.
 fn broken() -> Response {
     let (mut sender, mut response) = streaming();
     response
@@ -146,12 +146,12 @@ fn broken() -> Response {
         .insert("content-length", 1_000_000.into());
     tokio::spawn(async move {
         let _ = sender.send(vec![b'x'; 500_000]).await;
-        sender.abort("the app broke off");
+        sender.abort("the app failed");
     });
     response
 }
 
-/// Pieces for ever; a file at `end` when nobody wants more.
+/// Sends pieces without end. Creates a file at `end` when the client is gone.
 fn endless(end: PathBuf) -> Response {
     let (mut sender, response) = streaming();
     tokio::spawn(async move {

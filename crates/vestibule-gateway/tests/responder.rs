@@ -1,4 +1,4 @@
-//! Requests that go out by FastCGI: to PHP-FPM, to our own responder, and to broken ones.
+//! Requests with FastCGI: to PHP-FPM, to this crate's responder, and to broken responders.
 
 use std::fs;
 use std::path::Path;
@@ -27,8 +27,8 @@ fn post(path: &str, body: impl Into<Body>) -> Request {
     request
 }
 
-/// Status, headers of interest, body.
-async fn told(response: Response) -> String {
+/// Returns status, some headers, and body.
+async fn describe(response: Response) -> String {
     let (head, body) = response.into_parts();
     let mut text = head.status.as_u16().to_string();
     for name in ["content-type", "set-cookie", "location", "x-a"] {
@@ -43,7 +43,7 @@ async fn told(response: Response) -> String {
     }
 }
 
-/// PHP-FPM, which ends when it is dropped.
+/// PHP-FPM, which is stopped on drop.
 struct Fpm(Child);
 
 impl Fpm {
@@ -85,7 +85,7 @@ impl Fpm {
 
 impl Drop for Fpm {
     fn drop(&mut self) {
-        // SIGTERM, since its workers would outlive a master that was killed.
+        // SIGTERM, since its workers would outlive a killed master.
         let pid = self.0.id().to_string();
         let _ = Command::new("kill").arg(pid).status();
         let _ = self.0.wait();
@@ -134,7 +134,7 @@ async fn php_fpm() {
         ),
     ];
     for (request, expected) in cases {
-        let text = told(app.call(request).await).await;
+        let text = describe(app.call(request).await).await;
         assert_eq!(
             text,
             format!(
@@ -145,19 +145,19 @@ async fn php_fpm() {
     let mut head = get("/index.php");
     *head.method_mut() = http::Method::HEAD;
     assert!(
-        told(app.call(head).await)
+        describe(app.call(head).await)
             .await
             .ends_with("set-cookie=b=2 ")
     );
     assert_eq!(
-        told(app.call(get("/moved.php")).await).await,
+        describe(app.call(get("/moved.php")).await).await,
         "302 content-type=text/html; charset=UTF-8 location=/there "
     );
     assert_eq!(
-        told(app.call(get("/large.php")).await).await,
+        describe(app.call(get("/large.php")).await).await,
         "200 content-type=text/html; charset=UTF-8 20000000 bytes"
     );
-    // A file that is none of its scripts is not run, whatever the path says.
+    // A file that is not a script is not run, for any path.
     for path in [
         "/evil.jpg",
         "/evil.jpg/x.php",
@@ -172,7 +172,7 @@ async fn php_fpm() {
     }
     assert_eq!(app.call(get("/../index.php")).await.status(), 400);
     assert!(
-        told(with_fallback.call(get("/a/post/7")).await)
+        describe(with_fallback.call(get("/a/post/7")).await)
             .await
             .ends_with("GET /a/post/7 /a/post/7 q= b=0")
     );
@@ -180,9 +180,9 @@ async fn php_fpm() {
     assert_eq!(app.call(post("/index.php", body)).await.status(), 411);
     // Below a mount, the script's name has the prefix.
     let mounted = Mounts::new().at("/blog", app.clone());
-    let text = told(mounted.call(get("/blog/name.php/x")).await).await;
+    let text = describe(mounted.call(get("/blog/name.php/x")).await).await;
     assert!(text.ends_with("/blog/name.php /x"), "{text}");
-    // It ends in an exception: 500 is PHP's own answer.
+    // The script throws an exception: PHP itself responds with 500.
     assert_eq!(app.call(get("/throws.php")).await.status(), 500);
     fs::remove_dir_all(&dir).unwrap();
 }
@@ -213,9 +213,9 @@ async fn echo(request: Request) -> Result<String, CollectError> {
     Ok(format!("{uri} {}", body.len()))
 }
 
-/// There and back: the same request by our own responder.
+/// A round trip: the same request through this crate's responder.
 #[tokio::test]
-async fn our_own_responder() {
+async fn the_responder_of_this_crate() {
     let dir = empty_dir();
     let place = format!("unix:{}/own.sock", dir.display());
     let server = Server::fastcgi(echo).bind(&*place).await.unwrap();
@@ -226,7 +226,7 @@ async fn our_own_responder() {
         (post("/a", "abc"), "/a 3"),
         (post("/a", vec![0; 3 << 20]), "/a 3145728"),
     ] {
-        let text = told(app.call(request).await).await;
+        let text = describe(app.call(request).await).await;
         assert_eq!(
             text,
             format!("200 content-type=text/plain; charset=utf-8 {expected}")
@@ -238,7 +238,7 @@ async fn our_own_responder() {
         sender.send("c").await.unwrap();
         sender.finish();
     });
-    assert!(told(response).await.ends_with("/a 3"));
+    assert!(describe(response).await.ends_with("/a 3"));
     let (mut sender, body) = Body::channel();
     sender.abort("the client went away");
     assert_eq!(app.call(post("/a", body)).await.status(), 400);
@@ -254,9 +254,9 @@ fn end(app_status: u8, protocol_status: u8) -> Vec<u8> {
     record(3, 1, &[0, 0, 0, app_status, protocol_status, 0, 0, 0])
 }
 
-/// What a broken responder sends, and what its client is told.
+/// The output of a broken responder, and the response to its client.
 #[tokio::test]
-async fn fault_153_broken_responders() {
+async fn broken_responders() {
     let ok = b"Status: 200 OK\r\nX-A: b\r\n\r\nbody";
     let out = |content: &[u8]| record(6, 1, content);
     let large = [out(&[b'a'; 60_000]), out(&[b'a'; 60_000])].concat();
@@ -315,17 +315,17 @@ async fn fault_153_broken_responders() {
             "502",
         ),
         (
-            "43 CR in a value",
+            "CR in a value",
             [out(b"Status: 200 OK\r\nX-A: b\rX-B: c\r\n\r\n"), end(0, 0)].concat(),
             "502",
         ),
         (
-            "43 NUL in a value",
+            "NUL in a value",
             [out(b"Status: 200 OK\r\nX-A: b\0c\r\n\r\n"), end(0, 0)].concat(),
             "502",
         ),
         (
-            "43 a name that is none",
+            "an invalid name",
             [out(b"Status: 200 OK\r\nX A: b\r\n\r\n"), end(0, 0)].concat(),
             "502",
         ),
@@ -388,19 +388,19 @@ async fn fault_153_broken_responders() {
         let listener = UnixListener::bind(&path).unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            // The request is small, and comes at once.
+            // The request is small, and arrives at once.
             let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(&bytes).await;
         });
         let app = FastCgi::new(format!("unix:{}", path.display()));
-        let text = told(app.call(get("/")).await).await;
+        let text = describe(app.call(get("/")).await).await;
         assert!(text.starts_with(expected), "{name}: {text}");
     }
     fs::remove_dir_all(&dir).unwrap();
 }
 
 #[tokio::test]
-async fn a_responder_that_is_not_there_or_silent() {
+async fn a_missing_or_silent_responder() {
     let dir = empty_dir();
     let path = dir.join("x.sock");
     let app = FastCgi::new(format!("unix:{}", path.display())).timeout(Duration::from_millis(50));
@@ -416,9 +416,9 @@ async fn a_responder_that_is_not_there_or_silent() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// A client that goes away closes the connection to the responder.
+/// A client that disconnects closes the connection to the responder.
 #[tokio::test]
-async fn nobody_is_worked_for() {
+async fn a_client_that_disconnects_cancels_the_request() {
     let dir = empty_dir();
     let path = dir.join("x.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -438,7 +438,7 @@ async fn nobody_is_worked_for() {
         };
         let mut stream = match has_answered {
             false => tokio::select! {
-                _ = call => unreachable!("nobody answers"),
+                _ = call => unreachable!("the responder never answers"),
                 stream = served => stream,
             },
             true => {

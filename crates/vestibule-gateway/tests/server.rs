@@ -1,4 +1,4 @@
-//! The server itself: who may connect, its socket, and its end.
+//! The server itself: allowed peers, its socket, and its end.
 
 use std::fs;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ fn request() -> Vec<u8> {
 }
 
 async fn ask(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> String {
-    // Whoever is refused may be so before it has written.
+    // A refused client may get the close before it has written.
     let _ = stream.write_all(&request()).await;
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
@@ -34,7 +34,7 @@ async fn ask(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> String {
 }
 
 #[tokio::test]
-async fn only_those_allowed_are_heard() {
+async fn only_allowed_peers_are_served() {
     for (peer, is_heard) in [
         ("127.0.0.1", true),
         ("::ffff:127.0.0.1", true),
@@ -60,11 +60,11 @@ async fn only_those_allowed_are_heard() {
 }
 
 #[tokio::test]
-async fn a_socket_has_its_mode_replaces_a_stale_one_and_goes() {
+async fn a_socket_has_its_mode_replaces_a_stale_one_and_is_removed() {
     let dir = empty_dir();
     let path = dir.join("x.sock");
     let place = format!("unix:{}", path.display());
-    // A process that was killed has left its socket.
+    // A killed process has left its socket.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let server = Server::scgi(hello)
         .bind(Bind::from(&*place).mode(0o620))
@@ -94,7 +94,7 @@ async fn a_socket_has_its_mode_replaces_a_stale_one_and_goes() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// An app that says that it was called, and answers when it is let.
+/// An app that signals its call, and responds when it is released.
 fn gated() -> (Arc<Notify>, Arc<Notify>, impl App) {
     let (called, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (calls, opens) = (called.clone(), gate.clone());
@@ -110,7 +110,7 @@ fn gated() -> (Arc<Notify>, Arc<Notify>, impl App) {
 }
 
 #[tokio::test]
-async fn the_end_waits_for_what_is_in_flight() {
+async fn the_end_waits_for_requests_in_flight() {
     for is_patient in [true, false] {
         let dir = empty_dir();
         let path = dir.join("x.sock");
@@ -156,7 +156,7 @@ async fn more_connections_than_the_limit_wait() {
     let second = tokio::spawn(ask(UnixStream::connect(&path).await.unwrap()));
     gate.notify_one();
     assert!(first.await.unwrap().ends_with("hello"));
-    // Only now is the second one's turn.
+    // Only now the second connection is accepted.
     called.notified().await;
     gate.notify_one();
     assert!(second.await.unwrap().ends_with("hello"));

@@ -1,4 +1,4 @@
-//! nginx or Apache, started for a test on a port of its own, in a directory of its own.
+//! nginx or Apache, started for a test on its own port, in its own directory.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A web server that runs; it is killed when it is dropped.
+/// A running web server, which is killed on drop.
 pub(crate) struct WebServer {
     child: Child,
     pub(crate) port: u16,
@@ -15,10 +15,10 @@ pub(crate) struct WebServer {
 }
 
 impl WebServer {
-    /// Starts nginx in `dir`; `http` is what stands in `http { }`, where `DIR` is the directory and
-    /// `PORT` the port.
+    /// Starts nginx in `dir`. `http` is the content of `http { }`, in which `DIR` is the directory
+    /// and `PORT` the port.
     pub(crate) fn nginx(dir: &Path, http: &str) -> Self {
-        // `master_process off`: one process, which ends when it is killed.
+        // `master_process off`: a single process, which ends when it is killed.
         let text = format!("{NGINX}\nhttp {{\n{NGINX_HTTP}\n{http}\n}}\n");
         let mut command = Command::new("/usr/sbin/nginx");
         command
@@ -28,7 +28,7 @@ impl WebServer {
         Self::start(dir, "nginx", "nginx-light", &text, command)
     }
 
-    /// Starts Apache in `dir`; `conf` comes after what every one of ours has.
+    /// Starts Apache in `dir`; `conf` is appended to the common configuration.
     pub(crate) fn apache(dir: &Path, conf: &str) -> Self {
         let text = format!("{APACHE}\n{conf}\n");
         let mut command = Command::new("/usr/sbin/apache2");
@@ -40,9 +40,9 @@ impl WebServer {
         fs::create_dir_all(dir.join("tmp")).unwrap();
         let log = dir.join(format!("{name}.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        // Apache would pass on what cargo set for the tests.
+        // Apache would pass on the variables that cargo sets for the tests.
         command.env_remove("LD_LIBRARY_PATH");
-        // Another process may take the port between our look at it and the web server's.
+        // Another process may take the port before the web server does.
         for _ in 0..5 {
             let port = free_port();
             let text = text
@@ -56,7 +56,7 @@ impl WebServer {
             let mut has_ended = false;
             let is_up = until(|| {
                 has_ended = child.try_wait().unwrap().is_some();
-                // It opens its sockets one after the other.
+                // The web server opens its sockets one after the other.
                 let listens = || {
                     TcpStream::connect(("127.0.0.1", port)).is_ok()
                         && unix_sockets(&text).all(|socket| UnixStream::connect(socket).is_ok())
@@ -73,7 +73,7 @@ impl WebServer {
         panic!("{name} does not start: {told}")
     }
 
-    /// What it complained of, for the message of a test that fails.
+    /// Returns its error log, for the message of a failed test.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -86,7 +86,7 @@ impl Drop for WebServer {
     }
 }
 
-/// The unix sockets that a configuration of nginx listens on.
+/// Returns the unix sockets of an nginx configuration.
 fn unix_sockets(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
         let socket = line.trim().strip_prefix("listen unix:")?;
@@ -99,7 +99,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Asks again and again, for at most twenty seconds.
+/// Repeats the check for at most twenty seconds.
 pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {

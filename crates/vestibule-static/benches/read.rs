@@ -1,7 +1,9 @@
-//! What a request costs in this crate alone: CPU time, without sockets, for files in the page cache.
+//! Measures the CPU time of a request in this crate alone, without sockets, for files in the page
+//! cache.
 //!
-//! The third column is what the system calls cost that cannot be done without: open, fstat, read, close. Then what an index
-//! of 100,000 files costs to make and to hold, and what they cost without one.
+//! The third column is the cost of the necessary system calls: open, fstat, read, close. Also
+//! measures an index of 100,000 files, its time to build and its memory, and the same files without
+//! an index.
 
 use std::fs;
 use std::hint::black_box;
@@ -48,7 +50,7 @@ fn main() {
         }
     }
     for case in ["0", "33554432", "live"] {
-        // What one has freed is the next one's: so each has a process of its own.
+        // Each case has its own process, since one case would reuse the freed memory of another.
         let program = std::env::current_exe().expect("a program has a path");
         let mut holding = Command::new(program);
         holding.arg("--hold").arg(&folder).arg(case);
@@ -57,7 +59,8 @@ fn main() {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Says what a tree costs that is served live, each file asked for once, or with an index that holds so many bytes.
+/// Prints the memory of a tree that is served live, with one request for each file, or with an
+/// index that keeps the given number of bytes.
 fn hold(folder: &Path, case: &str) {
     let (start, before) = (Instant::now(), resident());
     let app = StaticFiles::new(folder);
@@ -70,7 +73,7 @@ fn hold(folder: &Path, case: &str) {
             runtime.block_on(ask(&app, &format!("/group-{group}/page-{file}.html")));
         }
         let (took, grown) = (start.elapsed(), (resident() - before) >> 10);
-        println!("100,000 files live, each asked for once: {took:.2?}, {grown} KB");
+        println!("100,000 files live, each requested once: {took:.2?}, {grown} KB");
         return;
     };
     let app = app.indexed(memory).expect("the folder can be read");
@@ -78,7 +81,7 @@ fn hold(folder: &Path, case: &str) {
     let (files, held) = (app.files(), app.held_bytes());
     let each = (grown as u64).saturating_sub(held) / files as u64;
     println!(
-        "index of {files} files, {held} of their bytes in memory: {took:.2?}, {} MB, {each} bytes a file besides",
+        "index of {files} files, {held} bytes of content in memory: {took:.2?}, {} MB, {each} bytes a file besides",
         grown >> 20
     );
 }
@@ -103,7 +106,7 @@ fn plain(path: &Path) {
     }
 }
 
-/// Microseconds of CPU time that `work` takes, on average.
+/// Returns the average CPU time of `work` in microseconds.
 fn cpu(rounds: usize, mut work: impl FnMut()) -> f64 {
     for _ in 0..rounds / 10 {
         work();
@@ -115,14 +118,14 @@ fn cpu(rounds: usize, mut work: impl FnMut()) -> f64 {
     (now() - start) * 1e6 / rounds as f64
 }
 
-/// The memory of this process in bytes.
+/// Returns the memory of this process in bytes.
 fn resident() -> usize {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
     pages.unwrap_or(0) * 4096
 }
 
-/// The CPU time of this process in seconds, of all its threads.
+/// Returns the CPU time of this process in seconds, of all its threads.
 fn now() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

@@ -1,6 +1,7 @@
-//! A folder as one stream: a tar or a zip archive that is made while it is sent.
+//! A folder as a stream: a tar or zip archive that is built while it is sent.
 //!
-//! Sources: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block"; APPNOTE.TXT 6.3.10 (ZIP).
+//! Sources: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block"; APPNOTE.TXT
+//! 6.3.10 (ZIP).
 
 use std::future::Future;
 use std::io;
@@ -22,7 +23,7 @@ use crate::sidecar_rights::is_refused;
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 use crate::static_files::{Files, below};
 
-/// The kinds of archives.
+/// The archive formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Tar,
@@ -30,7 +31,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Reads `archive=tar` or `archive=zip` in a query.
+    /// Parses `archive=tar` or `archive=zip` in a query.
     pub(crate) fn of(query: Option<&str>) -> Option<Self> {
         query?.split('&').find_map(|pair| match pair {
             "archive=tar" => Some(Self::Tar),
@@ -40,7 +41,7 @@ impl Format {
     }
 }
 
-/// The answer with the folder called `name`. Nothing is read before the body is.
+/// Responds with the folder called `name`. Reads files only when the body is polled.
 pub(crate) fn respond<S: Source>(files: &Files<S>, name: &[u8], format: Format) -> Response {
     let (extension, kind) = match format {
         Format::Tar => ("tar", "application/x-tar"),
@@ -61,7 +62,8 @@ pub(crate) fn respond<S: Source>(files: &Files<S>, name: &[u8], format: Format) 
     response
 }
 
-/// The folder that all names of the archive begin with: that of the folder, `files` for the root.
+/// Returns the folder at the start of all names in the archive: the name of the folder, or `files`
+/// for the root.
 fn top(name: &[u8]) -> String {
     match name.rsplit(|&byte| byte == b'/').next() {
         None | Some(b"") => "files".to_owned(),
@@ -69,7 +71,8 @@ fn top(name: &[u8]) -> String {
     }
 }
 
-/// `attachment` with the name in ASCII, and in UTF-8 if that is another (RFC 6266, RFC 8187).
+/// Returns `attachment` with the name in ASCII, and also in UTF-8 if that differs (RFC 6266, RFC
+/// 8187).
 fn disposition(top: &str, extension: &str) -> HeaderValue {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
     let plain: String = top
@@ -92,10 +95,10 @@ fn disposition(top: &str, extension: &str) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// The body: each piece is made when it is asked for, by one call to the blocking pool.
+/// The body: each piece is built when it is polled, by one call to the blocking pool.
 struct ArchiveBody<S: Source> {
     step: Step<S>,
-    /// How many archives work at a time.
+    /// Limits the number of archives that work at a time.
     permits: Option<Arc<Semaphore>>,
 }
 
@@ -126,7 +129,8 @@ impl<S: Source> http_body::Body for ArchiveBody<S> {
                     };
                     self.step = Step::Working(Box::pin(async move {
                         let permit = match permits {
-                            // It is never closed, and without a permit one may work as well.
+                            // The semaphore is never closed; without a permit the work is still
+                            // correct.
                             Some(permits) => permits.acquire_owned().await.ok(),
                             None => None,
                         };
@@ -154,7 +158,7 @@ impl<S: Source> http_body::Body for ArchiveBody<S> {
 }
 
 impl<S: Source> ArchiveBody<S> {
-    /// Goes on with `walk` unless the archive ends here.
+    /// Continues with `walk` unless the archive ends here.
     fn made(
         &mut self,
         piece: io::Result<Option<Bytes>>,
@@ -168,12 +172,12 @@ impl<S: Source> ArchiveBody<S> {
     }
 }
 
-/// A walk through a folder, with the archive that is made of it.
+/// A walk through a folder, with the archive that is built from it.
 struct Walk<S> {
     files: Files<S>,
-    /// The folders that are being walked, the innermost last.
+    /// The current folders, the innermost last.
     folders: Vec<Folder>,
-    /// How long the name of the first folder is, with its slash: it is left out.
+    /// The length of the name of the first folder with its slash, which is left out.
     skipped: usize,
     top: String,
     file: Option<OpenEntry>,
@@ -185,12 +189,12 @@ struct Walk<S> {
 struct Folder {
     name: Vec<u8>,
     entries: IntoIter<Listed>,
-    /// Whether a link leads to it: below it no further link to a folder is followed, since one that leads upwards would
-    /// have no end.
+    /// Whether a link leads to it. Below such a folder no further link to a folder is followed,
+    /// since a link to a parent would be endless.
     is_linked: bool,
 }
 
-/// A file that is being sent.
+/// The file that is being sent.
 struct OpenEntry {
     stored: Stored,
     at: u64,
@@ -198,7 +202,7 @@ struct OpenEntry {
 
 impl<S: Source> Walk<S> {
     fn new(files: Files<S>, name: &[u8], top: &str, format: Format) -> Self {
-        // The first folder is listed as an entry of a folder that is not there.
+        // The first folder is an entry of a folder that does not exist.
         let root = Listed {
             name: name.to_vec(),
             is_directory: true,
@@ -222,7 +226,7 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// The next bytes; `None` at the end.
+    /// Returns the next bytes; `None` at the end.
     fn piece(&mut self) -> io::Result<Option<Bytes>> {
         while self.out.len() < PIECE && !self.is_done {
             self.work()?;
@@ -231,13 +235,13 @@ impl<S: Source> Walk<S> {
         Ok((!piece.is_empty()).then(|| piece.into()))
     }
 
-    /// Reads a piece of the file that is open, or goes on to the next entry.
+    /// Reads a piece of the open file, or continues with the next entry.
     fn work(&mut self) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             let left = file.stored.length().saturating_sub(file.at);
             if left > 0 {
                 let size = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-                // One that was cut meanwhile ends the archive in an error.
+                // A file that was truncated meanwhile ends the archive with an error.
                 let bytes = file.stored.part(file.at, size)?;
                 file.at += bytes.len() as u64;
                 self.writer.content(&bytes, &mut self.out);
@@ -263,7 +267,7 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// Lists a folder. A folder that may not be read, or that is gone by now, is left out.
+    /// Lists a folder. A folder that cannot be read, or that is gone, is left out.
     fn enter(
         &mut self,
         name: Vec<u8>,
@@ -304,7 +308,8 @@ impl<S: Source> Walk<S> {
         Ok(())
     }
 
-    /// The name in the archive. It is relative and has no `..`: it is made of segments that each were looked at.
+    /// Returns the name in the archive. It is relative and has no `..`, since each of its segments
+    /// was checked.
     fn shown(&self, name: &[u8]) -> String {
         match name.get(self.skipped..) {
             None | Some(b"") => self.top.clone(),
@@ -313,7 +318,7 @@ impl<S: Source> Walk<S> {
     }
 }
 
-/// Whether a file is refused or gone, which is no fault of the archive.
+/// Returns whether a file is refused or gone, which does not fail the archive.
 fn is_left_out(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied || crate::static_files::is_missing(error)
 }
@@ -321,7 +326,7 @@ fn is_left_out(error: &io::Error) -> bool {
 /// Writes headers and ends around the content of files.
 enum Writer {
     Tar {
-        /// The bytes of the file that is open.
+        /// Number of bytes that were sent of the open file.
         sent: u64,
     },
     Zip(Zip),
@@ -335,7 +340,7 @@ impl Writer {
         }
     }
 
-    /// Begins a file of a length, or a folder.
+    /// Starts a file with its length, or a folder.
     fn start(
         &mut self,
         name: &str,
@@ -371,7 +376,7 @@ impl Writer {
 
     fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            // Two blocks of zeros.
+            // Two zero blocks.
             Self::Tar { .. } => {
                 out.resize(out.len() + 2 * BLOCK, 0);
                 Ok(())
@@ -384,7 +389,8 @@ impl Writer {
     }
 }
 
-/// Writes the header of a file or a folder, with a pax header before it for what ustar has no room for.
+/// Writes the header of a file or a folder, with a pax header before it for values that do not fit
+/// into ustar fields.
 fn tar_header(name: &str, length: Option<u64>, time: i64, out: &mut Vec<u8>) {
     let size = length.unwrap_or(0);
     let mut records = String::new();
@@ -407,7 +413,7 @@ fn tar_header(name: &str, length: Option<u64>, time: i64, out: &mut Vec<u8>) {
     ustar(name, kind, size, time.clamp(0, MAX_OCTAL as i64), out);
 }
 
-/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+/// Formats `LENGTH KEY=VALUE\n`. The length includes itself.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
@@ -434,7 +440,7 @@ fn ustar(name: &str, kind: u8, size: u64, time: i64, out: &mut Vec<u8>) {
     put(116, b"0000000\0");
     put(124, format!("{size:011o}\0").as_bytes());
     put(136, format!("{time:011o}\0").as_bytes());
-    // The checksum is taken with spaces in its own place.
+    // The checksum is computed with spaces in its own field.
     put(148, b"        ");
     put(156, &[kind]);
     put(257, b"ustar\x0000");
@@ -443,7 +449,7 @@ fn ustar(name: &str, kind: u8, size: u64, time: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&header);
 }
 
-/// Fills the last block of a content with zeros.
+/// Pads the last block of a file with zeros.
 fn pad(length: u64, out: &mut Vec<u8>) {
     let over = usize::try_from(length % BLOCK as u64).unwrap_or(0);
     if over > 0 {
@@ -451,10 +457,11 @@ fn pad(length: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// A zip archive whose files are stored as they are. Checksums follow the content, so that it is read once.
+/// A zip archive with uncompressed files. Checksums follow the content, so that each file is read
+/// once.
 #[derive(Default)]
 struct Zip {
-    /// The bytes so far.
+    /// Number of bytes so far.
     at: u64,
     directory: Vec<u8>,
     entries: u64,
@@ -477,9 +484,9 @@ impl Zip {
         time: i64,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        // The directory at the end is held in memory until then.
+        // The directory at the end is in memory until then.
         if self.directory.len() > MAX_DIRECTORY {
-            let text = "the folder has too many files for a zip archive: ask for a tar archive";
+            let text = "the folder has too many files for a zip archive: request a tar archive";
             return Err(io::Error::other(text));
         }
         let name_length = u16::try_from(name.len()).map_err(io::Error::other)?;
@@ -566,7 +573,7 @@ impl Zip {
         }
         let out = &mut self.directory;
         out.extend_from_slice(b"PK\x01\x02");
-        // Made on Unix: the mode of a file is in the attributes.
+        // Made on Unix: the attributes contain the mode of a file.
         out.extend_from_slice(&(0x0300 | version(!large.is_empty())).to_le_bytes());
         out.extend_from_slice(&version(!large.is_empty()).to_le_bytes());
         out.extend_from_slice(&flags(is_file).to_le_bytes());
@@ -616,24 +623,24 @@ impl Zip {
     }
 }
 
-/// The version that a reader has to know: 4.5 for large files, 2.0 for folders.
+/// Returns the version that a reader needs: 4.5 for large files, 2.0 for folders.
 const fn version(is_large: bool) -> u16 {
     if is_large { 45 } else { 20 }
 }
 
-/// Names are UTF-8; for files the lengths follow the content.
+/// Returns the flags: names are UTF-8, and the lengths of files follow the content.
 const fn flags(is_file: bool) -> u16 {
     if is_file { 0x0808 } else { 0x0800 }
 }
 
-/// The time as seconds since 1970, in the field `UT` of Info-ZIP.
+/// Returns the time as seconds since 1970, in the field `UT` of Info-ZIP.
 fn unix_time(time: i64) -> Vec<u8> {
     let mut extra = b"UT\x05\x00\x01".to_vec();
     extra.extend_from_slice(&i32::try_from(time).unwrap_or(0).to_le_bytes());
     extra
 }
 
-/// The time and the date of DOS, in UTC: from 1980 on, in steps of two seconds.
+/// Returns the time and the date of DOS, in UTC: from 1980 on, in steps of two seconds.
 fn dos_time(time: i64) -> [u8; 4] {
     let (days, second) = (time.div_euclid(86_400), time.rem_euclid(86_400));
     let (year, month, day) = civil(days);
@@ -648,7 +655,8 @@ fn dos_time(time: i64) -> [u8; 4] {
     [clock[0], clock[1], date[0], date[1]]
 }
 
-/// Year, month and day of a day since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Returns the year, month and day of a day since 1970 (Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms").
 const fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -660,7 +668,8 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + (month <= 2) as i64, month, day)
 }
 
-/// CRC-32 of ISO-HDLC, four bytes at a time; starts and ends with all bits flipped.
+/// Computes the CRC-32 of ISO-HDLC, four bytes at a time. The state is inverted at the start and at
+/// the end.
 fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
     let mut words = bytes.chunks_exact(4);
     for word in &mut words {
@@ -707,19 +716,20 @@ const fn crc_tables() -> [[u32; 256]; 4] {
     tables
 }
 
-/// How large a piece of the body is, in bytes; the last file of one may be as large again.
+/// Minimum size of a full piece of the body in bytes; its last file may add the same size again.
 const PIECE: usize = 128 * 1024;
 
-/// The block of tar.
+/// Block size of tar in bytes.
 const BLOCK: usize = 512;
 
-/// The largest number of eleven octal digits.
+/// The largest number with eleven octal digits.
 const MAX_OCTAL: u64 = 0o77_777_777_777;
 
-/// How large the directory of a zip archive can be, in bytes: about 200,000 files.
+/// Maximum size of the directory of a zip archive in bytes: about 200,000 files.
 const MAX_DIRECTORY: usize = 32 * 1024 * 1024;
 
-/// How many archives of one `StaticFiles` work at a time; others wait for their next piece.
+/// Maximum number of archives of one `StaticFiles` that work at a time. Others wait before their
+/// next piece.
 pub(crate) const AT_A_TIME: usize = 4;
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
-//! Buffers that are used again: zeroing and faulting in fresh memory costs as much as reading into it.
+//! Pooled read buffers: to zero and fault in new memory costs as much as the read itself.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes to read into. All but the smallest come from a pool and go back to it when the last [`Bytes`] made of them is dropped.
+/// A read buffer. All but the smallest come from a pool, and return to it when the last [`Bytes`]
+/// made from them is dropped.
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    /// How many of them are the buffer's; the pool's are all of the same sizes.
+    /// The usable length. The pool's buffers have a few fixed sizes.
     length: usize,
 }
 
 impl Buffer {
-    /// A buffer of `length` bytes, which may hold anything.
+    /// Takes a buffer of `length` bytes. Its content is unspecified.
     pub(crate) fn new(length: usize) -> Self {
         let bytes = match class(length) {
             Some(class) => POOL[class].take().unwrap_or_else(|| vec![0; SIZES[class]]),
@@ -25,8 +26,8 @@ impl Buffer {
         Self { bytes, length }
     }
 
-    /// How much one should hold at most. Readers that do not read hold what was read for them, and there may be
-    /// thousands: when much is held, each gets little.
+    /// Returns the maximum number of bytes that one body should buffer. Thousands of clients may
+    /// not read their bodies, so the share is small while many bytes are in use.
     pub(crate) fn share() -> usize {
         match HELD.load(Ordering::Relaxed) {
             0..MUCH => usize::MAX,
@@ -38,7 +39,7 @@ impl Buffer {
         &mut self.bytes[..self.length]
     }
 
-    /// The first `length` bytes, for good.
+    /// Returns the first `length` bytes as immutable bytes.
     pub(crate) fn freeze(mut self, length: usize) -> Bytes {
         self.length = length.min(self.length);
         Bytes::from_owner(self)
@@ -64,7 +65,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Buffers of one size that nobody uses.
+/// Free buffers of one size.
 struct Shelf {
     buffers: Mutex<Vec<Vec<u8>>>,
     most: usize,
@@ -96,7 +97,8 @@ impl Shelf {
     }
 }
 
-/// The shelf for buffers of `length` bytes; `None` for the smallest, which the allocator keeps better, and for larger ones.
+/// Returns the index of the pool for `length` bytes. `None` for the smallest buffers, which the
+/// allocator handles better, and for buffers above the largest size.
 fn class(length: usize) -> Option<usize> {
     if length <= SMALL {
         return None;
@@ -106,17 +108,18 @@ fn class(length: usize) -> Option<usize> {
 
 const SMALL: usize = 512;
 
-/// The bytes of all buffers that are in use.
+/// Number of bytes in all buffers that are in use.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether much was held since the pool was last emptied. What is on the shelves after that lies anywhere in
-/// memory, and an allocator that gives memory back from its end only would keep all that is below.
+/// Whether many bytes were in use since the pool was last emptied. Free buffers are then spread
+/// over the heap, and an allocator that returns memory only from the end of the heap would keep
+/// everything below them.
 static IS_SWOLLEN: AtomicBool = AtomicBool::new(false);
 
-/// So many bytes are much: sixty-four quick readers hold no more.
+/// Number of bytes in use that counts as many: 64 fast readers use at most this.
 const MUCH: usize = 16 * 1024 * 1024;
 
-/// A server takes several pieces of this size at a time.
+/// Size of a small share. A server takes several pieces of this size at a time.
 const LITTLE: usize = SIZES[1];
 
 const SIZES: [usize; 6] = [
@@ -128,7 +131,7 @@ const SIZES: [usize; 6] = [
     256 * 1024,
 ];
 
-/// How much each shelf keeps.
+/// Maximum number of free bytes for each buffer size.
 const SHELF_BYTES: usize = 2 * 1024 * 1024;
 
 static POOL: [Shelf; SIZES.len()] = [
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn shelves_are_not_endless() {
+    fn pools_have_a_maximum_size() {
         let shelf = Shelf::new(SHELF_BYTES / 2);
         for _ in 0..5 {
             shelf.give(Vec::new());

@@ -1,6 +1,7 @@
 //! Sidecars: `app.js.br`, `app.js.zst` and `app.js.gz` beside `app.js`.
 //!
-//! Source: RFC 9110 section 12.5.3 (negotiation), RFC 9659 (the window of zstd), RFC 8878 section 3.1.1.1 (its frame header).
+//! Source: RFC 9110 section 12.5.3 (negotiation), RFC 9659 (the window of zstd), RFC 8878 section
+//! 3.1.1.1 (its frame header).
 
 use http::HeaderMap;
 use vestibule_fields::accept_encoding::{AcceptEncoding, Choice};
@@ -14,10 +15,10 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// All of them, the one that shrinks most first.
+    /// All codings, the strongest compression first.
     pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
-    /// The name in `Accept-Encoding` and `Content-Encoding`.
+    /// Returns the name in `Accept-Encoding` and `Content-Encoding`.
     pub(crate) const fn token(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -26,7 +27,7 @@ impl Coding {
         }
     }
 
-    /// What a sidecar's name has at its end.
+    /// Returns the suffix of a sidecar's name.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -35,7 +36,8 @@ impl Coding {
         }
     }
 
-    /// The coding that the suffix of a name says, and the name without it. The case of the suffix does not count.
+    /// Returns the coding that the suffix of a name means, and the name without it. The case of the
+    /// suffix does not matter.
     pub(crate) fn of_name(name: &[u8]) -> Option<(Self, &[u8])> {
         Self::ALL.into_iter().find_map(|coding| {
             let stem = name.len().checked_sub(coding.suffix().len())?;
@@ -46,7 +48,8 @@ impl Coding {
         })
     }
 
-    /// The coding of a file that begins so (RFC 1952, section 2.3.1; RFC 8878, section 3.1.1). Brotli has no mark.
+    /// Returns the coding of a file from its first bytes (RFC 1952, section 2.3.1; RFC 8878,
+    /// section 3.1.1). Brotli has no magic number.
     pub(crate) fn of_head(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
@@ -56,10 +59,10 @@ impl Coding {
     }
 }
 
-/// The codings to look for, the best first: those that the client likes better than none at all.
+/// Returns the codings that the client prefers to identity, the best first.
 ///
-/// Identity is what is left. It is sent also to a client that refuses it, when there is nothing else: a middleware around
-/// this app may still compress it.
+/// Identity is the fallback. It is also sent to a client that refuses it when there is no other
+/// form: a middleware around this app may still compress it.
 pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> {
     let accept = AcceptEncoding::from_headers(headers);
     let mut left = Coding::ALL.to_vec();
@@ -73,12 +76,13 @@ pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> {
     })
 }
 
-/// Whether browsers take a zstd file that begins so: its window is at most 8 MB, and it needs no dictionary.
+/// Returns whether browsers accept a zstd file that begins with `head`: its window is at most 8 MB,
+/// and it needs no dictionary.
 pub(crate) fn is_zstd_for_the_web(head: &[u8]) -> bool {
     window_of_zstd(head).is_some_and(|window| window <= MAX_ZSTD_WINDOW)
 }
 
-/// The window of the first frame, in bytes; `None` when it is no plain frame.
+/// Returns the window of the first frame in bytes; `None` when it is not a plain frame.
 fn window_of_zstd(head: &[u8]) -> Option<u64> {
     let rest = head.strip_prefix(&ZSTD_MAGIC)?;
     let (&descriptor, rest) = rest.split_first()?;
@@ -103,12 +107,12 @@ fn window_of_zstd(head: &[u8]) -> Option<u64> {
     u64::from_le_bytes(size).checked_add(more)
 }
 
-/// As much of a zstd file as [`is_zstd_for_the_web`] looks at.
+/// Number of bytes of a zstd file that [`is_zstd_for_the_web`] reads.
 pub(crate) const ZSTD_HEAD: usize = 14;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// RFC 9659, section 3.
+/// Maximum window in bytes: RFC 9659, section 3.
 const MAX_ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
 
 #[cfg(test)]

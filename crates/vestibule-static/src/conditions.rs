@@ -8,21 +8,22 @@ use vestibule_fields::date::HttpDate;
 use vestibule_fields::etag::{ETag, ETagList};
 use vestibule_fields::if_range::IfRange;
 
-/// What the conditions of a request come to.
+/// The result of the conditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Answer as if there were no conditions.
+    /// Respond as if there were no conditions.
     Proceed,
-    /// 304: the client has it.
+    /// 304: the client has this version.
     NotModified,
-    /// 412: it is not what the client means.
+    /// 412: the file is not the version that the client expects.
     Failed,
 }
 
-/// Holds the conditions of a GET or HEAD against an existing file, in the order of section 13.2.2.
+/// Evaluates the conditions of a GET or HEAD against an existing file, in the order of section
+/// 13.2.2.
 ///
-/// `If-Match` silences `If-Unmodified-Since`, and `If-None-Match` silences `If-Modified-Since`, also when they are
-/// broken. A date is ignored when it cannot be read or the file has none.
+/// `If-Match` disables `If-Unmodified-Since`, and `If-None-Match` disables `If-Modified-Since`,
+/// also when they are invalid. A date is ignored when it is invalid or the file has none.
 pub(crate) fn evaluate(
     headers: &HeaderMap,
     tag: Option<&ETag<'_>>,
@@ -62,7 +63,7 @@ pub(crate) fn evaluate(
     Verdict::Proceed
 }
 
-/// Whether a condition of the request names `tag`.
+/// Returns whether a condition of the request names `tag`.
 pub(crate) fn names_tag(headers: &HeaderMap, tag: &ETag<'_>, now: HttpDate) -> bool {
     let list = |name| ETagList::from_headers(headers, name);
     list(IF_NONE_MATCH).is_some_and(|list| list.weak_match(tag))
@@ -73,9 +74,10 @@ pub(crate) fn names_tag(headers: &HeaderMap, tag: &ETag<'_>, now: HttpDate) -> b
         )
 }
 
-/// Whether `Range` counts: there is no `If-Range`, or it holds.
+/// Returns whether `Range` applies: there is no `If-Range`, or it is true.
 ///
-/// A date holds only when the file is older than this second, since it may change again within it (section 8.8.2.2).
+/// A date is true only when the file is older than the current second, since it may change again
+/// within it (section 8.8.2.2).
 pub(crate) fn range_counts(
     headers: &HeaderMap,
     tag: Option<&ETag<'_>>,

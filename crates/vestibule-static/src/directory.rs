@@ -1,4 +1,4 @@
-//! A folder on disk. No name leads out of it, by construction.
+//! A folder on disk. Names cannot lead out of it.
 
 use std::fmt;
 use std::io;
@@ -14,19 +14,20 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 
 /// The files below a folder.
 ///
-/// On Linux every name is opened by `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, which the kernel
-/// holds to also while links and folders are being swapped. Where there is no such call (older kernels, other systems),
-/// and for links with absolute targets, names are walked segment by segment, each opened without following links. Only regular files are ever read, and
-/// opening one never waits for a writer.
+/// On Linux every name is opened with `openat2`, `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, so
+/// the kernel keeps it below the root, also while links and folders are swapped. Without this call
+/// (older kernels, other systems), and for links with absolute targets, each segment is opened in
+/// turn without following links. Only regular files are read, and opening a file never waits for a
+/// writer.
 ///
-/// A name in another case than the file's own is not found on Windows and macOS either, so that a guard in front of
-/// `/private` also guards `/PRIVATE`. Elsewhere the file system decides: do not serve a folder with guarded parts from a
-/// file system of Linux that ignores case.
+/// A name that differs from the file's own name by case is not found on Windows and macOS either.
+/// So a guard in front of `/private` also protects `/PRIVATE`. On other systems the file system
+/// decides: do not serve a folder with guarded parts from a Linux file system that ignores case.
 ///
-/// A small file that is asked for again within a tenth of a second is not opened again, but looked at: one that was
-/// changed, replaced or removed meanwhile is. A folder below the root that is put in the place of another may be seen so
-/// much later. The root is looked at again at most once a second: one that is made later, or put in the place of another (as
-/// deployments by symbolic link do), is found.
+/// A small file that is requested again within 100 ms is checked, not opened again. A file that was
+/// changed, replaced or removed meanwhile is detected; a replaced parent folder below the root is
+/// detected after that time. The root itself is checked at most once a second. So a root that is
+/// created later or replaced (as deployments by symbolic link do) is found.
 ///
 /// ```
 /// use vestibule_static::{Directory, Source, Wait};
@@ -38,20 +39,21 @@ use crate::source::{Entry, Listed, Source, Stored, Wait};
 /// ```
 #[derive(Clone)]
 pub struct Directory {
-    shared: Arc<Shared>,
+    shared: Arc<RootState>,
     symlinks: Symlinks,
 }
 
-/// What is done with symbolic links.
+/// The treatment of symbolic links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Symlinks {
     /// A name with a link in it is not found.
     Deny,
-    /// Links are followed as long as they stay below the root. An absolute target counts as below it when it begins with a
-    /// path of the root: the one that was given, the one without links, or one of the links that lead to it.
+    /// Links are followed if they stay below the root. An absolute target counts as below the root
+    /// when it begins with a path of the root: the configured path, the path without links, or a
+    /// link that leads to it.
     #[default]
     Beneath,
-    /// Links are followed wherever they lead.
+    /// Links are followed everywhere.
     Follow,
 }
 
@@ -65,21 +67,21 @@ impl fmt::Display for Symlinks {
     }
 }
 
-struct Shared {
+struct RootState {
     path: PathBuf,
     root: RwLock<Option<Arc<system::Root>>>,
     start: Instant,
-    /// When the root was looked at last, in milliseconds after `start`.
+    /// When the root was last checked, in milliseconds after `start`.
     looked: AtomicU64,
 }
 
 impl Directory {
-    /// The folder at `path`. If there is none, nothing is found until there is one.
+    /// Opens the folder at `path`. If it does not exist, no file is found until it is created.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let root = system::Root::open(&path).ok().map(Arc::new);
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(RootState {
                 path,
                 root: RwLock::new(root),
                 start: Instant::now(),
@@ -89,31 +91,31 @@ impl Directory {
         }
     }
 
-    /// The folder at `path`.
+    /// Opens the folder at `path`.
     ///
     /// # Errors
     ///
-    /// When there is none, or it cannot be opened.
+    /// Fails when it does not exist or cannot be opened.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         system::Root::open(&path)?;
         Ok(Self::new(path))
     }
 
-    /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    /// Sets the treatment of symbolic links. Defaults to [`Symlinks::Beneath`].
     #[must_use]
     pub const fn symlinks(mut self, symlinks: Symlinks) -> Self {
         self.symlinks = symlinks;
         self
     }
 
-    /// The path of the folder, as it was given.
+    /// Returns the path of the folder as configured.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared.path
     }
 
-    /// The open root, and the time in milliseconds after the start.
+    /// Returns the open root, and the time in milliseconds after the start.
     fn root(&self) -> io::Result<(Arc<system::Root>, u64)> {
         let shared = &*self.shared;
         let now = u64::try_from(shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -124,7 +126,8 @@ impl Directory {
                 return Ok((root.clone(), now));
             }
         }
-        // Not found is looked for each time: a test or a build that makes the folder is not kept waiting.
+        // A missing root is looked up for each request, so that a test or a build that creates it
+        // need not wait.
         let is_same = |root: &Arc<system::Root>| root.is_at(&shared.path);
         let mut root = shared.root.write().unwrap_or_else(PoisonError::into_inner);
         if !root.as_ref().is_some_and(is_same) {
@@ -164,7 +167,7 @@ impl fmt::Debug for Directory {
     }
 }
 
-/// How long a root is taken for the one at its path.
+/// How long an open root is used without a check, in milliseconds.
 const LOOK_AGAIN_MILLIS: u64 = 1000;
 
 #[cfg(unix)]
@@ -181,7 +184,7 @@ mod system {
 
     use super::*;
     #[cfg(target_os = "linux")]
-    use crate::handles::{Handles, Known};
+    use crate::file_cache::{FileCache, Lookup};
     use crate::open_file::Reads;
     use crate::root_names::below_root;
 
@@ -189,24 +192,24 @@ mod system {
     pub(super) struct Root {
         fd: OwnedFd,
         path: PathBuf,
-        /// Device and inode.
+        /// Device and inode numbers.
         id: (u64, u64),
         reads: Arc<Reads>,
         #[cfg(target_os = "linux")]
-        can: Can,
+        kernel: KernelFeatures,
         #[cfg(target_os = "linux")]
-        handles: Handles,
+        cache: FileCache,
     }
 
-    /// What the kernel can do.
+    /// The features of the kernel.
     #[cfg(target_os = "linux")]
     #[derive(Clone, Copy)]
-    struct Can {
-        /// `openat2`: Linux 5.6, and no filter that forbids it.
+    struct KernelFeatures {
+        /// `openat2`: Linux 5.6, and not forbidden by a filter.
         openat2: bool,
         /// `RESOLVE_CACHED`: Linux 5.12.
         cached: bool,
-        /// The file system is memory, where nothing waits.
+        /// The file system is in memory, where reads never wait.
         memory: bool,
     }
 
@@ -215,9 +218,9 @@ mod system {
             let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
             let id = id(&fstat(&fd)?);
             #[cfg(target_os = "linux")]
-            let can = Can::of(&fd);
+            let kernel = KernelFeatures::of(&fd);
             #[cfg(target_os = "linux")]
-            let reads = Reads::new(can.memory);
+            let reads = Reads::new(kernel.memory);
             #[cfg(not(target_os = "linux"))]
             let reads = Reads::new(false);
             Ok(Self {
@@ -226,18 +229,18 @@ mod system {
                 id,
                 reads: Arc::new(reads),
                 #[cfg(target_os = "linux")]
-                can,
+                kernel,
                 #[cfg(target_os = "linux")]
-                handles: Handles::new(),
+                cache: FileCache::new(),
             })
         }
 
-        /// Whether this is still the folder at `path`.
+        /// Returns whether this is still the folder at `path`.
         pub(super) fn is_at(&self, path: &Path) -> bool {
             stat(path).is_ok_and(|stat| id(&stat) == self.id)
         }
 
-        /// What is called `name`; only regular files and folders are.
+        /// Opens the entry called `name`, if it is a regular file or a folder.
         pub(super) fn entry(
             &self,
             name: &[u8],
@@ -247,10 +250,10 @@ mod system {
             now: u64,
         ) -> io::Result<Entry> {
             #[cfg(target_os = "linux")]
-            let keep = match self.handles.get(name, now) {
-                Known::Open(stored) => return Ok(Entry::File(stored)),
-                Known::Again => self.open_to_keep(name, wait, now)?,
-                Known::Nothing => None,
+            let keep = match self.cache.get(name, now) {
+                Lookup::Open(stored) => return Ok(Entry::File(stored)),
+                Lookup::Again => self.open_to_keep(name, wait, now)?,
+                Lookup::Nothing => None,
             };
             #[cfg(not(target_os = "linux"))]
             let (keep, _) = (None, now);
@@ -268,27 +271,28 @@ mod system {
             let file = OpenFile::with_stat(fd.into(), &stat, path, self.reads.clone());
             #[cfg_attr(
                 not(target_os = "linux"),
-                allow(unused_mut, reason = "nothing is kept")
+                allow(unused_mut, reason = "there is no cache")
             )]
             let mut stored = Stored::open(file.ok_or(io::ErrorKind::NotFound)?);
             #[cfg(target_os = "linux")]
             if is_kept {
-                self.handles.keep(name, now, &mut stored);
+                self.cache.keep(name, now, &mut stored);
             }
             #[cfg(not(target_os = "linux"))]
             let _ = is_kept;
             Ok(Entry::File(stored))
         }
 
-        /// Opens what may be kept: a name without links in it, which the kernel says. Links are swapped where files are not.
+        /// Opens a file that may be cached: the kernel confirms that its name has no links. A link
+        /// can be replaced without a change of its target.
         #[cfg(target_os = "linux")]
         fn open_to_keep(&self, name: &[u8], wait: Wait, now: u64) -> io::Result<Option<OwnedFd>> {
-            if !self.can.openat2 || name.is_empty() {
+            if !self.kernel.openat2 || name.is_empty() {
                 return Ok(None);
             }
             match self.openat2(name, FILE, Symlinks::Deny, wait) {
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
-                    self.handles.refuse(name, now);
+                    self.cache.refuse(name, now);
                     Ok(None)
                 }
                 other => other.map(Some),
@@ -336,7 +340,8 @@ mod system {
             Ok(found)
         }
 
-        /// What the link `link` in the folder `name` leads to, by the rules by which it would be opened.
+        /// Returns the metadata of the target of the link `link` in the folder `name`, by the rules
+        /// for opening it.
         fn stat_link(&self, name: &[u8], link: &[u8], symlinks: Symlinks) -> Option<Stat> {
             let name = [name, link].join(&b'/');
             let fd = self.resolve(&name, PEEK, symlinks, Wait::Allowed).ok()?;
@@ -351,9 +356,9 @@ mod system {
             wait: Wait,
         ) -> io::Result<OwnedFd> {
             #[cfg(target_os = "linux")]
-            if self.can.openat2 {
+            if self.kernel.openat2 {
                 match self.openat2(name, flags, symlinks, wait) {
-                    // The kernel refuses links that lead out, and all that have absolute targets.
+                    // The kernel refuses links that lead out, and all links with absolute targets.
                     Err(error)
                         if symlinks == Symlinks::Beneath
                             && Errno::from_io_error(&error) == Some(Errno::XDEV) => {}
@@ -393,7 +398,7 @@ mod system {
                 Symlinks::Beneath => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
                 Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
             };
-            if wait == Wait::Never && self.can.cached && !self.can.memory {
+            if wait == Wait::Never && self.kernel.cached && !self.kernel.memory {
                 return Ok(openat2(
                     &self.fd,
                     name,
@@ -402,7 +407,8 @@ mod system {
                     how | ResolveFlags::CACHED,
                 )?);
             }
-            // The kernel gives up when something was renamed beside a link that it follows; such luck does not last.
+            // The kernel gives up when a rename happens near a link that it follows. Repeated
+            // failures are improbable.
             for _ in 0..RETRIES {
                 match openat2(&self.fd, name, flags, Mode::empty(), how) {
                     Err(Errno::AGAIN | Errno::INTR) => {}
@@ -414,7 +420,7 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    impl Can {
+    impl KernelFeatures {
         fn of(root: &OwnedFd) -> Self {
             use rustix::fs::{ResolveFlags, fstatfs, openat2};
 
@@ -436,7 +442,8 @@ mod system {
         }
     }
 
-    /// Opens `name` below `root` segment by segment; no step follows a link, links are read and walked in turn.
+    /// Opens `name` below `root` segment by segment. No step follows a link; links are read and
+    /// walked in turn.
     ///
     /// `below` returns the part of an absolute target that is below the root.
     pub(super) fn walk(
@@ -446,7 +453,7 @@ mod system {
         symlinks: Symlinks,
         below: impl Fn(&[u8]) -> Option<Vec<u8>>,
     ) -> rustix::io::Result<OwnedFd> {
-        /// Segments that are still to be walked, the next one last.
+        /// Adds the remaining segments of `path`, the next one last.
         fn push(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
             todo.extend(path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
         }
@@ -480,7 +487,8 @@ mod system {
             match opened.and_then(|fd| exactly_called(fd, &segment)) {
                 Ok(fd) if is_last => return Ok(fd),
                 Ok(fd) => folders.push(fd),
-                // A link is ELOOP, EMLINK or EFTYPE to those who ask for a file, ENOTDIR to those who ask for a folder.
+                // For a link, the error is `ELOOP`, `EMLINK` or `EFTYPE` if a file was expected,
+                // `ENOTDIR` if a folder was.
                 Err(error) => {
                     let Ok(target) = readlinkat(here, &*segment, Vec::new()) else {
                         return Err(error);
@@ -505,7 +513,8 @@ mod system {
         Err(Errno::NOENT)
     }
 
-    /// Gives `fd` back, unless its file was found although it is called otherwise (see [`crate::exact_name`]).
+    /// Returns `fd`, unless the name of its file is spelled differently (see
+    /// [`crate::exact_name`]).
     #[cfg(target_vendor = "apple")]
     fn exactly_called(fd: OwnedFd, segment: &[u8]) -> rustix::io::Result<OwnedFd> {
         if crate::exact_name::is_called(&fd, segment) {
@@ -515,9 +524,9 @@ mod system {
         }
     }
 
-    /// File systems of other Unixes tell cases apart.
+    /// Returns `fd`: file systems of other Unixes distinguish case.
     #[cfg(not(target_vendor = "apple"))]
-    #[allow(clippy::unnecessary_wraps, reason = "on Apple's systems it may fail")]
+    #[allow(clippy::unnecessary_wraps, reason = "it can fail on Apple's systems")]
     const fn exactly_called(fd: OwnedFd, _: &[u8]) -> rustix::io::Result<OwnedFd> {
         Ok(fd)
     }
@@ -534,7 +543,7 @@ mod system {
         Ok(())
     }
 
-    /// Fails with `ELOOP` for a link: one is opened itself when it is only asked what it is ([`PEEK`] on Linux).
+    /// Fails with `ELOOP` for a link: with [`PEEK`] on Linux, a link itself is opened.
     fn not_link(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
         match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
@@ -542,7 +551,8 @@ mod system {
         }
     }
 
-    /// Whether the links in a folder lead to other places than they say, as those of `/proc` do.
+    /// Returns whether the links in a folder lead to other targets than their text, as those of
+    /// `/proc` do.
     fn has_magic_links(folder: &OwnedFd) -> bool {
         #[cfg(target_os = "linux")]
         {
@@ -567,23 +577,24 @@ mod system {
         .union(OFlags::DIRECTORY)
         .union(OFlags::CLOEXEC);
 
-    /// A folder that is only gone through, which takes no right to read it.
+    /// Flags for a folder that is only passed, which needs no right to read it.
     #[cfg(target_os = "linux")]
     const STEP: OFlags = DIRECTORY.union(OFlags::PATH);
     #[cfg(not(target_os = "linux"))]
     const STEP: OFlags = DIRECTORY;
 
-    /// Opening never waits for the other end of a pipe, and no terminal becomes ours.
+    /// Flags for a file. Opening never waits for the other end of a pipe, and never acquires a
+    /// controlling terminal.
     const FILE: OFlags = OFlags::RDONLY
         .union(OFlags::NONBLOCK)
         .union(OFlags::NOCTTY)
         .union(OFlags::CLOEXEC);
 
-    /// The link itself.
+    /// Flags to open a link itself.
     #[cfg(target_vendor = "apple")]
     const LINK: OFlags = OFlags::RDONLY.union(OFlags::SYMLINK).union(OFlags::CLOEXEC);
 
-    /// Enough to ask what something is.
+    /// Flags that allow only metadata.
     #[cfg(target_os = "linux")]
     const PEEK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
     #[cfg(not(target_os = "linux"))]
@@ -592,7 +603,7 @@ mod system {
     #[cfg(target_os = "linux")]
     const RETRIES: usize = 32;
 
-    /// As many as the kernel follows.
+    /// Maximum number of links to follow, as in the kernel.
     const MAX_LINKS: usize = 40;
 
     #[cfg(target_os = "linux")]
@@ -605,7 +616,8 @@ mod system {
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
 }
 
-/// Without descriptors to start from, paths are checked and then opened: a link that is swapped in between is followed.
+/// This system has no calls relative to a descriptor, so paths are checked and then opened: a link
+/// that is swapped in between is followed.
 #[cfg(not(unix))]
 mod system {
     use super::*;
@@ -705,9 +717,9 @@ mod tests {
     use super::*;
     use crate::root_names::below_root;
 
-    /// The walk and the kernel have to agree, so both are asked the same.
+    /// The walk and the kernel must agree, so both get the same names.
     #[test]
-    fn the_walk_finds_what_the_kernel_finds() {
+    fn the_walk_finds_the_same_files_as_the_kernel() {
         let name = format!("vestibule-static-walk-{}", std::process::id());
         let base = std::env::temp_dir().join(name);
         let root = base.join("root");
@@ -800,7 +812,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_put_in_the_place_of_another_is_found() {
+    fn a_replaced_root_is_found() {
         let name = format!("vestibule-static-root-{}", std::process::id());
         let base = std::env::temp_dir().join(name);
         for release in ["one", "two"] {
@@ -812,7 +824,7 @@ mod tests {
         assert!(source.open(b"one", Wait::Allowed).is_ok());
         fs::remove_file(base.join("current")).unwrap();
         symlink("two", base.join("current")).unwrap();
-        // As if the time to look again had come.
+        // Simulates the end of the check interval.
         *source.shared.root.write().unwrap() = None;
         assert!(source.open(b"two", Wait::Allowed).is_ok());
         assert!(source.open(b"one", Wait::Allowed).is_err());

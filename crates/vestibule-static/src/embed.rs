@@ -1,4 +1,4 @@
-//! Writes the code that builds a folder into the program.
+//! Generates the code that builds a folder into the program.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,11 +12,13 @@ use crate::hash::hash;
 use crate::name::{Name, WELL_KNOWN};
 use crate::precompress::{encode, is_worth_it};
 
-/// Builds the files below a folder into the program, from its build script: names, hashes of the content as entity tags,
-/// and each file that shrinks also in brotli, zstd and gzip.
+/// Builds the files below a folder into the program, from its build script.
 ///
-/// What it writes is an expression, an [`Embedded`](crate::Embedded). In `build.rs`, with the features `embed` among the
-/// build dependencies:
+/// Each file has a hash of its content as entity tag. Files of compressible types are also stored
+/// in brotli, zstd and gzip.
+///
+/// The generated code is an expression of type [`Embedded`](crate::Embedded). In `build.rs`, with
+/// the feature `embed` enabled for the build dependency:
 ///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {
@@ -32,7 +34,8 @@ use crate::precompress::{encode, is_worth_it};
 /// let app = StaticFiles::from_source(PUBLIC).precompressed(true);
 /// ```
 ///
-/// Dot files are left out, but for `/.well-known/`. The build script runs again when something below the folder changes.
+/// Dot files are left out, except those below `/.well-known/`. The build script runs again when a
+/// file below the folder changes.
 #[derive(Clone, Debug)]
 pub struct Embed {
     root: PathBuf,
@@ -40,7 +43,7 @@ pub struct Embed {
 }
 
 impl Embed {
-    /// For the files below `root`, which is relative to the package.
+    /// Embeds the files below `root`, a path relative to the package.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -48,19 +51,21 @@ impl Embed {
         }
     }
 
-    /// Says whether files are also built in compressed, which takes time and room; they are if it is not said.
+    /// Sets whether compressed forms are built in as well, which costs build time and program size.
+    /// Defaults to `true`.
     #[must_use]
     pub const fn compressed(mut self, are_made: bool) -> Self {
         self.compresses = are_made;
         self
     }
 
-    /// Writes the file `name` to the folder that Cargo sets aside for build scripts (`OUT_DIR`), and tells Cargo what it
-    /// depends on.
+    /// Writes the code to the file `name` in the folder of build scripts (`OUT_DIR`), and tells
+    /// Cargo the files that it depends on.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or written, has a name that is not UTF-8, or when Cargo does not run this.
+    /// Fails when a file cannot be read or written, when a name is not UTF-8, or when Cargo does
+    /// not run this.
     pub fn write(&self, name: &str) -> io::Result<()> {
         let out = std::env::var_os("OUT_DIR")
             .ok_or_else(|| io::Error::other("OUT_DIR is not set: this is for build scripts"))?;
@@ -69,16 +74,16 @@ impl Embed {
         Ok(())
     }
 
-    /// Writes the file `name` to another folder, for what builds without Cargo.
+    /// Writes the code to the file `name` in another folder, for builds without Cargo.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or written, or has a name that is not UTF-8.
+    /// Fails when a file cannot be read or written, or when a name is not UTF-8.
     pub fn write_to(&self, folder: &Path, name: &str) -> io::Result<()> {
         fs::write(folder.join(name), self.code(&folder.canonicalize()?)?)
     }
 
-    /// The expression; compressed files are written to `out`.
+    /// Returns the expression, and writes compressed files to `out`.
     fn code(&self, out: &Path) -> io::Result<String> {
         let mut files = BTreeMap::new();
         self.find(&self.root.canonicalize()?, String::new(), out, &mut files)?;
@@ -94,7 +99,7 @@ impl Embed {
         Ok(code)
     }
 
-    /// The files below a folder: name, then path and tag.
+    /// Collects the files below a folder: name, then path and tag.
     fn find(
         &self,
         folder: &Path,
@@ -112,7 +117,7 @@ impl Embed {
                 continue;
             }
             let (path, name) = (entry.path(), format!("{prefix}{own}"));
-            // Through links, as a server follows them.
+            // Follows links, as a server does.
             if fs::metadata(&path)?.is_dir() {
                 self.find(&path, format!("{name}/"), out, files)?;
                 continue;
@@ -124,7 +129,7 @@ impl Embed {
                 for coding in Coding::ALL {
                     let sidecar = out.join(format!("{tag}{}", coding.suffix()));
                     let encoded = match fs::read(&sidecar) {
-                        // It is called by what it was made of.
+                        // The file name is the hash of the content.
                         Ok(encoded) => encoded,
                         Err(_) => encode(coding, &bytes)?,
                     };

@@ -1,4 +1,4 @@
-//! Files that are part of the program.
+//! Files that are built into the program.
 
 use std::fmt;
 use std::io;
@@ -8,10 +8,10 @@ use vestibule_core::Outline;
 
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 
-/// Files that were built into the program, each with its entity tag and, beside it, its sidecars.
+/// Files that were built into the program, with entity tags and sidecars.
 ///
-/// Written by `Embed` (feature `embed`) from a build script; made by hand as well. Nothing is done at start, and nothing
-/// is copied: what is sent lies in the program.
+/// `Embed` (feature `embed`) generates the value from a build script; it can also be written by
+/// hand. It does no work at start and copies nothing: responses borrow the bytes of the program.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -39,20 +39,21 @@ pub struct Embedded {
 #[derive(Clone, Copy)]
 #[allow(clippy::exhaustive_structs, reason = "generated code makes it")]
 pub struct EmbeddedFile {
-    /// Its name below the root.
+    /// The name below the root.
     pub name: &'static str,
-    /// Its bytes.
+    /// The content.
     pub bytes: &'static [u8],
-    /// Its strong entity tag, without the quotes: a hash of the bytes.
+    /// The strong entity tag without its quotes: a hash of the content.
     pub tag: &'static str,
 }
 
 impl Embedded {
-    /// `files` in the order of their names, byte by byte.
+    /// Takes `files` sorted by name, byte by byte.
     ///
     /// # Panics
     ///
-    /// When they are in another order, or a name is there twice; in a `static`, that is an error of the compiler.
+    /// Panics when the files are not sorted, or when a name occurs twice. In a `static` this is a
+    /// compile error.
     #[must_use]
     pub const fn new(files: &'static [EmbeddedFile]) -> Self {
         let mut index = 1;
@@ -62,14 +63,14 @@ impl Embedded {
                     files[index - 1].name.as_bytes(),
                     files[index].name.as_bytes()
                 ),
-                "embedded files stand in the order of their names"
+                "embedded files must be sorted by name, without duplicates"
             );
             index += 1;
         }
         Self { files }
     }
 
-    /// What stands below the directory `name`: the rest of each name, and its file.
+    /// Iterates over the files below the directory `name`: the rest of each name, and the file.
     fn below(self, name: &[u8]) -> impl Iterator<Item = (&'static [u8], &'static EmbeddedFile)> {
         let prefix = match name {
             b"" => Vec::new(),
@@ -105,7 +106,7 @@ impl Source for Embedded {
         for (name, file) in self.below(name) {
             let slash = name.iter().position(|&byte| byte == b'/');
             let own = &name[..slash.unwrap_or(name.len())];
-            // The files of a directory need not come one after the other: `a-b` stands between `a` and `a/c`.
+            // The files of a directory are not always adjacent: `a-b` is between `a` and `a/c`.
             if slash.is_some()
                 && found
                     .iter()
@@ -150,7 +151,7 @@ impl fmt::Debug for EmbeddedFile {
     }
 }
 
-/// Whether `a` comes before `b`.
+/// Returns whether `a` sorts before `b`.
 const fn is_before(a: &[u8], b: &[u8]) -> bool {
     let mut index = 0;
     while index < a.len() && index < b.len() {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "in the order of their names")]
+    #[should_panic(expected = "must be sorted by name")]
     fn order() {
         let _ = Embedded::new(&[const { file("b") }, const { file("a") }]);
     }

@@ -1,24 +1,27 @@
-//! Names that a file system finds although they are written in another case.
+//! Names that a file system finds although the request spells them in another case.
 //!
-//! A guard in front of `/private` compares bytes. On Windows and macOS the file system would find `/PRIVATE` too, so a
-//! name that differs from that of the file by case alone is not found, as on Linux.
+//! A guard in front of `/private` compares bytes. On Windows and macOS the file system would also
+//! find `/PRIVATE`. So a name that differs from the file's own name only by case is not found, as
+//! on Linux.
 
 #[cfg(target_vendor = "apple")]
 use std::os::fd::AsFd;
 
-/// Whether `asked` and `real` are the same name in different cases.
+/// Returns whether `asked` and `real` differ only by case.
 ///
-/// Names that differ in another way are not: a link, a hard link, or another Unicode normal form of the same text.
+/// Names that differ in another way are accepted: a link, a hard link, or another Unicode normal
+/// form of the same text.
 pub(crate) fn differs_by_case(asked: &str, real: &str) -> bool {
     asked != real && fold(asked) == fold(real)
 }
 
-/// Upper case first, since `ﬁ` and `FI`, or `ſ` and `s`, meet there alone.
+/// Upper case first: only there do `ﬁ` and `FI`, or `ſ` and `s`, become equal.
 fn fold(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }
 
-/// Whether the open file is called `segment` in its folder, byte by byte, as far as the system tells.
+/// Returns whether the open file has exactly the name `segment` in its folder, as far as the system
+/// reports it.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn is_called(fd: impl AsFd, segment: &[u8]) -> bool {
     let Ok(path) = rustix::fs::getpath(fd) else {
@@ -29,12 +32,13 @@ pub(crate) fn is_called(fd: impl AsFd, segment: &[u8]) -> bool {
     !differs_by_case(&String::from_utf8_lossy(segment), real)
 }
 
-/// Whether each name of `asked`, which was looked up below a folder, is in `real`, its canonical path, as it was asked for.
+/// Returns whether `real`, the canonical path of a file, has each name of `asked` in the same
+/// spelling.
 #[cfg(not(unix))]
 pub(crate) fn is_called(asked: &str, real: &std::path::Path) -> bool {
     let real = real.iter().rev().map(|name| name.to_string_lossy());
     let asked = asked.rsplit('/').filter(|segment| !segment.is_empty());
-    // Links put other names in their place, which differ by more than case.
+    // A followed link puts other names there, which differ by more than case.
     asked
         .zip(real)
         .all(|(asked, real)| !differs_by_case(asked, &real))
@@ -72,7 +76,7 @@ mod tests {
         }
     }
 
-    /// Runs on each system, and says something on those whose file systems ignore case.
+    /// Runs on each system, and checks something only where the file system ignores case.
     #[test]
     fn a_name_in_another_case_is_not_found() {
         use crate::{Directory, Source, Symlinks, Wait};

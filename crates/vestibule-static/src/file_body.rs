@@ -1,4 +1,4 @@
-//! The bytes of a file as a body: read as they are asked for.
+//! A body that reads a file as the client consumes it.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,36 +12,37 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 
 use crate::buffer::Buffer;
-use crate::content_check::ContentCheck;
 #[cfg(target_os = "linux")]
-use crate::kept::Kept;
+use crate::cached_bytes::CachedBytes;
+use crate::content_check::ContentCheck;
 use crate::open_file::{Change, OpenFile};
 use crate::source::Wait;
 
-/// Parts of one file, with bytes of ours before, between and after them.
+/// A body of parts of one file, with fixed bytes before, between and after them.
 ///
-/// Each piece is read when it is asked for: in place when the page cache has it, by one call to the blocking pool
-/// when it has not. Nothing is held for a reader that does not read. The file is checked after each piece: one that was
-/// truncated or overwritten ends the body in an error, one that was appended to does not.
+/// Each piece is read when the body is polled: on the calling thread if it is in the page cache,
+/// otherwise by one call to the blocking pool. No bytes are buffered for a client that does not
+/// read. The file is checked after each piece: a truncated or overwritten file ends the body with
+/// an error, a file that has grown does not.
 pub(crate) struct FileBody {
     file: OpenFile,
     check: ContentCheck,
     segments: VecDeque<Segment>,
-    /// The bytes of all segments.
+    /// Number of remaining bytes in all segments.
     remaining: u64,
-    /// A piece that comes from the disk.
+    /// The current read from the disk.
     reading: Option<Reading>,
     pace: Pace,
 }
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<(Bytes, ContentCheck)>> + Send>>;
 
-/// A piece of the body.
+/// A segment of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// These bytes.
+    /// Fixed bytes.
     Bytes(Bytes),
-    /// Bytes of the file; never none.
+    /// Bytes of the file; never an empty range.
     File { start: u64, length: u64 },
 }
 
@@ -97,7 +98,7 @@ impl FileBody {
         let (file, mut check) = (self.file.clone(), self.check.clone());
         let size = size.min(COLD);
         self.reading = Some(Box::pin(async move {
-            // The semaphore is never closed, and without a permit one may read as well.
+            // The semaphore is never closed; without a permit the read is still correct.
             let permit = READERS.acquire().await.ok();
             let reading = runtime.spawn_blocking(move || {
                 let read = read_and_wait(&file, &mut check, start, size);
@@ -112,7 +113,7 @@ impl FileBody {
         self.poll_piece(cx)
     }
 
-    /// Takes `piece` off what is to come.
+    /// Removes `piece` from the remaining segments.
     fn advance(&mut self, piece: &Bytes) {
         let count = piece.len() as u64;
         self.remaining -= count;
@@ -155,7 +156,8 @@ impl http_body::Body for FileBody {
     }
 }
 
-/// Reads `size` bytes, fewer if fewer are in memory; `WouldBlock` if none are. An end before them is an error.
+/// Reads `size` bytes, or fewer if fewer are in memory; `WouldBlock` if none are. An early end of
+/// the file is an error.
 fn read_now(
     file: &OpenFile,
     check: &mut ContentCheck,
@@ -172,7 +174,7 @@ fn read_now(
     }
 }
 
-/// Reads `size` bytes and waits for the disk if need be.
+/// Reads `size` bytes and waits for the disk if needed.
 fn read_and_wait(
     file: &OpenFile,
     check: &mut ContentCheck,
@@ -185,10 +187,11 @@ fn read_and_wait(
     Ok(buffer.freeze(size))
 }
 
-/// Reads `size` bytes, all of them: what is in memory or `WouldBlock`, or waiting for them if that is allowed.
+/// Reads exactly `size` bytes. Waits for the disk if that is allowed, otherwise fails with
+/// `WouldBlock` when a byte is not in memory.
 ///
-/// None of them has been sent yet. When the file has grown meanwhile they are read a second time: the same bytes were
-/// not overwritten.
+/// None of these bytes has been sent yet. When the file has grown meanwhile, it reads them a second
+/// time: equal bytes were not overwritten.
 pub(crate) fn read_whole(
     file: &OpenFile,
     start: u64,
@@ -212,7 +215,7 @@ pub(crate) fn read_whole(
     }
 }
 
-/// Reads into all of `buffer`; whether the file is still what it was is not asked.
+/// Fills `buffer`. Does not check whether the file has changed.
 fn fill(file: &OpenFile, start: u64, buffer: &mut [u8], wait: Wait) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -230,23 +233,23 @@ fn fill(file: &OpenFile, start: u64, buffer: &mut [u8], wait: Wait) -> io::Resul
     Ok(())
 }
 
-/// The whole file, to be kept; `None` when it is not in memory, or when there is no room for more.
+/// Reads the whole file for the cache; `None` when it is not in memory, or when the cache is full.
 #[cfg(target_os = "linux")]
 pub(crate) fn read_to_keep(file: &OpenFile) -> Option<Bytes> {
-    let mut kept = Kept::new(usize::try_from(file.length()).ok()?)?;
+    let mut kept = CachedBytes::new(usize::try_from(file.length()).ok()?)?;
     fill(file, 0, kept.as_mut(), Wait::Never).ok()?;
     file.check().ok()?;
     Some(kept.freeze())
 }
 
-/// Files up to this size are read whole before the answer, so that outer layers can look at them. It is as much as may be
-/// held for a reader that does not read.
+/// Maximum size in bytes of a file that is read whole before the response, so that outer layers can
+/// use its bytes. It is also the maximum that may be buffered for a client that does not read.
 pub(crate) const SMALL: u64 = 128 * 1024;
 
-/// How large the next piece is: more for a reader that keeps up, less for one that does not.
+/// The size of the next piece: larger for a client that keeps up, smaller for one that does not.
 #[derive(Debug, Default)]
 struct Pace {
-    /// Bytes since the reader was last slow.
+    /// Number of bytes since the client was last slow.
     sent: usize,
     last: Option<Instant>,
 }
@@ -272,17 +275,19 @@ impl Pace {
     }
 }
 
-/// So many bytes without a pause, and pieces are 256 KiB. A reader that stops before holds at most half of that.
+/// Number of bytes without a pause after which pieces are 256 KiB. A client that stops earlier
+/// holds at most half of that.
 const FAST: usize = 512 * 1024;
 
-/// A reader that leaves a piece for so long is slow.
+/// The time before the next poll from which a client counts as slow.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// How many bodies read from disks at a time, so that slow disks leave threads of the pool to those who look names up.
+/// Maximum number of bodies that read from disks at a time, so that slow disks leave threads of the
+/// pool for look-ups.
 static READERS: Semaphore = Semaphore::const_new(64);
 
-/// How large a piece from the disk is. The system reads on ahead by itself; to ask it for more, or for much at once, keeps
-/// a core busy in the kernel while small files that are in memory wait for it.
+/// Size of a piece from the disk in bytes. The system reads ahead by itself. Larger reads, or hints
+/// to read ahead, keep a core busy in the kernel and delay small files that are in memory.
 const COLD: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -290,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_grow_for_those_who_read_and_shrink_for_those_who_do_not() {
+    fn pieces_grow_for_fast_clients_and_shrink_for_slow_ones() {
         let mut now = Instant::now();
         let mut pace = Pace::default();
         let mut pieces = Vec::new();

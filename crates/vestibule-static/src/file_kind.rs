@@ -1,8 +1,8 @@
-//! The type of a file and the content coding that it is stored in, by its name and, where the name says nothing, by its first
-//! bytes.
+//! The media type and the stored content coding of a file, from its name or, where the name is not
+//! enough, from its first bytes.
 //!
-//! Source: RFC 9110, sections 8.3 (Content-Type), 8.4 (Content-Encoding), 8.8.3 (entity tags of coded representations);
-//! WHATWG MIME Sniffing, section 3 ("binary data byte").
+//! Source: RFC 9110, sections 8.3 (Content-Type), 8.4 (Content-Encoding), 8.8.3 (entity tags of
+//! coded representations); WHATWG MIME Sniffing, section 3 ("binary data byte").
 
 use std::io;
 use std::str;
@@ -15,31 +15,32 @@ use vestibule_fields::media_type::MediaType;
 use crate::coding::{Coding, ZSTD_HEAD, is_zstd_for_the_web};
 use crate::mime::UNKNOWN;
 use crate::options::Options;
-use crate::respond::{Asked, Representation};
+use crate::respond::{Representation, RequestParts};
 use crate::source::{Stored, Wait};
 
-/// The type of a file, and the coding of its bytes if it is stored in one.
+/// The type of a file, and the content coding if it is stored in one.
 #[derive(Clone, Debug)]
 pub(crate) struct FileKind {
     pub(crate) content_type: HeaderValue,
-    /// Whether sidecars are sent, and the bytes are worth compressing.
+    /// Whether sidecars are used. This also means that the bytes are worth compressing.
     pub(crate) may_have_sidecars: bool,
     pub(crate) coding: Option<StoredCoding>,
 }
 
-/// The content coding that the bytes of a file are in, where the file is not a download of its own.
+/// The content coding of a stored file that is not a download.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StoredCoding {
-    /// The name for `Content-Encoding`.
+    /// The value for `Content-Encoding`.
     token: &'static str,
     /// The type of the decoded bytes.
     content_type: HeaderValue,
-    /// Whether clients that do not accept the coding get it as well.
+    /// Whether clients that do not accept the coding also get it.
     is_for_all: bool,
 }
 
 impl FileKind {
-    /// Reads from the file only if the name has no extension, or matches a pattern of files that are stored encoded.
+    /// Determines the type and the coding. Reads from the file only if the name has no extension,
+    /// or matches a pattern of files that are stored encoded.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl FileKind {
             (None, None) => (HeaderValue::from_static(UNKNOWN), false),
         };
         let coding = match known.and_then(|known| known.coding()) {
-            // A rule may say that it is a compressed file and nothing else.
+            // A rule may set a type for a compressed file that is not decoded.
             Some(_) if is_gzip(&content_type) => None,
             Some(token) => Some(StoredCoding {
                 token,
@@ -83,7 +84,8 @@ impl FileKind {
 }
 
 impl StoredCoding {
-    /// The coding of a file that matches a pattern: by the suffix of its name, or else by its first bytes.
+    /// Returns the coding of a file that matches a pattern: by the suffix of its name, or else by
+    /// its first bytes.
     fn of(options: &Options, name: &[u8], stored: &Stored, wait: Wait) -> io::Result<Option<Self>> {
         let (coding, inner) = match Coding::of_name(name) {
             Some((coding, inner)) => (Some(coding), inner),
@@ -98,7 +100,7 @@ impl StoredCoding {
         if coding == Coding::Zstd && !is_zstd_for_the_web(&stored.head(ZSTD_HEAD, wait)?) {
             return Ok(None);
         }
-        // A rule for the name as it is asked for counts more than one for the name inside.
+        // A rule for the requested name takes precedence over one for the name without the suffix.
         let rule = options.media_type_rule(name);
         let content_type = match rule.or_else(|| options.media_type_rule(inner)) {
             Some(rule) => rule.clone(),
@@ -111,10 +113,11 @@ impl StoredCoding {
         }))
     }
 
-    /// Describes the bytes by their coding, if the client accepts it or there is no other form.
+    /// Sets the coding of the response if the client accepts it or there is no other form.
     ///
-    /// The bytes of both forms are the same, but a coded representation has a tag of its own (RFC 9110, section 8.8.3.3).
-    pub(crate) fn apply(&self, asked: &Asked<'_>, file: &mut Representation) {
+    /// The bytes of both forms are the same, but a coded representation has its own tag (RFC 9110,
+    /// section 8.8.3.3).
+    pub(crate) fn apply(&self, asked: &RequestParts<'_>, file: &mut Representation) {
         if !self.is_for_all {
             file.varies_by_coding = true;
             let accepted = AcceptEncoding::from_headers(asked.headers).choose(&[self.token]);
@@ -128,8 +131,8 @@ impl StoredCoding {
     }
 }
 
-/// Whether a file is worth compressing: by its name, or, if its name has no extension, by its first [`SNIFFED`] bytes, which
-/// `head` reads. `length` is that of the file.
+/// Returns whether a file is worth compressing: by its name or, if the name has no extension, by
+/// its first [`SNIFFED`] bytes. `head` reads these; `length` is that of the file.
 #[cfg(feature = "precompress")]
 pub(crate) fn shrinks(
     name: &[u8],
@@ -146,12 +149,14 @@ pub(crate) fn shrinks(
     }
 }
 
-/// Whether a name leaves open what the file is: it has no extension, or a number as in `access.log.1` and `NEWS-2.0`.
+/// Returns whether a name does not show the type of the file: it has no extension, or a number as
+/// in `access.log.1` and `NEWS-2.0`.
 fn may_be_text(name: &[u8]) -> bool {
     extension(name).is_none_or(|extension| extension.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether the first bytes of a file are text. An error of the disk is left to the reading of the body.
+/// Returns whether the first bytes of a file are text. A disk error is reported later, when the
+/// body is read.
 fn is_stored_text(stored: &Stored, wait: Wait) -> io::Result<bool> {
     let mut buffer = [0; SNIFFED];
     match stored.read_start(&mut buffer, wait) {
@@ -161,12 +166,13 @@ fn is_stored_text(stored: &Stored, wait: Wait) -> io::Result<bool> {
     }
 }
 
-/// Whether the start of a file is text in UTF-8; `is_whole` says whether it is all of the file. An empty file is text.
+/// Returns whether the start of a file is UTF-8 text. `is_whole` says whether it is the whole file.
+/// An empty file is text.
 fn is_text(head: &[u8], is_whole: bool) -> bool {
     let is_binary = |byte: &u8| matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f);
     let is_utf8 = match str::from_utf8(head) {
         Ok(_) => true,
-        // The end may be inside of a character.
+        // The end may be inside a character.
         Err(error) => !is_whole && error.error_len().is_none(),
     };
     is_utf8 && !head.iter().any(is_binary)
@@ -181,7 +187,7 @@ fn is_gzip(content_type: &HeaderValue) -> bool {
         .is_some_and(|media| media.is("application/gzip") || media.is("application/x-gzip"))
 }
 
-/// How many bytes of a file without an extension are looked at.
+/// Number of bytes that are read of a file without an extension.
 pub(crate) const SNIFFED: usize = 512;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_leave_open_what_the_file_is() {
+    fn names_without_a_known_type() {
         let cases = [
             ("LICENSE", true),
             ("a/b/Makefile", true),

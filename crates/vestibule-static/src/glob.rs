@@ -1,4 +1,4 @@
-//! Patterns of names.
+//! Name patterns.
 
 use std::error::Error;
 use std::fmt;
@@ -7,18 +7,19 @@ use vestibule_fields::file_type::{FileType, extension};
 
 use crate::coding::Coding;
 
-/// A pattern that names match.
+/// A pattern for file names.
 ///
 /// | in the pattern | matches |
 /// |---|---|
-/// | `*` | any characters but `/`, also none |
-/// | `**` | any characters; `**/` any folders, also none |
+/// | `*` | any characters except `/`, also none |
+/// | `**` | any characters; `**/` matches any number of folders, also none |
 /// | `?` | one character other than `/` |
 /// | `{a,b}` | `a` or `b` |
-/// | others | themselves; case counts |
+/// | other characters | themselves; case matters |
 ///
-/// A pattern without `/` is held against the last segment of a name, one with `/` against all of it; a `/` at its start
-/// means the root. Names are bytes, and so is what `?` matches. The cost is linear in the name.
+/// A pattern without `/` is matched against the last segment of a name, a pattern with `/` against
+/// the whole name. A `/` at its start means the root. Names are bytes, and `?` matches one byte.
+/// The cost is linear in the length of the name.
 ///
 /// ```
 /// use vestibule_static::Glob;
@@ -30,11 +31,11 @@ use crate::coding::Coding;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Glob {
     pattern: String,
-    /// An extension that matches as well, in any case.
+    /// An extension that also matches, in any case.
     extension: Option<String>,
-    /// One of them has to match.
+    /// The alternatives; one of them must match.
     forms: Vec<Vec<Token>>,
-    /// Whether the last segment is looked at, not the whole name.
+    /// Whether only the last segment of a name is matched.
     is_file_name: bool,
 }
 
@@ -52,11 +53,12 @@ enum Token {
 }
 
 impl Glob {
-    /// Reads a pattern that is written in a program; [`try_new`](Self::try_new) is for those of users.
+    /// Parses a pattern that is a constant of the program. Use [`try_new`](Self::try_new) for
+    /// patterns from users.
     ///
     /// # Panics
     ///
-    /// When the pattern can match no name.
+    /// Panics when the pattern can never match a name.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         match Self::try_new(pattern) {
@@ -65,12 +67,13 @@ impl Glob {
         }
     }
 
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// When the pattern can match no name, so that a rule with it would have no effect. The error says what to write
-    /// instead. `[` and `]` are refused as well: they are not wildcards here, and `?` matches them in a name.
+    /// Fails when the pattern can never match a name, so that its rule would have no effect. The
+    /// error says how to fix it. `[` and `]` are refused as well: they are not wildcards here; `?`
+    /// matches them in a name.
     ///
     /// ```
     /// use vestibule_static::Glob;
@@ -100,13 +103,14 @@ impl Glob {
         })
     }
 
-    /// Reads a pattern that may also be an extension: a word without `.`, `/` and wildcards, or a word after one dot. It
-    /// matches the names that end so, in any case, and the name that is the word itself.
+    /// Parses a pattern that may also be an extension: a word without `.`, `/` and wildcards, or a
+    /// word after one dot. It matches the names with this extension, in any case, and the name that
+    /// is the word itself.
     ///
     /// # Errors
     ///
-    /// As for [`try_new`](Self::try_new), and when the pattern is a word with a dot inside, such as `tar.gz`: an extension
-    /// has none.
+    /// Fails as [`try_new`](Self::try_new) does, and when the pattern is a word with a dot inside,
+    /// such as `tar.gz`, which is not an extension.
     ///
     /// ```
     /// use vestibule_static::Glob;
@@ -136,12 +140,13 @@ impl Glob {
         Ok(glob)
     }
 
-    /// Reads a pattern, or an extension, of files that are stored in a content coding
+    /// Parses a pattern, or an extension, of files that are stored in a content coding
     /// ([`StaticFiles::stored_encoded`](crate::StaticFiles::stored_encoded)).
     ///
     /// # Errors
     ///
-    /// As for [`try_new_or_extension`](Self::try_new_or_extension), and when all names that match are archives.
+    /// Fails as [`try_new_or_extension`](Self::try_new_or_extension) does, and when the pattern
+    /// matches only archives.
     ///
     /// ```
     /// use vestibule_static::Glob;
@@ -152,7 +157,7 @@ impl Glob {
     pub fn try_stored_encoded(pattern: &str) -> Result<Self, GlobError> {
         let glob = Self::try_new_or_extension(pattern)?;
         let is_archive = |form: &Vec<Token>| {
-            // Every name that matches ends in the bytes after the last wildcard.
+            // Every matching name ends in the bytes after the last wildcard.
             let end = form.iter().rev().map_while(|token| match token {
                 Token::Byte(byte) => Some(*byte),
                 _ => None,
@@ -176,7 +181,7 @@ impl Glob {
         }
     }
 
-    /// Whether `name`, without a slash at its start, matches.
+    /// Returns whether `name`, without a leading slash, matches.
     #[must_use]
     pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
         let name = name.as_ref();
@@ -205,7 +210,7 @@ impl fmt::Debug for Glob {
     }
 }
 
-/// The error of a pattern that would have no effect; its text says what to write instead.
+/// The error for a pattern that would have no effect. Its text says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobError {
     pattern: String,
@@ -245,10 +250,10 @@ impl fmt::Display for GlobError {
                 )
             }
             Fault::Brace => f.write_str(
-                "has a brace without its other half: close it as in '{a,b}', or write '?' for a brace in a name",
+                "has an unmatched brace: close it as in '{a,b}', or write '?' for a brace in a name",
             ),
             Fault::NestedBraces => {
-                f.write_str("has braces inside of braces: write all alternatives in one pair, as in '{a,b,c}'")
+                f.write_str("has nested braces: write all alternatives in one pair, as in '{a,b,c}'")
             }
             Fault::Backslash => {
                 f.write_str("has a backslash, which no name has: separate folders with '/', and write '?' for a wildcard in a name")
@@ -290,7 +295,8 @@ impl fmt::Display for GlobError {
 
 impl Error for GlobError {}
 
-/// A pattern with `{j,t}` instead of `[jt]`, if all its classes are plain letters and figures.
+/// Returns the pattern with `{j,t}` instead of `[jt]`, if all its classes are plain letters and
+/// figures.
 fn without_classes(pattern: &str) -> Option<String> {
     let mut text = String::new();
     let mut rest = pattern;
@@ -311,7 +317,7 @@ fn without_classes(pattern: &str) -> Option<String> {
     (!text.contains(']')).then_some(text)
 }
 
-/// Looks for characters that no name has, or that are not complete.
+/// Finds characters that no name has, and incomplete syntax.
 fn check_characters(pattern: &str) -> Result<(), Fault> {
     if pattern.is_empty() {
         return Err(Fault::Empty);
@@ -319,7 +325,7 @@ fn check_characters(pattern: &str) -> Result<(), Fault> {
     let mut is_in_braces = false;
     for (at, byte) in pattern.bytes().enumerate() {
         match (byte, is_in_braces) {
-            // A name may have a comma, but `*.js,*.css` is not for such names.
+            // A name may have a comma, but `*.js,*.css` is meant as a list.
             (b',', false)
                 if [",*.", ",/", ", "]
                     .iter()
@@ -343,7 +349,7 @@ fn check_characters(pattern: &str) -> Result<(), Fault> {
     }
 }
 
-/// Looks for segments that no name of a file has.
+/// Finds segments that no file name has.
 fn check_form(form: &[u8]) -> Result<(), Fault> {
     match form {
         [] => return Err(Fault::Root),
@@ -360,7 +366,8 @@ fn check_form(form: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The pattern with each of its alternatives; `None` when there are more than [`MAX_FORMS`].
+/// Returns the pattern once for each of its alternatives; `None` when there are more than
+/// [`MAX_FORMS`].
 fn expand(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let braces = pattern
         .iter()
@@ -398,7 +405,8 @@ fn tokens(mut form: &[u8]) -> Vec<Token> {
     tokens
 }
 
-/// Holds all ways to match at once: `here[at]` says that the tokens before `at` can match the bytes so far.
+/// Tracks all ways to match at once: `here[at]` means that the tokens before `at` can match the
+/// bytes so far.
 fn is_match(tokens: &[Token], name: &[u8]) -> bool {
     let mut here = vec![false; tokens.len() + 1];
     here[0] = true;
@@ -423,7 +431,7 @@ fn is_match(tokens: &[Token], name: &[u8]) -> bool {
     here[tokens.len()]
 }
 
-/// Steps over what may match nothing, at the start of a name.
+/// Skips tokens that may match nothing, at the start of a name.
 fn skip(tokens: &[Token], here: &mut [bool]) {
     for (at, token) in tokens.iter().enumerate() {
         if here[at] && matches!(token, Token::Segment | Token::All | Token::Folders) {
@@ -432,8 +440,8 @@ fn skip(tokens: &[Token], here: &mut [bool]) {
     }
 }
 
-/// Steps over what may match nothing, or has just matched something. `**/` that is in the middle of a folder's name may not
-/// be left before its slash.
+/// Skips tokens that may match nothing, or have just matched. `**/` cannot be skipped in the middle
+/// of a folder's name, before its slash.
 fn skip_from(tokens: &[Token], next: &mut [bool], before: &[bool]) {
     for (at, token) in tokens.iter().enumerate() {
         let is_new = next[at];
@@ -448,7 +456,7 @@ fn skip_from(tokens: &[Token], next: &mut [bool], before: &[bool]) {
     }
 }
 
-/// Enough for lists that people write.
+/// Maximum number of alternatives of a pattern.
 const MAX_FORMS: usize = 256;
 
 #[cfg(test)]
@@ -612,7 +620,7 @@ mod tests {
         }
     }
 
-    /// A name that the tokens match.
+    /// Returns a name that the tokens match.
     fn witness(form: &[Token]) -> Vec<u8> {
         let bytes = form.iter().map(|token| match token {
             Token::Byte(byte) => vec![*byte],

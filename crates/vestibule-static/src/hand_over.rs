@@ -1,7 +1,7 @@
-//! Files that the server in front sends itself: the answer names them, and has no bytes.
+//! Files that the server in front sends: the response names the file and has no bytes.
 //!
-//! Source: nginx, ngx_http_proxy_module, "X-Accel-Redirect", which decodes escapes; mod_xsendfile 0.12 for Apache,
-//! "X-SENDFILE", which does not.
+//! Source: nginx, ngx_http_proxy_module, "X-Accel-Redirect", which decodes escapes; mod_xsendfile
+//! 0.12 for Apache, "X-SENDFILE", which does not decode them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,21 +9,23 @@ use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
 
-/// How the server in front is told which file to send.
+/// The header that tells the server in front which file to send.
 #[doc(alias("sendfile", "X-Sendfile", "X-Accel-Redirect"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandOver {
-    /// `X-Sendfile: /srv/public/a b.txt`, as Apache's mod_xsendfile takes it: the path of the file, absolute, as it is.
-    /// lighttpd does too, but for names with a `%`, in which it sees escapes.
+    /// `X-Sendfile: /srv/public/a b.txt`, for Apache's mod_xsendfile: the absolute path of the
+    /// file, not escaped. lighttpd reads it too, but decodes a `%` in the name as an escape.
     XSendfile,
-    /// `X-Accel-Redirect: /files/a%20b.txt`, as nginx takes it: a prefix of ours, here `/files`, and the name of the file
-    /// below the root. The prefix is that of an `internal` location whose `alias` is the root.
+    /// `X-Accel-Redirect: /files/a%20b.txt`, for nginx: a URL prefix, here `/files`, and the name
+    /// of the file below the root. The prefix is that of an `internal` location whose `alias` is
+    /// the root.
     XAccelRedirect(Cow<'static, str>),
 }
 
 impl HandOver {
-    /// The header for the file called `name`, opened from `path`; `None` when its path cannot be told.
+    /// Returns the header for the file `name`, opened from `path`; `None` when a header cannot hold
+    /// its path.
     pub(crate) fn header(&self, name: &[u8], path: &Path) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::XSendfile => {
@@ -48,7 +50,7 @@ impl fmt::Display for HandOver {
     }
 }
 
-/// A path in which nothing means anything but `/`.
+/// Escapes all bytes of a path that have a meaning in a URL, except `/`.
 fn escaped(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for &byte in path {

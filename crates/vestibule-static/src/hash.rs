@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-/// 128 bits of the content, the same for the same version of this program.
+/// Returns a 128-bit hash of the content. The same version of this program gives the same hash.
 pub(crate) fn hash(bytes: &[u8]) -> String {
     let half = |seed| {
         let mut hasher = DefaultHasher::new();
@@ -13,7 +13,7 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
     format!("{:016x}{:016x}", half(1), half(2))
 }
 
-/// 64 bits of some numbers, the same on all systems.
+/// Returns a 64-bit hash of `numbers`, the same on all systems.
 pub(crate) fn hash_numbers(numbers: &[u64]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for number in numbers {

@@ -1,9 +1,11 @@
-//! Names with a hash of their content, which never stand for other bytes.
+//! Names with a hash of their content, which always refer to the same bytes.
 
-/// Returns whether the file at `path` has a content hash in its name, as bundlers and site generators write it.
+/// Returns whether the file at `path` has a content hash in its name, as bundlers and site
+/// generators write it.
 ///
-/// Two things decide: the place and the shape. Only scripts, styles, source maps, WebAssembly, fonts, images, sound and
-/// video count; pages and downloads never do. A hash is one of these:
+/// The place and the shape of the name decide. Only scripts, styles, source maps, WebAssembly,
+/// fonts, images, sound and video qualify; pages and downloads never do. A hash has one of these
+/// shapes:
 ///
 /// | shape | example | written by |
 /// |---|---|---|
@@ -12,11 +14,10 @@
 /// | 8 of the base64 alphabet for URLs | `index-DiwrgTda.js` | Rollup, Vite, Astro, Nuxt, SvelteKit |
 /// | 8 of `a`-`z` and `0`-`9` | `index-kgv1n2gs.js` | Bun, Rollup |
 ///
-/// Below a folder that tools write, such as `assets`, `static` or `_nuxt`, all kinds of files count. Elsewhere images and
-/// fonts need a longer hash. All of them below `_next/static`, `_app/immutable`
-/// and `_astro` count. Text that reads like words
-/// (`case-iPhone15Pro.png`), a date, a version or a UUID is not a hash. A hash that is not recognized costs a
-/// revalidation.
+/// Below a folder that tools write, such as `assets`, `static` or `_nuxt`, all these kinds qualify.
+/// Elsewhere, images and fonts need a longer hash. Below `_next/static`, `_app/immutable` and
+/// `_astro`, all of them qualify. Text that reads like words (`case-iPhone15Pro.png`), a date, a
+/// version or a UUID is not a hash. If a hash is not recognized, the cost is a revalidation.
 ///
 /// ```
 /// use vestibule_static::has_hashed_name;
@@ -41,7 +42,7 @@ pub fn has_hashed_name(path: impl AsRef<[u8]>) -> bool {
         return false;
     };
     let folders = || folder.split('/');
-    // Next.js, SvelteKit and Astro say of these places that nothing below them ever changes.
+    // Next.js, SvelteKit and Astro document that files below these folders never change.
     let is_in = |pair| folders().zip(folders().skip(1)).any(|it| it == pair);
     if is_in(("_next", "static"))
         || is_in(("_app", "immutable"))
@@ -49,11 +50,11 @@ pub fn has_hashed_name(path: impl AsRef<[u8]>) -> bool {
     {
         return true;
     }
-    let place = Place {
+    let place = FileLocation {
         is_of_tools: folders().any(|folder| FOLDERS.contains(&folder)),
         kind,
     };
-    // Gatsby has the hash of an image in the name of its folder.
+    // Gatsby puts the hash of an image into the name of its folder.
     if place.is_of_tools && folders().any(|folder| folder.len() == 32 && is_hex(folder, 32)) {
         return true;
     }
@@ -77,8 +78,8 @@ pub fn has_hashed_name(path: impl AsRef<[u8]>) -> bool {
 
 /// The place and the kind of a file.
 #[derive(Clone, Copy)]
-struct Place {
-    /// Whether tools write into one of its folders.
+struct FileLocation {
+    /// Whether one of its folders is written by tools.
     is_of_tools: bool,
     kind: Kind,
 }
@@ -91,8 +92,8 @@ enum Kind {
     Media,
 }
 
-impl Place {
-    /// Whether `text`, which follows `name` and a separator, is a hash.
+impl FileLocation {
+    /// Returns whether `text`, which follows `name` and a separator, is a hash.
     fn takes(self, name: &str, separator: &str, text: &str) -> bool {
         let is_code = self.kind == Kind::Code;
         if is_hex(text, 8) {
@@ -117,11 +118,11 @@ impl Place {
     }
 }
 
-/// The letters of a hash that is not hexadecimal.
+/// The alphabet of a hash that is not hexadecimal.
 enum Alphabet {
     /// Capitals and the digits 2 to 7.
     Base32,
-    /// Small letters and digits, both.
+    /// Small letters and digits; both must occur.
     Base36,
     /// Letters of both cases, digits, `-` and `_`.
     Base64 { has_digit: bool },
@@ -144,7 +145,7 @@ impl Alphabet {
     }
 }
 
-/// The stem and the kind of a file's name; `None` for one that never counts.
+/// Returns the stem and the kind of a file name; `None` for one that never qualifies.
 fn kind(file: &str) -> Option<(&str, Kind)> {
     let (stem, extension) = file.rsplit_once('.')?;
     let kind = match extension {
@@ -157,7 +158,8 @@ fn kind(file: &str) -> Option<(&str, Kind)> {
     Some((stem, kind))
 }
 
-/// Whether a file has no other name than its hash: `29822eaa871e8eadeaa4.png` of webpack, `CdjCyF0J.js` of Nuxt.
+/// Returns whether the name consists only of a hash: `29822eaa871e8eadeaa4.png` of webpack,
+/// `CdjCyF0J.js` of Nuxt.
 fn is_only_a_hash(stem: &str, folder: &str) -> bool {
     let is_in = |names: &[&str]| folder.split('/').any(|folder| names.contains(&folder));
     if stem.len() == 20 && is_hex(stem, 20) {
@@ -166,7 +168,8 @@ fn is_only_a_hash(stem: &str, folder: &str) -> bool {
     stem.len() == 8 && is_in(&["_nuxt"]) && Alphabet::of(stem).is_some() && !reads_like_words(stem)
 }
 
-/// Whether `text` is at least `least` hexadecimal digits of one case, with letters and figures in turn.
+/// Returns whether `text` has at least `least` hexadecimal digits of one case, in which letters and
+/// figures alternate often enough.
 fn is_hex(text: &str, least: usize) -> bool {
     if !(least..=128).contains(&text.len()) {
         return false;
@@ -174,12 +177,13 @@ fn is_hex(text: &str, least: usize) -> bool {
     let all = |class: fn(u8) -> bool| text.bytes().all(class);
     let is_hex = all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         || all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
-    // `facade2024` and `2024decade` turn once.
+    // `facade2024` and `2024decade` change from letters to figures once.
     let kinds: Vec<_> = text.bytes().map(|byte| byte.is_ascii_digit()).collect();
     is_hex && kinds.windows(2).filter(|pair| pair[0] != pair[1]).count() >= 2
 }
 
-/// Whether `text` is the end of a UUID, which names a thing and not its content: 8-4-4-4-12 digits (RFC 9562).
+/// Returns whether `text` is the end of a UUID, which identifies an object and not its content:
+/// 8-4-4-4-12 digits (RFC 9562).
 fn ends_a_uuid(name: &str, text: &str) -> bool {
     let mut groups = name.rsplit('-');
     let lengths = [4, 4, 4, 8];
@@ -192,17 +196,19 @@ fn ends_a_uuid(name: &str, text: &str) -> bool {
         })
 }
 
-/// Whether capitals and digits could be a word, perhaps with a number after it: `CHAPTER3`.
+/// Returns whether capitals and digits could be a word, with an optional number after it:
+/// `CHAPTER3`.
 fn has_word_shape(text: &str) -> bool {
     text.trim_end_matches(|it: char| it.is_ascii_digit())
         .bytes()
         .all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Whether `text` could be words in camel case, with numbers between them: `Win64Bit`, `HomePage`, `win32x64`.
+/// Returns whether `text` could be words in camel case, with numbers between them: `Win64Bit`,
+/// `HomePage`, `win32x64`.
 ///
-/// Each part has a vowel, no three consonants in a row but those of English, and begins as English words do. One part may
-/// be an abbreviation in capitals.
+/// Each part has a vowel, begins as English words do, and has three consonants in a row only where
+/// English does. One part may be an abbreviation in capitals.
 fn reads_like_words(text: &str) -> bool {
     if text.starts_with(['_', '-']) || text.ends_with(['_', '-']) {
         return false;
@@ -211,7 +217,7 @@ fn reads_like_words(text: &str) -> bool {
     let mut before = '0';
     for c in text.chars() {
         let starts = c.is_ascii_uppercase() && !before.is_ascii_uppercase();
-        // `HTMLView`: the last capital of a row belongs to the next word.
+        // `HTMLView`: the last capital of a sequence belongs to the next word.
         if c.is_ascii_lowercase() && before.is_ascii_uppercase() {
             let last = parts.last_mut().and_then(String::pop);
             parts.push(last.into_iter().collect());
@@ -284,7 +290,7 @@ const FOLDERS: [&str; 24] = [
     "webfonts",
 ];
 
-/// Names before a hash that bundlers give to their entries and chunks.
+/// Names of entries and chunks that bundlers put before a hash.
 const ENTRIES: [&str; 18] = [
     "app",
     "bundle",
@@ -306,7 +312,7 @@ const ENTRIES: [&str; 18] = [
     "vendors",
 ];
 
-/// Text that follows a hash in a stem.
+/// Text after a hash in a stem.
 const SUFFIXES: [&str; 9] = [
     ".async",
     ".bundle",
@@ -335,7 +341,7 @@ const KNOTS: [&str; 22] = [
 mod tests {
     use super::*;
 
-    /// Names as the documentation of each tool shows them, or as its defaults make them.
+    /// Names from the documentation of each tool, or from its defaults.
     #[test]
     fn names_that_tools_write() {
         let cases = [
@@ -475,12 +481,12 @@ mod tests {
             "assets/photo-bookmark.jpg",
             "assets/chapter2.js",
             "assets/part-chapter2.js",
-            // things with an identity of their own
+            // objects with an identity of their own
             "images/3f2504e0-4f89-41d3-9a0c-0305e82cc3f1.jpg",
             "assets/user-3f2504e0-4f89-41d3-9a0c-0305e82cc3f1.png",
             "avatars/d41d8cd98f00b204e9800998ecf8427e.png",
             "photo-8f3a2b1c.jpg",
-            // downloads, whatever they are called
+            // downloads, with any name
             "tool-8f3a2b1c.zip",
             "assets/tool-8f3a2b1c4d5e6f708192.tar.gz",
             "assets/tool-B7sZ3kfd.dmg",

@@ -1,4 +1,4 @@
-//! Response headers by path and by name.
+//! Rules for response headers, by path and by file name.
 
 use std::error::Error;
 use std::fmt;
@@ -14,17 +14,19 @@ use vestibule_core::Response;
 use crate::glob::Glob;
 use crate::path_pattern::PathPattern;
 
-/// Rules for response headers, in the syntax of the file `_headers` that Netlify and Cloudflare Pages read.
+/// Rules for response headers, in the syntax of the file `_headers` of Netlify and Cloudflare
+/// Pages.
 ///
-/// A line with a path starts a block; indented lines below it are the headers of the responses whose paths match.
+/// A line with a path starts a block. The indented lines below it are the headers of the responses
+/// whose paths match.
 ///
 /// | in a path | matches |
 /// |---|---|
 /// | `*` | any characters, also `/`; once in a path |
 /// | `:name` | the characters of one segment |
 ///
-/// All blocks that match apply. Values of the same header are joined with a comma. `! Name` removes the header that
-/// earlier blocks gave. A line that starts with `#` is a comment.
+/// All matching blocks apply. Values of the same header are joined with a comma. `! Name` removes a
+/// header that earlier blocks set. A line that starts with `#` is a comment.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -52,7 +54,7 @@ pub struct HeaderRules {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// One header and the responses that it is for.
+/// One change of a header and the responses that it applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) pattern: Pattern,
@@ -61,28 +63,28 @@ pub(crate) struct Rule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
-    /// Of the name of the file that is sent, or of the path.
+    /// Matches the name of the file that is sent, or the path.
     Name(Glob),
-    /// Of the path.
+    /// Matches the path.
     Path(PathPattern),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Replaces what earlier rules said.
+    /// Replaces the value of earlier rules.
     Set(HeaderName, HeaderValue),
-    /// Follows what earlier rules said, after a comma.
+    /// Appends to the value of earlier rules, after a comma.
     Join(HeaderName, HeaderValue),
-    /// Takes back what earlier rules said.
+    /// Removes the value of earlier rules.
     Remove(HeaderName),
 }
 
 impl HeaderRules {
-    /// Reads rules.
+    /// Parses rules.
     ///
     /// # Errors
     ///
-    /// All faults, each with its line and its remedy.
+    /// Returns all faults, each with its line and its fix.
     ///
     /// ```
     /// use vestibule_static::HeaderRules;
@@ -93,7 +95,7 @@ impl HeaderRules {
     pub fn parse(text: &str) -> Result<Self, RuleFaults> {
         let mut rules = Vec::new();
         let mut faults = Vec::new();
-        // `None` below a path that is not a pattern: its headers are still checked.
+        // `Some(None)` below an invalid path: its headers are still checked.
         let mut pattern: Option<Option<PathPattern>> = None;
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let content = line.trim();
@@ -141,7 +143,7 @@ impl HeaderRules {
     }
 }
 
-/// Reads `Name: value` or `! Name`.
+/// Parses `Name: value` or `! Name`.
 fn change(text: &str) -> Result<Change, String> {
     let of = |name: &str| {
         let name = name.trim();
@@ -174,18 +176,18 @@ fn change(text: &str) -> Result<Change, String> {
     Ok(Change::Join(name, value))
 }
 
-/// Whether a file of rules may give that header.
+/// Returns whether a rule file may set that header.
 fn is_free(name: &HeaderName) -> bool {
     is_for_rules(name) || [CACHE_CONTROL, CONTENT_TYPE, VARY].contains(name)
 }
 
-/// Whether [`StaticFiles::header`](crate::StaticFiles::header) takes that header.
+/// Returns whether [`StaticFiles::header`](crate::StaticFiles::header) may set that header.
 pub(crate) fn is_for_rules(name: &HeaderName) -> bool {
     let others = ["keep-alive", "proxy-connection"];
     !OURS.contains(name) && !others.contains(&name.as_str())
 }
 
-/// Headers that depend on the file, the request or the connection.
+/// Headers that depend on the file, the request or the connection, so that rules cannot set them.
 const OURS: [HeaderName; 19] = [
     ACCEPT_RANGES,
     AGE,
@@ -210,8 +212,8 @@ const OURS: [HeaderName; 19] = [
 
 /// Applies rules to a response.
 ///
-/// `path` is the path of the request without the slash at its start, `None` when it could be read in two ways: then
-/// rules for all paths apply. `name` is the name of the file that is sent.
+/// `path` is the path of the request without its leading slash. It is `None` when the path is
+/// ambiguous; only rules for all paths then apply. `name` is the name of the file that is sent.
 pub(crate) fn apply(
     rules: &[Rule],
     response: &mut Response,
@@ -257,7 +259,7 @@ fn set(
         status,
         StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
     );
-    // Lists and archives say themselves what they are and how long they are good.
+    // Listings and archives set their own type and cache lifetime.
     let is_given = !is_file && headers.contains_key(header);
     if is_of_content(header) && (!is_success || is_given) {
         return;
@@ -265,7 +267,7 @@ fn set(
     if *header == VARY || *header == SET_COOKIE {
         headers.append(header.clone(), value);
     } else if *header == CONTENT_TYPE {
-        // The type of several ranges has their boundary; 304 has no type.
+        // The type of a multipart response has its boundary; a 304 has no type.
         let is_whole = headers
             .get(CONTENT_TYPE)
             .is_some_and(|it| !it.as_bytes().starts_with(b"multipart/byteranges"));
@@ -273,18 +275,18 @@ fn set(
             headers.insert(CONTENT_TYPE, value);
         }
     } else if *header != CONTENT_SECURITY_POLICY || !headers.contains_key(CONTENT_SECURITY_POLICY) {
-        // Pages of ours have a policy for what is in them.
+        // Built-in pages need their own policy.
         headers.insert(header.clone(), value);
     }
 }
 
-/// Whether a header describes the content, so that it is wrong on an error or a redirect.
+/// Returns whether a header describes the content, so that it is wrong on an error or a redirect.
 fn is_of_content(header: &HeaderName) -> bool {
     let name = header.as_str();
     let is_policy = name.starts_with("content-security-policy");
     *header == EXPIRES
         || (name.starts_with("content-") && !is_policy)
-        // Cache-Control for one kind of caches (RFC 9213).
+        // `Cache-Control` for one class of caches (RFC 9213).
         || name.ends_with("cache-control")
         || matches!(name, "digest" | "repr-digest" | "sourcemap" | "surrogate-control")
 }
@@ -313,7 +315,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// A fault in a line of a file of rules.
+/// A fault in one line of a rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFault {
     pub(crate) line: usize,
@@ -321,7 +323,7 @@ pub struct RuleFault {
 }
 
 impl RuleFault {
-    /// Returns the number of the line, counted from 1.
+    /// Returns the line number, counted from 1.
     #[must_use]
     pub const fn line(&self) -> usize {
         self.line
@@ -334,7 +336,7 @@ impl fmt::Display for RuleFault {
     }
 }
 
-/// All faults of a file of rules, in the order of their lines.
+/// All faults of a rule file, in the order of their lines.
 ///
 /// ```
 /// use vestibule_static::HeaderRules;
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_with_its_line_and_its_remedy() {
+    fn every_fault_has_its_line_and_a_fix() {
         let text = "X-A: 1\n/*\n  X-A\n  Content-Length: 5\nX-B: 2\n  bad name: 1\nhttps://a.example/b\n  X-C: 3\n  Location: /\n\
                     nopath\n  X-D: \u{e9}\n  Content-Type: nothing\n/*/*\n";
         let faults = HeaderRules::parse(text).unwrap_err();
@@ -450,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_content_are_for_content() {
+    fn headers_that_describe_content_are_only_on_content() {
         let cases = [
             ("expires", true),
             ("cache-control", true),

@@ -1,4 +1,4 @@
-//! Files that are known beforehand.
+//! Files with an index in memory.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -21,20 +21,21 @@ use crate::hash::hash;
 use crate::header_rules;
 use crate::name::{Name, WELL_KNOWN};
 use crate::redirect;
-use crate::respond::{self, Asked, Representation, respond};
+use crate::respond::{self, Representation, RequestParts, respond};
 use crate::sidecar_rights::{file_of, is_refused};
 use crate::source::{Content, Entry, Made, Source, Stored, Wait};
 use crate::static_files::{StaticFiles, is_fresh, without_bytes};
 
-/// The files of a [`StaticFiles`] that were looked at once: each request is one look-up, and no file system is asked for
-/// what is in memory.
+/// The files of a [`StaticFiles`] with an index: each request needs one look-up, and files in
+/// memory need no access to the file system.
 ///
-/// Made by [`StaticFiles::indexed`]; all that was said there holds here. For trees that do not change, or change by
-/// deployments: what was added since is found by the slower way of `StaticFiles`, what was changed is sent as it is when
-/// it is not in memory, and what is in memory is sent as it was until [`reload`](Self::reload).
+/// Created by [`StaticFiles::indexed`]; all its options apply. It is for trees that do not change,
+/// or change only by deployments. Files added later are found on the slower path of `StaticFiles`.
+/// A changed file that is not in memory is sent in its new state. Files in memory are sent in their
+/// old state until [`reload`](Self::reload).
 ///
-/// Files in memory have entity tags that are hashes of their content, so that they are the same on all servers and need
-/// no dates. Each file costs about 200 bytes and its path.
+/// The entity tag of a file in memory is a hash of its content, so it is the same on all servers
+/// and needs no date. The index takes about 200 bytes and the path for each file.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -54,31 +55,31 @@ pub struct IndexedFiles<S = Directory> {
     index: Arc<RwLock<Arc<Index>>>,
 }
 
-/// What stands at each path, which begins with a slash and is decoded.
+/// The file or redirect at each path, which begins with a slash and is decoded.
 #[derive(Debug, Default)]
 struct Index {
     files: Vec<Indexed>,
-    /// Where in `files` a file is, by the hash of its path.
+    /// The index into `files`, by the hash of the path.
     by_path: HashTable<u32>,
     hasher: RandomState,
-    /// The paths that are no file's own: of folders, and clean names.
+    /// Paths that are not the own path of a file: folders and clean names.
     others: HashMap<Box<[u8]>, Target>,
-    /// How many files there are, sidecars among them.
+    /// The number of files, including sidecars.
     count: usize,
-    /// Bytes of files that are held.
+    /// The number of content bytes in memory.
     held: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Target {
     File(u32),
-    /// The path with a slash at its end, where a file is.
+    /// The path with a slash at its end is a file.
     Slash,
-    /// The path with a slash at its end, where a list is.
+    /// The path with a slash at its end is a listing.
     Listing,
 }
 
-/// A file with all that is sent with it.
+/// A file with its prepared responses.
 #[derive(Debug)]
 struct Indexed {
     itself: Variant,
@@ -86,7 +87,7 @@ struct Indexed {
     kind: Arc<Kind>,
 }
 
-/// What files of a kind have in common.
+/// The headers that files of one kind share.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Kind {
     content_type: HeaderValue,
@@ -95,12 +96,12 @@ struct Kind {
     varies: bool,
 }
 
-/// The bytes of a file or of its sidecar, with what is said of them, in one piece of memory.
+/// The bytes of a file or of its sidecar and its header values, in one allocation.
 #[derive(Debug)]
 struct Variant {
-    /// The content if it is held, the entity tag, the date, the length, and the path.
+    /// The content if it is in memory, the entity tag, the date, the length, and the path.
     block: Bytes,
-    /// Where in the block all but the last end.
+    /// The end offset of each part in the block, except the last.
     ends: [u32; 4],
     is_held: bool,
     length: u64,
@@ -108,12 +109,12 @@ struct Variant {
 }
 
 impl<S: Source> StaticFiles<S> {
-    /// Looks at all files now, so that requests need not. Files up to 1 MiB are held in memory, up to `memory` bytes in
-    /// all, small ones first. Blocks while it reads.
+    /// Indexes all files now, so that requests do not search for them. Files up to 1 MiB are read
+    /// into memory, up to `memory` bytes in total, small ones first. Blocks while it reads.
     ///
     /// # Errors
     ///
-    /// When the root cannot be read. What cannot be read below it is left out.
+    /// Fails when the root cannot be read. Entries below it that cannot be read are left out.
     pub fn indexed(self, memory: u64) -> io::Result<IndexedFiles<S>> {
         let index = Index::scan(&self, memory)?;
         Ok(IndexedFiles {
@@ -125,25 +126,25 @@ impl<S: Source> StaticFiles<S> {
 }
 
 impl<S: Source> IndexedFiles<S> {
-    /// Looks at all files again. Requests are answered from the old index until the new one is whole. Blocks while it
-    /// reads: call it from a thread that may.
+    /// Builds the index again. Requests use the old index until the new one is complete. Blocks
+    /// while it reads: call it on a thread that may block.
     ///
     /// # Errors
     ///
-    /// When the root cannot be read; the old index stays.
+    /// Fails when the root cannot be read; the old index stays.
     pub fn reload(&self) -> io::Result<()> {
         let index = Arc::new(Index::scan(&self.files, self.memory)?);
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         Ok(())
     }
 
-    /// How many files are known, sidecars among them.
+    /// Returns the number of files in the index, including sidecars.
     #[must_use]
     pub fn files(&self) -> usize {
         self.index().count
     }
 
-    /// How many bytes of files are held in memory.
+    /// Returns the number of content bytes in memory.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.index().held
@@ -156,16 +157,16 @@ impl<S: Source> IndexedFiles<S> {
             .clone()
     }
 
-    /// The answer if the index has one that is still right.
+    /// Returns the response if the index has a current one.
     fn answer(&self, request: &Request) -> io::Result<Option<Response>> {
         let rest = Mount::rest_of(request);
         let index = self.index();
         let options = &self.files.files.options;
-        // They come before files.
+        // These rules take precedence over files.
         if options.redirects.iter().any(|rule| rule.is_forced) {
             return Ok(None);
         }
-        // What the index has cannot be unsound.
+        // All paths in the index are safe, so a match needs no check.
         let path = match rest.contains('%') {
             false => Some(Cow::Borrowed(rest.as_bytes())),
             true => decoded(rest).map(Cow::Owned),
@@ -189,7 +190,7 @@ impl<S: Source> IndexedFiles<S> {
             Some(Target::File(_)) if options.hand_over.is_some() => return Ok(None),
             Some(Target::File(number)) => &index.files[number as usize],
         };
-        let asked = Asked {
+        let asked = RequestParts {
             method: request.method(),
             uri: request.uri(),
             is_whole_path: UnknownPrefix::of(request).is_none(),
@@ -198,7 +199,8 @@ impl<S: Source> IndexedFiles<S> {
             wait: Wait::Never,
         };
         let (coding, variant) = file.choose(&asked);
-        // What is not held is sent as it is now, so a sidecar is sent only for a file that is what it was.
+        // A file that is not in memory is sent in its current state. So its sidecar is sent only if
+        // the file has not changed.
         let needs_file = coding.is_some() && !variant.is_held && !file.itself.is_held;
         if needs_file && file.itself.open(&self.files.files.source, None).is_none() {
             return Ok(None);
@@ -220,7 +222,7 @@ impl<S: Source> IndexedFiles<S> {
             coding.apply(&asked, &mut representation);
         }
         let response = respond(&asked, representation)?;
-        // An error may have a page, for which the disk is asked.
+        // An error may have a page, which is read from the disk.
         if options.error_page(response.status()).is_some() {
             return Ok(None);
         }
@@ -236,7 +238,7 @@ impl<S: Source> App for IndexedFiles<S> {
             match self.answer(&request) {
                 Ok(Some(response)) if is_head => return without_bytes(response),
                 Ok(Some(response)) => return response,
-                // It is not known, it changed, or the disk has to be waited for.
+                // The file is unknown or has changed, or the disk would wait.
                 Ok(None) | Err(_) => {}
             }
         }
@@ -253,8 +255,8 @@ impl<S: Source> App for IndexedFiles<S> {
 }
 
 impl Indexed {
-    /// The best variant for a client.
-    fn choose(&self, asked: &Asked<'_>) -> (Option<Coding>, &Variant) {
+    /// Returns the best variant for a client.
+    fn choose(&self, asked: &RequestParts<'_>) -> (Option<Coding>, &Variant) {
         if !self.sidecars.is_empty() {
             for wanted in coding::wanted(asked.headers) {
                 let found = self.sidecars.iter().find(|(coding, _)| *coding == wanted);
@@ -268,7 +270,7 @@ impl Indexed {
 }
 
 impl Variant {
-    /// Reads the file if it is to be held, and makes the headers.
+    /// Prepares the header values, and reads the file if it is to be in memory.
     fn new(mut stored: Stored, name: &[u8], coding: Option<Coding>, is_held: bool) -> Self {
         let content = match usize::try_from(stored.length) {
             Ok(size) if is_held => stored.head(size, Wait::Allowed).ok(),
@@ -284,7 +286,7 @@ impl Variant {
         let length = stored.length.to_string();
         let parts = [
             content.as_deref().unwrap_or_default(),
-            // One that is not held has the tag of the file that is opened.
+            // A file that is not in memory has the tag of the file that is opened.
             match (&content, &stored.tag) {
                 (Some(_), Some(tag)) => tag.as_bytes(),
                 _ => b"",
@@ -294,7 +296,7 @@ impl Variant {
             b"/",
             name,
         ];
-        // One that is as large as what it holds is all that is kept.
+        // The exact capacity, since the block stays in memory.
         let mut block = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         let mut ends = [0; 4];
         for (number, part) in parts.iter().enumerate() {
@@ -312,12 +314,12 @@ impl Variant {
         }
     }
 
-    /// The path, which begins with a slash.
+    /// Returns the path, which begins with a slash.
     fn path(&self) -> &[u8] {
         &self.block[self.ends[3] as usize..]
     }
 
-    /// A part of the block as a field's value; `None` if it is empty.
+    /// Returns a part of the block as a header value; `None` if it is empty.
     fn value(&self, part: Part) -> Option<HeaderValue> {
         let [start, end] = [part as usize - 1, part as usize].map(|at| self.ends[at] as usize);
         let bytes = self.block.slice(start..end);
@@ -336,7 +338,7 @@ impl Variant {
         }
     }
 
-    /// The bytes, if they are what they were.
+    /// Opens the file; `None` if it has changed.
     fn open<S: Source>(&self, source: &S, coding: Option<Coding>) -> Option<Stored> {
         if self.is_held {
             return Some(Stored {
@@ -347,20 +349,21 @@ impl Variant {
                 made: None,
             });
         }
-        // Whatever is wrong with it, the slower way will say.
+        // The slower path reports the error.
         let Ok(Entry::File(mut stored)) = source.open(&self.path()[1..], Wait::Never) else {
             return None;
         };
         if let Some(coding) = coding {
             stored.tag_coding(coding.token());
         }
-        // The tag may be another one: that of a file that was indexed when it was new covers its inode.
+        // The tag may differ: a file that was indexed when it was new has a tag that covers its
+        // inode.
         let is_same = (stored.length, stored.modified) == (self.length, self.modified);
         is_same.then_some(stored)
     }
 }
 
-/// The parts of a block that are values of fields, by their place in it.
+/// The parts of a block that are header values, by their index.
 #[derive(Clone, Copy)]
 enum Part {
     Tag = 1,
@@ -369,7 +372,7 @@ enum Part {
 }
 
 impl Index {
-    /// What stands at `path`.
+    /// Returns the target at `path`.
     fn get(&self, path: &[u8]) -> Option<Target> {
         let is_it = |number: &u32| self.files[*number as usize].itself.path() == path;
         match self.by_path.find(self.hasher.hash_one(path), is_it) {
@@ -381,10 +384,11 @@ impl Index {
     fn scan<S: Source>(files: &StaticFiles<S>, memory: u64) -> io::Result<Self> {
         let (source, options) = (&files.files.source, &files.files.options);
         let mut index = Self::default();
-        // With each folder goes whether a link leads to it: below one, no further link is followed, since one that leads
-        // upwards would have no end.
+        // Each folder has a flag: whether a link leads to it. Below such a folder no further link
+        // is followed, since a link to a parent would be endless.
         let mut folders = vec![(Vec::new(), false)];
-        // The length of each file, and where its name is among all names: one for each would be as large again.
+        // The length of each file, and the offset of its name in one buffer. A separate allocation
+        // for each name would need twice the memory.
         let (mut known, mut names) = (Vec::new(), Vec::new());
         while let Some((folder, is_linked)) = folders.pop() {
             let entries = match source.list(&folder) {
@@ -420,11 +424,11 @@ impl Index {
                 index.others.insert(path.into(), Target::Listing);
             }
         }
-        // The root is there with its slash.
+        // The path of the root always has its slash.
         index.others.remove(&b"/"[..]);
         index.count = known.len();
         index.files.reserve_exact(known.len());
-        // Small files are held first, and of equal ones those that come first by name.
+        // Small files are read first, and files of equal size in the order of their names.
         known.sort_unstable_by(|(a, a_name), (b, b_name)| {
             let (a_name, b_name) = (&names[a_name.clone()], &names[b_name.clone()]);
             a.cmp(b).then_with(|| a_name.cmp(b_name))
@@ -437,7 +441,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Makes the table of the paths of all files.
+    /// Builds the table of the paths of all files.
     fn look_up_by_path(&mut self) {
         let path_of = |number: &u32| self.files[*number as usize].itself.path();
         let hash = |number: &u32| self.hasher.hash_one(path_of(number));
@@ -447,7 +451,7 @@ impl Index {
         }
     }
 
-    /// Opens a file and its sidecars, makes what is sent with them, and puts it where it is found.
+    /// Opens a file and its sidecars, prepares its responses, and adds it to the index.
     fn add<S: Source>(
         &mut self,
         files: &StaticFiles<S>,
@@ -462,7 +466,7 @@ impl Index {
         ) else {
             return;
         };
-        // The slower way says whether the file of a sidecar may be read.
+        // The slower path checks whether the file of a sidecar may be read.
         let is_sidecar = file_of(name).is_some();
         if is_sidecar && !matches!(is_refused(source, name, Wait::Allowed), Ok(false)) {
             return;
@@ -515,7 +519,7 @@ impl Index {
         self.place(files, name, Target::File(number));
     }
 
-    /// Puts a file where it stands for its directory or its clean name.
+    /// Adds a file at the path of its directory or at its clean name.
     fn place<S: Source>(&mut self, files: &StaticFiles<S>, name: &[u8], file: Target) {
         let options = &files.files.options;
         let (folder, own) = match name.iter().rposition(|&byte| byte == b'/') {
@@ -547,7 +551,7 @@ impl Index {
         {
             let clean = [folder, clean].concat();
             let clean: Box<[u8]> = [b"/", &*clean].concat().into();
-            // A page comes before a list, and an index file before a page.
+            // A page takes precedence over a listing, and an index file over a page.
             match self.others.get(&clean) {
                 None | Some(Target::Listing) => drop(self.others.insert(clean, file)),
                 Some(Target::Slash | Target::File(_)) => {}
@@ -555,7 +559,7 @@ impl Index {
         }
     }
 
-    /// Makes the headers of a file, and reads it if there is room.
+    /// Prepares the headers of a file, and reads it if there is room.
     fn hold(
         &mut self,
         stored: Stored,
@@ -572,7 +576,7 @@ impl Index {
     }
 }
 
-/// The path without its escapes; `None` when no file can be meant.
+/// Returns the decoded path; `None` when it cannot be the path of a file.
 fn decoded(raw: &str) -> Option<Vec<u8>> {
     let view = PathView::parse(raw).ok()?;
     let name = Name::of(&view, true).ok()?;
@@ -581,7 +585,7 @@ fn decoded(raw: &str) -> Option<Vec<u8>> {
 }
 
 impl<S> Clone for IndexedFiles<S> {
-    /// A clone shares its index, and reloads with it.
+    /// Clones the handle: both share the index, and a reload affects both.
     fn clone(&self) -> Self {
         Self {
             files: self.files.clone(),
@@ -599,5 +603,6 @@ impl<S: fmt::Debug> fmt::Debug for IndexedFiles<S> {
     }
 }
 
-/// What may be held at all, in bytes. What is sent from memory is copied once, what is sent from a file twice.
+/// Maximum size in bytes of a file in memory. A response from memory copies the bytes once, one
+/// from a file twice.
 const SMALL: u64 = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! A directory as a page that people like to use, or as JSON for programs.
+//! A directory listing as an HTML page, or as JSON for programs.
 
 use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
@@ -15,24 +15,24 @@ use vestibule_fields::quality::{Quality, Weights};
 
 use crate::source::Listed;
 
-/// What a listing is made from.
+/// The content of a listing.
 #[derive(Debug)]
 pub(crate) struct Listing<'a> {
-    /// The name of the directory, relative to the root; the root's is empty.
+    /// The name of the directory, relative to the root; empty for the root.
     pub(crate) name: &'a [u8],
     pub(crate) entries: Vec<Listed>,
     /// The README of the directory, as HTML.
     pub(crate) readme: Option<String>,
-    /// Whether the directory can be had as an archive.
+    /// Whether the directory can be downloaded as an archive.
     pub(crate) has_archives: bool,
 }
 
-/// How the entries are ordered, and which of them are shown.
+/// The order of the entries, and the page to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct View {
     sort: Sort,
     is_descending: bool,
-    /// Counted from 1.
+    /// The page number, counted from 1.
     page: usize,
 }
 
@@ -44,7 +44,8 @@ enum Sort {
 }
 
 impl Listing<'_> {
-    /// The answer: JSON to those who like it better than HTML, in full; else a page, `query` says which.
+    /// Responds with all entries as JSON to clients that prefer it to HTML, otherwise with the page
+    /// that `query` selects.
     pub(crate) fn respond(mut self, headers: &HeaderMap, query: Option<&str>) -> Response {
         let view = View::parse(query.unwrap_or(""));
         sort(&mut self.entries, view);
@@ -93,7 +94,7 @@ impl Listing<'_> {
     fn html(&self, view: View) -> String {
         let path = self.path();
         let mut out = String::with_capacity(4096 + self.entries.len().min(PER_PAGE) * 256);
-        // A program that copies a site follows no link of a view that only has another order.
+        // Crawlers follow no link of a view that only has another order.
         let robots = if view.is_sorted() {
             "noindex, nofollow"
         } else {
@@ -157,7 +158,7 @@ impl Listing<'_> {
             out.push_str("</nav>\n");
         }
         if self.has_archives {
-            // Buttons and not links: programs that copy a site would follow links.
+            // Buttons instead of links: crawlers would follow links.
             out.push_str(
                 "<form><button name=\"archive\" value=\"zip\">Download as zip</button> \
                  <button name=\"archive\" value=\"tar\">Download as tar</button></form>\n",
@@ -170,7 +171,8 @@ impl Listing<'_> {
         out
     }
 
-    /// The way here, each folder a link. Links are relative, so that a mount's prefix need not be known.
+    /// Writes the path of the directory, each folder a link. Links are relative, so that they work
+    /// below any mount prefix.
     fn crumbs(&self, out: &mut String) {
         let segments: Vec<_> = self
             .name
@@ -200,7 +202,7 @@ impl Listing<'_> {
         }
     }
 
-    /// `2 folders, 3 files, 1.5 MB`
+    /// Returns a summary such as `2 folders, 3 files, 1.5 MB`.
     fn summary(&self) -> String {
         let folders = self
             .entries
@@ -231,7 +233,7 @@ impl Listing<'_> {
         }
     }
 
-    /// The path below the root, to be read.
+    /// Returns the path below the root, for display.
     fn path(&self) -> String {
         match self.name {
             b"" => "/".to_owned(),
@@ -240,7 +242,7 @@ impl Listing<'_> {
     }
 }
 
-/// A 404 as a browser shows it, in the same dress.
+/// Returns a 404 page in the same style.
 pub(crate) fn not_found() -> Response {
     let text = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -251,7 +253,7 @@ pub(crate) fn not_found() -> Response {
     page(HTML, text)
 }
 
-/// An answer that may differ by `Accept`.
+/// Returns a response that varies by `Accept`.
 fn page(kind: HeaderValue, text: String) -> Response {
     let mut response = Response::default();
     let headers = response.headers_mut();
@@ -266,7 +268,7 @@ fn page(kind: HeaderValue, text: String) -> Response {
 }
 
 impl View {
-    /// Reads `sort=size&order=desc&page=2`; what it does not know it skips.
+    /// Parses `sort=size&order=desc&page=2`. Skips unknown parts.
     fn parse(query: &str) -> Self {
         let mut view = Self {
             sort: Sort::Name,
@@ -286,7 +288,7 @@ impl View {
         view
     }
 
-    /// Whether the order is another than that of the list without a query.
+    /// Returns whether the order differs from that of the listing without a query.
     fn is_sorted(self) -> bool {
         self.sort != Sort::Name || self.is_descending
     }
@@ -300,10 +302,11 @@ impl View {
         )
     }
 
-    /// The heading of a column: a link that sorts by it, or the other way round if it is sorted by it.
+    /// Writes the heading of a column: a link that sorts by it, or reverses the order if it is the
+    /// sort column.
     fn heading(self, out: &mut String, sort: Sort, class: &str, label: &str) {
         let is_own = self.sort == sort;
-        // Largest and latest first is what one looks for.
+        // Largest and latest first is the more useful order.
         let is_descending = if is_own {
             !self.is_descending
         } else {
@@ -371,7 +374,7 @@ fn row(out: &mut String, entry: &Listed) {
     out.push_str("</td></tr>\n");
 }
 
-/// Folders first; equal ones by name, always upwards.
+/// Sorts folders first; equal entries by name, always ascending.
 fn sort(entries: &mut [Listed], view: View) {
     let by_name = |a: &Listed, b: &Listed| natural(&a.name, &b.name);
     entries.sort_unstable_by(|a, b| {
@@ -392,7 +395,7 @@ fn sort(entries: &mut [Listed], view: View) {
     });
 }
 
-/// As people order names: case does not count at first, and `page2` comes before `page10`.
+/// Compares names in natural order: without case at first, and `page2` before `page10`.
 fn natural(a: &[u8], b: &[u8]) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
@@ -419,7 +422,7 @@ fn natural(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// The digits at the start, without zeros before them, and what follows.
+/// Returns the leading digits without leading zeros, and the rest.
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text
         .iter()
@@ -430,7 +433,8 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     (&number[zeros..], rest)
 }
 
-/// The link to an entry. It begins with `./`, so that no name is read as a scheme or a host.
+/// Returns the link to an entry. It begins with `./`, so that no name is read as a scheme or a
+/// host.
 fn href(entry: &Listed) -> String {
     let mut link = String::from("./");
     for &byte in &entry.name {
@@ -449,8 +453,8 @@ fn href(entry: &Listed) -> String {
     link
 }
 
-/// Text for HTML, in content and in quoted attributes. Characters that turn the direction of text are shown as such: a name
-/// must not be read as another.
+/// Escapes text for HTML, in content and in quoted attributes. Shows characters that change the
+/// text direction as escapes, so that no name can look like another.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let is_special = |c: char| {
         matches!(c, '&' | '<' | '>' | '"' | '\'')
@@ -475,7 +479,7 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A string of JSON (RFC 8259 section 7).
+/// Writes a JSON string (RFC 8259, section 7).
 fn json_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -491,7 +495,7 @@ fn json_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// `999 B`, `1.5 kB`, `12 MB`: two figures at least, in powers of 1000.
+/// Formats a size as `999 B`, `1.5 kB`, `12 MB`: at least two figures, in powers of 1000.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
@@ -510,7 +514,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// `1994-11-06T08:49:37Z`
+/// Formats a date as `1994-11-06T08:49:37Z`.
 fn iso(date: HttpDate) -> String {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let text = date.to_string();
@@ -523,7 +527,7 @@ fn iso(date: HttpDate) -> String {
     )
 }
 
-/// Whether `Accept` names JSON, and not HTML as well or better.
+/// Returns whether `Accept` names JSON with a higher weight than HTML.
 fn wants_json(headers: &HeaderMap) -> bool {
     let Some(weights) = Weights::from_headers(headers, ACCEPT) else {
         return false;
@@ -538,7 +542,7 @@ fn wants_json(headers: &HeaderMap) -> bool {
     of("application/json") > of("text/html")
 }
 
-/// How many rows a page has.
+/// Number of rows on a page.
 const PER_PAGE: usize = 1000;
 
 const COLUMNS: [(Sort, &str, &str); 3] = [
@@ -557,12 +561,12 @@ const ICONS: &str = "<svg hidden style=\"display:none\">\
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The page has styles of its own and nothing else.
+/// The policy allows only the styles of the page.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
 );
 
-/// The buttons ask for the page itself.
+/// The buttons request the page itself, so the policy also allows its forms.
 const POLICY_WITH_FORM: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'",
 );
@@ -625,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn robots_follow_the_list_and_its_pages_but_no_other_order() {
+    fn crawlers_follow_pages_but_not_other_orders() {
         let cases = [
             ("", "noindex"),
             ("sort=name&order=asc&page=2", "noindex"),
@@ -735,7 +739,7 @@ mod tests {
     }
 
     #[test]
-    fn many_entries_have_pages() {
+    fn long_listings_are_split_into_pages() {
         let entries = (0..2500)
             .map(|n| file(format!("f{n}").as_bytes(), 1, 5))
             .collect();

@@ -1,4 +1,4 @@
-//! Files that are bytes in memory.
+//! Files whose bytes are in memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,13 +27,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// No files.
+    /// Creates a source without files.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a file, in the place of one of the same name. Slashes in `name` make directories; those at its ends mean nothing.
+    /// Adds a file, or replaces the one with the same name. Slashes in `name` create directories;
+    /// slashes at its ends are ignored.
     #[must_use]
     pub fn with(mut self, name: &str, file: Stored) -> Self {
         let name = name.trim_matches('/').as_bytes().to_vec();
@@ -41,7 +42,7 @@ impl Memory {
         self
     }
 
-    /// What stands below the directory `name`: the rest of each name, and its file.
+    /// Iterates over the files below the directory `name`: the rest of each name, and the file.
     fn below(&self, name: &[u8]) -> impl Iterator<Item = (&[u8], &Stored)> {
         let prefix = match name {
             b"" => Vec::new(),
@@ -67,7 +68,7 @@ impl Source for Memory {
         for (name, file) in self.below(name) {
             let slash = name.iter().position(|&byte| byte == b'/');
             let own = &name[..slash.unwrap_or(name.len())];
-            // The files of a directory come one after the other.
+            // The files of one directory are adjacent in the map.
             if found
                 .last()
                 .is_some_and(|last| last.is_directory && last.name == own)

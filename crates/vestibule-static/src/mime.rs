@@ -1,15 +1,17 @@
-//! Media types by file name, from the table that compression uses too.
+//! Media types by file name, from the table that compression also uses.
 
 use vestibule_fields::file_type::FileType;
 use vestibule_fields::media_type::MediaType;
 
-/// The media type of a file called `name` (its last segment counts), `application/octet-stream` when it is unknown.
+/// Returns the media type of a file from its name, or `application/octet-stream` when it is
+/// unknown. Only the last segment of `name` counts.
 ///
-/// Text types say `charset=utf-8`; XML types say no charset, since an XML file declares its own. The case of the extension
-/// does not count; of several extensions the last one does. [`FileType`] tells more about a name.
+/// Text types have `charset=utf-8`. XML types have no charset, since an XML file declares its own.
+/// The case of the extension does not matter; of several extensions, the last one counts.
+/// [`FileType`] gives more facts about a name.
 ///
-/// [`StaticFiles`](crate::StaticFiles) also looks into files whose name has no extension: a `LICENSE` that is text is sent
-/// as `text/plain; charset=utf-8`.
+/// [`StaticFiles`](crate::StaticFiles) also reads the start of files whose name has no extension: a
+/// `LICENSE` that is text is sent as `text/plain; charset=utf-8`.
 ///
 /// ```
 /// use vestibule_static::media_type;
@@ -24,8 +26,11 @@ pub fn media_type(name: impl AsRef<[u8]>) -> &'static str {
     FileType::of_name(name).map_or(UNKNOWN, |found| found.media_type())
 }
 
-/// Whether bytes of this type are worth compressing: text, and plain data such as WebAssembly. The compression middleware,
-/// sidecars and `Precompress` all ask the same table ([`MediaType::shrinks`]).
+/// Returns whether bytes of this type are worth compressing: text, and plain data such as
+/// WebAssembly.
+///
+/// The compression middleware, sidecars and `Precompress` use the same table
+/// ([`MediaType::shrinks`]).
 ///
 /// ```
 /// use vestibule_static::is_compressible;
@@ -40,7 +45,7 @@ pub fn is_compressible(media_type: &str) -> bool {
     MediaType::parse(media_type).is_some_and(|media| media.shrinks())
 }
 
-/// The type of a file that nothing is known of.
+/// The type of a file whose type is unknown.
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
 
 #[cfg(test)]
@@ -56,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_does_not_shrink() {
+    fn invalid_types_are_not_compressible() {
         for value in ["", "text", "text/", "/html", "a b/c", "text/html, text/css"] {
             assert!(!is_compressible(value), "{value}");
         }

@@ -22,7 +22,7 @@ use vestibule_fields::range::ByteRange;
 
 use crate::file_body::Segment;
 
-/// A body of ranges, with its delimiters and its length.
+/// A body of several ranges, with its delimiters and its length.
 #[derive(Debug)]
 pub(crate) struct Multipart {
     boundary: String,
@@ -31,7 +31,7 @@ pub(crate) struct Multipart {
 }
 
 impl Multipart {
-    /// `ranges` of a file of `content_type` that is `length` bytes long.
+    /// Creates the body for `ranges` of a file of type `content_type` and of `length` bytes.
     pub(crate) fn new(ranges: &[ByteRange], content_type: &HeaderValue, length: u64) -> Self {
         Self::with_boundary(boundary(), ranges, content_type, length)
     }
@@ -48,8 +48,8 @@ impl Multipart {
             length: 0,
         };
         for range in ranges {
-            // The CRLF belongs to the delimiter. Before the first part it may be left out; zsync 0.6 then reads no part, since
-            // Apache and nginx send it.
+            // The CRLF belongs to the delimiter. It is optional before the first part, but zsync
+            // 0.6 needs it, since Apache and nginx send it.
             let mut head = format!("\r\n--{}\r\ncontent-type: ", parts.boundary).into_bytes();
             head.extend_from_slice(content_type.as_bytes());
             let range_value = ContentRange::new(*range, length);
@@ -70,13 +70,13 @@ impl Multipart {
         self.segments.push(Segment::Bytes(Bytes::from(bytes)));
     }
 
-    /// The value of `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub(crate) fn content_type(&self) -> HeaderValue {
         let value = format!("multipart/byteranges; boundary={}", self.boundary);
         HeaderValue::try_from(value).expect("a boundary is letters and digits")
     }
 
-    /// The bytes of the whole body.
+    /// Returns the length of the whole body in bytes.
     pub(crate) const fn length(&self) -> u64 {
         self.length
     }
@@ -86,7 +86,8 @@ impl Multipart {
     }
 }
 
-/// Letters and digits that nobody can have put into a file on purpose: keyed by what the process got from the system.
+/// Returns random letters and digits, so that a file cannot contain the boundary on purpose. The
+/// random keys come from the system.
 fn boundary() -> String {
     thread_local!(static KEYS: (RandomState, RandomState) = (RandomState::new(), RandomState::new()));
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -1,28 +1,29 @@
-//! The name of a file: the segments of a path, each one safe to hand to a file system.
+//! The name of a file: the segments of a path, each safe to pass to a file system.
 
 use std::borrow::Cow;
 
 use vestibule_core::PathView;
 
-/// A relative name in bytes: segments with `/` between them, none of them empty, `.` or `..`. The root's name is empty.
+/// A relative name in bytes: segments with `/` between them. No segment is empty, `.` or `..`. The
+/// root's name is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a>(Cow<'a, [u8]>);
 
-/// Why a path is not the name of a file.
+/// The reason why a path is not the name of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoName {
-    /// A part of it begins with a dot, also behind a slash or a backslash in an escape.
+    /// A part begins with a dot, also after an escaped slash or backslash.
     Dot,
-    /// No file is called that: a segment has a slash, a backslash or a control byte, or is too long. It can still be a
-    /// route of an app.
+    /// No file can have this name: a segment has a slash, a backslash or a control byte, or is too
+    /// long. It can still be a route of an app.
     NotAFile,
 }
 
 impl<'a> Name<'a> {
-    /// Returns the name that `view` asks for.
+    /// Returns the file name in the path of `view`.
     ///
-    /// Refused are segments with `/`, `\` or control bytes, of more than 255 bytes, and dot files unless `dotfiles`. The
-    /// first segment may be `.well-known` always (RFC 8615).
+    /// Refuses segments with `/`, `\` or control bytes, and segments above 255 bytes. Refuses dot
+    /// files unless `dotfiles` is set. The first segment may always be `.well-known` (RFC 8615).
     pub(crate) fn of(view: &PathView<'a>, dotfiles: bool) -> Result<Self, NoName> {
         let is_allowed = |(index, segment): (usize, &[u8])| {
             Self::allows(segment, dotfiles) || (index == 0 && segment == WELL_KNOWN)
@@ -60,25 +61,25 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// Whether a file called `segment` can be asked for.
+    /// Returns whether a file called `segment` can be requested.
     pub(crate) fn allows(segment: &[u8], dotfiles: bool) -> bool {
         is_sound(segment)
             && (cfg!(not(windows)) || is_sound_on_windows(segment))
             && (dotfiles || segment.first() != Some(&b'.'))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A copy that borrows nothing.
+    /// Returns a copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Name<'static> {
         Name(Cow::Owned(self.0.into_owned()))
     }
 }
 
-/// Whether a file may be called that on any system.
+/// Returns whether the name is safe on every system.
 fn is_sound(segment: &[u8]) -> bool {
     segment.len() <= MAX_SEGMENT
         && !segment
@@ -86,8 +87,8 @@ fn is_sound(segment: &[u8]) -> bool {
             .any(|byte| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f))
 }
 
-/// Whether Windows reads the name as it is written: no device, no alternate stream, no short name of
-/// another file, nothing that it cuts off.
+/// Returns whether Windows reads the name as written: not a device, an alternate stream or a short
+/// name of another file, and without characters that Windows removes.
 ///
 /// Source: Microsoft, "Naming Files, Paths, and Namespaces".
 fn is_sound_on_windows(segment: &[u8]) -> bool {
@@ -114,10 +115,11 @@ fn is_sound_on_windows(segment: &[u8]) -> bool {
         && !is_numbered("LPT")
 }
 
-/// Whether the part before the extension is the short name of another file: Windows finds `.env` as `ENV~1` too, past
-/// every rule for the long name.
+/// Returns whether the part before the extension is the short name of another file: Windows finds
+/// `.env` also as `ENV~1`, which no rule for the long name matches.
 ///
-/// Source: MS-FSCC, section 2.1.5.2.1, "8.3 Filename": at most eight characters, which end in `~` and digits.
+/// Source: MS-FSCC, section 2.1.5.2.1, "8.3 Filename": at most eight characters that end in `~` and
+/// digits.
 fn is_short_name(stem: &str) -> bool {
     let is_number =
         |digits: &str| !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
@@ -127,10 +129,10 @@ fn is_short_name(stem: &str) -> bool {
     is_numbered && stem.chars().count() <= 8
 }
 
-/// The longest name of one file on common file systems, in bytes.
+/// The maximum length of a segment on common file systems, in bytes.
 const MAX_SEGMENT: usize = 255;
 
-/// Longer than any path that a kernel opens (`PATH_MAX` is 4096 with its NUL).
+/// The maximum length of a name in bytes. `PATH_MAX` of the kernel is 4096 with its NUL.
 const MAX_NAME: usize = 4095;
 
 /// RFC 8615.
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_is_told_from_what_no_file_is_called() {
+    fn dot_names_differ_from_invalid_names() {
         let long = format!("/verify/{}", "a".repeat(289));
         let deep = "/abcdefg".repeat(600);
         let cases = [

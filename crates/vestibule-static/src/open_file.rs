@@ -1,4 +1,5 @@
-//! An open regular file: reads at an offset, with or without waiting, its validators, and whether it changed.
+//! An open regular file: reads at an offset, with or without waiting, validators, and detection of
+//! changes.
 
 use std::error::Error;
 use std::fmt;
@@ -24,21 +25,21 @@ pub(crate) struct OpenFile {
     stamp: Stamp,
     #[cfg_attr(
         not(target_os = "linux"),
-        allow(dead_code, reason = "only Linux is asked whether it would wait")
+        allow(dead_code, reason = "only Linux can report that a read would wait")
     )]
     reads: Arc<Reads>,
 }
 
-/// What is known of reading from a file system.
+/// Facts about reads from a file system.
 #[derive(Debug, Default)]
 #[cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, reason = "only Linux is asked whether it would wait")
+    allow(dead_code, reason = "only Linux can report that a read would wait")
 )]
 pub(crate) struct Reads {
-    /// It is memory: nothing ever waits.
+    /// The file system is in memory: reads never wait.
     pub(crate) is_memory: bool,
-    /// It has refused to read without waiting, and is not asked again: the pool reads.
+    /// The file system does not support reads without waiting. All reads go to the pool.
     #[cfg(target_os = "linux")]
     refuses: AtomicBool,
 }
@@ -55,7 +56,7 @@ impl Reads {
 }
 
 impl OpenFile {
-    /// `None` when `file` is not a regular file.
+    /// Returns `None` when `file` is not a regular file.
     pub(crate) fn new(file: File, path: Arc<Path>, reads: Arc<Reads>) -> io::Result<Option<Self>> {
         Ok(Stamp::of(&file)?.map(|stamp| Self {
             file: Arc::new(file),
@@ -65,7 +66,7 @@ impl OpenFile {
         }))
     }
 
-    /// As [`new`](Self::new), for a file whose metadata has been read.
+    /// Does the same as [`new`](Self::new), for a file with known metadata.
     #[cfg(unix)]
     pub(crate) fn with_stat(
         file: File,
@@ -91,7 +92,7 @@ impl OpenFile {
 
     /// Returns the date and the strong tag of this version of the file.
     ///
-    /// There is no date when the time is 0 or 1: archives, Nix and container images set it to these.
+    /// There is no date when the time is 0 or 1, a constant of archives, Nix and container images.
     pub(crate) fn validators(&self) -> (Option<HttpDate>, Option<HeaderValue>) {
         let seconds = self.stamp.seconds;
         let date = (!matches!(seconds, 0 | 1)).then(|| HttpDate::from_unix(seconds));
@@ -99,12 +100,13 @@ impl OpenFile {
         (date, self.stamp.tag(is_unique))
     }
 
-    /// Returns the tag of this version, and the one that it had when it was new.
+    /// Returns the tag of this version, and the tag that it had when it was new.
     pub(crate) fn tags(&self) -> [Option<HeaderValue>; 2] {
         [true, false].map(|is_unique| self.stamp.tag(is_unique))
     }
 
-    /// Whether the path by which the file was opened still leads to it. Waits for the disk.
+    /// Returns whether the path that the file was opened from still leads to it. Waits for the
+    /// disk.
     #[cfg(unix)]
     pub(crate) fn has_its_name(&self) -> bool {
         let now = rustix::fs::stat(&*self.path);
@@ -113,29 +115,29 @@ impl OpenFile {
             .is_some_and(|now| now.inode == self.stamp.inode)
     }
 
-    /// Elsewhere a rename does not change what a [`Stamp`] holds.
+    /// Returns `true`: on other systems, a rename does not change the fields of a [`Stamp`].
     #[cfg(not(unix))]
-    #[allow(clippy::unused_self, reason = "other systems ask")]
+    #[allow(clippy::unused_self, reason = "other systems use it")]
     pub(crate) const fn has_its_name(&self) -> bool {
         true
     }
 
-    /// The state at the time of opening.
+    /// Returns the state at the time of opening.
     pub(crate) const fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// The state now; an error when it is not a regular file any more.
+    /// Returns the current state; an error when it is not a regular file any more.
     pub(crate) fn stamp_now(&self) -> io::Result<Stamp> {
         Stamp::of(&self.file)?.ok_or_else(|| self.changed())
     }
 
-    /// The part of this file as a gateway may send it.
+    /// Returns a part of this file in the form that gateways can send.
     pub(crate) fn part(&self, start: u64, length: u64) -> FilePart {
         FilePart::new(self.path.clone(), start, length).with_file(self.file.clone())
     }
 
-    /// Reads at `offset`, waiting for the disk if need be. 0 is the end.
+    /// Reads at `offset` and waits for the disk if needed. Returns 0 at the end.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
             match read_at(&self.file, buffer, offset) {
@@ -145,7 +147,8 @@ impl OpenFile {
         }
     }
 
-    /// Reads at `offset` what is in memory, perhaps less than was asked for; `WouldBlock` when nothing is.
+    /// Reads the bytes at `offset` that are in memory, possibly fewer than requested; `WouldBlock`
+    /// when there are none.
     #[cfg(target_os = "linux")]
     pub(crate) fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -168,19 +171,20 @@ impl OpenFile {
         }
     }
 
-    /// Reads at `offset`: this system cannot say whether it would wait, and a read from the page cache mostly does not.
+    /// Reads at `offset`. This system cannot report that a read would wait; a read from the page
+    /// cache mostly does not.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read(buffer, offset)
     }
 
-    /// Whether nothing at all has happened to the file since it was opened, and it has a name still.
+    /// Returns whether the file is completely unchanged since it was opened, and still has a name.
     #[cfg(target_os = "linux")]
     pub(crate) fn is_untouched(&self) -> bool {
         matches!(Stamp::of(&self.file), Ok(Some(now)) if now == self.stamp && now.others.0 > 0)
     }
 
-    /// Fails with [`FileChanged`] when the file is not what it was when it was opened, or has grown.
+    /// Fails with [`FileChanged`] when the file was changed or has grown since it was opened.
     #[cfg(target_os = "linux")]
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.stamp.compare(&self.stamp_now()?) {
@@ -189,7 +193,7 @@ impl OpenFile {
         }
     }
 
-    /// The error of a file that changed while it was sent.
+    /// Returns the error for a file that changed while it was sent.
     pub(crate) fn changed(&self) -> io::Error {
         io::Error::other(FileChanged {
             path: self.path.clone(),
@@ -197,17 +201,18 @@ impl OpenFile {
     }
 }
 
-/// The body error of a file that was truncated or overwritten while it was sent.
+/// The body error for a file that was truncated or overwritten while it was sent.
 ///
-/// The rest of the promised bytes does not exist any more, so the connection is closed. A file that was only appended to
-/// is not an error: the response has the bytes of the moment when the file was opened.
+/// The rest of the promised bytes does not exist any more, so the connection is closed. A file that
+/// has only grown is not an error: the response has the length that the file had when it was
+/// opened.
 #[derive(Clone, Debug)]
 pub struct FileChanged {
     path: Arc<Path>,
 }
 
 impl FileChanged {
-    /// The path by which the file was opened.
+    /// Returns the path that the file was opened from.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -226,40 +231,41 @@ impl Error for FileChanged {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) length: u64,
-    /// When the bytes were changed, in seconds since 1970.
+    /// The modification time, in seconds since 1970.
     seconds: i64,
     nanoseconds: i64,
     inode: u64,
-    /// When anything was changed, also the time above.
+    /// The change time of the inode. It also changes with the modification time.
     changed: (i64, i64),
-    /// Links, mode and owners: a change of these changes `changed`, and not the bytes.
+    /// Links, mode and owners: changing these sets `changed`, but keeps the bytes.
     others: (u64, u32, u32, u32),
 }
 
 /// The difference between two stamps of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The bytes are the same, as far as can be known.
+    /// The bytes are the same, as far as the system shows.
     Same,
-    /// It is longer, and its time is not an earlier one: it was appended to, or truncated and rewritten.
+    /// It is longer, and its time is not earlier: it was appended to, or truncated and rewritten.
     Grown,
-    /// It was written to, and is not longer. The system sets the time before the length, so an append that has just begun
-    /// looks the same for a moment.
+    /// It was written to, and is not longer. The system sets the time before the length, so an
+    /// append that has just begun has this state for a moment.
     Written,
-    /// Only the time of the last change is another one: it was renamed, or written to and had its time set back.
+    /// Only the change time differs: it was renamed, or it was written to and its modification time
+    /// was set back.
     Touched,
     /// It is shorter.
     Shrunk,
 }
 
 impl Stamp {
-    /// The stamp of a regular file.
+    /// Reads the stamp of a regular file.
     #[cfg(unix)]
     fn of(file: &File) -> io::Result<Option<Self>> {
         Ok(Self::from_stat(&rustix::fs::fstat(file)?))
     }
 
-    /// The stamp of a regular file.
+    /// Converts metadata to the stamp of a regular file.
     #[cfg(unix)]
     #[allow(
         clippy::unnecessary_cast,
@@ -287,7 +293,7 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a regular file.
+    /// Reads the stamp of a regular file.
     #[cfg(not(unix))]
     fn of(file: &File) -> io::Result<Option<Self>> {
         let metadata = file.metadata()?;
@@ -310,9 +316,9 @@ impl Stamp {
         }))
     }
 
-    /// Compares a file with its earlier self.
+    /// Compares two states of one file.
     ///
-    /// A file that was unlinked, or whose mode or owner changed, has its old bytes.
+    /// A file that was unlinked, or whose mode or owner changed, still has the same bytes.
     pub(crate) fn compare(&self, now: &Self) -> Change {
         let modified = |stamp: &Self| (stamp.seconds, stamp.nanoseconds);
         let is_same_time = modified(self) == modified(now);
@@ -326,13 +332,15 @@ impl Stamp {
         }
     }
 
-    /// The strong entity tag: a hash of the length and the time, as the file system stores it.
+    /// Returns the strong entity tag: a hash of the length and the time, as the file system stores
+    /// it.
     ///
-    /// So replicas share a tag if their files have the same times, to the nanosecond. Tools that keep whole seconds (GNU
-    /// tar by default) make other tags than the original has, and the same tags on all their copies. To ignore the
-    /// nanoseconds would let two versions of one second and one length share a tag.
+    /// Replicas share a tag if their files have the same times, to the nanosecond. Tools that keep
+    /// whole seconds (GNU tar by default) give all copies the same tag, but a different one from
+    /// the original. Without the nanoseconds, two versions with the same second and length would
+    /// share a tag.
     ///
-    /// Where the time is not unique among versions, the inode and the time of its last change count too.
+    /// Where versions can have the same time, the tag also covers the inode and its change time.
     fn tag(&self, is_time_unique: bool) -> Option<HeaderValue> {
         let numbers = [self.length, self.seconds as u64, self.nanoseconds as u64];
         let hash = if is_time_unique {
@@ -356,8 +364,8 @@ impl Stamp {
         HeaderValue::from_bytes(&tag).ok()
     }
 
-    /// Whether another version of the file has another time: no tool set it to a constant, and the clock has moved on
-    /// since, so that the next write has a later one.
+    /// Returns whether another version of the file would have another time: the time is not a
+    /// constant of a tool, and the clock has moved on, so that the next write has a later time.
     fn is_time_unique(&self, now: SystemTime) -> bool {
         if self.seconds <= LAST_CONSTANT_TIME {
             return false;
@@ -378,14 +386,15 @@ impl Stamp {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The last moment of 1985, UTC. Tools that make archives give all files one constant time: 0, 1, the first time of zip
-/// (1980), or npm's (26 October 1985).
+/// The last second of 1985, UTC. Archive tools give all files one constant time: 0, 1, the first
+/// time of zip (1980), or npm's (26 October 1985).
 const LAST_CONSTANT_TIME: i64 = 504_921_599;
 
-/// The clock of file times ticks every 10 ms or faster; the rest is for clocks that differ a little.
+/// The clock of file times ticks every 10 ms or faster; the rest is tolerance for clocks that
+/// differ a little.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// File systems that store whole seconds (FAT: every second one) have no nanoseconds.
+/// The resolution of file systems without nanoseconds. FAT stores every second second.
 const GRAIN_OF_SECONDS: Duration = Duration::from_secs(2);
 
 #[cfg(unix)]
@@ -398,7 +407,7 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
-/// Fails: nothing opens a file on such a system (wasm32), where embedded files are what is served.
+/// Always fails: such a system (wasm32) opens no files, and serves embedded files.
 #[cfg(not(any(unix, windows)))]
 fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
@@ -408,7 +417,7 @@ fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// 2026-01-01 00:00:00 UTC and a half.
+    /// 2026-01-01 00:00:00.5 UTC.
     const STAMP: Stamp = Stamp {
         length: 1000,
         seconds: 1_767_225_600,
@@ -487,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_covers_the_inode_where_the_time_says_nothing() {
+    fn the_tag_covers_the_inode_when_the_time_is_not_unique() {
         let hour = Duration::from_secs(3600);
         let millis = Duration::from_millis;
         let at = |seconds: i64, nanoseconds: i64| Stamp {
@@ -528,12 +537,12 @@ mod tests {
             };
             assert_ne!(tag_after(stamp, age), tag_after(longer, age), "{name}");
         }
-        // A time that lies ahead, and one before 1970.
+        // A time in the future, and one before 1970.
         assert!(!STAMP.is_time_unique(UNIX_EPOCH));
         assert!(!at(-1, 0).is_time_unique(SystemTime::now()));
     }
 
-    /// Replicas may run other versions of this program: the tag of a file stays what it is.
+    /// Replicas may run different versions of this program, so the tag of a file must not change.
     #[test]
     fn tags_are_stable() {
         assert_eq!(

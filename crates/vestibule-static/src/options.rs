@@ -1,4 +1,4 @@
-//! What may be said about the files of a [`StaticFiles`](crate::StaticFiles), and what follows for a name.
+//! The options of a [`StaticFiles`](crate::StaticFiles), and their effect on a file name.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::sidecar_rights::file_of;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Names of files that stand for their directory.
+    /// Names of index files.
     pub(crate) index: Vec<Cow<'static, str>>,
     pub(crate) dotfiles: bool,
-    /// Whether sidecars are looked for.
+    /// Whether sidecars are used.
     pub(crate) precompressed: bool,
     /// Whether `about` is also looked for as `about.html`.
     pub(crate) clean_urls: bool,
-    /// Whether a name with a hash in it is cached for good.
+    /// Whether files with a hash in their name are cached for a year.
     pub(crate) hashed_names: bool,
     /// Whether directories without an index file are listed.
     pub(crate) listing: bool,
@@ -34,22 +34,22 @@ pub(crate) struct Options {
     pub(crate) spa: Option<Cow<'static, str>>,
     /// The pages of errors, by status.
     pub(crate) error_pages: Vec<(StatusCode, Cow<'static, str>)>,
-    /// Whether the page of a 404 is looked for in the folder that was asked for and in those above it.
+    /// Whether the page of a 404 is searched in the requested folder and in those above it.
     pub(crate) nearest_not_found: bool,
     /// Whether a listing shows the README of its folder.
     pub(crate) readme: bool,
-    /// Whether folders are sent as archives, and how many at a time.
+    /// Permits for archives, if folders are sent as archives.
     pub(crate) archives: Option<Arc<Semaphore>>,
-    /// Files that are not found.
+    /// Patterns of files that are not served.
     pub(crate) hidden: Vec<Glob>,
-    /// The types that were set, by extension or pattern.
+    /// Configured types, by extension or pattern.
     pub(crate) media_types: Vec<(Glob, HeaderValue)>,
     /// Files that are stored in a content coding.
     pub(crate) stored_encoded: Vec<Glob>,
     pub(crate) cache: Vec<(Glob, HeaderValue)>,
     pub(crate) headers: Vec<Rule>,
     pub(crate) redirects: Vec<RedirectRule>,
-    /// How the server in front is asked to send the files.
+    /// The header that lets the server in front send the files.
     pub(crate) hand_over: Option<HandOver>,
 }
 
@@ -79,7 +79,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The type that was set for a name: by the last rule that matches.
+    /// Returns the type that is configured for a name, by the last rule that matches.
     pub(crate) fn media_type_rule(&self, name: &[u8]) -> Option<&HeaderValue> {
         let mut rules = self.media_types.iter().rev();
         rules
@@ -87,17 +87,19 @@ impl Options {
             .map(|(_, value)| value)
     }
 
-    /// Whether a file may be stored in a content coding.
+    /// Returns whether a file may be stored in a content coding.
     pub(crate) fn is_stored_encoded(&self, name: &[u8]) -> bool {
         self.stored_encoded.iter().any(|glob| glob.matches(name))
     }
 
-    /// Returns the `Cache-Control` of a file: that of the last rule that its name matches, else what its name allows.
+    /// Returns the `Cache-Control` of a file: that of the last rule that matches its name,
+    /// otherwise a default that depends on the name.
     ///
-    /// Without the header, browsers keep a file for a tenth of its age (RFC 9111, section 4.2.2): an old page then asks for
-    /// scripts that a deploy has removed. With `spa` or `hashed_names` the site is known to be deployed as a whole, so all
-    /// that code depends on is asked for again each time: pages, scripts, styles, data, manifests, WebAssembly. Images,
-    /// fonts, sound and video without a hash are left to the browser.
+    /// Without the header, browsers cache a file for a tenth of its age (RFC 9111, section 4.2.2):
+    /// an old page then requests scripts that a deploy has removed. With `spa` or `hashed_names`,
+    /// the site is deployed as a whole, so browsers must revalidate everything that code depends
+    /// on: pages, scripts, styles, data, manifests, WebAssembly. Images, fonts, sound and video
+    /// without a hash have no header.
     pub(crate) fn cache_control(
         &self,
         name: &[u8],
@@ -116,7 +118,8 @@ impl Options {
         ((self.hashed_names || self.spa.is_some()) && !is_media).then_some(NO_CACHE)
     }
 
-    /// Whether a file, or a folder that it is in, is not to be found. A compressed copy is hidden with its file.
+    /// Returns whether a file, or a folder that contains it, is hidden. A compressed copy is hidden
+    /// with its file.
     pub(crate) fn hides(&self, name: &[u8]) -> bool {
         let folders = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let files = std::iter::successors(Some(name), |name| file_of(name));
@@ -127,7 +130,7 @@ impl Options {
                 .any(|part| self.hidden.iter().any(|glob| glob.matches(part)))
     }
 
-    /// Returns the name of the page of a status.
+    /// Returns the name of the page for a status.
     pub(crate) fn error_page(&self, status: StatusCode) -> Option<&str> {
         let mut pages = self.error_pages.iter().rev();
         let page = pages.find(|(of, _)| *of == status).map(|(_, page)| &**page);
@@ -137,7 +140,7 @@ impl Options {
         }
     }
 
-    /// Tells the outline what is not as it is by default.
+    /// Adds the options that differ from their defaults to the outline.
     pub(crate) fn describe(&self, outline: &mut Outline) {
         outline.option("index", self.index.join(" "));
         let flags = [
@@ -184,7 +187,8 @@ impl Options {
     }
 }
 
-/// Whether a browser navigates: it says `text/html` by name, which scripts, images and programs do not.
+/// Returns whether the request is a navigation of a browser: it names `text/html`, which scripts,
+/// images and programs do not.
 ///
 /// Source: RFC 9110 section 12.5.1.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
@@ -195,11 +199,11 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A media type as a header value.
+/// Converts a media type to a header value.
 ///
 /// # Panics
 ///
-/// When it is not a media type.
+/// Panics when it is not a media type.
 pub(crate) fn media_type_value<V: TryInto<HeaderValue>>(media_type: V) -> HeaderValue {
     let value = value(media_type);
     assert!(
@@ -209,8 +213,8 @@ pub(crate) fn media_type_value<V: TryInto<HeaderValue>>(media_type: V) -> Header
     value
 }
 
-/// Whether a client takes anything and prefers nothing, as `curl`, crawlers and link checkers do: no `Accept`, or `*/*`
-/// alone.
+/// Returns whether a client accepts everything without preference, as `curl`, crawlers and link
+/// checkers do: no `Accept`, or only `*/*`.
 pub(crate) fn takes_anything(headers: &HeaderMap) -> bool {
     if !headers.contains_key(http::header::ACCEPT) {
         return true;
@@ -223,8 +227,8 @@ pub(crate) fn takes_anything(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the last segment of a path has an extension, as a script, an image or a download has: up to twelve letters and
-/// digits, one letter at least. `/release/v1.2` has none.
+/// Returns whether the last segment of a path has an extension, as a script, an image or a download
+/// has: at most twelve letters and digits, with at least one letter. `/release/v1.2` has none.
 pub(crate) fn has_extension(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     last.rsplit_once('.').is_some_and(|(_, extension)| {
@@ -234,11 +238,11 @@ pub(crate) fn has_extension(path: &str) -> bool {
     })
 }
 
-/// A value of ours or of the one who set it up, as a header value.
+/// Converts a configured value to a header value.
 ///
 /// # Panics
 ///
-/// When it cannot stand in a header.
+/// Panics when it is not a valid header value.
 pub(crate) fn value<V: TryInto<HeaderValue>>(value: V) -> HeaderValue {
     match value.try_into() {
         Ok(value) => value,
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_outlive_a_deploy_is_asked_for_again() {
+    fn files_that_a_deploy_replaces_are_revalidated() {
         let spa = Options {
             spa: Some("index.html".into()),
             ..Options::default()
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_anything() {
+    fn clients_that_accept_anything() {
         let cases = [
             (&["*/*"][..], true),
             (&[], true),
@@ -420,7 +424,7 @@ mod tests {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
     #[test]
-    fn who_wants_a_page() {
+    fn navigations_of_browsers() {
         let cases = [
             (
                 "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",

@@ -1,16 +1,16 @@
-//! Patterns of paths, as the files `_headers` and `_redirects` of a site have them.
+//! Path patterns of the site files `_headers` and `_redirects`.
 
 use std::borrow::Cow;
 
-/// A pattern of whole paths: `/blog/*`, `/users/:id`.
+/// A pattern for whole paths: `/blog/*`, `/users/:id`.
 ///
-/// `*` matches any characters, also `/`; a placeholder such as `:id` matches the characters of one segment. A segment has
-/// one of them at most, and a pattern one `*`.
+/// `*` matches any characters, also `/`. A placeholder such as `:id` matches the characters of one
+/// segment. A segment has at most one of them, and a pattern at most one `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
     text: String,
     segments: Vec<Segment>,
-    /// Which segment has the `*`.
+    /// The index of the segment that has the `*`.
     splat: Option<usize>,
 }
 
@@ -29,11 +29,11 @@ enum Segment {
 pub(crate) type Captures<'a> = Vec<(&'a str, Cow<'a, [u8]>)>;
 
 impl PathPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// The reason and the remedy, when it is not a pattern.
+    /// Returns the reason and the fix when `text` is not a pattern.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("http://") || text.starts_with("https://") || text.starts_with("//") {
             let path = text
@@ -67,12 +67,12 @@ impl PathPattern {
         &self.text
     }
 
-    /// Whether each path matches.
+    /// Returns whether the pattern matches every path.
     pub(crate) fn is_for_all(&self) -> bool {
         self.text == "/*"
     }
 
-    /// Returns what the holes stand for when `path`, without the slash at its start, matches.
+    /// Returns the captures when `path`, without its leading slash, matches.
     pub(crate) fn captures<'a>(&'a self, path: &'a [u8]) -> Option<Captures<'a>> {
         let parts: Vec<_> = path.split(|&byte| byte == b'/').collect();
         let mut captures = Vec::new();
@@ -165,7 +165,7 @@ fn segment(text: &str) -> Result<Segment, String> {
     })
 }
 
-/// The name of what `*` stands for.
+/// The name of the capture of `*`.
 const SPLAT: &str = "splat";
 
 #[cfg(test)]
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pattern() {
+    fn invalid_patterns() {
         let cases = [
             ("https://example.org/a", "write `/a`"),
             ("//example.org/a", "write `/a`"),

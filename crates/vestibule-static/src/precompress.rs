@@ -1,4 +1,5 @@
-//! Makes the sidecars that [`StaticFiles::precompressed`](crate::StaticFiles::precompressed) sends.
+//! Writes the sidecars that [`StaticFiles::precompressed`](crate::StaticFiles::precompressed)
+//! sends.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,12 +15,18 @@ use crate::glob::Glob;
 use crate::name::{Name, WELL_KNOWN};
 use crate::rights;
 
-/// Writes `app.js.br`, `app.js.zst` and `app.js.gz` beside each `app.js` below a folder: brotli at 11, zstd at 19, gzip at 9.
+/// Writes `app.js.br`, `app.js.zst` and `app.js.gz` beside each `app.js` below a folder.
 ///
-/// Files of types that shrink are looked at, text without an extension (`LICENSE`) among them; dot files and what links lead to are not. A sidecar is written only if it is
-/// smaller than its file by at least a twentieth, and gets the file's time, so that a second run finds it fresh and does
-/// nothing. It also gets the mode of its file, and the owner where the system allows it, and never more rights. One that is out of date and not worth making again is removed. Each is written under another name first and
-/// then renamed: a server beside it never sees half of one. All of a file is in memory while it is compressed.
+/// The levels are brotli 11, zstd 19 and gzip 9.
+///
+/// Reads files of compressible types, and text without an extension (`LICENSE`). Skips dot files
+/// and the targets of links. A sidecar is written only if it is at least 5 % smaller than its file.
+/// It gets the file's modification time, so that a second run finds it fresh and does nothing.
+///
+/// A sidecar also gets the mode of its file, and the owner where the system allows it, and never
+/// more rights. A sidecar that is out of date and not worth writing again is removed. Each sidecar
+/// is written under a temporary name and then renamed, so a running server never reads half of one.
+/// The whole file is in memory while it is compressed.
 ///
 /// ```
 /// use vestibule_static::Precompress;
@@ -46,42 +53,42 @@ pub struct Precompress {
     codings: Vec<Coding>,
 }
 
-/// How far a run is: told after each file, from the thread that is done with it.
+/// The progress of a run, reported after each file from the thread that finished it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// The file.
+    /// The path of the file.
     pub path: &'a Path,
-    /// How many files are done.
+    /// The number of finished files.
     pub done: usize,
-    /// How many there are.
+    /// The total number of files.
     pub files: usize,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// Files that were looked at.
+    /// The number of files that were checked.
     pub files: usize,
-    /// Sidecars that were written.
+    /// The number of sidecars that were written.
     pub made: usize,
-    /// Sidecars that were up to date.
+    /// The number of sidecars that were up to date.
     pub fresh: usize,
-    /// Sidecars that would not have been smaller, and were not written.
+    /// The number of sidecars that would not have been smaller, and were not written.
     pub useless: usize,
-    /// Sidecars that were out of date and were removed.
+    /// The number of sidecars that were out of date and were removed.
     pub removed: usize,
-    /// The bytes of the files whose sidecars were written, once for each.
+    /// The total size in bytes of the files with new sidecars; each file counts once.
     pub bytes_before: u64,
-    /// The bytes of the sidecars that were written.
+    /// The total size in bytes of the new sidecars.
     pub bytes_after: u64,
-    /// What could not be read or written, and why.
+    /// The paths that could not be read or written, with the errors.
     pub failed: Vec<(PathBuf, io::Error)>,
 }
 
 impl Precompress {
-    /// For the files below `root`.
+    /// Configures a run for the files below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -94,28 +101,28 @@ impl Precompress {
         }
     }
 
-    /// Says how many threads work; as many as the system can run at a time if it is not said.
+    /// Sets the number of threads. Defaults to the parallelism that the system reports.
     #[must_use]
     pub const fn threads(mut self, count: usize) -> Self {
         self.threads = count;
         self
     }
 
-    /// Leaves out files of fewer bytes; 256 if it is not said.
+    /// Sets the minimum file size in bytes. Defaults to 256.
     #[must_use]
     pub const fn min_size(mut self, bytes: u64) -> Self {
         self.min_size = bytes;
         self
     }
 
-    /// Leaves out files of more bytes; 64 MiB if it is not said.
+    /// Sets the maximum file size in bytes. Defaults to 64 MiB.
     #[must_use]
     pub const fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = bytes;
         self
     }
 
-    /// Adds a pattern of names: a file is looked at if it matches one of them. Defaults to all files.
+    /// Adds a name pattern: a file is processed if it matches one of them. Defaults to all files.
     ///
     /// ```
     /// use vestibule_static::Precompress;
@@ -130,14 +137,15 @@ impl Precompress {
         self
     }
 
-    /// Adds a pattern of names that are left out, also if they match [`only`](Self::only). Defaults to none.
+    /// Adds a name pattern of files to skip, also if they match [`only`](Self::only). Defaults to
+    /// none.
     #[must_use]
     pub fn exclude(mut self, pattern: &str) -> Self {
         self.exclude.push(Glob::new(pattern));
         self
     }
 
-    /// Whether a file of this name below the root is looked at, as far as patterns say.
+    /// Returns whether the patterns select a file with this name below the root.
     #[must_use]
     pub fn selects(&self, name: impl AsRef<[u8]>) -> bool {
         let name = name.as_ref();
@@ -185,14 +193,15 @@ impl Precompress {
         self
     }
 
-    /// Removes the sidecars that [`run`](Self::run) writes, fresh or not, of files of every size. A sidecar without its file
-    /// stays, since it may be a file of its own, and so does a link.
+    /// Removes the sidecars that [`run`](Self::run) writes, fresh or not, of files of every size.
+    /// Keeps links, and sidecars without their file, since they may be independent files.
     ///
-    /// The report has the number of [`files`](Report::files) and of sidecars that were [`removed`](Report::removed).
+    /// The report has the number of [`files`](Report::files) and of [`removed`](Report::removed)
+    /// sidecars.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run).
+    /// The same as for [`run`](Self::run).
     ///
     /// ```
     /// use vestibule_static::Precompress;
@@ -233,20 +242,20 @@ impl Precompress {
         Ok(report)
     }
 
-    /// Does the work.
+    /// Writes and removes sidecars.
     ///
     /// # Errors
     ///
-    /// When `root` cannot be read. What goes wrong with a file is in the report.
+    /// Fails when `root` cannot be read. Errors of single files are in the report.
     pub fn run(&self) -> io::Result<Report> {
         self.run_with(|_| {})
     }
 
-    /// Does the work and tells how far it is.
+    /// Writes and removes sidecars, and calls `progress` after each file.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run).
+    /// The same as for [`run`](Self::run).
     pub fn run_with(&self, progress: impl Fn(Progress<'_>) + Sync) -> io::Result<Report> {
         let mut report = Report::default();
         let files = self.find(&mut report)?;
@@ -277,7 +286,8 @@ impl Precompress {
         Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The files to be looked at, largest first, so that the last thread does not work alone for long.
+    /// Finds the files to process, largest first, so that the last thread does not work alone for
+    /// long.
     fn find(&self, report: &mut Report) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut folders = vec![self.root.clone()];
@@ -318,7 +328,7 @@ impl Precompress {
                     if (self.min_size..=self.max_size).contains(&metadata.len()) {
                         files.push((metadata.len(), entry.path()));
                     } else {
-                        // It once was of another size.
+                        // The file may have had another size earlier.
                         report.removed += remove_stale(&entry.path(), metadata.modified()?)?;
                     }
                 }
@@ -328,7 +338,7 @@ impl Precompress {
         Ok(files.into_iter().map(|(_, path)| path).collect())
     }
 
-    /// The name of a file below the root, as patterns have it.
+    /// Returns the name of a file below the root, in the form that patterns match.
     fn name_of(&self, path: &Path) -> Vec<u8> {
         let name = path.strip_prefix(&self.root).unwrap_or(path);
         let mut name = name.as_os_str().as_encoded_bytes().to_vec();
@@ -347,7 +357,7 @@ impl Precompress {
         for &coding in &self.codings {
             let sidecar = with_suffix(path, coding.suffix());
             let made = fs::metadata(&sidecar).and_then(|metadata| metadata.modified());
-            // Times are compared as the server compares them, to the second and later is newer.
+            // Compares times as the server does: with a resolution of one second, later is newer.
             if made
                 .as_ref()
                 .is_ok_and(|made| seconds(*made) >= seconds(modified))
@@ -422,13 +432,13 @@ pub(crate) fn encode(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a sidecar is smaller by a twentieth at least, and is taken by browsers.
+/// Returns whether a sidecar is at least 5 % smaller, and browsers accept it.
 pub(crate) fn is_worth_it(coding: Coding, bytes: &[u8], encoded: &[u8]) -> bool {
     let is_smaller = encoded.len() < bytes.len() - bytes.len() / 20;
     is_smaller && (coding != Coding::Zstd || is_zstd_for_the_web(encoded))
 }
 
-/// Removes the sidecars that are older than their file, and counts them.
+/// Removes the sidecars that are older than their file. Returns their number.
 fn remove_stale(path: &Path, modified: SystemTime) -> io::Result<usize> {
     let mut removed = 0;
     for coding in Coding::ALL {
@@ -442,12 +452,13 @@ fn remove_stale(path: &Path, modified: SystemTime) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// Writes a sidecar under another name, with the date and the rights of its `file`, and gives it its own name.
+/// Writes a sidecar under a temporary name, with the time and the rights of its `file`, and renames
+/// it.
 fn write(path: &Path, bytes: &[u8], modified: SystemTime, file: &File) -> io::Result<()> {
-    // A dot file, which is not served.
+    // The temporary name is a dot file, which is not served.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    // One that an earlier process of this number left.
+    // A file that an earlier process with this id left.
     let _ = fs::remove_file(&draft);
     let written = rights::create_private(&draft)
         .and_then(|mut sidecar| {
@@ -457,13 +468,13 @@ fn write(path: &Path, bytes: &[u8], modified: SystemTime, file: &File) -> io::Re
         })
         .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
-        // The error that matters is the first one.
+        // The first error is the one to report.
         let _ = fs::remove_file(&draft);
     }
     written
 }
 
-/// The first bytes of a file, as many as its type may depend on.
+/// Reads the first bytes of a file that its type may depend on.
 fn start_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     File::open(path)?
@@ -487,14 +498,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_worth_it() {
+    fn sidecars_that_are_worth_their_size() {
         let text = "compress me ".repeat(1000);
         for coding in Coding::ALL {
             let encoded = encode(coding, text.as_bytes()).unwrap();
             assert!(is_worth_it(coding, text.as_bytes(), &encoded), "{coding:?}");
             assert!(encoded.len() < 500, "{coding:?}: {}", encoded.len());
         }
-        // Random enough that nothing finds a pattern.
+        // Random enough that no coding finds a pattern.
         let mut state = 1_u64;
         let noise: Vec<_> = std::iter::repeat_with(|| {
             state = state

@@ -1,13 +1,13 @@
-//! The README of a folder, as HTML below its list.
+//! The README of a folder, as HTML below its listing.
 //!
-//! Source: CommonMark 0.31.2; only the part that READMEs use. HTML is never passed through.
+//! Source: CommonMark 0.31.2, limited to the syntax that READMEs use. HTML is never passed through.
 
 use std::fmt::Write;
 
 use crate::listing::escape;
 use crate::source::{Listed, Stored, Wait};
 
-/// Returns the entry to show: the first of [`NAMES`], where case does not count.
+/// Returns the entry to show: the first of [`NAMES`], in any case.
 pub(crate) fn of(entries: &[Listed]) -> Option<&Listed> {
     NAMES.iter().find_map(|name| {
         entries.iter().find(|entry| {
@@ -40,7 +40,7 @@ pub(crate) fn html(name: &[u8], stored: &Stored) -> Option<String> {
     })
 }
 
-/// Markdown as HTML.
+/// Converts Markdown to HTML.
 pub(crate) fn markdown(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut out = String::with_capacity(text.len() * 5 / 4);
@@ -48,7 +48,7 @@ pub(crate) fn markdown(text: &str) -> String {
     out
 }
 
-/// Blocks of lines; `depth` counts the quotes and lists around them.
+/// Converts blocks of lines; `depth` counts the quotes and lists around them.
 fn blocks(lines: &[&str], depth: usize, out: &mut String) {
     let mut at = 0;
     while let Some(line) = lines.get(at) {
@@ -58,7 +58,7 @@ fn blocks(lines: &[&str], depth: usize, out: &mut String) {
         } else if let Some(fence) = fence(text) {
             code_block(lines, at, fence, out)
         } else if let Some((level, heading)) = heading(text) {
-            // The name of the folder is the first heading of the page.
+            // The first heading of the page is the name of the folder.
             let level = (level + 1).min(6);
             let _ = writeln!(out, "<h{level}>{}</h{level}>", inline(heading, 0));
             at + 1
@@ -99,7 +99,7 @@ fn blocks(lines: &[&str], depth: usize, out: &mut String) {
     }
 }
 
-/// The first line from `at` for which `holds` does not.
+/// Returns the first line from `at` for which `holds` is false.
 fn run(lines: &[&str], at: usize, holds: impl Fn(&str) -> bool) -> usize {
     let count = lines[at..].iter().take_while(|line| holds(line)).count();
     at + count
@@ -135,7 +135,7 @@ fn paragraph(lines: &[&str], at: usize, out: &mut String) -> usize {
     end
 }
 
-/// The marks that open a block of code.
+/// Returns the marks that open a code block.
 fn fence(text: &str) -> Option<&str> {
     let length = |mark: char| text.len() - text.trim_start_matches(mark).len();
     let count = length('`').max(length('~'));
@@ -171,7 +171,7 @@ fn is_rule(text: &str) -> bool {
     marks.len() >= 3 && (is_of('-') || is_of('*') || is_of('_'))
 }
 
-/// The indent, the place of the text and the number of an item of a list.
+/// Returns the indent, the text offset and the number of a list item.
 fn item(line: &str) -> Option<(usize, usize, Option<u32>)> {
     let text = line.trim_start_matches(' ');
     let indent = line.len() - text.len();
@@ -206,7 +206,7 @@ fn list(lines: &[&str], at: usize, depth: usize, out: &mut String) -> usize {
         if of_this < indent || other.is_some() != number.is_some() {
             break;
         }
-        // Lines that are indented belong to the item, and so do those that go on in its paragraph.
+        // Indented lines belong to the item, and so do lines that continue its paragraph.
         let mut end = at + 1;
         while let Some(line) = lines.get(end) {
             let spaces = line.len() - line.trim_start().len();
@@ -285,11 +285,11 @@ fn table(lines: &[&str], at: usize, out: &mut String) -> usize {
     end
 }
 
-/// Text with code, links and emphasis; `depth` counts what is around it.
+/// Converts text with code, links and emphasis; `depth` counts the elements around it.
 fn inline(text: &str, depth: usize) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
-    // A mark without its other half is looked for once, so that the cost stays linear.
+    // An unmatched mark is searched for once, so that the cost stays linear.
     let mut hopeless: Vec<&str> = Vec::new();
     while let Some(c) = rest.chars().next() {
         let taken = match c {
@@ -339,7 +339,7 @@ fn code_span<'t>(rest: &'t str, out: &mut String, hopeless: &mut Vec<&'t str>) -
     Some(count)
 }
 
-/// `[text](target "title")`; what is in the brackets of an image is its text.
+/// Converts `[text](target "title")`; the text of an image is that in its brackets.
 fn link(rest: &str, depth: usize, out: &mut String) -> Option<usize> {
     if depth >= MAX_DEPTH {
         return None;
@@ -383,13 +383,13 @@ fn link(rest: &str, depth: usize, out: &mut String) -> Option<usize> {
             "<a rel=\"nofollow noopener\" href=\"{}\">{text}</a>",
             escape(target)
         )),
-        // A badge is an image in a link: its text is the link already.
+        // A badge is an image in a link: its text is already a link.
         false => out.push_str(&text),
     }
     Some(close + 2 + end + 1)
 }
 
-/// `<https://example.org>`
+/// Converts `<https://example.org>`.
 fn autolink(rest: &str, out: &mut String) -> Option<usize> {
     let window = &rest[..floor(rest, MAX_LINK)];
     let end = window.find('>')?;
@@ -438,7 +438,7 @@ fn emphasis<'t>(
         let is_inside = text.is_empty()
             || text.ends_with(|it: char| it.is_whitespace() || it == '\\')
             || (mark.starts_with('_') && is_word(after));
-        // A single mark beside another one is a half of a double mark.
+        // A single mark beside another one is half of a double mark.
         let is_half = mark.len() == 1 && after == mark.chars().next();
         let is_end = !is_inside && !is_half;
         if is_end {
@@ -455,7 +455,8 @@ fn emphasis<'t>(
     Some(mark.len())
 }
 
-/// Whether a link leads to a web page or a mail address: `http`, `https`, `mailto`, or a reference without a scheme.
+/// Returns whether a link leads to a web page or a mail address: `http`, `https`, `mailto`, or a
+/// reference without a scheme.
 fn is_safe(target: &str) -> bool {
     let is_clean = !target.is_empty()
         && !target
@@ -489,7 +490,7 @@ fn escape_lines(text: &str) -> String {
     out
 }
 
-/// The largest place up to `most` that does not cut a character.
+/// Returns the largest index up to `most` that is a character boundary.
 fn floor(text: &str, most: usize) -> usize {
     let mut at = text.len().min(most);
     while !text.is_char_boundary(at) {
@@ -500,13 +501,13 @@ fn floor(text: &str, most: usize) -> usize {
 
 const NAMES: [&str; 4] = ["README.md", "README.markdown", "README.txt", "README"];
 
-/// How large a README can be, in bytes.
+/// Maximum size of a README in bytes.
 const MAX_SIZE: u64 = 256 * 1024;
 
-/// How deep quotes, lists and emphasis nest.
+/// Maximum nesting depth of quotes, lists and emphasis.
 const MAX_DEPTH: usize = 8;
 
-/// How long a link can be with its text, in bytes, so that a `[` without its other half costs little.
+/// Maximum length of a link with its text in bytes, so that an unmatched `[` costs little.
 const MAX_LINK: usize = 1024;
 
 #[cfg(test)]
@@ -514,7 +515,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_readmes_use() {
+    fn syntax_of_readmes() {
         let cases = [
             (
                 "# Title #\n\ntext\nmore",
@@ -575,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_is_a_script() {
+    fn scripts_are_never_passed_through() {
         let cases = [
             "<script>alert(1)</script>",
             "<img src=x onerror=alert(1)>",

@@ -1,15 +1,15 @@
-//! Where paths lead that are not written as the file is called.
+//! Targets of redirects for paths that are spelled differently from the file.
 
 use http::{HeaderValue, Uri};
 use vestibule_core::PathView;
 
 use crate::name::Name;
 
-/// The path of `uri` with a slash at its end, and its query: the value of `Location`.
+/// Returns the path of `uri` with a slash at its end, and its query: the value of `Location`.
 ///
-/// It is relative to the host and begins with one slash; `None` when a browser could read another host into it, as into
-/// `//example.org` or `/\example.org`. When a router may have removed a prefix of the path, it is relative to the path
-/// that the client asked for: `./sub/`.
+/// The value begins with one slash, without scheme and host. Returns `None` when a browser could
+/// read a host into it, as in `//example.org` or `/\example.org`. When a router may have removed a
+/// prefix of the path, the value is relative to the path that the client requested: `./sub/`.
 pub(crate) fn with_slash(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     let path = uri.path();
     let below = path.strip_prefix('/')?;
@@ -29,7 +29,8 @@ pub(crate) fn with_slash(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     HeaderValue::try_from(location).ok()
 }
 
-/// The path of `uri` without the slash at its end, and its query, by the rules of [`with_slash`].
+/// Returns the path of `uri` without the slash at its end, and its query, by the rules of
+/// [`with_slash`].
 pub(crate) fn without_slash(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     let path = uri.path().strip_suffix('/')?;
     let below = path.strip_prefix('/')?;
@@ -45,10 +46,12 @@ pub(crate) fn without_slash(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     HeaderValue::try_from(with_query(target, uri)).ok()
 }
 
-/// The path of `uri` with single slashes, and its query, when empty segments are all that is wrong with it.
+/// Returns the path of `uri` with single slashes, and its query, when empty segments are its only
+/// fault.
 ///
-/// It begins with one slash, so that `//example.org` does not lead to another host. `None` when a router may have removed
-/// a prefix of the path: a reference that is relative to an empty segment is read in more than one way.
+/// The value begins with one slash, so that `//example.org` does not lead to another host. Returns
+/// `None` when a router may have removed a prefix of the path, since clients resolve a reference
+/// relative to an empty segment in different ways.
 pub(crate) fn single_slashes(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     if !is_whole {
         return None;
@@ -57,7 +60,7 @@ pub(crate) fn single_slashes(uri: &Uri, is_whole: bool) -> Option<HeaderValue> {
     HeaderValue::try_from(with_query(target, uri)).ok()
 }
 
-/// `path` with single slashes; `None` when that is no path of a file.
+/// Returns `path` with single slashes; `None` when the result is not the path of a file.
 pub(crate) fn merged(path: &str) -> Option<String> {
     let mut target = String::with_capacity(path.len());
     for c in path.chars() {
@@ -65,7 +68,7 @@ pub(crate) fn merged(path: &str) -> Option<String> {
             target.push(c);
         }
     }
-    // An escaped `%` is an escape once more for a proxy that decodes twice.
+    // An escaped `%` would be an escape for a proxy that decodes twice.
     let is_sound = target.bytes().all(|byte| byte > b' ' && byte != 0x7f)
         && !target.contains("%25")
         && PathView::parse(&target).is_ok_and(|view| Name::of(&view, false).is_ok());

@@ -5,10 +5,12 @@ use http::{HeaderValue, StatusCode, Uri};
 use crate::header_rules::{RuleFault, RuleFaults};
 use crate::path_pattern::{Captures, PathPattern};
 
-/// Rules for redirects and rewrites, in the syntax of the file `_redirects` that Netlify and Cloudflare Pages read.
+/// Rules for redirects and rewrites, in the syntax of the file `_redirects` of Netlify and
+/// Cloudflare Pages.
 ///
-/// Each line has a path, a target and perhaps a status. The first line whose path matches counts. A file that exists
-/// comes before the rules, unless the status ends in `!`. Queries are passed on.
+/// Each line has a path, a target and optionally a status. The first line that matches the path
+/// applies. An existing file takes precedence over the rules, unless the status ends in `!`.
+/// Queries are passed on.
 ///
 /// | status | effect |
 /// |---|---|
@@ -16,9 +18,10 @@ use crate::path_pattern::{Captures, PathPattern};
 /// | 200 | sends the file that the target names |
 /// | 404 | sends the file that the target names, with this status |
 ///
-/// The path may have a `*` and placeholders such as `:id`; in the target, `:splat` and `:id` stand for what they matched.
-/// Redirects are sent with `Cache-Control: no-cache`. A line that starts with `#` is a comment. Proxying, conditions by
-/// country or language and rules by query are not supported.
+/// The path may have a `*` and placeholders such as `:id`. In the target, `:splat` and `:id` are
+/// replaced by the text that they matched. Redirects are sent with `Cache-Control: no-cache`. A
+/// line that starts with `#` is a comment. Proxying, conditions by country or language, and rules
+/// by query are not supported.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -45,7 +48,7 @@ pub(crate) struct RedirectRule {
     pub(crate) pattern: PathPattern,
     pub(crate) target: String,
     pub(crate) status: StatusCode,
-    /// Whether the rule comes before files.
+    /// Whether the rule takes precedence over files.
     pub(crate) is_forced: bool,
 }
 
@@ -53,16 +56,17 @@ pub(crate) struct RedirectRule {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Redirect(StatusCode, HeaderValue),
-    /// The name of the file to send, and whether it was given with a slash.
+    /// The status, the name of the file to send, and whether it was written with a slash at its
+    /// end.
     Send(StatusCode, Vec<u8>, bool),
 }
 
 impl RedirectRules {
-    /// Reads rules.
+    /// Parses rules.
     ///
     /// # Errors
     ///
-    /// All faults, each with its line and its remedy.
+    /// Returns all faults, each with its line and its fix.
     ///
     /// ```
     /// use vestibule_static::RedirectRules;
@@ -143,7 +147,7 @@ impl RedirectRule {
             )),
             Some(rest) => {
                 let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                // The path of a client must not become a part of the host.
+                // Text from the client must not become part of the host.
                 let port = host.rsplit(':').next().filter(|_| host.contains(':'));
                 let is_fixed = port.is_none_or(|port| port.bytes().all(|it| it.is_ascii_digit()));
                 match !host.is_empty() && is_fixed && target.is_ascii() {
@@ -176,8 +180,8 @@ impl RedirectRule {
         }
     }
 
-    /// Returns what happens to `path`, which begins without a slash; `prefix` is that of the mount, `None` when it is not
-    /// known.
+    /// Returns the effect of the rules on `path`, which has no leading slash. `prefix` is that of
+    /// the mount, `None` when it is unknown.
     pub(crate) fn effect(
         &self,
         path: &[u8],
@@ -198,7 +202,7 @@ impl RedirectRule {
             ));
         }
         let is_local = target.starts_with('/');
-        // A capture must not make the path another host.
+        // A capture must not turn the path into another host.
         if is_local && (target.starts_with("//") || target.starts_with("/\\")) {
             return None;
         }
@@ -216,7 +220,7 @@ impl RedirectRule {
     }
 }
 
-/// The target with what its placeholders stand for, escaped.
+/// Returns the target with its placeholders replaced by the escaped captures.
 fn filled(target: &str, captures: &Captures<'_>) -> String {
     let mut out = String::with_capacity(target.len());
     let mut rest = target;
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_with_its_remedy() {
+    fn every_fault_has_a_fix() {
         let cases = [
             ("/a", "write `/old /new`"),
             ("a /b", "write `/a`"),

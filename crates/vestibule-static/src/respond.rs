@@ -1,4 +1,4 @@
-//! From a file and a request to a response: conditions, ranges, headers, the body.
+//! Builds a response from a file and a request: conditions, ranges, headers and body.
 
 use std::io;
 
@@ -20,42 +20,42 @@ use crate::file_body::{FileBody, SMALL, Segment, read_whole};
 use crate::multipart::Multipart;
 use crate::source::{Content, Made, Stored, Wait};
 
-/// The parts of a GET or HEAD that an answer depends on.
+/// The parts of a GET or HEAD request that the response depends on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestParts<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
-    /// Whether no router can have removed a prefix of the path.
+    /// Whether the path is complete: no router can have removed a prefix.
     pub(crate) is_whole_path: bool,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) now: HttpDate,
     pub(crate) wait: Wait,
 }
 
-/// What was chosen to be sent: a file and its description.
+/// The representation to send: a file and its description.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     pub(crate) stored: Stored,
-    /// What was made beforehand, if not with the file.
+    /// Prepared header values, if the file itself has none.
     pub(crate) made: Option<Made>,
-    /// 200, or the status whose page this is; only 200 has conditions and ranges.
+    /// 200, or the error status that this page is for. Only 200 has conditions and ranges.
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
     pub(crate) encoding: Option<&'static str>,
-    /// Another `Accept-Encoding` may get another representation.
+    /// Whether another `Accept-Encoding` may select another representation.
     pub(crate) varies_by_coding: bool,
-    /// Another `Accept` may.
+    /// Whether another `Accept` may select another representation.
     pub(crate) varies_by_type: bool,
     pub(crate) cache_control: Option<HeaderValue>,
 }
 
-/// Answers with a representation: 200, 206, 304, 412 or 416.
+/// Responds with a representation: 200, 206, 304, 412 or 416.
 ///
 /// # Errors
 ///
-/// `WouldBlock` when the bytes of a small file are not in memory and the question must not wait; others when they cannot
-/// be read.
-pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Response> {
+/// `WouldBlock` when the bytes of a small file are not in memory and the request must not wait;
+/// other errors when the bytes cannot be read.
+pub(crate) fn respond(asked: &RequestParts<'_>, file: Representation) -> io::Result<Response> {
     let Representation {
         mut stored,
         made,
@@ -78,12 +78,12 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     let made = kept.as_deref().or(made.as_ref());
     let modified_value = match (modified, made.and_then(|made| made.modified.as_ref())) {
         (Some(modified), Some(value)) if stored.modified == Some(modified) => Some(value.clone()),
-        // A date that lies ahead is not told as it is (RFC 9110 section 8.8.2.1).
+        // A date in the future must not be sent (RFC 9110, section 8.8.2.1).
         (Some(modified), _) => Some(modified.to_header_value()),
         (None, _) => None,
     };
 
-    // A map for up to six fields is small enough for the allocator's quick way; one for more is not.
+    // The allocator is fast for a header map with up to six fields, and slow for a larger one.
     let more = [
         cache_control.is_some(),
         varies_by_type || varies_by_coding,
@@ -105,7 +105,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     match verdict {
         Verdict::Proceed => {}
         Verdict::NotModified => {
-            // A tag says more than a date, and is enough (RFC 9110 section 15.4.5).
+            // A tag is more precise than a date, and is enough (RFC 9110, section 15.4.5).
             match (tag, modified_value) {
                 (Some(tag), _) => drop(headers.insert(ETAG, tag)),
                 (None, Some(modified)) => drop(headers.insert(LAST_MODIFIED, modified)),
@@ -159,7 +159,7 @@ pub(crate) fn respond(asked: &Asked<'_>, file: Representation) -> io::Result<Res
     }
 }
 
-/// The answer that has the server in front send a file; `header` says which.
+/// Returns the response that lets the server in front send a file, named in `header`.
 pub(crate) fn handed_over(header: (HeaderName, HeaderValue), file: Representation) -> Response {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
@@ -175,8 +175,12 @@ pub(crate) fn handed_over(header: (HeaderName, HeaderValue), file: Representatio
     build(file.status, headers, Body::empty())
 }
 
-/// What the conditions and the ranges of a request come to. An empty file has no ranges.
-fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Verdict, Outcome) {
+/// Evaluates the conditions and the ranges of a request. An empty file has no ranges.
+fn weigh(
+    asked: &RequestParts<'_>,
+    stored: &Stored,
+    modified: Option<HttpDate>,
+) -> (Verdict, Outcome) {
     let tag = stored.tag.as_ref().and_then(ETag::parse);
     let verdict = evaluate(asked.headers, tag.as_ref(), modified, asked.now);
     if asked.method != Method::GET || stored.length == 0 {
@@ -191,9 +195,9 @@ fn weigh(asked: &Asked<'_>, stored: &Stored, modified: Option<HttpDate>) -> (Ver
     (verdict, outcome)
 }
 
-/// The body of one part of a file; none for HEAD.
+/// Returns the body for one part of a file; an empty one for HEAD.
 fn part(
-    asked: &Asked<'_>,
+    asked: &RequestParts<'_>,
     stored: &Stored,
     made: Option<&Made>,
     start: u64,
@@ -222,7 +226,7 @@ fn part(
     }
 }
 
-/// The body of several parts of a file.
+/// Returns the body for several parts of a file.
 fn several(stored: &Stored, parts: Multipart) -> Body {
     match &stored.content {
         Content::File(file) => Body::new(FileBody::new(file.clone(), parts.into_segments())),
@@ -241,7 +245,7 @@ fn several(stored: &Stored, parts: Multipart) -> Body {
     }
 }
 
-/// The bytes of a range that lies within `bytes`.
+/// Returns the bytes of a range that is within `bytes`.
 fn slice(bytes: &Bytes, start: u64, length: u64) -> Bytes {
     let place = |at: u64| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
     bytes.slice(place(start)..place(start.saturating_add(length)))
@@ -254,13 +258,13 @@ fn build(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     response
 }
 
-/// Tells browsers to believe the type.
+/// Tells browsers not to guess the type.
 pub(crate) fn no_sniff(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
 }
 
-/// A line of text that says what the status says.
+/// Returns a response with the reason phrase of its status as text.
 pub(crate) fn status_page(status: StatusCode) -> Response {
     let reason = status.canonical_reason().unwrap_or("Error");
     let text = format!("{} {reason}\n", status.as_u16());
@@ -271,12 +275,13 @@ pub(crate) fn status_page(status: StatusCode) -> Response {
     build(status, headers, Body::from(text))
 }
 
-/// `308 Permanent Redirect` to `location`, which caches ask for each time: a folder may be a file after the next deploy.
+/// Returns `308 Permanent Redirect` to `location`. Caches must revalidate it, since a folder may be
+/// a file after the next deploy.
 pub(crate) fn redirect(location: HeaderValue) -> Response {
     redirect_as(StatusCode::PERMANENT_REDIRECT, location)
 }
 
-/// As [`redirect`], with another status.
+/// Returns the same response as [`redirect`], with another status.
 pub(crate) fn redirect_as(status: StatusCode, location: HeaderValue) -> Response {
     let mut response = status_page(status);
     let headers = response.headers_mut();
@@ -285,14 +290,15 @@ pub(crate) fn redirect_as(status: StatusCode, location: HeaderValue) -> Response
     response
 }
 
-/// `204 No Content` with what may be asked.
+/// Returns `204 No Content` with the allowed methods.
 pub(crate) fn options() -> Response {
     let mut response = build(StatusCode::NO_CONTENT, HeaderMap::new(), Body::empty());
     response.headers_mut().insert(ALLOW, METHODS);
     response
 }
 
-/// `405 Method Not Allowed` with what may be asked, or `501 Not Implemented` for a method that nobody has registered.
+/// Returns `405 Method Not Allowed` with the allowed methods, or `501 Not Implemented` for a method that is
+/// not registered with IANA.
 pub(crate) fn method_not_allowed(method: &Method) -> Response {
     if !is_registered(method) {
         return status_page(StatusCode::NOT_IMPLEMENTED);

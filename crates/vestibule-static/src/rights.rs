@@ -1,10 +1,10 @@
-//! The rights of a sidecar: those of its file, or fewer.
+//! The permissions of a sidecar: those of its file, or fewer.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Creates a file that is read and written by its owner alone. An error when there is one of that name.
+/// Creates a file that only its owner can read and write. Fails when the file exists.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -13,10 +13,12 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Gives `sidecar` the owner and the mode of its file, as far as possible, and never more rights.
+/// Gives `sidecar` the owner and the mode of its file, as far as possible, and never more
+/// permissions.
 ///
-/// Where the group of the file cannot be given, the sidecar's group has the rights that everybody has. Access control
-/// lists are not copied: a file with one is taken for a file whose group has no rights of its own.
+/// If the group of the file cannot be set, the sidecar's group gets the permissions of other users.
+/// Access control lists are not copied: for a file with a list, the group counts as one without
+/// permissions of its own.
 #[cfg(unix)]
 pub(crate) fn copy(file: &File, sidecar: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -24,7 +26,7 @@ pub(crate) fn copy(file: &File, sidecar: &File) -> io::Result<()> {
     let of_file = file.metadata()?;
     let own = sidecar.metadata()?;
     if (own.uid(), own.gid()) != (of_file.uid(), of_file.gid()) {
-        // Only root gives files away; a member of a group may give them to the group.
+        // Only root can change the owner; a member of a group can set that group.
         if fchown(sidecar, Some(of_file.uid()), Some(of_file.gid())).is_err() {
             let _ = fchown(sidecar, None, Some(of_file.gid()));
         }
@@ -37,13 +39,15 @@ pub(crate) fn copy(file: &File, sidecar: &File) -> io::Result<()> {
         return Ok(());
     }
     match sidecar.set_permissions(std::fs::Permissions::from_mode(mode)) {
-        // It belongs to another user, and gives no right that the file does not give.
+        // The sidecar belongs to another user, and grants no permission that the file does not
+        // grant.
         Err(_) if now & !mode == 0 => Ok(()),
         other => other,
     }
 }
 
-/// Does as [`copy`] for a sidecar that is there. Nothing is done to a link, or where it may not be read.
+/// Does the same as [`copy`] for an existing sidecar. Does nothing for a link, or for a file
+/// without read permission.
 #[cfg(unix)]
 pub(crate) fn copy_to(file: &File, sidecar: &Path) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags};
@@ -55,7 +59,8 @@ pub(crate) fn copy_to(file: &File, sidecar: &Path) -> io::Result<()> {
     }
 }
 
-/// The mode of a sidecar for a file of `mode`: nothing is run, and a strange group has the rights of the others.
+/// Returns the mode of a sidecar for a file of `mode`: not executable, and a different group gets
+/// the permissions of other users.
 #[cfg(unix)]
 const fn mode(mode: u32, is_same_group: bool) -> u32 {
     let mode = mode & 0o666;
@@ -66,7 +71,8 @@ const fn mode(mode: u32, is_same_group: bool) -> u32 {
     }
 }
 
-/// Whether a file has an access control list: the group's bits of its mode are then the most that the list gives.
+/// Returns whether a file has an access control list. The group bits of its mode are then only the
+/// maximum of the list.
 #[cfg(unix)]
 fn has_list(file: &File) -> bool {
     #[cfg(target_os = "linux")]
@@ -82,7 +88,7 @@ fn has_list(file: &File) -> bool {
     }
 }
 
-/// Elsewhere folders hand their rights down.
+/// On other systems, files inherit permissions from their folder.
 #[cfg(not(unix))]
 pub(crate) fn copy(_: &File, _: &File) -> io::Result<()> {
     Ok(())

@@ -1,17 +1,19 @@
-//! The absolute names of a root, by which links inside it may lead to it.
+//! The absolute paths of a root, so that absolute links can lead to files inside it.
 //!
-//! The kernel's `RESOLVE_BENEATH` refuses every link with an absolute target. One that names a file below the root is
-//! resolved below the open root instead: nothing outside is opened. The root has several names: the path as it was given,
-//! the one without links, and one for each link that leads to it (a deployment's `current`).
+//! The kernel's `RESOLVE_BENEATH` refuses every link with an absolute target. A target below the
+//! root is resolved below the open root instead, so nothing outside is opened. The root has several
+//! paths: the path as configured, the path without links, and one path for each link that leads to
+//! it (a deployment's `current`).
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Returns the part of the absolute `target` of a link that is below the root at `path`; `None` when it leads elsewhere.
+/// Returns the part of the absolute link `target` that is below the root at `path`; `None` when it
+/// leads elsewhere.
 ///
-/// `is_root` says whether a path leads to the open root now.
+/// `is_root` returns whether a path currently leads to the open root.
 pub(crate) fn below_root(
     target: &[u8],
     path: &Path,
@@ -22,11 +24,11 @@ pub(crate) fn below_root(
         .split(|&byte| byte == b'/')
         .filter(|segment| !matches!(*segment, b"" | b"."))
         .collect();
-    // The target up to each segment, as it is written and without its `..`.
+    // The target up to each segment, as written and with each `..` resolved.
     let (mut written, mut plain) = (PathBuf::from("/"), PathBuf::from("/"));
     let mut rest = None;
     for before in 0..=segments.len() {
-        // Without `..` it is another path when a link is before them, so the system has the last word.
+        // When a link precedes a `..`, the resolved text can be another path. So ask the system.
         if names.contains(&plain) && is_root(&written) {
             rest = Some(&segments[before..]);
         }
@@ -42,10 +44,10 @@ pub(crate) fn below_root(
     Some(rest?.join(&b'/'))
 }
 
-/// The absolute paths of the root at `path`, without `..`.
+/// Returns the absolute paths of the root at `path`, without `..`.
 fn names(path: &Path) -> Vec<PathBuf> {
     let mut names = Vec::new();
-    // A shell's working directory may have links in it, which only its variable says.
+    // A shell's working directory may contain links, which only its variable `PWD` shows.
     let shell = std::env::var_os("PWD").map(|folder| Path::new(&folder).join(path));
     for start in std::path::absolute(path).into_iter().chain(shell) {
         let mut link = start;
@@ -73,7 +75,7 @@ fn without_dots(path: &Path) -> PathBuf {
     plain
 }
 
-/// As many as the kernel follows.
+/// Maximum number of links to follow, as in the kernel.
 const MAX_LINKS: usize = 40;
 
 #[cfg(test)]
@@ -100,7 +102,7 @@ mod tests {
             ("/", None),
             ("/etc/passwd", None),
             ("/proc/self/cwd/a", None),
-            // The system says that it is another folder.
+            // `is_root` returns false for this path.
             ("/link/../srv/site/a", None),
             ("/srv/site/out/../../site/a", Some("a")),
         ];

@@ -1,31 +1,34 @@
-//! A sidecar is a copy of its file: who may not have the file may not have the sidecar.
+//! A sidecar is a copy of its file, so the permissions of the file apply to it.
 
 use std::io;
 
 use crate::coding::Coding;
 use crate::source::{Source, Wait};
 
-/// Whether `name` is the name of a sidecar, such as `a.txt.gz`, whose file is there and is refused by the rule for links.
+/// Returns whether `name` is the name of a sidecar, such as `a.txt.gz`, whose file exists and is
+/// refused by the rule for links.
 ///
-/// A sidecar whose file is gone is a file of its own. Costs one more opening for such names, and nothing for others.
+/// A sidecar without its file is an independent file. Costs one more open for such names, and
+/// nothing for others.
 ///
 /// # Errors
 ///
-/// `PermissionDenied` when the file may not be read, and other errors of opening it.
+/// `PermissionDenied` when the file cannot be read, and other errors of opening it.
 pub(crate) fn is_refused<S: Source>(source: &S, name: &[u8], wait: Wait) -> io::Result<bool> {
     let mut name = name;
     while let Some(file) = file_of(name) {
         match source.open(file, wait) {
             Err(error) if is_refused_link(&error) => return Ok(true),
             Err(error) if !crate::static_files::is_missing(&error) => return Err(error),
-            // A sidecar of a sidecar is a copy of the first file, too.
+            // A sidecar of a sidecar is also a copy of the first file.
             _ => name = file,
         }
     }
     Ok(false)
 }
 
-/// The name of the file whose sidecar `name` would be. File systems that ignore case find sidecars in any case.
+/// Returns the name of the file whose sidecar `name` would be. The case of the suffix does not
+/// matter, since some file systems ignore case.
 pub(crate) fn file_of(name: &[u8]) -> Option<&[u8]> {
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     let (file, suffix) = name.split_at(dot);
@@ -35,7 +38,8 @@ pub(crate) fn file_of(name: &[u8]) -> Option<&[u8]> {
     (is_name && Coding::ALL.into_iter().any(is_coding)).then_some(file)
 }
 
-/// Whether an error says that a link is there which leads out of the root, or which is not to be followed.
+/// Returns whether an error means that a link exists which leads out of the root, or which must not
+/// be followed.
 fn is_refused_link(error: &io::Error) -> bool {
     #[cfg(unix)]
     {

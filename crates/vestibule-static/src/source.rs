@@ -1,4 +1,4 @@
-//! Where files come from.
+//! Stores of files.
 
 use std::fmt;
 use std::fs::File;
@@ -19,10 +19,12 @@ use crate::open_file::OpenFile;
 
 /// A store of files by name.
 ///
-/// A name is relative, in bytes, with `/` between its segments; the root's is empty. Names have been looked at before
-/// they come here: no segment is empty, `.` or `..`, holds `/`, `\` or control bytes, or is over 255 bytes long.
+/// A name is relative, in bytes, with `/` between its segments; the root's name is empty. Names are
+/// checked before they reach the source: no segment is empty, `.` or `..`, contains `/`, `\` or
+/// control bytes, or is longer than 255 bytes.
 ///
-/// [`Directory`](crate::Directory) is the one for a folder on disk, [`Memory`](crate::Memory) the one for bytes at hand.
+/// [`Directory`](crate::Directory) is the source for a folder on disk, [`Memory`](crate::Memory)
+/// the one for bytes in memory.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -50,42 +52,44 @@ use crate::open_file::OpenFile;
 /// # }
 /// ```
 pub trait Source: Clone + Send + Sync + 'static {
-    /// Opens what is called `name`.
+    /// Opens the file or directory called `name`.
     ///
     /// # Errors
     ///
-    /// `NotFound`, `NotADirectory` and the like are a 404, `PermissionDenied` is a 403, others are a 500.
+    /// `NotFound`, `NotADirectory` and similar kinds become a 404, `PermissionDenied` a 403, other
+    /// kinds a 500.
     ///
-    /// `WouldBlock` says that the answer takes the disk: the same question comes again with [`Wait::Allowed`], from a
-    /// thread that may wait. A source that answers from memory need not look at `wait`.
+    /// `WouldBlock` means that the call would wait for the disk. It is repeated with
+    /// [`Wait::Allowed`] on a thread that may wait. A source in memory can ignore `wait`.
     fn open(&self, name: &[u8], wait: Wait) -> io::Result<Entry>;
 
-    /// What the directory called `name` holds, in any order; asked from a thread that may wait.
+    /// Returns the entries of the directory called `name`, in any order. Called on a thread that
+    /// may wait.
     ///
     /// # Errors
     ///
-    /// As for [`open`](Self::open).
+    /// The same as for [`open`](Self::open).
     fn list(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
         let _ = name;
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Tells the outline where the files are.
+    /// Describes the location of the files in the outline.
     fn describe(&self, outline: &mut Outline) {
         let _ = outline;
     }
 }
 
-/// Whether a question to a [`Source`] may wait for a disk.
+/// Whether a call to a [`Source`] may wait for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The caller serves others too: answer at once, or with `WouldBlock`.
+    /// The calling thread also serves other requests: return at once, or fail with `WouldBlock`.
     Never,
-    /// The caller has a thread of its own.
+    /// The calling thread serves only this request.
     Allowed,
 }
 
-/// What stands under a name.
+/// The item that a name refers to.
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A file.
@@ -94,34 +98,34 @@ pub enum Entry {
     Directory,
 }
 
-/// One line of a directory.
+/// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The name of the file in its directory, in bytes.
+    /// The name of the entry in its directory, in bytes.
     pub name: Vec<u8>,
-    /// Whether it is a directory, or a link that leads to one.
+    /// Whether it is a directory, or a link to one.
     pub is_directory: bool,
-    /// Whether it is a link.
+    /// Whether it is a symbolic link.
     pub is_link: bool,
     /// The length in bytes; 0 for directories.
     pub length: u64,
-    /// When it was changed, if that is known.
+    /// The modification time, if known.
     pub modified: Option<HttpDate>,
 }
 
-/// A file: its bytes, and what tells it from its earlier self.
+/// A file: its bytes and its validators.
 #[derive(Clone)]
 pub struct Stored {
     pub(crate) content: Content,
     pub(crate) length: u64,
     pub(crate) modified: Option<HttpDate>,
-    /// A strong entity tag, as it stands in the header.
+    /// The strong entity tag, as in the header.
     pub(crate) tag: Option<HeaderValue>,
-    /// What was made beforehand.
+    /// Prepared header values.
     pub(crate) made: Option<Arc<Made>>,
 }
 
-/// What is made once for a file that is sent often.
+/// Values that are computed once for a file that is sent often.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) modified: Option<HeaderValue>,
@@ -137,7 +141,7 @@ pub(crate) enum Content {
 }
 
 impl Stored {
-    /// A file whose bytes are in memory, without validators.
+    /// Creates a file from bytes in memory, without validators.
     ///
     /// ```
     /// use vestibule_static::Stored;
@@ -155,14 +159,15 @@ impl Stored {
         }
     }
 
-    /// A regular file, opened from `path`. Its entity tag is a hash of its size and its time of modification.
+    /// Creates a file from an open regular file and the path that it was opened from. Its entity
+    /// tag is a hash of its size and its modification time.
     ///
-    /// Where that time cannot tell versions apart (before 1986, which archives set it to, or just now), the hash covers the
-    /// inode and its time of change too.
+    /// The modification time cannot distinguish versions when it is before 1986 (a constant of
+    /// archives) or in the current moment. The hash then also covers the inode and its change time.
     ///
     /// # Errors
     ///
-    /// When the metadata cannot be read, and `NotFound` when it is not a regular file.
+    /// Fails when the metadata cannot be read, and with `NotFound` when it is not a regular file.
     ///
     /// ```
     /// use std::fs::File;
@@ -191,7 +196,7 @@ impl Stored {
         }
     }
 
-    /// The path by which it was opened, if it is on disk.
+    /// Returns the path that it was opened from, if it is on disk.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.content {
             Content::Memory(_) => None,
@@ -199,7 +204,7 @@ impl Stored {
         }
     }
 
-    /// Says when the file was changed.
+    /// Sets the modification time.
     #[must_use]
     pub fn modified(mut self, date: HttpDate) -> Self {
         self.modified = Some(date);
@@ -207,14 +212,16 @@ impl Stored {
         self
     }
 
-    /// Sets the strong entity tag, without its quotes: visible ASCII other than `"`. Another tag is no tag.
+    /// Sets the strong entity tag, without its quotes: visible ASCII other than `"`. An invalid tag
+    /// removes the tag.
     #[must_use]
     pub fn tag(mut self, tag: &str) -> Self {
         self.tag = ETag::strong(tag).ok().map(|tag| tag.to_header_value());
         self
     }
 
-    /// Makes the header values now, so that they are made once; `bytes` are all bytes of a file on disk.
+    /// Computes the header values now, so that later responses reuse them. `bytes` are all bytes of
+    /// a file on disk.
     #[cfg(target_os = "linux")]
     pub(crate) fn make(&mut self, bytes: Option<Bytes>) {
         self.made = Some(Arc::new(Made {
@@ -224,13 +231,13 @@ impl Stored {
         }));
     }
 
-    /// Makes the tag another one for a content coding: two codings of one file must not share a tag.
+    /// Changes the tag for a content coding: two codings of one file must not share a tag.
     pub(crate) fn tag_coding(&mut self, token: &str) {
         self.tag = with_coding(self.tag.take(), Some(token));
     }
 
-    /// Takes the tag that the file had when it was new, if a condition of the request names that one (see
-    /// [`OpenFile::validators`]): a client that has it goes on with it.
+    /// Uses the tag that the file had when it was new, if a condition of the request names that
+    /// tag. The client can then continue with it; see [`OpenFile::validators`].
     pub(crate) fn take_tag_of_request(
         &mut self,
         headers: &HeaderMap,
@@ -255,7 +262,7 @@ impl Stored {
         }
     }
 
-    /// The first bytes, at most `size`.
+    /// Returns the first bytes, at most `size`.
     pub(crate) fn head(&self, size: usize, wait: Wait) -> io::Result<Bytes> {
         let size = usize::try_from(self.length).map_or(size, |length| length.min(size));
         match (&self.content, self.kept_bytes()) {
@@ -264,8 +271,8 @@ impl Stored {
         }
     }
 
-    /// Reads the first bytes into `buffer` with at most one system call, perhaps fewer than fit. Whether the file has changed
-    /// is not asked: the bytes only tell what kind of file it is.
+    /// Reads the first bytes into `buffer` with at most one system call; the result may be shorter.
+    /// Does not check whether the file has changed, since the bytes only show the kind of file.
     pub(crate) fn read_start<'b>(
         &'b self,
         buffer: &'b mut [u8],
@@ -284,12 +291,12 @@ impl Stored {
         Ok(&buffer[..count])
     }
 
-    /// All bytes of a file on disk, if they are held.
+    /// Returns all bytes of a file on disk, if they are cached.
     fn kept_bytes(&self) -> Option<&Bytes> {
         self.made.as_ref().and_then(|made| made.bytes.as_ref())
     }
 
-    /// Bytes from a place on, `size` at most; waits for them.
+    /// Reads at most `size` bytes from an offset, and waits for the disk.
     pub(crate) fn part(&self, start: u64, size: usize) -> io::Result<Bytes> {
         match &self.content {
             Content::Memory(bytes) => {
@@ -300,14 +307,14 @@ impl Stored {
         }
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.length
     }
 }
 
-/// The tag of a file in a content coding.
+/// Returns the tag of a file in a content coding.
 fn with_coding(tag: Option<HeaderValue>, coding: Option<&str>) -> Option<HeaderValue> {
     let Some(token) = coding else {
         return tag;

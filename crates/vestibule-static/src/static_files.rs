@@ -1,4 +1,4 @@
-//! The app.
+//! The app that serves files.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,30 +29,32 @@ use crate::options::{self, Options, has_extension, takes_anything, wants_page};
 use crate::readme;
 use crate::redirect;
 use crate::redirect_rules::{Effect, RedirectRules};
-use crate::respond::{self, Asked, NO_CACHE, Representation, respond, status_page};
+use crate::respond::{self, NO_CACHE, Representation, RequestParts, respond, status_page};
 use crate::sidecar_rights::is_refused;
 use crate::source::{Entry, Listed, Source, Stored, Wait};
 
-/// Answers with files.
+/// Serves files.
 ///
-/// | request | answer |
+/// | request | response |
 /// |---|---|
-/// | GET of a file | 200, or by its conditions and ranges 206, 304, 412, 416 |
+/// | GET of a file | 200, or 206, 304, 412, 416 by its conditions and ranges |
 /// | HEAD | the same headers, no body |
-/// | a directory with an index file, without its slash | 308 to the same path with a slash, the query kept |
-/// | a path whose only fault is empty segments, such as `/a//b` | 308 to the path with single slashes, the query kept |
-/// | what is not there, or is refused | 404, a page to browsers; or the app given to [`or`](Self::or) |
-/// | a path that could be read in two ways | 400 (see [`PathView`]) |
-/// | a file that may not be read, or a sidecar of one (`a.txt.gz`) | 403 |
+/// | a directory with an index file, without its slash | 308 to the same path with a slash, with its query |
+/// | a path whose only fault is empty segments, such as `/a//b` | 308 to the path with single slashes, with its query |
+/// | a missing or refused file | 404, with a page for browsers; or the app given to [`or`](Self::or) |
+/// | an ambiguous path | 400 (see [`PathView`]) |
+/// | a file without read permission, or a sidecar of one (`a.txt.gz`) | 403 |
 /// | OPTIONS | 204 with `Allow` |
 /// | other methods | 405 with `Allow`, or the app given to [`or`](Self::or) |
 /// | methods that are not registered with IANA | 501, or the app given to [`or`](Self::or) |
 ///
-/// Each 308 says `Cache-Control: no-cache`. Below a [`Mount`] names are looked up after its prefix.
+/// Each 308 has `Cache-Control: no-cache`. Below a [`Mount`], the name is the part after its
+/// prefix.
 ///
-/// Reads `Accept-Encoding`, `If-Match`, `If-None-Match`, `If-Modified-Since`, `If-Unmodified-Since`, `If-Range` and
-/// `Range`. Writes `Content-Type`, `Content-Length`, `ETag`, `Last-Modified`, `Accept-Ranges`, `Content-Range`,
-/// `Content-Encoding`, `Vary`, `Cache-Control`, `Location`, `Allow` and `X-Content-Type-Options`.
+/// Reads `Accept-Encoding`, `If-Match`, `If-None-Match`, `If-Modified-Since`,
+/// `If-Unmodified-Since`, `If-Range` and `Range`. Writes `Content-Type`, `Content-Length`, `ETag`,
+/// `Last-Modified`, `Accept-Ranges`, `Content-Range`, `Content-Encoding`, `Vary`, `Cache-Control`,
+/// `Location`, `Allow` and `X-Content-Type-Options`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -82,7 +84,7 @@ pub struct StaticFiles<S = Directory> {
     pub(crate) or: Option<BoxApp>,
 }
 
-/// What may be needed on a thread of the blocking pool.
+/// The state that a thread of the blocking pool needs.
 #[derive(Clone)]
 pub(crate) struct Files<S> {
     pub(crate) source: S,
@@ -90,7 +92,7 @@ pub(crate) struct Files<S> {
 }
 
 impl StaticFiles {
-    /// Whether [`header`](Self::header) takes a header of that name, for names that a user gave.
+    /// Returns whether [`header`](Self::header) accepts a header name. Use it for names from users.
     ///
     /// ```
     /// use vestibule_static::StaticFiles;
@@ -107,7 +109,8 @@ impl StaticFiles {
 
     /// Serves the files below the folder at `path`.
     ///
-    /// If there is no such folder, nothing is found until there is one; [`try_new`](Self::try_new) says so at once.
+    /// If the folder does not exist, no file is found until it is created;
+    /// [`try_new`](Self::try_new) fails at once.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::from_source(Directory::new(path))
     }
@@ -116,7 +119,7 @@ impl StaticFiles {
     ///
     /// # Errors
     ///
-    /// When there is no such folder, or it cannot be opened.
+    /// Fails when the folder does not exist or cannot be opened.
     ///
     /// ```
     /// use vestibule_static::StaticFiles;
@@ -128,7 +131,7 @@ impl StaticFiles {
         Ok(Self::from_source(Directory::open(path)?))
     }
 
-    /// Says what is done with symbolic links; [`Symlinks::Beneath`] if it is not said.
+    /// Sets the treatment of symbolic links. Defaults to [`Symlinks::Beneath`].
     ///
     /// ```
     /// use vestibule_static::{StaticFiles, Symlinks};
@@ -154,10 +157,10 @@ impl<S: Source> StaticFiles<S> {
         }
     }
 
-    /// Sends what is not found to another app: GET and HEAD of what is missing or refused, and all requests with other
-    /// methods, since files can only be read.
+    /// Passes unanswered requests to another app: GET and HEAD of missing or refused files, and all
+    /// requests with other methods, since files can only be read.
     ///
-    /// The app gets the request as it came, its mount included.
+    /// The app gets the original request with its mount.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -177,8 +180,8 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Names the files that stand for their directory, the first that is there counts; `index.html` if it is not said,
-    /// none if the list is empty.
+    /// Sets the names of index files; the first that exists is used. Defaults to `index.html`. An
+    /// empty list means none.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -198,8 +201,8 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Says whether files and folders are served whose names begin with a dot; `false` if it is not said. What is below
-    /// `/.well-known/` is always served (RFC 8615).
+    /// Sets whether files and folders with a leading dot in their names are served. Defaults to
+    /// `false`. Files below `/.well-known/` are always served (RFC 8615).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -223,12 +226,13 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Says whether `app.js.br`, `app.js.zst` and `app.js.gz` are sent in the place of `app.js` to clients that take them;
-    /// `false` if it is not said.
+    /// Sets whether clients that accept the coding get `app.js.br`, `app.js.zst` or `app.js.gz`
+    /// instead of `app.js`. Defaults to `false`.
     ///
-    /// Only types that shrink are looked at. A sidecar that is older than its file is ignored, and so is one in zstd that
-    /// browsers refuse (RFC 9659). Each sidecar has an entity tag and ranges of its own, and all answers for such types
-    /// say `Vary: Accept-Encoding`. Costs an attempt to open for each coding that the client likes better.
+    /// Applies to compressible types only. A sidecar that is older than its file is ignored, and so
+    /// is a zstd sidecar that browsers refuse (RFC 9659). Each sidecar has its own entity tag and
+    /// ranges, and all responses of such types have `Vary: Accept-Encoding`. Costs an attempt to
+    /// open a file for each coding that the client prefers.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -255,11 +259,13 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Says whether directories without an index file are listed; `false` if it is not said.
+    /// Sets whether directories without an index file are listed. Defaults to `false`.
     ///
-    /// The listing is a page that sorts by name, size and date without any script, or JSON to those who like it better
-    /// (`Accept: application/json`): `{"path":"/","entries":[{"name":"a.txt","type":"file","href":"./a.txt","size":10,
-    /// "modified":"1994-11-06T08:49:37Z"}]}`. What is refused is not listed. Directories are read in the blocking pool.
+    /// The listing is a page that sorts by name, size and date without scripts. Clients that prefer
+    /// JSON (`Accept: application/json`) get
+    /// `{"path":"/","entries":[{"name":"a.txt","type":"file","href":"./a.txt","size":10,
+    /// "modified":"1994-11-06T08:49:37Z"}]}`. Refused files are not listed. Directories are read in
+    /// the blocking pool.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -278,10 +284,12 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets whether `/about` is answered with `about.html` when there is no `about`. Defaults to `false`.
+    /// Sets whether `/about` is answered with `about.html` when there is no `about`. Defaults to
+    /// `false`.
     ///
-    /// A page comes before the listing of a folder: with `blog.html` and a folder `blog` without an index file, `/blog` is
-    /// the page, and `/blog/` is redirected to it. A folder with an index file comes before a page.
+    /// A page takes precedence over the listing of a folder: with `blog.html` and a folder `blog`
+    /// without an index file, `/blog` is the page, and `/blog/` is redirected to it. A folder with
+    /// an index file takes precedence over a page.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -301,16 +309,17 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Answers navigation to what is not there with `page`, as single-page apps need it.
+    /// Responds with `page` to navigations to missing paths, for single-page apps.
     ///
-    /// GET and HEAD get the page when `Accept` has `text/html` by name. When no other app is given to [`or`](Self::or),
-    /// paths without an extension also get it by `Accept: */*` or without `Accept`, as `curl` and crawlers ask. Scripts,
-    /// images and data get their 404. Paths that no file can have, such as `/repo/owner%2Fname` or a token of more than 255
-    /// characters, are routes as well.
+    /// GET and HEAD get the page when `Accept` names `text/html`. If [`or`](Self::or) has no app,
+    /// paths without an extension also get it for `Accept: */*` or without `Accept`, as `curl` and
+    /// crawlers send. Scripts, images and data get a 404. Paths that no file can have, such as
+    /// `/repo/owner%2Fname` or a token of more than 255 characters, are routes as well.
     ///
-    /// Names with a dot at their start stay 404 (see [`dotfiles`](Self::dotfiles)), so do all paths below `/.well-known/`,
-    /// where clients ask for a 404. Comes before the app given to [`or`](Self::or). The answers have `Vary: Accept` and
-    /// `Cache-Control: no-cache`; see [`hashed_names`](Self::hashed_names).
+    /// Names with a leading dot stay 404 (see [`dotfiles`](Self::dotfiles)), and so do all paths
+    /// below `/.well-known/`, where clients expect a 404. The page takes precedence over the app
+    /// given to [`or`](Self::or). The responses have `Vary: Accept` and `Cache-Control: no-cache`;
+    /// see [`hashed_names`](Self::hashed_names).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -336,7 +345,7 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sends `page` with each 404. It is [`error_page`](Self::error_page) for this status.
+    /// Sends `page` with each 404. This is [`error_page`](Self::error_page) for this status.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -359,11 +368,12 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sends `page` with each error of a status, such as 403, 404 or 500. Defaults to a line of text.
+    /// Sends `page` with each error of a status, such as 403, 404 or 500. Defaults to a line of
+    /// text.
     ///
-    /// The page is a file of this source. It is sent without validators, and conditions and ranges of the request do not
-    /// apply to it. If it cannot be opened, the line of text is sent. Answers of an app given to [`or`](Self::or) are not
-    /// changed.
+    /// The page is a file of this source. It is sent without validators, and conditions and ranges
+    /// of the request do not apply to it. If it cannot be opened, the line of text is sent.
+    /// Responses of the app given to [`or`](Self::or) are not changed.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -383,22 +393,22 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `status` is not an error: 400 to 599.
+    /// Panics when `status` is not an error: 400 to 599.
     #[must_use]
     pub fn error_page(mut self, status: StatusCode, page: impl Into<Cow<'static, str>>) -> Self {
         assert!(
             status.is_client_error() || status.is_server_error(),
-            "{status} is not an error: error pages are for 400 to 599"
+            "{status} is not an error: use 400 to 599"
         );
         self.options().error_pages.push((status, page.into()));
         self
     }
 
-    /// Sets whether the page of a 404 is looked for in the folder that was asked for, then in each folder above it.
-    /// Defaults to `false`: the page of the root alone.
+    /// Sets whether the page of a 404 is searched in the requested folder, then in each folder
+    /// above it. Defaults to `false`: only the root is searched.
     ///
-    /// The page is called as [`not_found`](Self::not_found) says, or `404.html`. Costs two attempts to open for each folder
-    /// of the path that exists.
+    /// The page has the name from [`not_found`](Self::not_found), or `404.html`. Costs two attempts
+    /// to open a file for each existing folder of the path.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -422,9 +432,10 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Hides files whose names match a [`Glob`]: they are not found, not listed and not indexed.
+    /// Hides files whose names match a [`Glob`]: they are not served, not listed and not indexed.
     ///
-    /// So is everything below a hidden folder, and each compressed copy (`.br`, `.zst`, `.gz`) of a hidden file. A file that a link leads to has a second name, which may match or not. A hidden
+    /// Also hides everything below a hidden folder, and each compressed copy (`.br`, `.zst`, `.gz`)
+    /// of a hidden file. The target of a link has a second name, which may match or not. A hidden
     /// file can still be the page of a 404, of another error or of a single-page app.
     ///
     /// ```
@@ -447,14 +458,17 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets whether a listed folder can be had as one file: `?archive=tar` or `?archive=zip`. Defaults to `false`, since
-    /// anybody can then make the server read all of it.
+    /// Sets whether a listed folder can be downloaded as one file: `?archive=tar` or
+    /// `?archive=zip`. Defaults to `false`, since any client can then make the server read the
+    /// whole folder.
     ///
-    /// The archive has what the listings of the folder and of those below it have. It is made while it is sent, in bounded
-    /// memory, without compression and without a length. A file that grows is sent with the length that it was opened with;
-    /// one that is cut, or cannot be read, ends the body in an error. A file that may not be opened is left out. Links to
-    /// folders are followed once. At most four archives are worked on at a time. Does nothing without
-    /// [`listing`](Self::listing).
+    /// The archive has the files in the listings of the folder and of its subfolders. It is built
+    /// while it is sent, in bounded memory, without compression and without a length. A file that
+    /// grows is sent with the length that it had when it was opened. A file that is truncated or
+    /// cannot be read ends the body with an error. A file that may not be opened is left out.
+    ///
+    /// Links to folders are followed once. At most four archives are built at a time. Has no effect
+    /// without [`listing`](Self::listing).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -479,9 +493,10 @@ impl<S: Source> StaticFiles<S> {
 
     /// Sets whether a listing shows the README of its folder below the list. Defaults to `true`.
     ///
-    /// The first of `README.md`, `README.markdown`, `README.txt` and `README` counts; case does not. It is a file of at most
-    /// 256 KiB in UTF-8 that may be read. Markdown is shown in the form that most READMEs use: headings, lists, code, links,
-    /// emphasis, quotes. HTML in it is shown as text. Does nothing without [`listing`](Self::listing).
+    /// The first of `README.md`, `README.markdown`, `README.txt` and `README` is used, in any case.
+    /// It must be readable, at most 256 KiB, and UTF-8. Markdown is shown in the form that most
+    /// READMEs use: headings, lists, code, links, emphasis, quotes. HTML in it is shown as text.
+    /// Has no effect without [`listing`](Self::listing).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -503,10 +518,11 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets the media type of files by an extension or a [`Glob`]; of several rules the last one that matches counts.
+    /// Sets the media type of files by an extension or a [`Glob`]. The last matching rule applies.
     ///
-    /// A word without `.`, `/` and wildcards is an extension, in any case, and also the whole name of a file: `ts` is for
-    /// `clip.ts` and `clip.TS`, `LICENSE` for a file of this name. All else is a pattern: `*.tar.gz`, `/api/**`.
+    /// A word without `.`, `/` and wildcards is an extension, in any case, and also a whole file
+    /// name: `ts` matches `clip.ts` and `clip.TS`, `LICENSE` matches a file with this name.
+    /// Everything else is a pattern: `*.tar.gz`, `/api/**`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -529,7 +545,8 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `pattern` can match no name ([`Glob::try_new_or_extension`]), or `media_type` is not a media type.
+    /// Panics when `pattern` can never match a name ([`Glob::try_new_or_extension`]), or when
+    /// `media_type` is not a media type.
     #[must_use]
     pub fn media_type<V: TryInto<HeaderValue>>(mut self, pattern: &str, media_type: V) -> Self {
         let glob = expect_glob(Glob::try_new_or_extension(pattern));
@@ -538,17 +555,19 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Names files that are stored in a content coding, by an extension or a [`Glob`]. Defaults to none; `.svgz` files are
-    /// always sent in gzip.
+    /// Adds files that are stored in a content coding, by an extension or a [`Glob`]. Defaults to
+    /// none; `.svgz` files are always sent in gzip.
     ///
-    /// Games, map tiles and the like are published as `game.framework.js.gz` and are asked for by this name. A client that
-    /// accepts the coding gets `text/javascript` with `Content-Encoding: gzip`, and decodes it. Others get the file as it
-    /// is, as `application/gzip`. Both answers say `Vary: Accept-Encoding` and have different entity tags; ranges are of
-    /// the stored bytes.
+    /// Games, map tiles and similar data are published as `game.framework.js.gz` and requested by
+    /// this name. A client that accepts the coding gets `text/javascript` with `Content-Encoding:
+    /// gzip`, and decodes it. Other clients get the stored bytes as `application/gzip`. Both
+    /// responses have `Vary: Accept-Encoding` and different entity tags; ranges apply to the stored
+    /// bytes.
     ///
-    /// The coding comes from `.gz`, `.br` or `.zst` at the end of the name. Without such an end (`tiles/3/4/2.pbf`) it comes
-    /// from the first bytes, for gzip and zstd; a file without their mark is sent as it is. Archives and disk images are
-    /// never sent so: `backup.tar.gz` stays a download.
+    /// The coding comes from `.gz`, `.br` or `.zst` at the end of the name. Without such a suffix
+    /// (`tiles/3/4/2.pbf`), it comes from the first bytes, for gzip and zstd; a file without their
+    /// magic number is sent without a coding. Archives and disk images are never decoded:
+    /// `backup.tar.gz` stays a download.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -569,7 +588,8 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `pattern` can match no name, or only archives ([`Glob::try_stored_encoded`]).
+    /// Panics when `pattern` can never match a name, or matches only archives
+    /// ([`Glob::try_stored_encoded`]).
     #[doc(alias("content-encoding", "unity", "svgz", "gzip_static"))]
     #[must_use]
     pub fn stored_encoded(mut self, pattern: &str) -> Self {
@@ -578,7 +598,7 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets `Cache-Control` on files whose names match a [`Glob`]; of several rules the last one that matches counts.
+    /// Sets `Cache-Control` on files whose names match a [`Glob`]. The last matching rule applies.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -593,7 +613,8 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `pattern` can match no name ([`Glob::try_new`]), or `value` cannot stand in a header.
+    /// Panics when `pattern` can never match a name ([`Glob::try_new`]), or when `value` is not a
+    /// valid header value.
     #[must_use]
     pub fn cache_control<V: TryInto<HeaderValue>>(mut self, pattern: &str, value: V) -> Self {
         let rule = (expect_glob(Glob::try_new(pattern)), options::value(value));
@@ -601,12 +622,14 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets whether files with a hash in their names are sent with `Cache-Control: public, max-age=31536000, immutable`.
-    /// Defaults to `false`. See [`has_hashed_name`](crate::has_hashed_name) for the names.
+    /// Sets whether files with a hash in their names are sent with `Cache-Control: public,
+    /// max-age=31536000, immutable`. Defaults to `false`. See
+    /// [`has_hashed_name`](crate::has_hashed_name) for the names.
     ///
-    /// All other files are then sent with `Cache-Control: no-cache`, except images, fonts, sound and video: pages, scripts and
-    /// data must not be older than the files that a deploy has removed. [`spa`](Self::spa) does the same. Rules of
-    /// [`cache_control`](Self::cache_control) come first.
+    /// All other files then have `Cache-Control: no-cache`, except images, fonts, sound and video:
+    /// pages, scripts and data must not be older than the files that a deploy has removed.
+    /// [`spa`](Self::spa) has the same effect. Rules of [`cache_control`](Self::cache_control) take
+    /// precedence.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -627,15 +650,16 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Sets a header on all answers whose path matches a [`Glob`], or that are a file whose name matches it.
+    /// Sets a header on all responses whose path or file name matches a [`Glob`].
     ///
-    /// Errors, redirects, listings and answers to OPTIONS have it too. `Expires` and the headers that describe content
-    /// (`Content-Language`, `Content-Disposition` and so on, not `Content-Security-Policy`) are on 200, 206 and 304 alone.
-    /// The path is the one below the mount; a path that could be read in two ways (400) matches `*` and `/**`. Answers of an
-    /// app given to [`or`](Self::or) are its own and have none of these headers. Listings and the built-in 404 page keep their
+    /// Includes errors, redirects, listings and responses to OPTIONS. `Expires` and the headers
+    /// that describe content (`Content-Language`, `Content-Disposition` and so on, not
+    /// `Content-Security-Policy`) are set only on 200, 206 and 304. The path is the part below the
+    /// mount; an ambiguous path (400) matches `*` and `/**`. Responses of the app given to
+    /// [`or`](Self::or) have none of these headers. Listings and the built-in 404 page keep their
     /// own `Content-Security-Policy`.
     ///
-    /// All rules that match apply, later ones over earlier ones of the same header.
+    /// All matching rules apply; later rules replace earlier ones for the same header.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -652,8 +676,10 @@ impl<S: Source> StaticFiles<S> {
     ///
     /// # Panics
     ///
-    /// When `pattern` can match no name ([`Glob::try_new`]), when `name` is no header name, or when `value` cannot stand in a header. The headers that describe the bytes and the
-    /// answer (`Content-Length`, `Content-Range`, `ETag` and so on) are not to be set here.
+    /// Panics when `pattern` can never match a name ([`Glob::try_new`]), when `name` is not a
+    /// header name, or when `value` is not a valid header value. Also panics for headers that
+    /// describe the bytes and the response (`Content-Length`, `Content-Range`, `ETag` and so on),
+    /// which cannot be set here.
     #[must_use]
     pub fn header<V: TryInto<HeaderValue>>(mut self, pattern: &str, name: &str, value: V) -> Self {
         let name: HeaderName = name.parse().expect("a header name is an RFC 9110 token");
@@ -669,31 +695,35 @@ impl<S: Source> StaticFiles<S> {
         self
     }
 
-    /// Adds the rules of a `_headers` file, after those that were added before. They apply to answers as those of
-    /// [`header`](Self::header) do.
+    /// Adds the rules of a `_headers` file after the existing rules. They apply to the same
+    /// responses as those of [`header`](Self::header).
     ///
-    /// The file itself is served unless it is hidden: `hide("/_headers")`. See [`HeaderRules`] for an example.
+    /// The rule file itself is served unless it is hidden: `hide("/_headers")`. See [`HeaderRules`]
+    /// for an example.
     #[must_use]
     pub fn header_rules(mut self, rules: HeaderRules) -> Self {
         self.options().headers.extend(rules.rules);
         self
     }
 
-    /// Adds the rules of a `_redirects` file, after those that were added before. They come before
+    /// Adds the rules of a `_redirects` file after the existing rules. They take precedence over
     /// [`spa`](Self::spa), [`not_found`](Self::not_found) and [`or`](Self::or).
     ///
-    /// The file itself is served unless it is hidden: `hide("/_redirects")`. See [`RedirectRules`] for an example.
+    /// The rule file itself is served unless it is hidden: `hide("/_redirects")`. See
+    /// [`RedirectRules`] for an example.
     #[must_use]
     pub fn redirect_rules(mut self, rules: RedirectRules) -> Self {
         self.options().redirects.extend(rules.rules);
         self
     }
 
-    /// Lets the server in front send the bytes: answers with 200, the type and the name of the file, and no bytes.
+    /// Lets the server in front send the bytes: the response has status 200, the type and the name
+    /// of the file, and no bytes.
     ///
-    /// Conditions, ranges and sidecars are left to that server, which has entity tags of its own; so are the headers of
-    /// its own answer (nginx keeps `Content-Type`, `Cache-Control` and few others of ours). Pages that come with a 404,
-    /// files that are stored in a content coding, and files that are not on disk, are sent as ever. Only for apps that nobody reaches but through that server.
+    /// That server applies conditions, ranges, sidecars and its own entity tags. It also chooses
+    /// the headers of its response (nginx keeps `Content-Type`, `Cache-Control` and a few others of
+    /// this app). Error pages, files that are stored in a content coding, and files that are not on
+    /// disk are sent normally. Use it only for apps that are reachable only through that server.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -719,9 +749,9 @@ impl<S: Source> StaticFiles<S> {
         &mut Arc::make_mut(&mut self.files).options
     }
 
-    /// The answer; `None` when there is no such file and another app to ask.
+    /// Returns the response; `None` when there is no such file and another app is configured.
     async fn answer(&self, request: &Request) -> Option<Response> {
-        let asked = Asked {
+        let asked = RequestParts {
             method: request.method(),
             uri: request.uri(),
             is_whole_path: UnknownPrefix::of(request).is_none(),
@@ -729,10 +759,10 @@ impl<S: Source> StaticFiles<S> {
             now: SystemTime::now().into(),
             wait: Wait::Never,
         };
-        let wanted = Wanted::of(request, &self.files.options, self.or.is_none());
+        let wanted = RequestTarget::of(request, &self.files.options, self.or.is_none());
         match self.files.answer(&asked, &wanted) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // Other errors have their answer.
+            // Other errors become a response.
             answer => return answer.unwrap_or_else(|error| Some(fault(error))),
         }
         let wanted = wanted.into_owned();
@@ -740,22 +770,22 @@ impl<S: Source> StaticFiles<S> {
         answer.unwrap_or_else(|error| Some(fault(error)))
     }
 
-    /// Starts again on a thread that may wait: one hand-over does all that remains.
+    /// Starts again on a thread that may wait. One call to the pool does all remaining work.
     async fn answer_in_pool(
         &self,
-        asked: &Asked<'_>,
-        wanted: Wanted<'static>,
+        asked: &RequestParts<'_>,
+        wanted: RequestTarget<'static>,
     ) -> io::Result<Option<Response>> {
         let wait = Wait::Allowed;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self.files.answer(&Asked { wait, ..*asked }, &wanted);
+            return self.files.answer(&RequestParts { wait, ..*asked }, &wanted);
         };
         let files = self.files.clone();
         let (method, uri) = (asked.method.clone(), asked.uri.clone());
         let (headers, now) = (asked.headers.clone(), asked.now);
         let is_whole_path = asked.is_whole_path;
         let answer = runtime.spawn_blocking(move || {
-            let asked = Asked {
+            let asked = RequestParts {
                 method: &method,
                 uri: &uri,
                 is_whole_path,
@@ -783,7 +813,7 @@ impl<S: Source> App for StaticFiles<S> {
             (Some(response), _) if is_head => without_bytes(response),
             (Some(response), _) => response,
             (None, Some(app)) => app.call(request).await,
-            // Without another app there is always an answer.
+            // Without another app there is always a response.
             (None, None) => status_page(StatusCode::NOT_FOUND),
         }
     }
@@ -799,14 +829,20 @@ impl<S: Source> App for StaticFiles<S> {
 }
 
 impl<S: Source> Files<S> {
-    /// The answer with the headers of the rules; `None` when there is no such file and another app to ask.
+    /// Returns the response with the headers of the rules; `None` when there is no such file and
+    /// another app is configured.
     ///
-    /// A file that was renamed or written to while it was read is looked for again: none of it has been sent yet.
+    /// A file that was renamed or written to while it was read is opened again: none of it has been
+    /// sent yet.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when the answer takes the disk. All others have become an answer.
-    fn answer(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> io::Result<Option<Response>> {
+    /// `WouldBlock` when the response needs the disk. All other errors become a response.
+    fn answer(
+        &self,
+        asked: &RequestParts<'_>,
+        wanted: &RequestTarget<'_>,
+    ) -> io::Result<Option<Response>> {
         let mut answer = self.answer_once(asked, wanted);
         for _ in 1..TRIES {
             match &answer {
@@ -831,8 +867,8 @@ impl<S: Source> Files<S> {
 
     fn answer_once<'w>(
         &self,
-        asked: &Asked<'_>,
-        wanted: &'w Wanted<'_>,
+        asked: &RequestParts<'_>,
+        wanted: &'w RequestTarget<'_>,
     ) -> io::Result<Option<Answer<'w>>> {
         let name = match &wanted.target {
             Target::Name(name) => name.as_bytes(),
@@ -873,7 +909,8 @@ impl<S: Source> Files<S> {
                 };
                 match response {
                     Ok(response) => return Ok(Some(Answer::ours(response))),
-                    // The folder, or a link on the way to it, was removed or changed after it was found.
+                    // The folder, or a link on the path to it, was removed or changed after it was
+                    // found.
                     Err(error) if is_missing(&error) => None,
                     Err(error) => return Err(error),
                 }
@@ -888,7 +925,7 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Lists a directory without the entries that are refused.
+    /// Lists a directory without refused entries.
     pub(crate) fn listed(&self, name: &[u8]) -> io::Result<Vec<Listed>> {
         let mut entries = self.source.list(name)?;
         entries.retain(|entry| {
@@ -899,8 +936,8 @@ impl<S: Source> Files<S> {
         Ok(entries)
     }
 
-    /// Answers with what is in a directory.
-    fn list(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Response> {
+    /// Responds with a listing of a directory.
+    fn list(&self, asked: &RequestParts<'_>, name: &[u8]) -> io::Result<Response> {
         if asked.wait == Wait::Never {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -924,11 +961,11 @@ impl<S: Source> Files<S> {
         Ok(listing.respond(asked.headers, asked.uri.query()))
     }
 
-    /// The answer where there is no file: a page that stands for it, a 404, or another app's.
+    /// Responds where there is no file: with a page, a 404, or the response of another app.
     fn answer_nothing<'w>(
         &self,
-        asked: &Asked<'_>,
-        wanted: &Wanted<'_>,
+        asked: &RequestParts<'_>,
+        wanted: &RequestTarget<'_>,
     ) -> io::Result<Option<Answer<'w>>> {
         if let Some(answer) = self.apply_redirects(asked, wanted, false)? {
             return Ok(Some(answer));
@@ -953,14 +990,15 @@ impl<S: Source> Files<S> {
         Ok(Some(Answer::ours(response)))
     }
 
-    /// The answer of the first redirect rule that matches: of those that come before files, or of the others.
+    /// Returns the response of the first matching redirect rule, either of those that precede files
+    /// or of the others.
     fn apply_redirects<'w>(
         &self,
-        asked: &Asked<'_>,
-        wanted: &Wanted<'_>,
+        asked: &RequestParts<'_>,
+        wanted: &RequestTarget<'_>,
         is_forced: bool,
     ) -> io::Result<Option<Answer<'w>>> {
-        // A name that no file can have could be read in another way by the target.
+        // The target of a redirect could interpret a name that no file can have.
         let (Target::Name(_), Some(path)) = (&wanted.target, &wanted.path) else {
             return Ok(None);
         };
@@ -990,11 +1028,11 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Puts the page of its status in the place of an error; what programs read of the error stays.
+    /// Replaces the body of an error with the page of its status; the extensions of the error stay.
     fn with_error_page<'w>(
         &self,
-        asked: &Asked<'_>,
-        wanted: &Wanted<'_>,
+        asked: &RequestParts<'_>,
+        wanted: &RequestTarget<'_>,
         error: Answer<'w>,
     ) -> io::Result<Answer<'w>> {
         let status = error.response.status();
@@ -1010,7 +1048,7 @@ impl<S: Source> Files<S> {
         let (stored, name) = match found {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             Ok(Some(found)) => found,
-            // A page that is not there is no reason to hide the error.
+            // A missing page does not hide the error.
             _ => return Ok(error),
         };
         let mut response = match self.send(asked, stored, &name, Page::Error(status)) {
@@ -1029,11 +1067,11 @@ impl<S: Source> Files<S> {
         Ok(Answer { response, name })
     }
 
-    /// Looks for `page` from `folder` up to the root. Only folders that exist are looked into, so that a path of many
-    /// segments costs nothing.
+    /// Searches `page` from `folder` up to the root. Reads only existing folders, so that a path of
+    /// many segments costs nothing.
     fn nearest(
         &self,
-        asked: &Asked<'_>,
+        asked: &RequestParts<'_>,
         folder: &[u8],
         page: &[u8],
     ) -> io::Result<Option<(Stored, Vec<u8>)>> {
@@ -1060,10 +1098,10 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Answers with the file called `name`, or with its best sidecar.
+    /// Responds with the file called `name`, or with its best sidecar.
     fn send(
         &self,
-        asked: &Asked<'_>,
+        asked: &RequestParts<'_>,
         stored: Stored,
         name: &[u8],
         page: Page,
@@ -1074,7 +1112,8 @@ impl<S: Source> Files<S> {
                 StatusCode::OK,
                 self.options.cache_control(name, &kind.content_type),
             ),
-            // The rules are for the file, which is not the answer here. A deploy may bring what is missing.
+            // The rules are for the requested file, not for this page. A deploy may add the missing
+            // file.
             Page::Error(status) => (status, Some(NO_CACHE)),
         };
         let mut file = Representation {
@@ -1087,7 +1126,7 @@ impl<S: Source> Files<S> {
             varies_by_type: self.options.spa.is_some() && page != Page::Itself,
             cache_control,
         };
-        // The server in front would drop the coding that a file is stored in.
+        // The server in front would drop the stored content coding.
         if let (Some(hand_over), Page::Itself | Page::App, None) =
             (&self.options.hand_over, page, &kind.coding)
         {
@@ -1107,7 +1146,7 @@ impl<S: Source> Files<S> {
 
     fn find<'n>(
         &self,
-        asked: &Asked<'_>,
+        asked: &RequestParts<'_>,
         name: &'n [u8],
         has_slash: bool,
     ) -> io::Result<Found<'n>> {
@@ -1120,7 +1159,8 @@ impl<S: Source> Files<S> {
             Some(Entry::Directory) => true,
             None => false,
         };
-        // A folder with an index file comes before a page beside it, and a page before a list.
+        // A folder with an index file takes precedence over a page beside it, and a page over a
+        // listing.
         if is_folder && let Some((stored, page)) = self.find_index(asked, name)? {
             return Ok(match has_slash {
                 true => Found::File(stored, Cow::Owned(page)),
@@ -1143,8 +1183,12 @@ impl<S: Source> Files<S> {
         })
     }
 
-    /// Looks for `about.html` where `about` was asked for.
-    fn find_page(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Option<(Stored, Vec<u8>)>> {
+    /// Finds `about.html` for `about`.
+    fn find_page(
+        &self,
+        asked: &RequestParts<'_>,
+        name: &[u8],
+    ) -> io::Result<Option<(Stored, Vec<u8>)>> {
         let name = [name, b".html"].concat();
         match self.options.hides(&name) {
             true => Ok(None),
@@ -1152,8 +1196,12 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Looks for the file that stands for the directory `name`.
-    fn find_index(&self, asked: &Asked<'_>, name: &[u8]) -> io::Result<Option<(Stored, Vec<u8>)>> {
+    /// Finds the index file of the directory `name`.
+    fn find_index(
+        &self,
+        asked: &RequestParts<'_>,
+        name: &[u8],
+    ) -> io::Result<Option<(Stored, Vec<u8>)>> {
         for index in &self.options.index {
             let page = below(name, index.as_bytes());
             if self.options.hides(&page) {
@@ -1166,7 +1214,7 @@ impl<S: Source> Files<S> {
         Ok(None)
     }
 
-    /// Opens a name; `None` when there is nothing.
+    /// Opens a name; `None` when it does not exist.
     fn open(&self, name: &[u8], wait: Wait) -> io::Result<Option<Entry>> {
         match self.source.open(name, wait) {
             Ok(entry) => Ok(Some(entry)),
@@ -1175,15 +1223,20 @@ impl<S: Source> Files<S> {
         }
     }
 
-    /// Puts the best sidecar in the place of `file`, which is of a type that shrinks, if there is one.
-    fn encode(&self, asked: &Asked<'_>, file: &mut Representation, name: &[u8]) -> io::Result<()> {
+    /// Replaces `file`, which has a compressible type, with its best sidecar, if there is one.
+    fn encode(
+        &self,
+        asked: &RequestParts<'_>,
+        file: &mut Representation,
+        name: &[u8],
+    ) -> io::Result<()> {
         file.varies_by_coding = true;
         for coding in coding::wanted(asked.headers) {
             let name = [name, coding.suffix().as_bytes()].concat();
             let mut sidecar = match self.open(&name, asked.wait) {
                 Ok(Some(Entry::File(sidecar))) => sidecar,
                 Ok(_) => continue,
-                // One that may not be read is no reason to refuse the file.
+                // A sidecar without read permission does not hide the file.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
                 Err(error) => return Err(error),
             };
@@ -1194,7 +1247,7 @@ impl<S: Source> Files<S> {
             {
                 continue;
             }
-            // The source of a file without a tag does not tell its versions apart.
+            // A source that gives a file no tag does not distinguish its versions.
             match file.stored.tag {
                 Some(_) => sidecar.tag_coding(coding.token()),
                 None => sidecar.tag = None,
@@ -1207,31 +1260,31 @@ impl<S: Source> Files<S> {
     }
 }
 
-/// The target of a request and how it was written.
-struct Wanted<'a> {
+/// The target of a request and its spelling.
+struct RequestTarget<'a> {
     target: Target<'a>,
     has_slash: bool,
-    /// Whether there is no other app to ask.
+    /// Whether no other app is configured.
     is_last: bool,
-    /// The path for the rules, without the slash at its start: `None` when it could be read in two ways, empty when there
-    /// are no rules.
+    /// The path for the rules, without its leading slash: `None` when it is ambiguous, empty when
+    /// there are no rules.
     path: Option<Vec<u8>>,
-    /// The prefix of the mount for redirect rules, `None` when it is not known.
+    /// The prefix of the mount for redirect rules, `None` when it is unknown.
     prefix: Option<String>,
 }
 
 /// The meaning of a path.
 enum Target<'a> {
     Name(Name<'a>),
-    /// No file is called that.
+    /// No file can have this name.
     NoName(NoName),
-    /// The path could be read in two ways.
+    /// The path is ambiguous.
     Unreadable(PathError),
-    /// The method is neither GET nor HEAD, so no file is asked for.
+    /// The method is neither GET nor HEAD, so no file is read.
     NotRead,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RequestTarget<'a> {
     fn of(request: &'a Request, options: &Options, is_last: bool) -> Self {
         let view = PathView::of(request);
         let path = match &view {
@@ -1267,8 +1320,8 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn into_owned(self) -> Wanted<'static> {
-        Wanted {
+    fn into_owned(self) -> RequestTarget<'static> {
+        RequestTarget {
             target: match self.target {
                 Target::Name(name) => Target::Name(name.into_owned()),
                 Target::NoName(reason) => Target::NoName(reason),
@@ -1282,10 +1335,11 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Whether the path is a route of a single-page app, and the client wants its page.
+    /// Returns whether the path is a route of a single-page app, and the client wants its page.
     ///
-    /// A path that was refused for its dots is not a route, and below `/.well-known/` programs expect a 404.
-    fn is_route(&self, asked: &Asked<'_>) -> bool {
+    /// A path that was refused for a leading dot is not a route, and below `/.well-known/` programs
+    /// expect a 404.
+    fn is_route(&self, asked: &RequestParts<'_>) -> bool {
         let is_one = match &self.target {
             Target::Name(name) => {
                 name.as_bytes().split(|&byte| byte == b'/').next() != Some(WELL_KNOWN)
@@ -1299,7 +1353,7 @@ impl<'a> Wanted<'a> {
                 || (self.is_last && takes_anything(asked.headers) && is_bare()))
     }
 
-    /// The folder that was asked for, or that a file was asked for in.
+    /// Returns the requested folder, or the folder of the requested file.
     fn folder(&self) -> Option<&[u8]> {
         let Target::Name(name) = &self.target else {
             return None;
@@ -1310,7 +1364,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The decoded path without the slash at its start.
+/// Returns the decoded path without its leading slash.
 fn path_of(view: &PathView<'_>) -> Vec<u8> {
     let mut path = view.segments().collect::<Vec<_>>().join(&b'/');
     if view.has_trailing_slash() && !path.is_empty() {
@@ -1319,7 +1373,7 @@ fn path_of(view: &PathView<'_>) -> Vec<u8> {
     path
 }
 
-/// The name of `own` in the directory `folder`.
+/// Returns the name of `own` in the directory `folder`.
 pub(crate) fn below(folder: &[u8], own: &[u8]) -> Vec<u8> {
     match folder {
         b"" => own.to_vec(),
@@ -1327,14 +1381,14 @@ pub(crate) fn below(folder: &[u8], own: &[u8]) -> Vec<u8> {
     }
 }
 
-/// An answer, and the name of the file that it is.
+/// A response, and the name of the file that it contains.
 struct Answer<'a> {
     response: Response,
     name: Option<Cow<'a, [u8]>>,
 }
 
 impl Answer<'_> {
-    /// One that is not a file.
+    /// Wraps a response that is not a file.
     const fn ours(response: Response) -> Self {
         Self {
             response,
@@ -1343,31 +1397,32 @@ impl Answer<'_> {
     }
 }
 
-/// As what a file is sent.
+/// The purpose of a file in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
-    /// As what was asked for.
+    /// The requested file itself.
     Itself,
-    /// As the page of a single-page app.
+    /// The page of a single-page app.
     App,
-    /// As the page of an error.
+    /// The page of an error.
     Error(StatusCode),
 }
 
-/// What a name stands for.
+/// The item that a name refers to.
 enum Found<'n> {
-    /// A file, and the name that its type is told from.
+    /// A file, and the name that determines its type.
     File(Stored, Cow<'n, [u8]>),
-    /// A directory that has a page, named without its slash.
+    /// A directory that has an index page; the name has no slash at its end.
     Directory,
-    /// A directory that is to be listed.
+    /// A directory to list.
     Listing(&'n [u8]),
-    /// A page that was asked for with a slash.
+    /// A page, requested with a slash at its end.
     Page,
     Nothing,
 }
 
-/// Whether a sidecar was made after its file was changed, as far as they have dates, and holds something.
+/// Returns whether a sidecar was written after its file was changed, as far as they have dates, and
+/// is not empty.
 pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     let is_later = match (sidecar.modified, file.modified) {
         (Some(sidecar), Some(file)) => sidecar >= file,
@@ -1377,20 +1432,20 @@ pub(crate) fn is_fresh(sidecar: &Stored, file: &Stored) -> bool {
     is_later && sidecar.length > 0
 }
 
-/// Whether an error says that a file is not what it was when it was opened.
+/// Returns whether an error means that a file has changed since it was opened.
 fn has_changed(error: &io::Error) -> bool {
     error
         .get_ref()
         .is_some_and(|cause| cause.is::<FileChanged>())
 }
 
-/// Whether an error of opening says that there is no such file, or none that may be served.
+/// Returns whether an open error means that the file does not exist or may not be served.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        // A link that leads out or in circles, a socket, a device that is not there.
+        // A link that leads out or in circles, a socket, a missing device.
         let missing = [
             Errno::XDEV,
             Errno::LOOP,
@@ -1409,7 +1464,8 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// The answer when a file is there and cannot be sent: 403, 503 when there are too many open files, else 500.
+/// Returns the response for a file that exists and cannot be sent: 403, 503 when there are too many
+/// open files, else 500.
 pub(crate) fn fault(error: io::Error) -> Response {
     #[cfg(unix)]
     let is_overload = {
@@ -1427,7 +1483,7 @@ pub(crate) fn fault(error: io::Error) -> Response {
     failure.layer("StaticFiles").into_response()
 }
 
-/// The answer to HEAD: as to GET, without the bytes.
+/// Returns the response to HEAD: that to GET without its bytes.
 pub(crate) fn without_bytes(response: Response) -> Response {
     response.map(vestibule_core::Body::without_bytes)
 }
@@ -1451,11 +1507,11 @@ impl<S: fmt::Debug> fmt::Debug for StaticFiles<S> {
     }
 }
 
-/// The pattern of a rule that is written in a program.
+/// Unwraps the pattern of a rule that is a constant of the program.
 ///
 /// # Panics
 ///
-/// With the fix, when it is wrong.
+/// Panics with the fix when it is wrong.
 fn expect_glob(glob: Result<Glob, GlobError>) -> Glob {
     match glob {
         Ok(glob) => glob,
@@ -1463,5 +1519,5 @@ fn expect_glob(glob: Result<Glob, GlobError>) -> Glob {
     }
 }
 
-/// How often a file is opened that is another one each time when it has been read.
+/// Maximum number of times that a file is opened again because it changed while it was read.
 const TRIES: usize = 8;

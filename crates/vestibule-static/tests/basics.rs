@@ -1,11 +1,11 @@
-//! What is found, what it is called, and how it is described.
+//! Paths, statuses and the headers of files.
 
 use vestibule_core::{App, Mounts, Outline, Request};
 use vestibule_static::{StaticFiles, Symlinks};
 
 use crate::support::{Folder, ask, date, request, status};
 
-/// A small site.
+/// Creates a small site.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("index.html", "<p>home");
@@ -99,7 +99,7 @@ async fn rfc9110_9_3_2_head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn rfc9110_15_5_6_405_says_what_is_allowed() {
+async fn rfc9110_15_5_6_a_405_has_allow() {
     let (_folder, app) = site();
     for line in ["POST /a.txt", "OPTIONS /a.txt"] {
         let answer = ask(&app, line, &[]).await;
@@ -190,7 +190,7 @@ async fn large_files_stream_and_small_ones_are_whole() {
 }
 
 #[tokio::test]
-async fn mtimes_that_say_nothing_make_no_date() {
+async fn constant_times_of_archives_are_not_sent() {
     let (folder, app) = site();
     for (unix, has_date) in [
         (0, false),
@@ -201,7 +201,7 @@ async fn mtimes_that_say_nothing_make_no_date() {
     ] {
         date(&folder.path().join("a.txt"), unix);
         let answer = ask(&app, "GET /a.txt", &[]).await;
-        // The tag covers the inode then.
+        // The tag then covers the inode.
         let tag = answer.header("etag").to_owned();
         assert_eq!(tag.len(), 18, "{unix}: {tag}");
         assert_eq!(
@@ -288,7 +288,7 @@ async fn rfc9110_13_conditions() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_file_goes_to_another_app() {
+async fn missing_files_go_to_the_other_app() {
     let (folder, app) = site();
     folder.file(".env", "secret");
     let app =
@@ -302,7 +302,7 @@ async fn what_is_not_a_file_goes_to_another_app() {
         ("GET /.env", "app GET /.env"),
         ("POST /a.txt", "app POST /a.txt"),
         ("OPTIONS /a.txt", "app OPTIONS /a.txt"),
-        // Empty segments alone are mended; with dots the path could be read in two ways.
+        // Only empty segments are corrected; with dots the path is ambiguous.
         ("GET /a//b", "308 Permanent Redirect\n"),
         ("GET /a//../b", "400 Bad Request\n"),
     ];
@@ -337,7 +337,7 @@ async fn outlines() {
 }
 
 #[tokio::test]
-async fn a_root_that_comes_later_is_found() {
+async fn a_root_that_is_created_later_is_found() {
     let folder = Folder::new();
     let root = folder.path().join("later");
     assert!(StaticFiles::try_new(&root).is_err());

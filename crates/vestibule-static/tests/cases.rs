@@ -1,7 +1,9 @@
-//! A line a case, each named by its section of RFC 9110, by the peer that gets it wrong, or as a path.
+//! A table with one case a line, named by its section of RFC 9110, by the server that gets it
+//! wrong, or as a path.
 //!
-//! `name | METHOD target | fields, split by " & " | status | what the answer says, split by " & "`. A field that must be
-//! absent is `!name`; `= text` is the whole body. `{tag}` is the entity tag of `/ten.txt`, `{br}` that of `/app.js` in brotli.
+//! `name | METHOD target | fields, split by " & " | status | response, split by " & "`. A field
+//! that must be absent is `!name`; `= text` is the whole body. `{tag}` is the entity tag of
+//! `/ten.txt`, `{br}` that of `/app.js` in brotli.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -198,7 +200,7 @@ path: plus is plus                  | GET /a+b.txt          |  | 404 |
 path: utf-8 name                    | GET /%c3%a4.txt       |  | 200 | = ae
 "#;
 
-/// A root with a secret beside it.
+/// Creates a root with a secret file beside it.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("secret", "SECRET");
@@ -265,7 +267,7 @@ struct Case {
     says: Vec<String>,
 }
 
-/// The table, with the tags of a site in it.
+/// Parses the table, with the tags of a site in it.
 async fn cases(app: &StaticFiles) -> Vec<Case> {
     let tag = ask(app, "GET /ten.txt", &[])
         .await
@@ -333,8 +335,8 @@ async fn in_process() {
     }
 }
 
-/// What RFC 9110 says of conditions (section 13) and ranges (section 14, and of their abuse section 17.15), each row for
-/// HEAD too: the same, but that HEAD has no ranges (section 14.2).
+/// Conditions (RFC 9110, section 13) and ranges (section 14, and their abuse in section 17.15).
+/// Each row is also run with HEAD, which gives the same result but has no ranges (section 14.2).
 #[tokio::test]
 async fn rfc9110_conditions_and_ranges() {
     let (_folder, app) = site();
@@ -382,7 +384,7 @@ async fn over_sockets() {
     running.await.unwrap();
 }
 
-/// The request as bytes on a connection of its own, and what comes back.
+/// Sends the request as bytes on its own connection, and reads the response.
 async fn send(address: std::net::SocketAddr, case: &Case) -> Answer {
     let host = if case.request.contains("http://h/") {
         "h"

@@ -10,7 +10,7 @@ use crate::support::{Folder, ask, date, request, status};
 
 const SIZE: usize = 1 << 20;
 
-/// The bytes that come, and whether they end in an error that says why.
+/// Reads the body. Returns its bytes, and whether it ends with an error that gives the reason.
 async fn drain(mut body: Body) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -69,7 +69,7 @@ async fn written_over_with_the_time_set_back_is_an_error() {
     assert!(!is_whole && bytes.iter().all(|byte| *byte == b'a'));
 }
 
-/// A file that only grows (a log, a recording) keeps the bytes that were promised.
+/// A file that only grows (a log, a recording) is sent to the promised length.
 #[tokio::test]
 async fn appended_to_is_sent_to_its_opening_length() {
     let append = |path: &std::path::Path, bytes: &[u8]| {
@@ -91,16 +91,16 @@ async fn appended_to_is_sent_to_its_opening_length() {
     }
 }
 
-/// It is longer at the next look, as one that was appended to.
+/// The file is longer at the next check, like one that was appended to.
 #[tokio::test]
-async fn written_anew_and_longer_is_an_error_and_never_mixed() {
+async fn rewritten_and_longer_is_an_error_and_never_mixed() {
     let anew = meanwhile(|path| fs::write(path, vec![b'b'; 2 * SIZE]).unwrap());
-    // A writer that keeps the file and begins at its start.
+    // A writer that keeps the file and starts at its beginning.
     let over = meanwhile(|path| {
         let mut file = fs::File::options().write(true).open(path).unwrap();
         file.write_all(&vec![b'b'; SIZE + 1]).unwrap();
     });
-    // A recording that ends: its length is written into its head.
+    // A recording that ends: its length is written into its header.
     let head = meanwhile(|path| {
         let mut file = fs::File::options().write(true).open(path).unwrap();
         file.write_all(b"RIFF").unwrap();
@@ -108,7 +108,7 @@ async fn written_anew_and_longer_is_an_error_and_never_mixed() {
         let mut file = fs::File::options().append(true).open(path).unwrap();
         file.write_all(b"index").unwrap();
     });
-    // The end is another one.
+    // The end differs.
     let tail = meanwhile(|path| {
         let mut file = fs::File::options().write(true).open(path).unwrap();
         file.seek(std::io::SeekFrom::Start(SIZE as u64 - 3))
@@ -135,7 +135,7 @@ async fn written_anew_and_longer_is_an_error_and_never_mixed() {
     }
 }
 
-/// A log is written by the thousand lines a second; no answer for it fails, whole, in part, or small.
+/// A log grows by thousands of lines a second. No response for it fails: whole, in part, or small.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_written_all_the_time_can_be_read() {
     use std::sync::Arc;
@@ -152,7 +152,7 @@ async fn a_log_that_is_written_all_the_time_can_be_read() {
         std::thread::spawn(move || {
             let open = |path| fs::File::options().append(true).open(path).unwrap();
             let (mut large, mut small) = (open(large), open(small));
-            // The disk has an end.
+            // The disk is limited.
             for line in 0..MOST_LINES {
                 if is_done.load(Ordering::Relaxed) {
                     break;
@@ -210,12 +210,12 @@ async fn replaced_or_unlinked_sends_the_old_file_whole() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn a_large_file_that_is_kept_is_sent_whole_and_the_next_is_what_is_there() {
+async fn a_large_cached_file_is_sent_whole_and_the_next_response_is_new() {
     let folder = Folder::new();
     let path = folder.file("a.bin", vec![b'a'; SIZE]);
     let app = StaticFiles::new(folder.path());
     let mut body = Body::empty();
-    // It is kept from the second time on if that comes soon, which a machine with other work need not allow.
+    // The second request caches the file if it comes soon, which a loaded machine may prevent.
     for _ in 0..1000 {
         body = app.call(request("GET /a.bin", &[])).await.into_body();
         if body.is_buffered() {
@@ -231,27 +231,27 @@ async fn a_large_file_that_is_kept_is_sent_whole_and_the_next_is_what_is_there()
 }
 
 #[tokio::test]
-async fn a_file_that_is_asked_for_all_the_time_is_never_an_old_one() {
+async fn a_file_with_constant_requests_is_never_outdated() {
     let folder = Folder::new();
     let app = StaticFiles::new(folder.path());
     let text = async || ask(&app, "GET /a.txt", &[]).await.text().to_owned();
     let path = folder.path().join("a.txt");
     let draft = folder.path().join("draft");
     for round in 0..50 {
-        // Written to in place; with another length, since not every system's clock for files tells moments apart.
+        // Written in place; with another length, since not every system has precise file times.
         for one in ["one", "another"] {
             fs::write(&path, format!("{one} {round:02}")).unwrap();
             for _ in 0..4 {
                 assert_eq!(text().await, format!("{one} {round:02}"));
             }
         }
-        // Another file by that name.
+        // Another file with that name.
         fs::write(&draft, format!("two {round:02}")).unwrap();
         fs::rename(&draft, &path).unwrap();
         for _ in 0..4 {
             assert_eq!(text().await, format!("two {round:02}"));
         }
-        // No file by that name.
+        // No file with that name.
         fs::rename(&path, &draft).unwrap();
         assert_eq!(status(&app, "GET /a.txt", &[]).await, 404);
         fs::rename(&draft, &path).unwrap();
@@ -260,7 +260,7 @@ async fn a_file_that_is_asked_for_all_the_time_is_never_an_old_one() {
         }
         fs::remove_file(&path).unwrap();
         assert_eq!(status(&app, "GET /a.txt", &[]).await, 404);
-        // A link, which is turned.
+        // A link that gets another target.
         fs::write(folder.path().join("x"), "x").unwrap();
         fs::write(folder.path().join("y"), "y").unwrap();
         for target in ["x", "y", "x"] {

@@ -1,4 +1,4 @@
-//! Sidecars that are sent in the place of files.
+//! Sidecars that are sent instead of files.
 
 use vestibule_static::StaticFiles;
 
@@ -6,7 +6,7 @@ use crate::support::{Folder, ask, date};
 
 const MADE: i64 = 784_111_777;
 
-/// A script with three sidecars, and files with fewer.
+/// Creates a script with three sidecars, and files with fewer.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("app.js", "let identity");
@@ -68,7 +68,7 @@ async fn rfc9110_12_5_3_negotiation() {
 }
 
 #[tokio::test]
-async fn an_encoded_answer_is_described_as_what_it_encodes() {
+async fn an_encoded_response_has_the_headers_of_its_file() {
     let (_folder, app) = site();
     let answer = ask(&app, "GET /app.js", &["accept-encoding: br"]).await;
     assert_eq!(answer.text(), "<br>");
@@ -103,7 +103,7 @@ async fn each_coding_has_a_tag_and_all_vary() {
             (304, "accept-encoding", &*tag)
         );
         assert_eq!(again.header("content-encoding"), "");
-        // The tag of another coding is another tag.
+        // Another coding has another tag.
         for other in &tags {
             let fields = [&*accept, &format!("if-none-match: {other}")];
             assert_eq!(ask(&app, "GET /app.js", &fields).await.status, 200);
@@ -150,7 +150,7 @@ async fn sidecars_that_are_not_sent() {
     assert_eq!(encoding("br").await, "br");
     folder.file("app.js.br", "");
     assert_eq!(encoding("br").await, "", "empty");
-    // RFC 9659: 9 MB and 16 MB windows are refused by browsers.
+    // RFC 9659: browsers refuse windows of 9 MB and 16 MB.
     for window in [0x69, 0x70] {
         folder.file("app.js.zst", [0x28, 0xb5, 0x2f, 0xfd, 0x00, window, 0, 0]);
         assert_eq!(encoding("zstd").await, "", "{window:x}");
@@ -183,7 +183,7 @@ async fn archives_without_times_have_tags_of_their_own_for_each_coding() {
 }
 
 #[tokio::test]
-async fn off_unless_it_is_asked_for() {
+async fn off_by_default() {
     let (folder, _) = site();
     let app = StaticFiles::new(folder.path());
     let answer = ask(&app, "GET /app.js", &["accept-encoding: br"]).await;

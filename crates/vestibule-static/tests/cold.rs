@@ -1,4 +1,4 @@
-//! Files that are not in memory, and who waits for them.
+//! Files that are not in memory, so that a thread has to wait for the disk.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use vestibule_static::{Entry, Memory, Source, StaticFiles, Stored, Wait};
 
 use crate::support::{Folder, ask};
 
-/// A store that never answers at once.
+/// A store that never answers without waiting.
 #[derive(Clone)]
 struct Slow {
     files: Memory,
@@ -32,7 +32,7 @@ impl Source for Slow {
 }
 
 #[tokio::test]
-async fn what_would_wait_waits_elsewhere() {
+async fn reads_that_would_wait_go_to_the_pool() {
     let source = Slow {
         files: Memory::new().with("a.txt", Stored::memory("a")),
         caller: thread::current().id(),
@@ -45,7 +45,7 @@ async fn what_would_wait_waits_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_the_page_cache_has_forgotten_comes_whole() {
+async fn files_outside_the_page_cache_are_sent_whole() {
     let folder = Folder::new();
     let bytes: Vec<u8> = (0_u32..1_000_000).flat_map(u32::to_be_bytes).collect();
     let app = StaticFiles::new(folder.path());
@@ -61,9 +61,10 @@ async fn what_the_page_cache_has_forgotten_comes_whole() {
     }
 }
 
-/// The type of a file without an extension comes from its first bytes, which may have to be waited for, for HEAD too.
+/// The type of a file without an extension comes from its first bytes, which may need the disk,
+/// also for HEAD.
 #[tokio::test]
-async fn a_type_that_takes_the_disk_waits_elsewhere() {
+async fn a_type_that_needs_the_disk_is_read_in_the_pool() {
     let folder = Folder::new();
     let app = StaticFiles::new(folder.path()).stored_encoded("pbf");
     let gzip = b"\x1f\x8b\x08\0tile".repeat(20_000);

@@ -1,4 +1,4 @@
-//! Files that are built into a program: the code that is written, what the compiler makes of it, and what is served.
+//! Files that are built into a program: the generated code, its compilation, and the responses.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use vestibule_static::{Embed, Embedded, EmbeddedFile, StaticFiles};
 use crate::support::{Folder, ask};
 
 #[test]
-fn a_program_that_carries_its_site() {
+fn a_program_serves_its_embedded_site() {
     let folder = Folder::new();
     let text = "let a = 1;\n".repeat(100);
     for (name, content) in [
@@ -43,7 +43,7 @@ fn a_program_that_carries_its_site() {
         .unwrap();
     let errors = String::from_utf8_lossy(&compiled.stderr);
     assert!(compiled.status.success(), "{errors}\n{code}");
-    // What it carries it has without the files.
+    // The program needs no files at run time.
     fs::remove_dir_all(folder.path().join("public")).unwrap();
     let said = Command::new(program).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
@@ -74,13 +74,13 @@ fn main() {
 }
 "#;
 
-/// Where Cargo put this test, and the libraries that it is made of.
+/// Returns the folder where Cargo put this test and its libraries.
 fn deps() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().to_owned()
 }
 
-/// This crate, as it was compiled last.
+/// Returns the latest compiled library of this crate.
 fn library() -> PathBuf {
     let entries = fs::read_dir(deps()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -104,7 +104,7 @@ const fn file(name: &'static str, bytes: &'static [u8], tag: &'static str) -> Em
 }
 
 #[tokio::test]
-async fn what_is_carried_is_served_like_files() {
+async fn embedded_files_are_served_like_files_on_disk() {
     let app = StaticFiles::from_source(SITE)
         .precompressed(true)
         .listing(true);

@@ -1,4 +1,4 @@
-//! Files that nginx and Apache send themselves, since an answer of ours names them.
+//! Responses that let nginx and Apache send the file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,14 +14,14 @@ use vestibule_static::{HandOver, StaticFiles};
 
 use crate::support::{Folder, ask};
 
-/// A web server with our app behind it.
+/// A web server with this app behind it.
 struct Front {
     process: Child,
     port: u16,
 }
 
 impl Front {
-    /// Starts `program` with a configuration in which `DIR`, `PORT` and `APP` are filled in.
+    /// Starts `program` with a configuration in which `DIR`, `PORT` and `APP` are replaced.
     async fn start(mut program: Command, dir: &Path, config: &str, how: HandOver) -> Self {
         let app = StaticFiles::new(dir.join("root"))
             .hand_over(how)
@@ -52,7 +52,7 @@ impl Front {
         front
     }
 
-    /// The head and the body of an answer.
+    /// Returns the head and the body of a response.
     async fn ask(&self, line: &str, fields: &str) -> (String, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let request = format!("{line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n");
@@ -64,7 +64,7 @@ impl Front {
         (head.to_ascii_lowercase(), body.to_owned())
     }
 
-    /// What holds for both.
+    /// Checks the behaviour that both servers share.
     async fn check(&self) {
         let (head, body) = self.ask("GET /a.txt", "").await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
@@ -115,7 +115,8 @@ async fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Whether somebody listens: a port that is asked again and again may come to be asked by itself.
+/// Returns whether the port has a listener. A process that connects to a free port many times can
+/// connect to itself.
 async fn is_up(port: u16) -> bool {
     let stream = TcpStream::connect(("127.0.0.1", port)).await;
     stream.is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
@@ -130,7 +131,7 @@ impl Drop for Front {
 
 fn site() -> (Folder, PathBuf) {
     let folder = Folder::new();
-    // The web server may run as somebody else.
+    // The web server may run as another user.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     folder.file("root/a.txt", "0123456789");
     folder.file("root/sub dir/b%c?.txt", "odd");
@@ -144,7 +145,7 @@ fn site() -> (Folder, PathBuf) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nginx_sends_what_x_accel_redirect_names() {
+async fn nginx_sends_the_file_of_x_accel_redirect() {
     let (_folder, dir) = site();
     let mut nginx = Command::new("/usr/sbin/nginx");
     nginx.args(["-e", "stderr", "-p"]).arg(&dir).arg("-c");
@@ -156,7 +157,7 @@ async fn nginx_sends_what_x_accel_redirect_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn apache_sends_what_x_sendfile_names() {
+async fn apache_sends_the_file_of_x_sendfile() {
     let (_folder, dir) = site();
     let mut apache = Command::new("/usr/sbin/apache2");
     apache.args(["-X", "-f"]);
@@ -165,7 +166,7 @@ async fn apache_sends_what_x_sendfile_names() {
 }
 
 #[tokio::test]
-async fn what_is_handed_over_and_what_is_not() {
+async fn responses_that_are_handed_over() {
     let folder = Folder::new();
     folder.file("a.js", "let a");
     folder.file("a.js.br", "<br>");

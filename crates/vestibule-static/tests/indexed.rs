@@ -1,4 +1,4 @@
-//! The index answers what the files would.
+//! The index gives the same responses as the files.
 
 use std::os::unix::fs::symlink;
 
@@ -106,7 +106,7 @@ async fn the_same_as_without_it() {
                     let mut want = ask(&files, &line, fields).await;
                     let mut found = ask(&indexed, &line, fields).await;
                     assert_eq!(found.status, want.status, "{line} {fields:?}");
-                    // The tags are made of other things; boundaries differ always.
+                    // The tags have other inputs; boundaries always differ.
                     assert_eq!(
                         found.headers.remove("etag").is_some(),
                         want.headers.remove("etag").is_some()
@@ -164,15 +164,15 @@ async fn tags_are_of_the_content() {
 }
 
 #[tokio::test]
-async fn what_changes_after_the_scan() {
+async fn changes_after_the_scan() {
     let (folder, files) = site();
     let app = files.indexed(1 << 20).unwrap();
     folder.file("new.txt", "new");
     assert_eq!(ask(&app, "GET /new.txt", &[]).await.text(), "new");
-    // Held: as it was until it is looked at again.
+    // In memory: the old state until the reload.
     folder.file("a.txt", "changed");
     assert_eq!(ask(&app, "GET /a.txt", &[]).await.text(), "0123456789");
-    // Not held: as it is.
+    // Not in memory: the new state.
     folder.file("large.bin", "short");
     assert_eq!(ask(&app, "GET /large.bin", &[]).await.text(), "short");
     std::fs::remove_file(folder.path().join("app.js")).unwrap();

@@ -72,9 +72,9 @@ async fn pages() {
     }
 }
 
-/// Whatever files are called: a link of the page leads to its file, or there is none.
+/// For every file name, the page has a link to its file, or no link.
 #[tokio::test]
-async fn fault_82_each_link_leads_to_its_file() {
+async fn each_link_leads_to_its_file() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new();
@@ -93,7 +93,7 @@ async fn fault_82_each_link_leads_to_its_file() {
         b"~",
         b"a\xffb",
         "\u{e4}\u{202e}gpj.exe".as_bytes(),
-        // These cannot be asked for, and are not shown.
+        // These names cannot be requested, and are not shown.
         b"two\nlines",
         b"back\\slash",
     ];
@@ -160,7 +160,7 @@ async fn where_there_is_a_listing() {
 }
 
 #[tokio::test]
-async fn of_what_is_in_memory() {
+async fn of_files_in_memory() {
     let files = ["a.txt", "d/x", "d/e/y", "d/z", "z"];
     let memory = files.iter().fold(Memory::new(), |memory, name| {
         memory.with(name, Stored::memory("1"))

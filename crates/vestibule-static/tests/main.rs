@@ -1,4 +1,4 @@
-//! Requests to a folder and what comes back, without sockets.
+//! Requests to a folder and the responses, without sockets.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
@@ -8,7 +8,6 @@ mod changing;
 mod codings;
 #[cfg(target_os = "linux")]
 mod cold;
-mod comforts;
 #[cfg(feature = "embed")]
 mod embed;
 mod hand_over;
@@ -18,5 +17,6 @@ mod listings;
 mod precompress;
 mod ranges;
 mod safety;
+mod site_options;
 mod support;
 mod traversal;

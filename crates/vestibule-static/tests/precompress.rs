@@ -1,4 +1,4 @@
-//! Sidecars from the folder to the wire.
+//! Sidecars, from the folder to the response.
 
 use std::fs;
 use std::io::Read;
@@ -59,7 +59,7 @@ async fn made_and_sent() {
 }
 
 #[test]
-fn a_second_run_does_what_is_left() {
+fn a_second_run_only_does_the_remaining_work() {
     let folder = Folder::new();
     let path = folder.file("a.txt", text());
     let run = || Precompress::new(folder.path()).run().unwrap();
@@ -71,7 +71,7 @@ fn a_second_run_does_what_is_left() {
     assert_eq!((again.made, again.fresh), (1, 2));
     date(&path, 800_000_000);
     assert_eq!(run().made, 3);
-    // It no longer shrinks: what is there is out of date.
+    // The file no longer shrinks, so its sidecar is out of date.
     let noise: Vec<u8> = (0_u64..600)
         .flat_map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n << 40).to_le_bytes())
         .collect();
@@ -83,7 +83,7 @@ fn a_second_run_does_what_is_left() {
         "{again:?}"
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    // It became so small that it is not looked at any more.
+    // The file became so small that it is skipped.
     fs::write(&path, text()).unwrap();
     date(&path, 900_000_000);
     assert_eq!(run().made, 3);
@@ -94,7 +94,7 @@ fn a_second_run_does_what_is_left() {
     assert!(Precompress::new(folder.path().join("none")).run().is_err());
 }
 
-/// The names of all files below a folder that end in this way.
+/// Returns the names of all files below a folder with these suffixes.
 fn named(folder: &Folder, endings: &[&str]) -> Vec<String> {
     let (mut folders, mut names) = (vec![folder.path().to_owned()], Vec::new());
     while let Some(path) = folders.pop() {
@@ -116,7 +116,7 @@ fn named(folder: &Folder, endings: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn patterns_and_codings_choose_what_is_written() {
+fn patterns_and_codings_select_the_sidecars() {
     type Options = fn(Precompress) -> Precompress;
     let cases: [(&str, Options, &[&str]); 9] = [
         (
@@ -175,7 +175,7 @@ fn patterns_and_codings_choose_what_is_written() {
         let work = options(Precompress::new(folder.path()).threads(1));
         assert_eq!(work.run().unwrap().made, want.len(), "{name}");
         assert_eq!(named(&folder, &[".br", ".zst", ".gz"]), want, "{name}");
-        // What was written is what is removed.
+        // `clean` removes the files that `run` wrote.
         assert_eq!(work.clean().unwrap().removed, want.len(), "{name}");
         assert!(named(&folder, &[".br", ".zst", ".gz"]).is_empty(), "{name}");
         assert_eq!(named(&folder, &[""]).len(), 4, "{name}");
@@ -183,7 +183,7 @@ fn patterns_and_codings_choose_what_is_written() {
 }
 
 #[test]
-fn what_has_no_file_is_not_removed() {
+fn sidecars_without_their_file_are_not_removed() {
     let folder = Folder::new();
     folder.file("app.js", "compress me ".repeat(50));
     for stays in [
@@ -196,7 +196,7 @@ fn what_has_no_file_is_not_removed() {
     ] {
         folder.file(stays, "x");
     }
-    // Stale, too small, and of a file that has become too small: all are ours.
+    // Stale, too small, and of a file that has become too small: all are sidecars of this tool.
     for goes in ["app.js.br", "app.js.gz", "tiny.css.zst", "a/b.html.gz"] {
         folder.file(goes, "x");
     }
@@ -228,7 +228,7 @@ fn what_has_no_file_is_not_removed() {
     );
 }
 
-/// A sidecar is as private as its file, also one that was made before.
+/// A sidecar is as private as its file, also an existing one.
 #[test]
 #[cfg(unix)]
 fn sidecars_have_the_rights_of_their_files() {
@@ -251,7 +251,7 @@ fn sidecars_have_the_rights_of_their_files() {
         folder.file(name, text());
         set_mode(name, of_file);
     }
-    // Root gives a file away; others have what they have.
+    // Root can change the owner; other users keep theirs.
     let private = folder.path().join("private.txt");
     let _ = std::os::unix::fs::chown(&private, Some(1234), Some(5678));
     let owners = |name: &str| {
@@ -266,7 +266,7 @@ fn sidecars_have_the_rights_of_their_files() {
             assert_eq!(owners(&sidecar), owners(name), "{sidecar}");
         }
     }
-    // The file was made private later, and a sidecar that is there is too open.
+    // The file was made private later, so its sidecar has too many permissions.
     set_mode("shared.js", 0o600);
     set_mode("private.txt.gz", 0o644);
     assert_eq!(Precompress::new(folder.path()).run().unwrap().fresh, 15);
@@ -278,7 +278,7 @@ fn sidecars_have_the_rights_of_their_files() {
     ] {
         assert_eq!(mode(name), 0o600, "{name}");
     }
-    // No draft is left.
+    // No temporary file remains.
     let names = fs::read_dir(folder.path()).unwrap();
     assert_eq!(names.count(), 20);
 }

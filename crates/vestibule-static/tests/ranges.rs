@@ -1,4 +1,4 @@
-//! Parts of files.
+//! Ranges of files.
 
 use bytes::Bytes;
 use vestibule_core::App;
@@ -6,7 +6,7 @@ use vestibule_static::{Memory, StaticFiles, Stored};
 
 use crate::support::{Answer, Folder, ask, date, request, status};
 
-/// Ten digits, twenty letters, and more than fits into one buffer.
+/// Creates ten digits, twenty letters, and a file larger than one buffer.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("ten.txt", "0123456789");
@@ -21,7 +21,7 @@ fn large() -> Vec<u8> {
     (0_u32..100_000).flat_map(u32::to_be_bytes).collect()
 }
 
-/// The parts of a multipart answer: their ranges and their bytes.
+/// Returns the parts of a multipart response: their ranges and their bytes.
 fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
     let kind = answer.header("content-type");
     let boundary = kind
@@ -110,7 +110,7 @@ async fn rfc9110_14_1_2_one_range() {
 }
 
 #[tokio::test]
-async fn rfc9110_14_2_what_is_ignored() {
+async fn rfc9110_14_2_ignored_range_fields() {
     let (_folder, app) = site();
     let ranges = [
         "bytes=5-2",
@@ -200,7 +200,7 @@ async fn rfc9110_17_15_abuse_is_answered_with_the_whole() {
             "{range:.60}"
         );
     }
-    // Programs that patch files (zsync) ask for about twenty.
+    // Programs that patch files (zsync) request about twenty ranges.
     for count in [8, 9, 20, 32, 256] {
         let several = list(count, &|index| format!("{}-{}", index * 4, index * 4));
         let answer = ask(&app, "GET /large.bin", &[&several]).await;
@@ -249,7 +249,7 @@ async fn rfc9110_13_1_5_if_range() {
     let stale = ["range: bytes=99-", "if-range: \"stale\""];
     assert_eq!(status(&app, "GET /ten.txt", &stale).await, 200);
 
-    // The file is replaced between the two requests: the whole new one comes.
+    // The file is replaced between the two requests, so the whole new file is sent.
     folder.file("ten.txt", "9876543210");
     date(&folder.path().join("ten.txt"), 800_000_000);
     let answer = ask(
@@ -285,9 +285,9 @@ async fn conditions_come_before_ranges() {
     }
 }
 
-/// One part or several: all that a cache goes by is what it is of the whole.
+/// With one part or several, a cache needs the headers that a 200 has.
 #[tokio::test]
-async fn rfc9110_15_3_7_a_206_says_what_a_200_says() {
+async fn rfc9110_15_3_7_a_206_has_the_headers_of_a_200() {
     let (_folder, app) = site();
     let app = app
         .precompressed(true)
@@ -307,7 +307,7 @@ async fn rfc9110_15_3_7_a_206_says_what_a_200_says() {
 }
 
 #[tokio::test]
-async fn parts_of_what_is_in_memory() {
+async fn parts_of_files_in_memory() {
     let app = StaticFiles::from_source(Memory::new().with("a.txt", Stored::memory("0123456789")));
     let answer = ask(&app, "GET /a.txt", &["range: bytes=2-3"]).await;
     assert_eq!((answer.status, answer.text()), (206, "23"));

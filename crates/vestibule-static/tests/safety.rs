@@ -1,4 +1,4 @@
-//! What must not be served, and what must not hang.
+//! Files that must not be served, and requests that must not hang.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use vestibule_static::{StaticFiles, Symlinks};
 
 use crate::support::{Folder, ask, status};
 
-/// A root with a secret beside it.
+/// Creates a root with a secret file beside it.
 fn site() -> (Folder, StaticFiles) {
     let folder = Folder::new();
     folder.file("secret.txt", "SECRET");
@@ -49,7 +49,7 @@ async fn nothing_leads_out() {
         ("/..;/secret.txt", 404),
         ("/.../secret.txt", 404),
         ("/./a.txt", 400),
-        // To the same path with single slashes.
+        // Redirected to the same path with single slashes.
         ("//a.txt", 308),
         ("//sub", 308),
         ("/sub//index.html", 308),
@@ -115,7 +115,7 @@ async fn links() {
     symlink("/proc/self/root", www.join("magic")).unwrap();
     let deny = StaticFiles::new(&www).symlinks(Symlinks::Deny);
     let follow = StaticFiles::new(&www).symlinks(Symlinks::Follow);
-    // By policy: deny, beneath, follow.
+    // The policies: deny, beneath, follow.
     let cases = [
         ("/a.txt", [200, 200, 200]),
         ("/near", [404, 200, 200]),
@@ -141,14 +141,14 @@ async fn links() {
 }
 
 #[tokio::test]
-async fn fault_79_special_files_are_404_at_once_and_520_of_them_do_nothing() {
+async fn special_files_are_404_and_520_requests_for_them_do_not_block() {
     let (folder, app) = site();
     let www = folder.path().join("www");
     let fifo = Command::new("mkfifo").arg(www.join("fifo")).status();
     assert!(fifo.unwrap().success());
     let _socket = UnixListener::bind(www.join("socket")).unwrap();
     let devices = StaticFiles::new("/dev").symlinks(Symlinks::Follow);
-    // Were one of them waited for, this would never end.
+    // If one request waited for a writer, this would never end.
     let mut longest = Duration::ZERO;
     for (app, path) in [
         (&app, "/fifo"),
@@ -164,7 +164,8 @@ async fn fault_79_special_files_are_404_at_once_and_520_of_them_do_nothing() {
         }
     }
     println!("the longest of 8 took {longest:?}");
-    // More than the blocking pool has threads: peers in which each waits for a writer answer nothing any more.
+    // More than the threads of the blocking pool: a server in which each waits for a writer would
+    // not answer any more.
     let begun = Instant::now();
     let mut asked = Vec::new();
     for number in 0..520 {
@@ -181,10 +182,10 @@ async fn fault_79_special_files_are_404_at_once_and_520_of_them_do_nothing() {
     println!("520 at once took {:?}", begun.elapsed());
 }
 
-/// Root may read everything, so the thread that asks becomes nobody.
+/// Root can read everything, so the requesting thread becomes an unprivileged user.
 #[test]
 #[cfg(target_os = "linux")]
-fn fault_79_what_may_not_be_read_is_403() {
+fn files_without_read_permission_are_403() {
     let (folder, app) = site();
     let www = folder.path().join("www");
     folder.file("www/locked.txt", "SECRET");
@@ -208,7 +209,7 @@ fn fault_79_what_may_not_be_read_is_403() {
         ("/closed/", 403),
         ("/dark/x.txt", 200),
         ("/dark/", 403),
-        // Neither a sidecar nor what lies beside it keeps a file from being sent.
+        // Neither a sidecar nor another file beside it prevents the file from being sent.
         ("/app.js", 200),
         ("/", 200),
     ];
@@ -244,7 +245,7 @@ fn fault_79_what_may_not_be_read_is_403() {
     asked.unwrap();
 }
 
-/// Nobody's number wherever there is one.
+/// The user id of `nobody` on common systems.
 const NOBODY: u32 = 65_534;
 
 #[tokio::test]
@@ -258,7 +259,7 @@ async fn names_that_are_not_utf8() {
     }
 }
 
-/// Two names, each for what the other was for.
+/// Exchanges two names.
 fn exchange(one: &Path, other: &Path) {
     #[cfg(target_os = "linux")]
     {
@@ -276,11 +277,12 @@ fn exchange(one: &Path, other: &Path) {
 
 /// `cargo bench --bench files -- race` does the same for a minute.
 #[tokio::test]
-async fn fault_78_a_link_that_is_swapped_while_it_is_followed_leaks_nothing() {
+async fn a_link_that_is_swapped_while_it_is_followed_leaks_nothing() {
     let (folder, app) = site();
     let www = folder.path().join("www");
     folder.file("www/sub/secret.txt", "inside");
-    // A link to a file, one to a folder, and a file; each with what takes its place, which leads out or is out.
+    // A link to a file, a link to a folder, and a file; each with its replacement, which leads out
+    // or is outside.
     for (name, inside, outside) in [("swap", "a.txt", "../secret.txt"), ("swapped", "sub", "..")] {
         symlink(inside, www.join(name)).unwrap();
         symlink(outside, www.join(name).with_extension("other")).unwrap();
@@ -305,7 +307,7 @@ async fn fault_78_a_link_that_is_swapped_while_it_is_followed_leaks_nothing() {
             .build()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        // Out of the runtime that runs the test.
+        // On a thread outside the runtime of the test.
         let asked = scope.spawn(move || {
             runtime.block_on(async {
                 while (swaps.load(Ordering::Relaxed) < 50_000 || sent == 0 || refused == 0)

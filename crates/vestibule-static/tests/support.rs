@@ -1,4 +1,4 @@
-//! A folder that goes with its test, and text in, text out.
+//! A temporary folder, and requests and responses as text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use vestibule_core::{App, Request, Response};
 use vestibule_lint::Lint;
 
-/// A new folder below the system's own for such things, gone when dropped.
+/// A new folder below the system's temporary folder, removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -28,7 +28,7 @@ impl Folder {
         &self.0
     }
 
-    /// Writes a file, the folders above it included, dated 6 November 1994.
+    /// Writes a file and its parent folders, dated 6 November 1994.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,7 +50,7 @@ impl Drop for Folder {
     }
 }
 
-/// Sets when a file was changed, in seconds since 1970.
+/// Sets the modification time of a file, in seconds since 1970.
 pub(crate) fn date(path: &Path, unix: i64) {
     let distance = Duration::from_secs(unix.unsigned_abs());
     let time = match unix < 0 {
@@ -65,7 +65,7 @@ pub(crate) fn date(path: &Path, unix: i64) {
         .unwrap();
 }
 
-/// An answer whose body was read.
+/// A response with its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -74,7 +74,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a field, empty when there is none.
+    /// Returns the value of a field, empty when it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map_or("", |value| value.to_str().unwrap());
@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// A request from `METHOD target` and lines `name: value`.
+/// Builds a request from `METHOD target` and lines `name: value`.
 pub(crate) fn request(line: &str, fields: &[&str]) -> Request {
     let (method, target) = line.split_once(' ').unwrap();
     let mut request = Request::default();
@@ -112,7 +112,7 @@ pub(crate) async fn read(response: Response) -> Answer {
     }
 }
 
-/// Asks under the eyes of the lint, and checks what holds for every answer.
+/// Sends a request through the lint, and checks the rules for every response.
 pub(crate) async fn ask(app: &(impl App + Clone), line: &str, fields: &[&str]) -> Answer {
     let app = Lint::new(app.clone()).panics();
     let answer = read(app.call(request(line, fields)).await).await;
@@ -120,7 +120,7 @@ pub(crate) async fn ask(app: &(impl App + Clone), line: &str, fields: &[&str]) -
     answer
 }
 
-/// What holds for every answer.
+/// Checks the rules for every response.
 pub(crate) fn check(answer: &Answer, line: &str, fields: &[&str]) {
     let length = answer.header("content-length");
     let is_head = line.starts_with("HEAD ");
@@ -139,7 +139,7 @@ pub(crate) fn check(answer: &Answer, line: &str, fields: &[&str]) {
     );
 }
 
-/// The status alone.
+/// Returns only the status.
 pub(crate) async fn status(app: &(impl App + Clone), line: &str, fields: &[&str]) -> u16 {
     ask(app, line, fields).await.status
 }

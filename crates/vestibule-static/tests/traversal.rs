@@ -1,4 +1,5 @@
-//! Paths made to get out, by the thousand, and any paths at all against a walk that is too simple to be wrong.
+//! Thousands of paths that try to leave the root, and random paths, compared with a simple
+//! reference.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,7 @@ use vestibule_static::{StaticFiles, Symlinks};
 
 use crate::support::{Folder, read, request};
 
-/// How `..` is spelt by those who try.
+/// Spellings of `..` in attacks.
 const DOTS: [&str; 16] = [
     "..",
     "%2e%2e",
@@ -33,7 +34,7 @@ const DOTS: [&str; 16] = [
     "%2e%2e%09",
 ];
 
-/// How `/` is.
+/// Spellings of `/` in attacks.
 const SLASHES: [&str; 14] = [
     "/",
     "//",
@@ -72,7 +73,7 @@ fn site() -> (Folder, std::path::PathBuf) {
     (folder, root)
 }
 
-/// Every path that is made of these.
+/// Returns every path that consists of these spellings.
 fn corpus() -> Vec<String> {
     let mut paths = Vec::new();
     for prefix in PREFIXES {
@@ -88,7 +89,7 @@ fn corpus() -> Vec<String> {
     paths
 }
 
-/// The path with single slashes.
+/// Returns the path with single slashes.
 fn mended(path: &str) -> String {
     let mut mended = path.to_owned();
     while mended.contains("//") {
@@ -97,7 +98,7 @@ fn mended(path: &str) -> String {
     mended
 }
 
-/// Whether an answer leads to the same path with single slashes, in which no dots are left.
+/// Returns whether a response redirects to the same path with single slashes, without dots.
 fn is_mended(path: &str, answer: &crate::support::Answer) -> bool {
     answer.status == 308
         && path.contains("//")
@@ -105,7 +106,7 @@ fn is_mended(path: &str, answer: &crate::support::Answer) -> bool {
         && answer.header("location") == mended(path)
 }
 
-/// Each path by each method, as an app sees it.
+/// Each path with each method, in the process.
 #[tokio::test]
 async fn the_corpus_leaks_nothing() {
     let (_folder, root) = site();
@@ -133,7 +134,7 @@ async fn the_corpus_leaks_nothing() {
     println!("{} paths by GET and by HEAD: no leak, no 5xx", paths.len());
 }
 
-/// Each path by each method as bytes on a connection, also those that are no URI.
+/// Each path with each method as bytes on a connection, also those that are not URIs.
 #[tokio::test]
 async fn the_corpus_leaks_nothing_over_sockets() {
     let (_folder, root) = site();
@@ -168,7 +169,7 @@ async fn the_corpus_leaks_nothing_over_sockets() {
                 assert!(is_refused, "{method} {path}: {head}");
                 *counts.entry(status).or_insert(0) += 1;
                 answered += 1;
-                // What is not HTTP ends its connection: those behind it are asked for once more.
+                // An invalid request ends its connection, so the requests after it are sent again.
                 if head.contains("connection: close") {
                     connection = connect();
                     break;
@@ -186,10 +187,10 @@ async fn the_corpus_leaks_nothing_over_sockets() {
     running.await.unwrap();
 }
 
-/// How many requests are on their way at a time: their answers fit into what the kernel holds.
+/// Number of requests in flight: their responses fit into the buffers of the kernel.
 const BATCH: usize = 64;
 
-/// The next answer on a connection: its head in small letters, and its body.
+/// Reads the next response of a connection: its head in lower case, and its body.
 fn answer(connection: &mut BufReader<TcpStream>, is_head: bool) -> (String, String) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -205,7 +206,7 @@ fn answer(connection: &mut BufReader<TcpStream>, is_head: bool) -> (String, Stri
     (head, String::from_utf8_lossy(&body).into_owned())
 }
 
-/// What a path names: each segment decoded once, none of them special, all of them below the root.
+/// Returns the file of a path: each segment decoded once, without special meaning, below the root.
 fn reference(root: &Path, path: &str) -> Option<Vec<u8>> {
     let mut found = root.to_owned();
     for segment in path.strip_prefix('/')?.split('/') {

@@ -1,4 +1,4 @@
-//! What a site may want beyond its files.
+//! Options of a site: clean URLs, single-page apps, error pages, headers, media types.
 
 use vestibule_core::{App, Mount, Outline, Request};
 use vestibule_static::StaticFiles;
@@ -32,7 +32,7 @@ async fn clean_urls() {
         ("GET /v1.2", 200, "<p>v1.2"),
         ("GET /docs", 308, "308 Permanent Redirect\n"),
         ("GET /docs/", 200, "<p>docs folder"),
-        // The page has one address.
+        // The page has only one URL.
         ("GET /about/", 308, "308 Permanent Redirect\n"),
         ("GET /nothing/", 404, "404 Not Found\n"),
         ("GET /nothing", 404, "404 Not Found\n"),
@@ -56,7 +56,7 @@ async fn single_page_apps() {
         ("HEAD /users/7", html, 200, ""),
         ("GET /users/7?tab=a", html, 200, "<p>home"),
         ("GET /users/", html, 200, "<p>home"),
-        // As curl and crawlers ask.
+        // The headers of curl and crawlers.
         ("GET /users/7", "accept: */*", 200, "<p>home"),
         ("GET /missing.js", "accept: */*", 404, "404 Not Found\n"),
         (
@@ -199,12 +199,12 @@ async fn media_types_by_extension() {
 
 #[test]
 #[should_panic(expected = "a header value is visible ASCII")]
-fn a_header_that_cannot_be_sent_is_seen_at_once() {
+fn an_invalid_header_value_panics_when_it_is_set() {
     let _ = StaticFiles::new("public").cache_control("*", "a\r\nb");
 }
 
 #[test]
-fn rules_without_effect_are_seen_at_once_with_their_fix() {
+fn rules_without_effect_panic_with_their_fix() {
     type Rule = fn(StaticFiles) -> StaticFiles;
     let rules: [(Rule, &str); 7] = [
         (
@@ -233,12 +233,12 @@ fn rules_without_effect_are_seen_at_once_with_their_fix() {
 
 #[test]
 #[should_panic(expected = "content-length is set by StaticFiles itself")]
-fn a_header_that_is_ours_is_seen_at_once() {
+fn a_header_of_the_crate_itself_panics_when_it_is_set() {
     let _ = StaticFiles::new("public").header("*", "Content-Length", "0");
 }
 
 #[tokio::test]
-async fn another_app_gets_the_request_as_it_came() {
+async fn the_other_app_gets_the_original_request() {
     let (_folder, app) = site();
     let seen =
         |request: Request| async move { format!("{} {}", Mount::rest_of(&request), request.uri()) };
@@ -248,7 +248,7 @@ async fn another_app_gets_the_request_as_it_came() {
 }
 
 #[test]
-fn outlines_tell_what_was_set() {
+fn outlines_show_the_options_that_were_set() {
     let app = StaticFiles::new("public")
         .spa("app.html")
         .clean_urls(true)

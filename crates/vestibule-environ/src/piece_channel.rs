@@ -1,27 +1,27 @@
-//! Bytes on their way to one that reads, a piece at a time.
+//! A channel for one piece of bytes, from several writers to one reader.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// A place for one piece.
+/// Holds at most one piece.
 #[derive(Default)]
-pub(crate) struct Slot(Mutex<State>);
+pub(crate) struct PieceChannel(Mutex<PieceState>);
 
 #[derive(Default)]
-struct State {
+struct PieceState {
     piece: Option<Bytes>,
-    /// Nobody reads any more.
+    /// The reader is gone.
     is_closed: bool,
     reader: Option<Waker>,
-    /// Whoever starts a response again has a second writer, perhaps in another task.
+    /// A response that is started again has a second writer, perhaps in another task.
     writers: Vec<Waker>,
 }
 
-impl Slot {
-    /// For who writes: lays `data` down once the place is free. Ready when there is nothing left in it, or
-    /// nobody to read it.
+impl PieceChannel {
+    /// Stores `data` when the channel is empty, for writers. Ready when the piece has been read, or
+    /// when the reader is gone.
     pub(crate) fn poll_put(&self, data: &mut Option<Bytes>, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.is_closed {
@@ -42,7 +42,7 @@ impl Slot {
         Poll::Pending
     }
 
-    /// For the reader: from here on it is woken when there is something to [`take`](Self::take).
+    /// Registers the reader to be woken when a piece is ready for [`take`](Self::take).
     pub(crate) fn listen(&self, cx: &Context<'_>) {
         self.lock().reader = Some(cx.waker().clone());
     }
@@ -54,7 +54,7 @@ impl Slot {
         Some(piece)
     }
 
-    /// Nobody reads any more.
+    /// Closes the channel: there is no reader any more.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
@@ -62,12 +62,12 @@ impl Slot {
         state.wake_writers();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PieceState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PieceState {
     fn wake_writers(&mut self) {
         self.writers.drain(..).for_each(Waker::wake);
     }

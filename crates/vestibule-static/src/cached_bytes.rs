@@ -1,15 +1,16 @@
-//! Bytes of files that several are sent.
+//! Cached file bytes that several responses share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-/// Bytes that are kept for those who ask next, and that whoever is sent them holds as well: all that there are of them count,
-/// and there are never more than [`MOST_KEPT`], however many do not read what they asked for.
-pub(crate) struct Kept(Vec<u8>);
+/// File bytes that are cached for later requests and shared with the responses that send them.
+///
+/// All such bytes count towards [`MOST_KEPT`], also those of responses whose clients do not read.
+pub(crate) struct CachedBytes(Vec<u8>);
 
-impl Kept {
-    /// Room for `length` bytes; `None` when so many are kept that there is none.
+impl CachedBytes {
+    /// Allocates `length` bytes; `None` when the limit of cached bytes is reached.
     pub(crate) fn new(length: usize) -> Option<Self> {
         let kept = KEPT.fetch_add(length, Ordering::Relaxed);
         if kept.saturating_add(length) > MOST_KEPT {
@@ -28,19 +29,19 @@ impl Kept {
     }
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for CachedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl Drop for Kept {
+impl Drop for CachedBytes {
     fn drop(&mut self) {
         KEPT.fetch_sub(self.0.len(), Ordering::Relaxed);
     }
 }
 
-/// The bytes of all that is kept.
+/// Number of cached bytes in the process.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 const MOST_KEPT: usize = 8 * 1024 * 1024;
@@ -50,13 +51,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_has_an_end() {
-        let all = Kept::new(MOST_KEPT - 100_000).unwrap().freeze();
-        assert!(Kept::new(100_001).is_none());
+    fn cached_bytes_are_limited() {
+        let all = CachedBytes::new(MOST_KEPT - 100_000).unwrap().freeze();
+        assert!(CachedBytes::new(100_001).is_none());
         let some = all.slice(..10);
         drop(all);
-        assert!(Kept::new(100_001).is_none(), "somebody reads it still");
+        assert!(
+            CachedBytes::new(100_001).is_none(),
+            "a response still holds its bytes"
+        );
         drop(some);
-        assert!(Kept::new(100_001).is_some());
+        assert!(CachedBytes::new(100_001).is_some());
     }
 }

@@ -1,4 +1,5 @@
-//! What a hostile or broken web server may send: no panic, no hang, no memory, and the right answer.
+//! Malformed input of a hostile or broken web server: no panic, no hang, bounded memory, and the
+//! right response.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +28,7 @@ fn uwsgi() -> Server<BoxApp> {
     Server::uwsgi(tell.boxed())
 }
 
-/// What came of bytes on a connection.
+/// The result of sending bytes on a connection.
 struct Talk {
     answer: Vec<u8>,
     ended: Result<(), BoxError>,
@@ -36,7 +37,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// All records of STDOUT, or all that came.
+    /// Returns all records of STDOUT, or all output.
     fn text(&self) -> String {
         let mut rest = &*self.answer;
         let mut text = Vec::new();
@@ -52,7 +53,7 @@ impl Talk {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// The status, or 0 when there is no response.
+    /// Returns the status, or 0 when there is no response.
     fn status(&self) -> u16 {
         let text = self.text();
         let line = text
@@ -75,7 +76,7 @@ impl fmt::Debug for Talk {
     }
 }
 
-/// Sends `bytes`, and then closes, or is silent for ever.
+/// Sends `bytes`, and then closes the connection or stays silent.
 fn talk(server: Server<BoxApp>, bytes: &[u8], closes: bool) -> Talk {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -83,7 +84,7 @@ fn talk(server: Server<BoxApp>, bytes: &[u8], closes: bool) -> Talk {
         .build()
         .unwrap();
     let mut told = None;
-    // Room for the largest, so that what the answer takes here is not counted.
+    // Large enough for every response, so that it does not count as memory of the server.
     let mut answer = Vec::with_capacity(4 << 20);
     let counted = allocation_counter::measure(|| {
         told = Some(runtime.block_on(async {
@@ -197,10 +198,10 @@ const VALUES: u8 = 9;
 
 const SCGI_POST: &str = "CONTENT_LENGTH\x003\0SCGI\x001\0REQUEST_METHOD\0POST\0REQUEST_URI\0/a\0";
 
-/// A name, the bytes, and the status of the answer; 0 stands for a connection that ends without one.
+/// A name, the bytes, and the status of the response; 0 for a connection that ends without one.
 type Case = (&'static str, Vec<u8>, u16);
 
-fn fault_152_fastcgi() -> Vec<Case> {
+fn fastcgi_cases() -> Vec<Case> {
     let params_of = |content: &[u8]| {
         [
             begin(1, 0),
@@ -243,7 +244,7 @@ fn fault_152_fastcgi() -> Vec<Case> {
         ("a type of ours", before_good(record(6, 1, b"x")), 200),
         ("id 0", [begin(0, 0), params(0, POST)].concat(), 0),
         (
-            "an id that nobody began",
+            "an id that was not begun",
             before_good([params(9, POST), stdin(9, b"abc")].concat()),
             200,
         ),
@@ -585,7 +586,7 @@ fn fault_152_fastcgi() -> Vec<Case> {
     ]
 }
 
-fn fault_154_scgi() -> Vec<Case> {
+fn scgi_cases() -> Vec<Case> {
     let of = |headers: &str, body: &str| scgi_of(headers, body);
     vec![
         ("nothing", vec![], 0),
@@ -701,7 +702,7 @@ fn fault_154_scgi() -> Vec<Case> {
     ]
 }
 
-fn faults_of_uwsgi() -> Vec<Case> {
+fn uwsgi_cases() -> Vec<Case> {
     vec![
         ("nothing", vec![], 0),
         ("good", uwsgi_of(0, POST, b"abc"), 200),
@@ -744,13 +745,14 @@ type Faults = (&'static str, Make, Vec<Case>);
 
 fn all() -> [Faults; 3] {
     [
-        ("FastCGI", fastcgi, fault_152_fastcgi()),
-        ("SCGI", scgi, fault_154_scgi()),
-        ("uwsgi", uwsgi, faults_of_uwsgi()),
+        ("FastCGI", fastcgi, fastcgi_cases()),
+        ("SCGI", scgi, scgi_cases()),
+        ("uwsgi", uwsgi, uwsgi_cases()),
     ]
 }
 
-/// More than a hundred malformed requests: the right answer, whether the web server closes or waits.
+/// More than a hundred malformed requests: the right response, whether the web server closes or
+/// waits.
 #[test]
 fn each_has_its_answer() {
     let mut count = 0;
@@ -759,7 +761,7 @@ fn each_has_its_answer() {
         for (name, bytes, status) in cases {
             for closes in [true, false] {
                 let talk = talk(server(), &bytes, closes);
-                // A web server that has closed is not answered.
+                // A web server that has closed gets no response.
                 let is_right = talk.status() == status || (closes && talk.status() == 0);
                 if !is_right {
                     told +=
@@ -778,9 +780,9 @@ fn each_has_its_answer() {
     assert!(count > 200, "{count}");
 }
 
-/// Each byte of a good request as another, and each request cut at each byte.
+/// Changes each byte of a valid request, and cuts the request at each byte.
 #[test]
-fn whatever_is_bent_or_cut_ends() {
+fn changed_or_cut_requests_end() {
     let requests: [(Make, Vec<u8>); 3] = [
         (fastcgi, good(1)),
         (scgi, scgi_of(SCGI_POST, "abc")),
@@ -805,7 +807,7 @@ fn whatever_is_bent_or_cut_ends() {
     }
 }
 
-/// A web server that says nothing is not waited for for ever; the limits say how long.
+/// A silent web server is disconnected after the timeouts.
 #[test]
 fn silence_ends() {
     let cases: [(&str, Server<BoxApp>, Vec<u8>, u64); 7] = [
@@ -830,9 +832,10 @@ fn silence_ends() {
     }
 }
 
-/// A web server that reads nothing of a response is given up after a minute; what it does not read is not made.
+/// A web server that does not read a response is disconnected after a minute; the body is polled
+/// only as far as it reads.
 #[tokio::test(start_paused = true)]
-async fn a_response_that_nobody_reads_ends() {
+async fn a_response_that_is_not_read_ends() {
     let requests: [(Server<BoxApp>, Vec<u8>); 3] = [
         (Server::fastcgi(endless.boxed()), good(0)),
         (Server::scgi(endless.boxed()), scgi_of(SCGI_POST, "abc")),
@@ -855,5 +858,5 @@ async fn endless(_: Request) -> Body {
     body
 }
 
-/// All that a connection may take: eight times the limit on parameters.
+/// Maximum memory of a connection: eight times the limit on parameters.
 const MOST: u64 = 2 << 20;
