@@ -115,6 +115,11 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) timeout: Duration,
 
+    /// How long a worker may take to load the app; then it is ended and started again; 0 for ever
+    /// [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) start_timeout: Option<Duration>,
+
     /// Replace a worker that has more memory than this, in MiB [default: never]
     #[arg(long, value_name = "MIB")]
     pub(crate) max_memory: Option<u64>,
@@ -126,6 +131,14 @@ pub(crate) struct Workers {
     /// Started by the supervisor, as this worker.
     #[arg(long, hide = true)]
     pub(crate) as_worker: Option<usize>,
+
+    /// Started by the supervisor when no worker has loaded the app yet, with `--reload`.
+    #[arg(long, hide = true)]
+    pub(crate) shows_errors: bool,
+
+    /// Refused: gunicorn's option for an app that is loaded before the workers are made.
+    #[arg(long, hide = true)]
+    pub(crate) preload: bool,
 }
 
 impl Args {
@@ -174,12 +187,21 @@ impl Args {
         Some(self.workers.timeout).filter(|limit| !limit.is_zero())
     }
 
+    /// How long a worker may take to start.
+    pub(crate) fn start_timeout(&self) -> Option<Duration> {
+        let limit = self.workers.start_timeout.unwrap_or(START_TIMEOUT);
+        Some(limit).filter(|limit| !limit.is_zero())
+    }
+
     /// How long a worker may take to end: what its server takes, and some time for Python.
     pub(crate) fn patience(&self) -> Duration {
         let drain = self.connections.drain_timeout;
         drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(5)
     }
 }
+
+/// Apps that load a large model take minutes.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
