@@ -12,6 +12,7 @@ mod inside;
 mod lifecycle;
 mod line;
 mod orphans;
+mod own_modules;
 mod places;
 mod process;
 mod program;

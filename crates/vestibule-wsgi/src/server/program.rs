@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use pyo3::prelude::*;
@@ -12,6 +12,8 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, getrlimit};
 use tokio::process::{Child, Command};
 use vestibule_hyper::Sockets;
+
+use super::own_modules;
 
 /// This program, as a worker runs it.
 pub(crate) struct Program {
@@ -25,10 +27,11 @@ pub(crate) struct Program {
 impl Program {
     /// Must be called before the directory is changed; `directory` is where the supervisor began.
     pub(crate) fn of(py: Python<'_>, arguments: &[OsString], directory: PathBuf) -> PyResult<Self> {
+        own_modules::import(py)?;
+        let (before, after) = added_paths(py)?;
         let flags = py
             .import("subprocess")?
             .getattr("_args_from_interpreter_flags");
-        let (before, after) = added_paths(py)?;
         Ok(Self {
             python: py.import("sys")?.getattr("executable")?.extract()?,
             flags: flags
@@ -93,7 +96,7 @@ pub(crate) fn start_directory() -> io::Result<PathBuf> {
 /// a deploy.
 fn added_paths(py: Python<'_>) -> PyResult<(String, String)> {
     let locals = pyo3::types::PyDict::new(py);
-    py.run(OWN_PATHS, None, Some(&locals))?;
+    py.run(OWN_PATHS, Some(&locals), None)?;
     let get = |name: &str| -> PyResult<Bound<'_, PyList>> {
         let found = locals.get_item(name)?;
         let found = found.unwrap_or_else(|| PyList::empty(py).into_any());
@@ -106,7 +109,7 @@ fn added_paths(py: Python<'_>) -> PyResult<(String, String)> {
 /// Finds the entries that are not the interpreter's own. The first entry is the directory of `-m` or
 /// of the script, which is not a place for modules of the app.
 const OWN_PATHS: &std::ffi::CStr = c"
-import os, site, sys, sysconfig
+import os, site, sys
 main = sys.modules.get('__main__')
 paths = [path for path in sys.path if isinstance(path, str)]
 script = os.path.dirname(os.path.realpath(sys.argv[0])) if sys.argv else ''
@@ -114,11 +117,10 @@ first = paths[:1]
 if first and os.path.isdir(first[0] or '.'):
     if getattr(main, '__spec__', None) is not None or os.path.realpath(first[0]) == script:
         paths = paths[1:]
-own = [sysconfig.get_path(name) for name in ('stdlib', 'platstdlib')]
+own = [os.path.dirname(os.__file__)]
 own += [os.path.join(path, 'lib-dynload') for path in own]
 if not sys.flags.no_site:
     own += site.getsitepackages() + [site.getusersitepackages()]
-    own += [sysconfig.get_path(name) for name in ('purelib', 'platlib')]
 own += os.environ.get('PYTHONPATH', '').split(os.pathsep) if not sys.flags.ignore_environment else []
 archive = 'python%d%d.zip' % sys.version_info[:2]
 is_own = [path in own or os.path.basename(path) == archive for path in paths]
@@ -188,12 +190,6 @@ pub(crate) fn too_few(limit: Option<u64>) -> io::Error {
         "the limit on open files is {limit}, which is too low: raise it, as in `ulimit -n 1024` or \
          systemd's LimitNOFILE="
     ))
-}
-
-/// Whether `directory` is the working directory of this process, by whatever name.
-pub(crate) fn is_here(directory: &Path) -> bool {
-    let here = std::env::current_dir().and_then(|it| it.canonicalize());
-    here.ok() == directory.canonicalize().ok()
 }
 
 const FIRST: i32 = 100;

@@ -2,12 +2,10 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use vestibule::hyper::Server;
@@ -20,13 +18,13 @@ use super::args::Args;
 use super::failed_app::LoadedApp;
 use super::imported::ImportedFiles;
 use super::line::{self, Orders, Report, Reporter};
+use super::own_modules;
 use super::places::{encrypted, places, shown};
-use super::program::is_here;
 use super::signals::{self, PythonHandlers};
 use super::welcome::welcome;
 use super::{CANNOT_START, Mistake, stack};
 use crate::outbox::Outbox;
-use crate::{WsgiApp, WsgiOptions, pool};
+use crate::{WsgiApp, WsgiOptions};
 
 /// Loads the app and serves it, until the supervisor or a signal ends it.
 pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
@@ -36,8 +34,8 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     };
     // It changes the environment, so it comes before the threads.
     let inherited = Bind::inherited()?;
+    own_modules::import(py)?;
     signals::prepare_worker(py, line.is_some())?;
-    import_own_modules(py)?;
     find_modules(py, args)?;
     tell_frameworks(py, args)?;
     let outbox = Arc::new(Outbox::default());
@@ -99,30 +97,6 @@ fn end_python(limit: Duration) {
         let _ = ended.recv_timeout(limit);
     }
 }
-
-/// What the host itself imports must not be found in the project, whose modules may have the same
-/// names. `-m` has put the working directory on `sys.path`; a worker has it from `find_modules` on.
-fn import_own_modules(py: Python<'_>) -> PyResult<()> {
-    let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
-    let all = path.get_slice(0, path.len());
-    let others = PyList::empty(py);
-    for entry in path.iter() {
-        let directory = entry.extract::<PathBuf>();
-        if !directory.is_ok_and(|it| it.as_os_str().is_empty() || is_here(&it)) {
-            others.append(entry)?;
-        }
-    }
-    path.set_slice(0, path.len(), others.as_any())?;
-    let prepared = pool::prepare(py);
-    for module in OWN_MODULES {
-        py.import(*module)?;
-    }
-    path.set_slice(0, path.len(), all.as_any())?;
-    prepared
-}
-
-/// Modules that the host imports by name while it serves.
-const OWN_MODULES: &[&str] = &["atexit", "io", "os", "signal", "threading", "traceback"];
 
 /// As gunicorn's users expect: the directory itself comes first.
 fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
