@@ -9,6 +9,7 @@
 //! | starting | its process ends | gone | retry after a pause |
 //! | starting | [`SLOW_START`] passes, and each time the age doubles | starting | log the age |
 //! | starting | the start limit passes, SIGHUP, or stop | retiring | SIGTERM; retry |
+//! | starting for less than [`SLOW_START`] in a slot without a worker | SIGHUP | starting | replaced when it serves |
 //! | serving | it asks for a replacement, SIGHUP, a changed file | serving | start a replacement |
 //! | serving | its replacement serves, or stop | retiring | drain |
 //! | serving | its process ends | gone | start another |
@@ -59,6 +60,8 @@ struct Slot {
     starting: Option<WorkerId>,
     /// A replacement is wanted, and lasts until a newer worker serves.
     is_replacement_wanted: bool,
+    /// The worker that is starting may have read old files: it is to be replaced when it serves.
+    is_start_outdated: bool,
     /// For a slot without a worker.
     backoff: Backoff,
 }
@@ -264,7 +267,7 @@ impl Fleet {
         worker.state = WorkerState::Serving { since: now };
         let slot = &mut self.slots[worker.slot];
         slot.starting = None;
-        slot.is_replacement_wanted = false;
+        slot.is_replacement_wanted = std::mem::take(&mut slot.is_start_outdated);
         let previous = slot.serving.replace(id);
         self.replacements = Backoff::default();
         self.last_failure = None;
@@ -352,8 +355,16 @@ impl Fleet {
         for at in 0..self.slots.len() {
             self.slots[at].is_replacement_wanted = self.slots[at].serving.is_some();
             self.slots[at].backoff = Backoff::default();
-            // It has begun with the old files, or hangs.
-            if let Some(id) = self.slots[at].starting.take() {
+            let Some(id) = self.slots[at].starting else {
+                continue;
+            };
+            // It has begun with the old files, or hangs. Where nothing serves, one that is young is left
+            // alone: it may serve at once, and the new files may be broken.
+            let age = self.workers.get(&id).map_or(now, |it| now - it.started);
+            if self.slots[at].serving.is_none() && age < SLOW_START {
+                self.slots[at].is_start_outdated = true;
+            } else {
+                self.slots[at].starting = None;
                 self.give_up(id, now, actions);
             }
         }
@@ -499,6 +510,7 @@ impl Fleet {
                 let id = self.next_id;
                 self.next_id += 1;
                 self.slots[at].starting = Some(id);
+                self.slots[at].is_start_outdated = false;
                 let state = WorkerState::Starting {
                     log_at: now + SLOW_START,
                 };
@@ -804,6 +816,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sighup_leaves_a_young_first_start_alone_and_replaces_it_later() {
+        let mut world = World::new(1, limits());
+        world.now = Duration::from_secs(1);
+        world.step(Event::Reload);
+        assert_eq!(world.starting(), [0]);
+        world.ready(0);
+        assert_eq!((world.serving(), world.starting()), (vec![0], vec![1]));
+        world.fail(1);
+        assert_eq!(world.serving(), [0], "the new files are broken");
+        world.settle();
+        assert!(world.serving() > vec![1]);
+
+        let mut world = World::new(1, limits());
+        world.now = SLOW_START;
+        world.step(Event::Reload);
+        assert_eq!(world.starting(), [1], "it hangs");
+    }
+
+    #[test]
     fn a_start_has_a_limit() {
         let mut world = World::new(1, limits());
         world.ready(0);
@@ -980,11 +1011,11 @@ mod tests {
             let mut world = World::new(count, limits());
             world.ready(0);
             play(&mut world, &moves);
+            let first_new = world.fleet().next_id;
             world.step(Event::Reload);
-            let newest = world.fleet().next_id.saturating_sub(count as u64 + 1);
             world.settle();
             prop_assert_eq!(world.serving().len(), count);
-            prop_assert!(world.serving().iter().all(|id| *id >= newest));
+            prop_assert!(world.serving().iter().all(|id| *id >= first_new));
             prop_assert!(!world.fleet().is_reloading, "the service manager is told");
         }
 

@@ -100,16 +100,6 @@ def test_reload_watches_files(site):
         assert server.get("/").text.startswith("changed")
 
 
-def test_reload_waits_for_an_app_that_can_be_loaded(site):
-    (site / "site_app.py").write_text("this is no Python")
-    with Server("site_app:app", "--processes", "2", "--reload", cwd=site, ready=False) as server:
-        server.wait_for("a worker could not begin")
-        (site / "site_app.py").write_text(APP.format(started="mended"))
-        server.wait_for("vestibule: listening", 2)
-        server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", server.log()).group(1))
-        assert server.get("/").text.startswith("mended")
-
-
 def test_max_requests(site):
     with Server("site_app:app", "--processes", "1", "--max-requests", "20", cwd=site) as server:
         (first,) = pids(server, 1)
