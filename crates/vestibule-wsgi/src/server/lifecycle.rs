@@ -13,6 +13,7 @@
 //! | serving | it asks for a replacement, SIGHUP, a changed file | serving | start a replacement |
 //! | serving | its replacement serves, or stop | retiring | drain |
 //! | serving | its process ends | gone | start another |
+//! | retiring | it says `ready` | retiring | it gets the time of a drain |
 //! | retiring | its time passes | retiring | SIGKILL |
 //! | retiring | its process ends | gone | |
 //!
@@ -137,7 +138,7 @@ pub(crate) enum Action {
     },
     /// Asks a worker that serves to take the waiting connections, finish, and end.
     Drain(WorkerId),
-    /// Sends SIGTERM to a worker that is starting.
+    /// Ends a worker that is starting: SIGTERM, and the order to drain if it serves by then.
     Terminate(WorkerId),
     /// Sends SIGKILL.
     Kill(WorkerId),
@@ -260,7 +261,10 @@ impl Fleet {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        // One that was told to end meanwhile ends.
+        // One that was told to end meanwhile ends, and may have taken requests.
+        if let WorkerState::Retiring { kill_at } = &mut worker.state {
+            *kill_at = kill_at.map(|_| now + self.limits.patience);
+        }
         if !matches!(worker.state, WorkerState::Starting { .. }) {
             return;
         }
@@ -889,6 +893,14 @@ mod tests {
         assert_eq!(world.exit, None);
         world.fail(1);
         assert_eq!(world.exit, Some(0));
+    }
+
+    #[test]
+    fn a_start_that_serves_when_it_is_given_up_may_drain() {
+        let mut world = World::new(1, limits());
+        world.step(Event::Stop);
+        world.ready(0);
+        assert_eq!(world.fleet().deadline(), Some(limits().patience));
     }
 
     #[test]

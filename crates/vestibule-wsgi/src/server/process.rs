@@ -46,7 +46,11 @@ pub(crate) async fn follow(
             }
             Some(command) = commands.recv() => match command {
                 Command::Drain => line.order_drain().await,
-                Command::Terminate => signal(&child, Signal::TERM),
+                Command::Terminate => {
+                    // It may have begun to serve just now, and has requests then.
+                    line.order_drain().await;
+                    signal(&child, Signal::TERM);
+                }
                 Command::Kill => drop(child.start_kill()),
             },
         }
