@@ -5,19 +5,13 @@ use super::args::Args;
 /// All that is wrong with the options, each with what to do about it.
 pub(crate) fn faults(args: &Args) -> Vec<String> {
     let mut faults = Vec::new();
-    if args.workers.preload {
-        faults.push(
-            "--preload: each worker loads the app itself, so that it can be replaced by a new release; \
-             leave the option out"
-                .to_owned(),
-        );
-    }
     if args.workers.as_worker.is_none() && args.processes() == 0 {
         let ignored = [
             ("--reload", args.python.reload),
             ("--max-requests", args.workers.max_requests.is_some()),
             ("--max-memory", args.workers.max_memory.is_some()),
             ("--start-timeout", args.workers.start_timeout.is_some()),
+            ("--on-worker-exit", args.workers.on_worker_exit.is_some()),
         ];
         for (option, is_given) in ignored {
             if is_given {
@@ -49,6 +43,7 @@ mod tests {
             "--max-requests=9",
             "--max-memory=9",
             "--start-timeout=9s",
+            "--on-worker-exit=hooks:ended",
         ];
         let with = |count: &str| {
             let mut all = vec!["-p", count];
@@ -68,10 +63,5 @@ mod tests {
             assert!(read(&[option]).is_empty(), "{option}");
         }
         assert!(read(&["-p", "0"]).is_empty());
-    }
-
-    #[test]
-    fn preload_is_refused_with_its_reason() {
-        assert!(read(&["--preload"])[0].starts_with("--preload: each worker loads the app itself"));
     }
 }

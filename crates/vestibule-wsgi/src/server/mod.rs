@@ -6,7 +6,9 @@
 
 mod args;
 mod checks;
+mod defaults;
 mod failed_app;
+mod hooks;
 mod imported;
 mod inside;
 mod lifecycle;

@@ -18,6 +18,7 @@ use vestibule_cli::common::{registry, sink, tls};
 use vestibule_hyper::{Bind, Sockets};
 
 use super::args::Args;
+use super::hooks::ExitHook;
 use super::lifecycle::{Action, Event, Fleet, Level, Limits, WorkerId};
 use super::line::{Report, SupervisorEnd};
 use super::places::{places, shown};
@@ -26,17 +27,29 @@ use super::program::{InheritedSockets, Program};
 use super::reload::Files;
 use super::service_manager::{ServiceManager, watchdog_interval};
 use super::welcome::welcome;
+use super::worker::find_modules;
 use super::{Mistake, orphans, signals, stack};
 
 /// Serves until a signal ends it; gives the status to exit with.
 pub(crate) fn run(py: Python<'_>, args: &Args, program: Program) -> Result<u8, Mistake> {
     let inherited = Bind::inherited()?;
     signals::prepare_supervisor(py)?;
+    let exit_hook = match &args.workers.on_worker_exit {
+        Some(target) => {
+            find_modules(py, args)?;
+            Some(ExitHook::load(py, target)?)
+        }
+        None => None,
+    };
     py.detach(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(supervise(args, inherited, program))
+        let status = runtime.block_on(supervise(args, inherited, program, exit_hook.as_ref()));
+        if let Some(hook) = exit_hook {
+            hook.finish();
+        }
+        status
     })
 }
 
@@ -44,6 +57,7 @@ async fn supervise(
     args: &Args,
     inherited: Vec<(String, Bind)>,
     program: Program,
+    exit_hook: Option<&ExitHook>,
 ) -> Result<u8, Mistake> {
     let mut signals = Signals::listen()?;
     // What is wrong with the certificates is said before there are workers.
@@ -96,6 +110,12 @@ async fn supervise(
             Some(occurred) = events.recv() => match occurred {
                 Occurred::InFleet(event) => Some(event),
                 Occurred::InWorker(id, happened) => {
+                    let pid = supervisor.pids.get(&id).copied();
+                    if let (ProcessEvent::Ended(_), Some(hook), Some(pid)) =
+                        (&happened, exit_hook, pid)
+                    {
+                        hook.worker_ended(pid);
+                    }
                     let event = supervisor.translate(id, happened, &mut watchdog);
                     match event {
                         Translated::Event(event) => Some(event),

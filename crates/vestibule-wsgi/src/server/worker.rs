@@ -16,6 +16,7 @@ use vestibule_hyper::Bind;
 
 use super::args::Args;
 use super::failed_app::LoadedApp;
+use super::hooks;
 use super::imported::ImportedFiles;
 use super::line::{self, Orders, Report, Reporter};
 use super::own_modules;
@@ -39,7 +40,14 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     find_modules(py, args)?;
     tell_frameworks(py, args)?;
     let outbox = Arc::new(Outbox::default());
-    let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
+    let loaded = options(args).load_in(py, &args.target, Some(outbox.clone()));
+    let started = loaded.and_then(|app| {
+        if let Some(hook) = &args.workers.on_worker_start {
+            hooks::call_at_start(py, hook)?;
+        }
+        Ok(app)
+    });
+    let app = match started {
         Ok(app) => LoadedApp::Wsgi(app),
         Err(error) => {
             complain(args.watching.writes_json(), &error);
@@ -99,7 +107,7 @@ fn end_python(limit: Duration) {
 }
 
 /// As gunicorn's users expect: the directory itself comes first.
-fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
+pub(crate) fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?;
     for directory in args.python.pythonpath.iter().rev() {
         path.call_method1("insert", (0, directory.as_os_str()))?;

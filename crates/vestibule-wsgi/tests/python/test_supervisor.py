@@ -568,3 +568,59 @@ def test_a_project_has_its_own_module_of_a_name_that_the_host_uses(site):
     with Server("site_app:app", "--processes", "1", cwd=site) as server:
         for _ in range(20):
             assert server.get("/").text.startswith("of the project")
+
+
+# Hooks, and what the environment says.
+
+
+def test_hooks_are_called_with_the_number_of_each_worker(site):
+    (site / "hooks.py").write_text(
+        "import os\n"
+        "def started(pid): print('started', pid, os.getpid() == pid, flush=True)\n"
+        "def ended(pid): print('ended', pid, os.getpid() == pid, flush=True)\n"
+    )
+    options = ["--processes", "1", "--on-worker-start", "hooks:started", "--on-worker-exit", "hooks:ended"]
+    with Server("site_app:app", *options, cwd=site) as server:
+        first = worker_of(server)
+        assert f"started {first} True\n" in server.access()
+        os.kill(first, signal.SIGKILL)
+        server.wait_for(f"ended {first} False\n", where=server.access)
+        until(lambda: server.access().count("started ") == 2)
+        second = worker_of(server)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
+        assert f"ended {second} False\n" in server.access(), "the last one, too"
+
+
+@pytest.mark.parametrize("option", ["--on-worker-start", "--on-worker-exit"])
+@pytest.mark.parametrize("target", ["no_such_hooks:f", "site_app:nothing", "site_app:STARTED"])
+def test_a_hook_that_cannot_be_found_ends_the_start(site, option, target):
+    server = Server("site_app:app", "--processes", "1", option, target, cwd=site, ready=False)
+    assert server.process.wait(PATIENCE) in (1, 3)
+    assert "vestibule: listening" not in server.log()
+    assert any(text in server.log() for text in ["No module named", "has no attribute", "cannot be called"]), server.log()
+
+
+def test_a_hook_that_fails_is_logged(site):
+    (site / "hooks.py").write_text("def ended(pid): 1 / 0\n")
+    with Server("site_app:app", "--processes", "1", "--on-worker-exit", "hooks:ended", cwd=site) as server:
+        os.kill(worker_of(server), signal.SIGKILL)
+        server.wait_for("the hook for a worker's exit has failed")
+        until(lambda: server.get("/").text.startswith("first"))
+
+
+def test_the_environment_gives_the_port_and_the_number_of_processes(site):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "3"}
+    log = open(site / "log", "w+b")
+    process = subprocess.Popen([sys.executable, "-m", "vestibule_wsgi", "site_app:app"], cwd=site, env=env, stderr=log, stdout=log)
+    try:
+        until(lambda: (site / "log").read_text().count("vestibule: listening") == 3 or process.poll() is not None)
+        server = Server.__new__(Server)
+        server.port = port
+        assert server.get("/").text.startswith("first"), (site / "log").read_text()
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
