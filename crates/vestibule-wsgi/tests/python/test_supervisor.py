@@ -85,13 +85,12 @@ def test_a_later_sighup_ends_a_start_that_hangs(site):
 
 
 def test_a_start_that_hangs_and_ignores_sigterm_is_killed(site):
-    ignores = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + HANGS
+    ignores = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ignores', flush=True)\n" + HANGS
     with Server("site_app:app", "--processes", "1", cwd=site) as server:
         write(site, "hangs", before=ignores)
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: len(under_load.children(server.process.pid)) == 2)
+        server.wait_for("ignores", where=server.access)
         write(site, "second")
-        time.sleep(0.5)
         server.process.send_signal(signal.SIGHUP)
         until(starts_with(server, "second"), server)
         server.wait_for("did not end in time, and is killed")
