@@ -29,6 +29,12 @@ impl Program {
     pub(crate) fn of(py: Python<'_>, arguments: &[OsString], directory: PathBuf) -> PyResult<Self> {
         own_modules::import(py)?;
         let (before, after) = added_paths(py)?;
+        let name: Vec<_> = arguments.iter().take(1).collect();
+        let name = name
+            .into_pyobject(py)?
+            .repr()?
+            .to_string_lossy()
+            .into_owned();
         let flags = py
             .import("subprocess")?
             .getattr("_args_from_interpreter_flags");
@@ -37,7 +43,7 @@ impl Program {
             flags: flags
                 .and_then(|it| it.call0()?.extract())
                 .unwrap_or_default(),
-            code: bootstrap(&before, &after),
+            code: bootstrap(&before, &after, &name),
             arguments: arguments.iter().skip(1).cloned().collect(),
             directory,
         })
@@ -131,9 +137,9 @@ after = [path for path, own in zip(paths[at:], is_own[at:]) if path and not own]
 
 /// What a worker's interpreter runs. `-m` would put the directory of the app on `sys.path` before the
 /// host's own imports.
-fn bootstrap(before: &str, after: &str) -> String {
+fn bootstrap(before: &str, after: &str, name: &str) -> String {
     format!(
-        "import sys; own = [path for path in sys.path if path]; \
+        "import sys; sys.argv[:1] = {name}; own = [path for path in sys.path if path]; \
          sys.path[:] = {before} + own + [path for path in {after} if path not in own]; \
          from vestibule_wsgi.__main__ import main; main()"
     )

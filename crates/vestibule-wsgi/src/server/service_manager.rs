@@ -48,6 +48,17 @@ fn monotonic_microseconds() -> u128 {
     Duration::new(seconds, nanoseconds).as_micros()
 }
 
+/// Tells the watchdog that the main loop of this process runs, when it wants to know.
+pub(crate) async fn ping() {
+    if let Some(interval) = watchdog_interval() {
+        let mut interval = tokio::time::interval(interval);
+        loop {
+            interval.tick().await;
+            notify(b"WATCHDOG=1");
+        }
+    }
+}
+
 /// How often the watchdog wants to be told, when it is on for this process: half of its limit.
 pub(crate) fn watchdog_interval() -> Option<Duration> {
     let variable = |name| std::env::var(name).ok();

@@ -23,7 +23,7 @@ use super::own_modules;
 use super::places::{encrypted, places, shown};
 use super::signals::{self, PythonHandlers};
 use super::welcome::welcome;
-use super::{CANNOT_START, Mistake, stack};
+use super::{CANNOT_START, Mistake, service_manager, stack};
 use crate::outbox::Outbox;
 use crate::{WsgiApp, WsgiOptions};
 
@@ -177,6 +177,7 @@ async fn serve(
             let text = welcome(args, &addresses, &outline.to_string());
             eprint!("{text}");
         }
+        tokio::spawn(service_manager::ping());
         tokio::select! {
             ended = server.run() => drop(ended?),
             () = handlers.asked_to_end() => {}

@@ -72,6 +72,7 @@ def test_the_log_may_be_rotated_as_gunicorns_users_do(site):
     log = site / "access.log"
     with Server("site_app:app", "--processes", "1", "--log", str(log), cwd=site) as server:
         assert server.get("/before").status == 200
+        server.wait_for("/before", where=log.read_text)
         log.rename(site / "access.log.1")
         server.process.send_signal(signal.SIGUSR1)
         end = time.monotonic() + PATIENCE

@@ -427,6 +427,16 @@ def test_ready_is_not_said_before_a_worker_serves(site, tmp_path):
     assert not any("READY" in it for it in manager.heard)
 
 
+def test_without_a_supervisor_the_service_manager_is_told_as_well(site, tmp_path):
+    manager = Manager(tmp_path / "notify")
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "500000"}
+    with Server("site_app:app", "--processes", "0", cwd=site, env=env) as server:
+        manager.wait_for("^READY=1$")
+        manager.wait_for("^WATCHDOG=1$", 3)
+        server.process.send_signal(signal.SIGTERM)
+        manager.wait_for("^STOPPING=1$")
+
+
 def test_the_watchdog_is_told_only_while_workers_live(site, tmp_path):
     manager = Manager(tmp_path / "notify")
     env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
@@ -464,7 +474,9 @@ def test_process_1_waits_for_orphans(site):
         "    return [str(states.count('Z')).encode()]\n"
     )
     log = open(site / "log", "w+b")
-    command = ["unshare", "-pf", "--kill-child", "--mount-proc", sys.executable, "-m", "vestibule_wsgi", "orphans_app:app"]
+    # Without root, by a namespace of users.
+    namespaces = "-pf" if os.geteuid() == 0 else "-rpf"
+    command = ["unshare", namespaces, "--kill-child", "--mount-proc", sys.executable, "-m", "vestibule_wsgi", "orphans_app:app"]
     process = subprocess.Popen([*command, "--processes", "1", "--listen", "127.0.0.1:0"], cwd=site, stderr=log, stdout=log)
     try:
         text = lambda: (site / "log").read_text()
