@@ -76,12 +76,12 @@ impl Listener {
             return false;
         }
         match &self.socket {
+            #[cfg(any(target_os = "android", target_os = "linux"))]
             Listening::Tcp(listener) => {
-                #[cfg(any(target_os = "android", target_os = "linux"))]
-                return refuse_new(socket2::SockRef::from(listener), listener.local_addr());
-                #[cfg(not(any(target_os = "android", target_os = "linux")))]
-                return false;
+                refuse_new(socket2::SockRef::from(listener), listener.local_addr())
             }
+            #[cfg(not(any(target_os = "android", target_os = "linux")))]
+            Listening::Tcp(_) => false,
             #[cfg(unix)]
             Listening::Unix(_) => {
                 if let Some(file) = &self.file {
