@@ -228,7 +228,7 @@ impl Args {
     /// How long a worker may take to end: what its server takes, and some time for Python.
     pub(crate) fn patience(&self) -> Duration {
         let drain = self.connections.drain_timeout;
-        drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(5)
+        drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(8)
     }
 }
 
