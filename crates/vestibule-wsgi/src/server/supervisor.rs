@@ -53,6 +53,8 @@ pub(crate) fn run(py: Python<'_>, args: &Args, program: Program) -> Result<u8, M
     })
 }
 
+/// Binds the sockets, then reports events to the state machine and performs its actions, until that is
+/// to exit.
 async fn supervise(
     args: &Args,
     inherited: Vec<(String, Bind)>,
@@ -109,25 +111,28 @@ async fn supervise(
             },
             Some(occurred) = events.recv() => match occurred {
                 Occurred::InFleet(event) => Some(event),
-                Occurred::InWorker(id, happened) => {
-                    let pid = supervisor.pids.get(&id).copied();
-                    if let (ProcessEvent::Ended(_), Some(hook), Some(pid)) =
-                        (&happened, exit_hook, pid)
-                    {
+                Occurred::InWorker(id, ProcessEvent::Ended(how)) => {
+                    if let (Some(pid), Some(hook)) = (supervisor.forget(id), exit_hook) {
                         hook.worker_ended(pid);
                     }
-                    let event = supervisor.translate(id, happened, &mut watchdog);
-                    match event {
-                        Translated::Event(event) => Some(event),
-                        Translated::Imported(path) => {
-                            if let Some(files) = &mut files {
-                                files.add(path);
-                            }
-                            None
-                        }
-                        Translated::Nothing => None,
-                    }
+                    Some(Event::Ended(id, how))
                 }
+                Occurred::InWorker(id, ProcessEvent::Reported(report)) => match report {
+                    Report::Ready => {
+                        watchdog.is_alive();
+                        Some(Event::Ready { id, has_app: true })
+                    }
+                    Report::ReadyWithoutApp => Some(Event::Ready { id, has_app: false }),
+                    Report::Replace(why) => Some(Event::ReplacementAsked(id, why)),
+                    Report::Imported(path) => {
+                        files.iter_mut().for_each(|files| files.add(path.clone()));
+                        None
+                    }
+                    Report::Alive => {
+                        watchdog.is_alive();
+                        None
+                    }
+                },
             },
             path = changed(&mut files) => {
                 let file = path.display();
@@ -160,12 +165,6 @@ struct Supervisor {
 enum Occurred {
     InFleet(Event),
     InWorker(WorkerId, ProcessEvent),
-}
-
-enum Translated {
-    Event(Event),
-    Imported(PathBuf),
-    Nothing,
 }
 
 impl Supervisor {
@@ -250,34 +249,10 @@ impl Supervisor {
         }
     }
 
-    fn translate(
-        &mut self,
-        id: WorkerId,
-        happened: ProcessEvent,
-        watchdog: &mut Watchdog,
-    ) -> Translated {
-        match happened {
-            ProcessEvent::Reported(Report::Ready) => {
-                watchdog.is_alive();
-                Translated::Event(Event::Ready { id, has_app: true })
-            }
-            ProcessEvent::Reported(Report::ReadyWithoutApp) => {
-                Translated::Event(Event::Ready { id, has_app: false })
-            }
-            ProcessEvent::Reported(Report::Replace(why)) => {
-                Translated::Event(Event::ReplacementAsked(id, why))
-            }
-            ProcessEvent::Reported(Report::Imported(path)) => Translated::Imported(path),
-            ProcessEvent::Reported(Report::Alive) => {
-                watchdog.is_alive();
-                Translated::Nothing
-            }
-            ProcessEvent::Ended(how) => {
-                self.commands.remove(&id);
-                self.pids.remove(&id);
-                Translated::Event(Event::Ended(id, how))
-            }
-        }
+    /// A worker has ended; returns the number that its process had.
+    fn forget(&mut self, id: WorkerId) -> Option<u32> {
+        self.commands.remove(&id);
+        self.pids.remove(&id)
     }
 }
 
