@@ -71,6 +71,14 @@ models *which:
 wsgi:
     cargo xtask wsgi
 
+# Requests that the Python host loses at SIGTERM: 0, 1 and 2 processes, with and without a slow request (after `just wsgi`; minutes).
+wsgi-drain runs="50":
+    target/wsgi-venv/bin/python crates/vestibule-wsgi/tests/python/under_load.py drain {{runs}}
+
+# Requests that it loses while workers are replaced: 4 SIGHUPs, a link, `--max-requests`, a broken release and its repair.
+wsgi-deploy requests="10000":
+    target/wsgi-venv/bin/python crates/vestibule-wsgi/tests/python/under_load.py deploy {{requests}}
+
 # Hosts of Python apps beside each other, in an environment of their own (a release build; minutes).
 wsgi-bench *cases:
     python3 -m venv target/wsgi-bench

@@ -437,7 +437,7 @@ pub struct Connections {
 
     /// How long, after the signal, new connections are still taken, while /-/ready answers 503 [default: 0s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_delay: Option<Duration>,
+    pub drain_delay: Option<Duration>,
 
     /// How long the end may take in all, from the signal; what is still at work is cut a second before [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]

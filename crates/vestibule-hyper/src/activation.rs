@@ -5,13 +5,13 @@
 
 use std::io;
 #[cfg(unix)]
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use listenfd::ListenFd;
 #[cfg(unix)]
 use vestibule_core::App;
 #[cfg(unix)]
-use vestibule_socket::SocketFile;
+use vestibule_socket::{Detached, SocketFile};
 
 use crate::Bind;
 #[cfg(unix)]
@@ -79,8 +79,8 @@ fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Option<Bind>> {
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct Sockets {
-    sockets: Vec<OwnedFd>,
-    _files: Vec<SocketFile>,
+    sockets: Vec<Detached>,
+    files: Vec<SocketFile>,
 }
 
 #[cfg(unix)]
@@ -89,6 +89,22 @@ impl Sockets {
     /// taken away.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Makes the kernel refuse new connections, and waits for those that have begun.
+    ///
+    /// A supervisor that ends calls this before its workers drain, and drops its sockets when they do:
+    /// each worker takes the connections that wait, and none is lost. A unix socket loses its file. A
+    /// socket from a service manager stays as it is, since the service manager goes on to listen.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime that has time.
+    pub async fn refuse_new(&mut self) {
+        self.files.clear();
+        for socket in &self.sockets {
+            socket.refuse_new().await;
+        }
     }
 }
 
@@ -102,12 +118,11 @@ impl<A: App> Bound<A> {
     pub fn into_sockets(self) -> io::Result<Sockets> {
         let mut all = Sockets {
             sockets: Vec::new(),
-            _files: Vec::new(),
+            files: Vec::new(),
         };
         for listener in self.into_listeners() {
-            let socket = listener.socket.as_fd().try_clone_to_owned()?;
-            all.sockets.push(socket);
-            all._files.extend(listener.socket.file().cloned());
+            all.sockets.push(listener.socket.detach()?);
+            all.files.extend(listener.socket.file().cloned());
         }
         Ok(all)
     }

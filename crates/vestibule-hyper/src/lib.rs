@@ -239,6 +239,8 @@ pub use guard::{Refused, refusal};
 pub use handover::is_restart;
 pub use incoming::RequestBodyError;
 pub use listen::{Bind, BindError};
+#[cfg(unix)]
+pub use notify::notify;
 pub use ready::ready;
 pub use server::{Bound, Server, serve};
 #[cfg(feature = "tls")]

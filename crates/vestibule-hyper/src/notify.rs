@@ -13,8 +13,18 @@ pub(crate) const READY: &[u8] = b"READY=1";
 /// The server drains.
 pub(crate) const STOPPING: &[u8] = b"STOPPING=1";
 
-/// Says `state` to whoever asked to be told; it is no error when nobody did.
-pub(crate) fn notify(state: &[u8]) {
+/// Sends `state` to the service manager that set `NOTIFY_SOCKET`; without one, does nothing.
+///
+/// For a supervisor of workers. A server that is [run](crate::Bound::run) sends `READY=1` and `STOPPING=1` itself. A
+/// message that cannot be sent is an event of level WARN.
+///
+/// ```
+/// vestibule_hyper::notify(b"STATUS=2 workers serve");
+/// ```
+///
+/// Source: sd_notify(3), which lists the assignments.
+#[doc(alias("sd_notify", "systemd"))]
+pub fn notify(state: &[u8]) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };

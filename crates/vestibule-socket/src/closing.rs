@@ -5,6 +5,8 @@
 //! queue.
 
 use std::io;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use vestibule_core::Peer;
 
 use crate::listener::Listening;
-use crate::{Listener, Socket};
+use crate::{Detached, Listener, Socket};
 
 /// Whether this process alone listens on a socket, so that it may end the listening. A clone is of the same socket.
 #[derive(Clone, Debug)]
@@ -76,15 +78,7 @@ impl Listener {
         match &self.socket {
             #[cfg(any(target_os = "android", target_os = "linux"))]
             Listening::Tcp(listener) => {
-                let filter =
-                    BEGINNINGS.map(|(code, jt, jf, k)| socket2::SockFilter::new(code, jt, jf, k));
-                match socket2::SockRef::from(listener).attach_filter(&filter) {
-                    Ok(()) => listener.local_addr().is_ok_and(|it| !it.ip().is_loopback()),
-                    Err(error) => {
-                        tracing::debug!(target: "vestibule", "new connections are not refused: {error}");
-                        false
-                    }
-                }
+                refuse_new(socket2::SockRef::from(listener), listener.local_addr())
             }
             #[cfg(not(any(target_os = "android", target_os = "linux")))]
             Listening::Tcp(_) => false,
@@ -116,6 +110,42 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => return lost(error),
             }
+        }
+    }
+}
+
+impl Detached {
+    /// Makes the kernel refuse connections that begin from now on, for all copies of the socket, and waits for those that
+    /// have begun.
+    ///
+    /// It is for a process that gives copies of the socket to others: after this they take what waits and close their
+    /// copies (see [`Listener::close`]), and no connection is lost. Does nothing when the socket was not made by this
+    /// process (see [`Listener::ownership`]), for a unix socket, whose file is to be removed, and on other systems than
+    /// Linux.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime that has time.
+    pub async fn refuse_new(&self) {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        if let Some(listener) = self.tcp()
+            && self.ownership().is_ours()
+            && refuse_new(socket2::SockRef::from(listener), listener.local_addr())
+        {
+            tokio::time::sleep(HANDSHAKE).await;
+        }
+    }
+}
+
+/// Attaches the filter. Returns whether connections may be under way.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn refuse_new(socket: socket2::SockRef<'_>, address: io::Result<SocketAddr>) -> bool {
+    let filter = BEGINNINGS.map(|(code, jt, jf, k)| socket2::SockFilter::new(code, jt, jf, k));
+    match socket.attach_filter(&filter) {
+        Ok(()) => address.is_ok_and(|it| !it.ip().is_loopback()),
+        Err(error) => {
+            tracing::debug!(target: "vestibule", "new connections are not refused: {error}");
+            false
         }
     }
 }
@@ -205,6 +235,25 @@ mod tests {
                 None => assert!(std::net::TcpStream::connect(&address).is_err()),
             }
         }
+    }
+
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    #[tokio::test]
+    async fn a_copy_refuses_for_all_copies_and_keeps_what_waits() {
+        let listener = Listener::bind(Bind::from("127.0.0.1:0")).await.unwrap();
+        let address = listener.address().to_string();
+        let copy = listener.detach().unwrap();
+        let mut client = std::net::TcpStream::connect(&address).unwrap();
+        client.write_all(b"hello").unwrap();
+        copy.refuse_new().await;
+        let late = tokio::net::TcpStream::connect(&address);
+        let late = tokio::time::timeout(Duration::from_millis(300), late);
+        assert!(late.await.is_err(), "the first packet is ignored");
+        drop(copy);
+        listener.ownership().set_ours(false);
+        let mut taken = 0;
+        listener.close(|_, _| taken += 1).await;
+        assert_eq!(taken, 1);
     }
 
     #[tokio::test]

@@ -324,7 +324,30 @@ impl AsFd for Listener {
     }
 }
 
+#[cfg(unix)]
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            StdListening::Tcp(socket) => socket.as_fd(),
+            StdListening::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl Detached {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    pub(crate) const fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    pub(crate) const fn tcp(&self) -> Option<&std::net::TcpListener> {
+        match &self.socket {
+            StdListening::Tcp(socket) => Some(socket),
+            StdListening::Unix(_) => None,
+        }
+    }
+
     /// Listens in the runtime in which it is called.
     ///
     /// # Errors

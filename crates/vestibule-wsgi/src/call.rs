@@ -360,22 +360,28 @@ fn summary(py: Python<'_>, error: &PyErr) -> String {
 /// The traceback for whoever develops the app, on the same machine. It can be read, and nothing in it
 /// can be run.
 fn debug_page(mut response: Response, text: &str) -> Response {
-    let escaped = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    let page = format!(
-        "<!doctype html>\n<title>The app has failed</title>\n\
-         <body style=\"font: 15px/1.5 system-ui; margin: 2rem\">\n\
-         <h1>The app has failed</h1>\n<pre style=\"overflow-x: auto\">{escaped}</pre>\n\
-         <p>This page is shown on this machine only, because of <code>--debug</code>.</p>\n"
-    );
+    let hint = "This page is shown on this machine only, because of <code>--debug</code>.";
+    let page = error_page("The app has failed", text, hint);
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
     *response.body_mut() = Body::from(page);
     response
+}
+
+/// A page with a text as it is, and a hint in HTML.
+pub(crate) fn error_page(title: &str, text: &str, hint: &str) -> String {
+    let escaped = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    format!(
+        "<!doctype html>\n<title>{title}</title>\n\
+         <body style=\"font: 15px/1.5 system-ui; margin: 2rem\">\n\
+         <h1>{title}</h1>\n<pre style=\"overflow-x: auto\">{escaped}</pre>\n\
+         <p>{hint}</p>\n"
+    )
 }
 
 /// How long a request may wait for a thread before the log tells of it.

@@ -49,6 +49,8 @@ impl Interpreter {
     /// of the working directory known.
     pub(crate) fn prepare(&self, py: Python<'_>) -> Result<(), LoadError> {
         check_library(py)?;
+        crate::pool::prepare(py)
+            .map_err(|error| LoadError::failed(py, "prepare the interpreter", &error))?;
         let done = || -> PyResult<Result<(), LoadError>> {
             let sys = py.import("sys")?;
             if let Some(directory) = self.directory() {

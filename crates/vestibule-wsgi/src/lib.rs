@@ -38,14 +38,32 @@
 //! - A worker that dies (a crash in C, `os._exit`, the kernel's OOM killer) is replaced at once;
 //!   those that die within two seconds of their start get a pause that doubles, from 100 ms to 5 s.
 //! - A worker that is stuck (`--timeout`), too large (`--max-memory`) or old (`--max-requests`) is
-//!   replaced: the new one serves before the old one is asked to end, which answers what it has.
-//! - SIGHUP replaces all workers, one by one; one that cannot begin leaves the old one in place.
-//!   `--reload` does that whenever a Python file below the directory changes.
+//!   replaced: the new one serves before the old one is asked to end, which answers what it has. So
+//!   is a worker that is sent SIGTERM.
+//! - SIGHUP replaces all workers, one by one. `--reload` does that whenever a Python file changes
+//!   below the directory, or a file from which the app was imported. When the app cannot be imported
+//!   at the first start, `--reload` serves a page with the reason to this machine.
+//! - A replacement that cannot begin leaves the old worker in place. It is tried again after 1 s, then
+//!   after twice as long each time, up to 30 s, until a new worker serves.
+//! - A start that takes longer than 5 s is logged with its age. `--start-timeout` ends it, and so does
+//!   a later SIGHUP.
+//! - Each worker changes to `--chdir` itself, by the name that the option or the shell's `PWD` has. So
+//!   a deploy that switches a symbolic link is taken at SIGHUP.
 //! - `--debug` shows tracebacks as pages, in which nothing can be run, to browsers on this machine
 //!   only. It sets `FLASK_DEBUG=1` where that is not set, since Flask answers errors with a page of
 //!   its own otherwise; Django's `DEBUG` has a page that says more. It is not for a machine with a
 //!   web server in front, which may not say that it is there.
-//! - SIGTERM or Ctrl-C lets open requests end within `--drain-timeout` and closes idle connections.
+//! - SIGTERM or Ctrl-C lets open requests end within `--drain-timeout` and closes idle connections. No
+//!   request is lost: the kernel refuses new connections, the workers take those that wait, and then
+//!   all copies of the listening sockets are closed. That holds when all processes are sent SIGTERM at
+//!   once, as systemd does it, but not for connections of a socket that systemd itself holds: these
+//!   wait for the next start.
+//! - systemd's `Type=notify` and `Type=notify-reload` are told when the first worker serves, when a
+//!   reload begins and ends, when the end begins, and how many workers serve. `WatchdogSec=` is told
+//!   while the main loop of a worker runs.
+//! - As the first process of a container it waits for orphans (not with `--processes 0`).
+//! - SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN and SIGTTOU do no harm to any of the processes. Handlers that the app
+//!   sets with `signal.signal` run in the main thread of its worker.
 //! - When the supervisor is killed the workers end as well.
 //!
 //! ## From gunicorn
@@ -53,8 +71,9 @@
 //! | gunicorn | here |
 //! |---|---|
 //! | `module:app`, `'module:create_app()'` | the same; without a name `application`, or else `app` |
-//! | `-b, --bind` | `-P, --port` of 127.0.0.1; `-l, --listen`: `:8000` for all interfaces, `127.0.0.1:8000`, `unix:/run/app.sock`; or sockets of systemd |
-//! | `-w, --workers` | `-p, --processes`, one a core when it is not said; 0 is one process without a supervisor |
+//! | `-b, --bind` | the same, or `-l, --listen`: `:8000` for all interfaces, `127.0.0.1:8000`, `8000` for this machine, `unix:/run/app.sock`; or sockets of systemd. `-P, --port` is a port of 127.0.0.1 |
+//! | `-w, --workers` | the same, or `-p, --processes`; one a core when it is not said; 0 is one process without a supervisor |
+//! | `PORT`, `WEB_CONCURRENCY` | the same: `:PORT` and the number of processes, where the command line does not say them |
 //! | `--threads` | `--threads`, twice the cores and one when it is not said |
 //! | `-k, --worker-class` | there is one; slow clients and idle connections never hold a thread |
 //! | `-t, --timeout` (30) | `--timeout` (60s): the request is a 504, its worker is replaced, the other threads' requests end |
@@ -74,12 +93,13 @@
 //! | `--limit-request-line`, `--limit-request-fields` | 8 KiB and 100 fields; 32 KiB in all |
 //! | `--preload` | there is none: processes are started anew, not forked |
 //! | SIGHUP, SIGTERM, SIGINT | the same; SIGUSR1 does no harm and is not needed, the log's file is opened anew when it was renamed |
-//! | SIGTTIN, SIGTTOU, SIGUSR2, SIGQUIT | none |
+//! | SIGTTIN, SIGTTOU, SIGUSR2 | they do no harm and have no effect |
+//! | `when_ready`, `post_worker_init`, `child_exit` | `Type=notify`; `--on-worker-start MODULE:CALLABLE` in the worker and `--on-worker-exit MODULE:CALLABLE` in the supervisor, each called with the worker's process number |
 //! | `--worker-connections` | `--max-connections`, for each process |
 //! | `--proxy-protocol` | `--proxy-protocol NETWORK` |
 //! | `--daemon`, `--pid`, `--user`, `--group`, `--umask` | none: a service manager does that |
 //! | `--log-level` | none: what an operator should know is logged |
-//! | `--config FILE`, hooks | none |
+//! | `--config FILE`, other hooks | none |
 //!
 //! # In a Rust program
 //!

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -236,12 +237,12 @@ struct Switches<'py>(Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
 impl<'py> Switches<'py> {
     /// For the thread that asks; where the kernel does not tell there is no count.
     fn counter(py: Python<'py>) -> Self {
-        let find = || -> PyResult<_> {
-            let resource = py.import("resource")?;
-            let whose = resource.getattr("RUSAGE_THREAD")?;
-            Ok((resource.getattr("getrusage")?, whose))
-        };
-        Self(find().ok())
+        let usage = RESOURCE_USAGE.get_or_try_init(py, || resource_usage(py));
+        Self(
+            usage
+                .ok()
+                .map(|(usage, whose)| (usage.bind(py).clone(), whose.bind(py).clone())),
+        )
     }
 
     fn count(&self) -> Option<u64> {
@@ -254,6 +255,30 @@ impl<'py> Switches<'py> {
             .ok()
     }
 }
+
+/// Imports what the threads call, before the project's directory is on `sys.path`: the project may have
+/// a module of the same name.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    // Where the kernel does not count there is no such function.
+    let _ = RESOURCE_USAGE.get_or_try_init(py, || resource_usage(py));
+    Ok(())
+}
+
+/// `resource.getrusage` and `resource.RUSAGE_THREAD`. The module is not left in `sys.modules`, where the
+/// project would get it instead of its own `resource`.
+fn resource_usage(py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let was_imported = modules.contains("resource")?;
+    let resource = py.import("resource")?;
+    let whose = resource.getattr("RUSAGE_THREAD")?;
+    let usage = resource.getattr("getrusage")?;
+    if !was_imported {
+        modules.del_item("resource")?;
+    }
+    Ok((usage.unbind(), whose.unbind()))
+}
+
+static RESOURCE_USAGE: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
 /// How long the threads that are awake are given to show that they get on.
 const PATIENCE: Duration = Duration::from_millis(1);

@@ -4,10 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use vestibule_cli::common::{
     Certificate, Connections, Https, Listening, Proxy, Watching, duration, pair,
 };
+
+use super::defaults;
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
 ///
@@ -97,8 +101,8 @@ pub(crate) struct Python {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Workers")]
 pub(crate) struct Workers {
-    /// How many processes; 0 runs the app in this one, without a supervisor [default: one a core; with
-    /// `--tls dev` there is one]
+    /// How many processes; 0 runs the app in this one, without a supervisor [default: WEB_CONCURRENCY if
+    /// that variable is set, or else one a core; with `--tls dev` there is one]
     #[arg(long, short, value_name = "COUNT")]
     pub(crate) processes: Option<usize>,
 
@@ -115,6 +119,11 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) timeout: Duration,
 
+    /// How long a worker may take to load the app; then it is ended and started again; 0 for ever
+    /// [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) start_timeout: Option<Duration>,
+
     /// Replace a worker that has more memory than this, in MiB [default: never]
     #[arg(long, value_name = "MIB")]
     pub(crate) max_memory: Option<u64>,
@@ -123,9 +132,22 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_requests: Option<u64>,
 
+    /// Call this with the number of the process in each worker that starts, when the app is loaded
+    #[arg(long, value_name = "MODULE:CALLABLE")]
+    pub(crate) on_worker_start: Option<String>,
+
+    /// Call this in the supervisor with the number of each worker that has ended, as prometheus_client
+    /// wants it for mark_process_dead; the module should import little
+    #[arg(long, value_name = "MODULE:CALLABLE")]
+    pub(crate) on_worker_exit: Option<String>,
+
     /// Started by the supervisor, as this worker.
     #[arg(long, hide = true)]
     pub(crate) as_worker: Option<usize>,
+
+    /// Started by the supervisor when no worker has loaded the app yet, with `--reload`.
+    #[arg(long, hide = true)]
+    pub(crate) shows_errors: bool,
 }
 
 impl Args {
@@ -133,10 +155,14 @@ impl Args {
     pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::command()
             .mut_arg("listen", |option| {
-                option.help(
-                    "Where to listen: an address and a port, a port as in :8080 for all interfaces, or unix: and a path; port 0 takes a free one; may be repeated",
-                )
+                option
+                    .help("Where to listen: an address and a port, a port as in :8080 for all interfaces or as in 8080 for this machine, or unix: and a path; port 0 takes a free one; may be repeated [default: :PORT if that variable is set, or else 127.0.0.1:8080]")
+                    .value_parser(defaults::place)
+                    .hide_default_value(true)
+                    .visible_alias("bind")
+                    .visible_short_alias('b')
             })
+            .mut_arg("processes", |option| option.visible_short_alias('w'))
             .mut_arg("workers", |option| {
                 option
                     .help_heading("Workers")
@@ -147,7 +173,26 @@ impl Args {
         let mut args = Self::from_arg_matches(&matches)?;
         let processes = args.connections.workers.take();
         args.workers.processes = args.workers.processes.or(processes);
+        let is_placed = matches.value_source("listen") == Some(ValueSource::CommandLine)
+            || args.listening.port.is_some();
+        args.ask_environment(is_placed, |name| std::env::var(name).ok())?;
         Ok(args)
+    }
+
+    /// What the command line does not say.
+    fn ask_environment(
+        &mut self,
+        is_placed: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), clap::Error> {
+        let refuse = |why| clap::Error::raw(ErrorKind::InvalidValue, format!("{why}\n"));
+        if let (false, Some(port)) = (is_placed, variable("PORT")) {
+            self.listening.listen = vec![defaults::place_of_port(&port).map_err(refuse)?];
+        }
+        if let (None, Some(count)) = (self.workers.processes, variable("WEB_CONCURRENCY")) {
+            self.workers.processes = Some(defaults::processes(&count).map_err(refuse)?);
+        }
+        Ok(())
     }
 
     /// How many processes there are beside this one.
@@ -174,12 +219,21 @@ impl Args {
         Some(self.workers.timeout).filter(|limit| !limit.is_zero())
     }
 
+    /// How long a worker may take to start.
+    pub(crate) fn start_timeout(&self) -> Option<Duration> {
+        let limit = self.workers.start_timeout.unwrap_or(START_TIMEOUT);
+        Some(limit).filter(|limit| !limit.is_zero())
+    }
+
     /// How long a worker may take to end: what its server takes, and some time for Python.
     pub(crate) fn patience(&self) -> Duration {
         let drain = self.connections.drain_timeout;
-        drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(5)
+        drain.unwrap_or(Duration::from_secs(30)) + Duration::from_secs(8)
     }
 }
+
+/// Apps that load a large model take minutes.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
@@ -202,7 +256,36 @@ mod tests {
         let args = read(&["-P", "3000", "-p", "2"]).unwrap();
         assert_eq!(args.listening.places(), ["127.0.0.1:3000"]);
         assert_eq!(args.processes(), 2);
+        for listen in ["-b", "--bind", "-l", "--listen"] {
+            let args = read(&[listen, ":8000", listen, "9000"]).unwrap();
+            assert_eq!(args.listening.places(), [":8000", "127.0.0.1:9000"]);
+        }
+        for processes in ["-w", "-p", "--processes", "--workers"] {
+            assert_eq!(read(&[processes, "4"]).unwrap().processes(), 4);
+        }
         assert!(read(&["-P", "3000", "--listen", ":80"]).is_err());
         assert!(read(&["--workers", "3", "--processes", "2"]).is_err());
+    }
+
+    #[test]
+    fn the_environment_is_asked_where_the_command_line_is_silent() {
+        let read = |options: &[&str], port: Option<&str>, count: Option<&str>| {
+            let all = ["x", "app:app"].iter().chain(options).map(OsString::from);
+            let mut args = Args::read(&all.collect::<Vec<_>>()).unwrap();
+            let is_placed = !options.is_empty();
+            let variable = |name: &str| match name {
+                "PORT" => port.map(str::to_owned),
+                _ => count.map(str::to_owned),
+            };
+            let asked = args.ask_environment(is_placed, variable);
+            asked.map(|()| (args.listening.places(), args.workers.processes))
+        };
+        let (places, processes) = read(&[], Some("5000"), Some("3")).unwrap();
+        assert_eq!((places, processes), (vec![":5000".to_owned()], Some(3)));
+        let (places, processes) = read(&["-b", ":80", "-w", "2"], Some("5000"), Some("3")).unwrap();
+        assert_eq!((places, processes), (vec![":80".to_owned()], Some(2)));
+        let (places, _) = read(&["-P", "80"], Some("x"), None).unwrap();
+        assert_eq!(places, ["127.0.0.1:80"]);
+        assert!(read(&[], Some("x"), None).is_err() && read(&[], None, Some("x")).is_err());
     }
 }

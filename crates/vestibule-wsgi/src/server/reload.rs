@@ -1,29 +1,50 @@
 //! Whether Python files have changed, for development.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The Python files below some directories, with the times of their last changes.
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// The Python files below some directories, and those that were imported, with the times of their last
+/// changes.
 pub(crate) struct Files {
     roots: Vec<PathBuf>,
+    /// Files of imported modules, which may lie elsewhere, and behind links.
+    imported: HashSet<PathBuf>,
     times: HashMap<PathBuf, SystemTime>,
+    /// It goes on when a wait for a change is dropped.
+    interval: Interval,
 }
 
 impl Files {
     pub(crate) fn below(roots: Vec<PathBuf>) -> Self {
         let mut files = Self {
             roots,
+            imported: HashSet::new(),
             times: HashMap::new(),
+            interval: interval(INTERVAL),
         };
+        files
+            .interval
+            .set_missed_tick_behavior(MissedTickBehavior::Delay);
         files.times = files.look();
         files
     }
 
-    /// Waits for a change; gives a file that has changed, is new, or is gone.
+    /// Looks at the file of an imported module, too.
+    pub(crate) fn add(&mut self, path: PathBuf) {
+        if let Some(time) = modified(&path) {
+            self.times.entry(path.clone()).or_insert(time);
+        }
+        self.imported.insert(path);
+    }
+
+    /// Waits for a change; gives a file that has changed, is new, or is gone. It may be dropped at any
+    /// time.
     pub(crate) async fn changed(&mut self) -> PathBuf {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            self.interval.tick().await;
             let now = self.look();
             let differs = |one: &HashMap<PathBuf, SystemTime>, other: &HashMap<_, _>| {
                 let mut all = one.iter();
@@ -43,8 +64,15 @@ impl Files {
         for root in &self.roots {
             look_in(root, &mut times, MAX_DEPTH);
         }
+        let imported = self.imported.iter();
+        times.extend(imported.filter_map(|path| Some((path.clone(), modified(path)?))));
         times
     }
+}
+
+/// The time of the last change of a file, also of one behind links.
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|data| data.modified()).ok()
 }
 
 /// Leaves out what begins with a dot, what packages are installed in, and links.

@@ -1,48 +1,67 @@
 //! The supervisor: keeps as many workers as were asked for, and never runs the app itself.
+//!
+//! The decisions are those of the state machine in `lifecycle.rs`. This file performs its actions and
+//! reports events.
 
-use std::ffi::OsString;
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use pyo3::prelude::*;
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 use vestibule::hyper::Server;
 use vestibule::{App, Outline, Request};
-use vestibule_cli::common::{Ink, registry, sink, tls};
+use vestibule_cli::common::{registry, sink, tls};
 use vestibule_hyper::{Bind, Sockets};
 
 use super::args::Args;
-use super::line::{Hearing, Word};
+use super::hooks::ExitHook;
+use super::lifecycle::{Action, Event, Fleet, Level, Limits, WorkerId};
+use super::line::{Report, SupervisorEnd};
 use super::places::{places, shown};
+use super::process::{self, Command, ProcessEvent};
+use super::program::{InheritedSockets, Program};
 use super::reload::Files;
-use super::{CANNOT_START, Mistake, stack};
-use crate::pool::is_free_threaded;
+use super::service_manager::{ServiceManager, watchdog_interval};
+use super::welcome::welcome;
+use super::worker::find_modules;
+use super::{Mistake, orphans, signals, stack};
 
 /// Serves until a signal ends it; gives the status to exit with.
-pub(crate) fn run(py: Python<'_>, args: &Args, arguments: &[OsString]) -> Result<u8, Mistake> {
+pub(crate) fn run(py: Python<'_>, args: &Args, program: Program) -> Result<u8, Mistake> {
     let inherited = Bind::inherited()?;
-    let python = Program::of(py, arguments)?;
+    signals::prepare_supervisor(py)?;
+    let exit_hook = match &args.workers.on_worker_exit {
+        Some(target) => {
+            find_modules(py, args)?;
+            Some(ExitHook::load(py, target)?)
+        }
+        None => None,
+    };
     py.detach(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(supervise(args, inherited, python))
+        let status = runtime.block_on(supervise(args, inherited, program, exit_hook.as_ref()));
+        if let Some(hook) = exit_hook {
+            hook.finish();
+        }
+        status
     })
 }
 
+/// Binds the sockets, then reports events to the state machine and performs its actions, until that is
+/// to exit.
 async fn supervise(
     args: &Args,
     inherited: Vec<(String, Bind)>,
-    command: Program,
+    program: Program,
+    exit_hook: Option<&ExitHook>,
 ) -> Result<u8, Mistake> {
-    let mut signals = Asked::listen()?;
+    let mut signals = Signals::listen()?;
     // What is wrong with the certificates is said before there are workers.
     tls(&args.https)?;
     let log = sink(&args.watching)?;
@@ -51,66 +70,254 @@ async fn supervise(
     drop(log);
     let outline = sample.outline().to_string();
     let (sockets, addresses) = bind(args, inherited, sample).await?;
-    let sockets = Inherited::of(&sockets).map(|it| (it, sockets))?;
+    let copies = InheritedSockets::of(&sockets)?;
     if !args.watching.writes_json() {
         eprint!("{}", welcome(args, &addresses, &outline));
     }
 
-    let (order, orders) = watch::channel(Order::Serve { generation: 0 });
-    let keeper = std::sync::Arc::new(Keeper {
-        command,
-        sockets: sockets.0,
-        patience: args.patience(),
-        waits_for_change: args.python.reload,
-        has_begun: watch::Sender::new(false),
-        turn: Mutex::new(()),
-    });
-    let mut slots = JoinSet::new();
-    for number in 0..args.processes() {
-        let (keeper, orders) = (keeper.clone(), orders.clone());
-        slots.spawn(async move { keeper.keep(number, orders).await });
-    }
+    let (mut supervisor, mut events) = Supervisor::new(program, sockets, copies);
+    let mut fleet = Fleet::new(args.processes(), limits(args));
     let mut files = args.python.reload.then(|| Files::below(roots(args)));
-    let mut status = 0;
+    let mut watchdog = Watchdog::new();
+    let start = Instant::now();
+    let mut event = Some(Event::Tick);
     loop {
-        let changed = async {
-            match &mut files {
-                Some(files) => files.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            asked = signals.next() => match asked {
-                Wish::Reload => {
-                    tracing::info!(target: "vestibule::wsgi", "replacing the workers, one by one");
-                    order.send_modify(Order::again);
+        if let Some(event) = event {
+            let (next, actions) = fleet.step(event, start.elapsed());
+            fleet = next;
+            for action in actions {
+                if let Some(status) = supervisor.perform(action) {
+                    return Ok(status);
                 }
-                Wish::Stop => match order.send_replace(Order::Stop) {
-                    // The second time is meant: dropping the workers kills them.
-                    Order::Stop => return Ok(status),
-                    Order::Serve { .. } => {
-                        tracing::info!(
-                            target: "vestibule::wsgi", "draining; a second signal ends at once"
-                        );
+            }
+            supervisor.manager.set_status(fleet.status());
+        }
+        event = tokio::select! {
+            told = signals.next() => match told {
+                Told::Reload => {
+                    tracing::info!(target: "vestibule::wsgi", "replacing the workers, one by one");
+                    Some(Event::Reload)
+                }
+                Told::Stop => {
+                    tracing::info!(target: "vestibule::wsgi", "draining; a second signal ends at once");
+                    Some(Event::Stop)
+                }
+                Told::ChildEnded => {
+                    if orphans::are_ours() {
+                        orphans::reap(&supervisor.pids.values().copied().collect());
+                    }
+                    None
+                }
+            },
+            Some(occurred) = events.recv() => match occurred {
+                Occurred::InFleet(event) => Some(event),
+                Occurred::InWorker(id, ProcessEvent::Ended(how)) => {
+                    if let (Some(pid), Some(hook)) = (supervisor.forget(id), exit_hook) {
+                        hook.worker_ended(pid);
+                    }
+                    Some(Event::Ended(id, how))
+                }
+                Occurred::InWorker(id, ProcessEvent::Reported(report)) => match report {
+                    Report::Ready => {
+                        watchdog.is_alive();
+                        Some(Event::Ready { id, has_app: true })
+                    }
+                    Report::ReadyWithoutApp => Some(Event::Ready { id, has_app: false }),
+                    Report::Replace(why) => Some(Event::ReplacementAsked(id, why)),
+                    Report::Imported(path) => {
+                        files.iter_mut().for_each(|files| files.add(path.clone()));
+                        None
+                    }
+                    Report::Alive => {
+                        watchdog.is_alive();
+                        None
                     }
                 },
             },
-            path = changed => {
+            path = changed(&mut files) => {
                 let file = path.display();
                 tracing::info!(target: "vestibule::wsgi", "{file} has changed: replacing the workers");
-                order.send_modify(Order::again);
+                Some(Event::Reload)
             }
-            ended = slots.join_next() => match ended {
-                None => return Ok(status),
-                Some(Ok(Ok(()))) => {}
-                // A worker that cannot begin, and will not: so nothing can.
-                Some(Ok(Err(CannotStart))) => {
-                    status = CANNOT_START;
-                    order.send_replace(Order::Stop);
+            () = sleep_until(fleet.deadline().map(|it| start + it)) => Some(Event::Tick),
+            () = watchdog.due() => {
+                if fleet.is_healthy() && watchdog.is_any_alive() {
+                    supervisor.manager.ping();
                 }
-                Some(Err(error)) => return Err(error.into()),
-            },
+                None
+            }
+        };
+    }
+}
+
+/// Performs the actions of the state machine.
+struct Supervisor {
+    program: Program,
+    /// Closed when the workers drain.
+    sockets: Option<(Sockets, InheritedSockets)>,
+    commands: HashMap<WorkerId, UnboundedSender<Command>>,
+    pids: HashMap<WorkerId, u32>,
+    events: UnboundedSender<Occurred>,
+    manager: ServiceManager,
+}
+
+/// Something for the main loop.
+enum Occurred {
+    InFleet(Event),
+    InWorker(WorkerId, ProcessEvent),
+}
+
+impl Supervisor {
+    fn new(
+        program: Program,
+        sockets: Sockets,
+        copies: InheritedSockets,
+    ) -> (Self, UnboundedReceiver<Occurred>) {
+        let (events, occurred) = unbounded_channel();
+        let supervisor = Self {
+            program,
+            sockets: Some((sockets, copies)),
+            commands: HashMap::new(),
+            pids: HashMap::new(),
+            events,
+            manager: ServiceManager::default(),
+        };
+        (supervisor, occurred)
+    }
+
+    /// Returns the status to exit with, when that is the action.
+    fn perform(&mut self, action: Action) -> Option<u8> {
+        match action {
+            Action::Spawn {
+                id,
+                slot,
+                shows_errors,
+            } => {
+                if let Err(error) = self.spawn(id, slot, shows_errors) {
+                    let ended = Event::Ended(id, error.to_string());
+                    let _ = self.events.send(Occurred::InFleet(ended));
+                }
+            }
+            Action::Drain(id) => self.command(id, Command::Drain),
+            Action::Terminate(id) => self.command(id, Command::Terminate),
+            Action::Kill(id) => self.command(id, Command::Kill),
+            Action::RefuseNew => self.refuse_new(),
+            Action::CloseListeners => self.sockets = None,
+            Action::Log(level, number, text) => log(level, number, &text),
+            Action::Notify(notice) => self.manager.tell(notice),
+            Action::Exit(status) => return Some(status),
         }
+        None
+    }
+
+    fn spawn(&mut self, id: WorkerId, slot: usize, shows_errors: bool) -> io::Result<()> {
+        let (_, copies) = self
+            .sockets
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the server is ending"))?;
+        let (line, stdin) = SupervisorEnd::open()?;
+        let child = self.program.start(slot, shows_errors, copies, stdin)?;
+        self.pids.extend(child.id().map(|pid| (id, pid)));
+        let (commands, of_supervisor) = unbounded_channel();
+        self.commands.insert(id, commands);
+        let events = self.events.clone();
+        let report = move |event| drop(events.send(Occurred::InWorker(id, event)));
+        tokio::spawn(process::follow(child, line, of_supervisor, report));
+        Ok(())
+    }
+
+    fn command(&self, id: WorkerId, command: Command) {
+        if let Some(commands) = self.commands.get(&id) {
+            let _ = commands.send(command);
+        }
+    }
+
+    /// The workers take the connections that wait after this. The supervisor keeps its inheritable
+    /// copies until they are told.
+    fn refuse_new(&mut self) {
+        let events = self.events.clone();
+        let refused = Occurred::InFleet(Event::NewRefused);
+        match self.sockets.take() {
+            Some((mut sockets, copies)) => {
+                tokio::spawn(async move {
+                    sockets.refuse_new().await;
+                    let _ = events.send(refused);
+                    drop((sockets, copies));
+                });
+            }
+            None => drop(events.send(refused)),
+        }
+    }
+
+    /// A worker has ended; returns the number that its process had.
+    fn forget(&mut self, id: WorkerId) -> Option<u32> {
+        self.commands.remove(&id);
+        self.pids.remove(&id)
+    }
+}
+
+fn log(level: Level, number: usize, text: &str) {
+    match level {
+        Level::Info => tracing::info!(target: "vestibule::wsgi", number, "{text}"),
+        Level::Warn => tracing::warn!(target: "vestibule::wsgi", number, "{text}"),
+        Level::Error => tracing::error!(target: "vestibule::wsgi", number, "{text}"),
+    }
+}
+
+fn limits(args: &Args) -> Limits {
+    Limits {
+        patience: args.patience(),
+        start: args.start_timeout(),
+        drain_delay: args.connections.drain_delay.unwrap_or_default(),
+        is_development: args.python.reload,
+    }
+}
+
+/// When the service manager's watchdog is told that the server lives.
+struct Watchdog {
+    interval: Option<tokio::time::Interval>,
+    last_sign: Instant,
+}
+
+impl Watchdog {
+    fn new() -> Self {
+        Self {
+            interval: watchdog_interval().map(tokio::time::interval),
+            last_sign: Instant::now(),
+        }
+    }
+
+    async fn due(&mut self) {
+        match &mut self.interval {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_alive(&mut self) {
+        self.last_sign = Instant::now();
+    }
+
+    /// Whether the main loop of a worker has run of late.
+    fn is_any_alive(&self) -> bool {
+        self.last_sign.elapsed() < MAX_SILENCE
+    }
+}
+
+/// Workers tell that they live once a second.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn changed(files: &mut Option<Files>) -> PathBuf {
+    match files {
+        Some(files) => files.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -131,46 +338,10 @@ async fn bind(
 }
 
 /// What is looked at for changes.
-fn roots(args: &Args) -> Vec<std::path::PathBuf> {
+fn roots(args: &Args) -> Vec<PathBuf> {
     let mut roots = vec![".".into()];
     roots.extend(args.python.pythonpath.iter().cloned());
     roots
-}
-
-/// What the user sees first.
-pub(crate) fn welcome(args: &Args, addresses: &[String], outline: &str) -> String {
-    let (bold, dim, plain) = Ink::of_stderr().codes();
-    let target = &args.target;
-    let at = addresses.join("\n     at ");
-    let python = Python::attach(|py| {
-        let version = Python::version_str()
-            .split_whitespace()
-            .next()
-            .unwrap_or_default();
-        let prefix = |name: &str| Ok::<_, PyErr>(py.import("sys")?.getattr(name)?.to_string());
-        let kind = match is_free_threaded(py) {
-            true => ", free-threaded,",
-            false => "",
-        };
-        match (prefix("prefix"), prefix("base_prefix")) {
-            (Ok(venv), Ok(base)) if venv != base => format!("Python {version}{kind} in {venv}"),
-            (_, base) => format!("Python {version}{kind} of {}", base.unwrap_or_default()),
-        }
-    });
-    let threads = crate::WsgiOptions::new().thread_count();
-    let threads = args.workers.threads.map_or(threads, usize::from);
-    let threads = match threads {
-        1 => "1 thread".to_owned(),
-        count => format!("{count} threads"),
-    };
-    let processes = match args.processes() {
-        0 => format!("this process, with {threads}"),
-        1 => format!("1 process, with {threads}"),
-        count => format!("{count} processes, with {threads} each"),
-    };
-    format!(
-        "{bold}Serving {target}\n     at {at}{plain}\n   with {python}\n     by {processes}\n\n{dim}{outline}{plain}\n"
-    )
 }
 
 /// Stands for the app, which is in the workers.
@@ -186,351 +357,36 @@ impl App for Hosted {
     }
 }
 
-/// What the workers are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// Serve; with each generation comes a new worker.
-    Serve {
-        generation: u64,
-    },
-    Stop,
-}
-
-impl Order {
-    fn again(&mut self) {
-        if let Self::Serve { generation } = self {
-            *generation += 1;
-        }
-    }
-}
-
-/// What a person or a service manager wants.
-enum Wish {
+/// What a person, a service manager or the kernel tells the supervisor.
+enum Told {
     Reload,
     Stop,
+    ChildEnded,
 }
 
-struct Asked {
-    hangup: Signals,
-    terminate: Signals,
-    interrupt: Signals,
-    /// What gunicorn is sent when its logs were renamed. It would end this process, and nothing has to be done: a log
-    /// is opened anew by itself.
-    _rotated: Signals,
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    child: Signal,
 }
 
-impl Asked {
+impl Signals {
     fn listen() -> io::Result<Self> {
         Ok(Self {
-            _rotated: signal(SignalKind::user_defined1())?,
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            child: signal(SignalKind::child())?,
         })
     }
 
-    async fn next(&mut self) -> Wish {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.child.recv() => Told::ChildEnded,
         }
-    }
-}
-
-/// How this program is started, for a worker.
-struct Program {
-    python: OsString,
-    flags: Vec<OsString>,
-    arguments: Vec<OsString>,
-}
-
-impl Program {
-    fn of(py: Python<'_>, arguments: &[OsString]) -> PyResult<Self> {
-        let flags = py
-            .import("subprocess")?
-            .getattr("_args_from_interpreter_flags");
-        Ok(Self {
-            python: py.import("sys")?.getattr("executable")?.extract()?,
-            flags: flags
-                .and_then(|it| it.call0()?.extract())
-                .unwrap_or_default(),
-            arguments: arguments.iter().skip(1).cloned().collect(),
-        })
-    }
-}
-
-/// Copies of the sockets that children inherit, with numbers in a row.
-struct Inherited {
-    sockets: Vec<OwnedFd>,
-}
-
-impl Inherited {
-    fn of(sockets: &Sockets) -> io::Result<Self> {
-        let mut first = FIRST;
-        'again: loop {
-            let mut copies: Vec<OwnedFd> = Vec::new();
-            for (at, socket) in sockets.descriptors().enumerate() {
-                let wanted = first + i32::try_from(at).unwrap_or(0);
-                let copy = fcntl_dupfd_cloexec(socket, wanted)?;
-                if copies.is_empty() {
-                    first = copy.as_raw_fd();
-                } else if copy.as_raw_fd() != wanted {
-                    first = copy.as_raw_fd();
-                    continue 'again;
-                }
-                copies.push(copy);
-            }
-            for copy in &copies {
-                fcntl_setfd(copy, FdFlags::empty())?;
-            }
-            return Ok(Self { sockets: copies });
-        }
-    }
-
-    fn first(&self) -> i32 {
-        self.sockets.first().map_or(0, AsRawFd::as_raw_fd)
-    }
-}
-
-/// Keeps the workers.
-struct Keeper {
-    command: Program,
-    sockets: Inherited,
-    patience: Duration,
-    /// A worker that cannot begin waits for a file to change, in place of ending everything.
-    waits_for_change: bool,
-    /// A worker serves: so the app can be loaded.
-    has_begun: watch::Sender<bool>,
-    /// One worker is replaced at a time.
-    turn: Mutex<()>,
-}
-
-/// No worker could begin.
-struct CannotStart;
-
-struct Worker {
-    child: Child,
-    line: Hearing,
-    since: Instant,
-}
-
-/// What happens to a worker that serves.
-enum Event {
-    Ended(io::Result<ExitStatus>),
-    Said(String),
-    Ordered,
-}
-
-impl Keeper {
-    /// One place, with one worker after the other, until the order to stop.
-    async fn keep(
-        &self,
-        number: usize,
-        mut orders: watch::Receiver<Order>,
-    ) -> Result<(), CannotStart> {
-        let mut backoff = Backoff::default();
-        let mut has_served = false;
-        let mut leaving = JoinSet::new();
-        'place: loop {
-            let mut stop = orders.clone();
-            // The first one comes alone: what is wrong with the app is said once.
-            let begin = async {
-                if number > 0 {
-                    let _ = self.has_begun.subscribe().wait_for(|it| *it).await;
-                }
-                // What was ordered before is done by that.
-                orders.mark_unchanged();
-                self.begin(number).await
-            };
-            let began = tokio::select! {
-                began = begin => began,
-                () = stopped(&mut stop) => break 'place,
-            };
-            let mut worker = match began {
-                Ok(worker) => worker,
-                Err(why) => {
-                    tracing::error!(target: "vestibule::wsgi", number, "a worker could not begin: {why}");
-                    if !has_served && !self.waits_for_change {
-                        return Err(CannotStart);
-                    }
-                    let seen = *orders.borrow_and_update();
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff.after_failure()), if !self.waits_for_change => {}
-                        _ = orders.wait_for(|now| *now != seen) => {}
-                    }
-                    continue;
-                }
-            };
-            has_served = true;
-            self.has_begun.send_replace(true);
-            loop {
-                match worker.next(&mut orders).await {
-                    Event::Ended(status) => {
-                        let pause = backoff.after_end(worker.since.elapsed());
-                        let status =
-                            status.map_or_else(|error| error.to_string(), |it| it.to_string());
-                        tracing::error!(
-                            target: "vestibule::wsgi", number, pause_ms = pause.as_millis(),
-                            "a worker has ended, and is replaced: {status}"
-                        );
-                        tokio::select! {
-                            () = tokio::time::sleep(pause) => continue 'place,
-                            () = stopped(&mut orders) => break 'place,
-                        }
-                    }
-                    Event::Ordered if *orders.borrow() == Order::Stop => {
-                        leaving.spawn(worker.retire(self.patience));
-                        break 'place;
-                    }
-                    Event::Ordered => {}
-                    Event::Said(why) => {
-                        tracing::info!(target: "vestibule::wsgi", number, "a worker is replaced: {why}");
-                    }
-                }
-                // The old one serves until the new one does.
-                let _turn = self.turn.lock().await;
-                let mut stop = orders.clone();
-                let next = tokio::select! {
-                    next = self.begin(number) => next,
-                    () = stopped(&mut stop) => continue,
-                };
-                match next {
-                    Ok(next) => {
-                        let old = std::mem::replace(&mut worker, next);
-                        leaving.spawn(old.retire(self.patience));
-                    }
-                    Err(why) => tracing::error!(
-                        target: "vestibule::wsgi", number, "the old worker stays, since a new one could not begin: {why}"
-                    ),
-                }
-            }
-        }
-        while leaving.join_next().await.is_some() {}
-        Ok(())
-    }
-
-    /// Starts a worker and waits until it serves.
-    async fn begin(&self, number: usize) -> Result<Worker, String> {
-        let mut worker = self.spawn(number).map_err(|error| error.to_string())?;
-        tokio::select! {
-            biased;
-            word = worker.line.hear() => if word == Some(Word::Ready) {
-                return Ok(worker);
-            },
-            _ = worker.child.wait() => {}
-        }
-        match worker.child.wait().await {
-            Ok(status) => Err(status.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn spawn(&self, number: usize) -> io::Result<Worker> {
-        let (line, stdin) = Hearing::open()?;
-        let child = Command::new(&self.command.python)
-            .args(&self.command.flags)
-            .args(["-m", "vestibule_wsgi", "--as-worker", &number.to_string()])
-            .args(&self.command.arguments)
-            .env("LISTEN_FDS", self.sockets.sockets.len().to_string())
-            .env("LISTEN_FDS_FIRST_FD", self.sockets.first().to_string())
-            .env_remove("LISTEN_PID")
-            .env_remove("LISTEN_FDNAMES")
-            .stdin(stdin)
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Worker {
-            child,
-            line,
-            since: Instant::now(),
-        })
-    }
-}
-
-impl Worker {
-    async fn next(&mut self, orders: &mut watch::Receiver<Order>) -> Event {
-        loop {
-            tokio::select! {
-                status = self.child.wait() => return Event::Ended(status),
-                changed = orders.changed() => match changed {
-                    Ok(()) => return Event::Ordered,
-                    Err(_) => std::future::pending().await,
-                },
-                word = self.line.hear() => match word {
-                    Some(Word::Replace(why)) => return Event::Said(why),
-                    Some(Word::Ready) => {}
-                    // It has closed its end, and so it ends.
-                    None => return Event::Ended(self.child.wait().await),
-                },
-            }
-        }
-    }
-
-    /// Asks it to end, and ends it when it does not in time.
-    async fn retire(mut self, patience: Duration) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(pid) = id.and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        if tokio::time::timeout(patience, self.child.wait())
-            .await
-            .is_err()
-        {
-            tracing::error!(target: "vestibule::wsgi", "a worker did not end in time, and is killed");
-            let _ = self.child.kill().await;
-        }
-    }
-}
-
-async fn stopped(orders: &mut watch::Receiver<Order>) {
-    let _ = orders.wait_for(|order| *order == Order::Stop).await;
-}
-
-/// How long it takes until a worker that has died gets a successor.
-#[derive(Debug, Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    /// Nothing after a worker that had served for a while; 100 ms and twice as long each time after
-    /// those that die young, up to 5 s.
-    fn after_end(&mut self, life: Duration) -> Duration {
-        match life > YOUNG {
-            true => {
-                self.failures = 0;
-                Duration::ZERO
-            }
-            false => self.after_failure(),
-        }
-    }
-
-    fn after_failure(&mut self) -> Duration {
-        let pause = Duration::from_millis(100) * 2_u32.pow(self.failures.min(6));
-        self.failures = self.failures.saturating_add(1);
-        pause.min(Duration::from_secs(5))
-    }
-}
-
-/// A worker that dies before has died young.
-const YOUNG: Duration = Duration::from_secs(2);
-
-/// The number of the first socket in a worker, or one near it: beyond what Python opens.
-const FIRST: i32 = 100;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn those_that_die_young_are_waited_for() {
-        let mut backoff = Backoff::default();
-        let mut pause = |life| backoff.after_end(Duration::from_millis(life)).as_millis();
-        assert_eq!([10, 10, 10].map(&mut pause), [100, 200, 400]);
-        assert_eq!(pause(60_000), 0);
-        assert_eq!(
-            [10; 8].map(&mut pause),
-            [100, 200, 400, 800, 1600, 3200, 5000, 5000]
-        );
     }
 }

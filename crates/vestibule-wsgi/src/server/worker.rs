@@ -1,13 +1,13 @@
 //! A worker: one process with the app in it.
 
-use std::future::{Future, pending};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use vestibule::hyper::Server;
 use vestibule_cli::common::{
     complain, count_connections, limited, refusals, registry, reopen_on_hangup, sink, tls,
@@ -15,9 +15,15 @@ use vestibule_cli::common::{
 use vestibule_hyper::Bind;
 
 use super::args::Args;
-use super::line::{self, Listener, Speaker, Word};
+use super::failed_app::LoadedApp;
+use super::hooks;
+use super::imported::ImportedFiles;
+use super::line::{self, Orders, Report, Reporter};
+use super::own_modules;
 use super::places::{encrypted, places, shown};
-use super::{CANNOT_START, Mistake, stack, supervisor};
+use super::signals::{self, PythonHandlers};
+use super::welcome::welcome;
+use super::{CANNOT_START, Mistake, service_manager, stack};
 use crate::outbox::Outbox;
 use crate::{WsgiApp, WsgiOptions};
 
@@ -29,16 +35,32 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
     };
     // It changes the environment, so it comes before the threads.
     let inherited = Bind::inherited()?;
+    own_modules::import(py)?;
+    signals::prepare_worker(py, line.is_some())?;
     find_modules(py, args)?;
     tell_frameworks(py, args)?;
     let outbox = Arc::new(Outbox::default());
-    let app = match options(args).load_in(py, &args.target, Some(outbox.clone())) {
-        Ok(app) => app,
+    let loaded = options(args).load_in(py, &args.target, Some(outbox.clone()));
+    let started = loaded.and_then(|app| {
+        if let Some(hook) = &args.workers.on_worker_start {
+            hooks::call_at_start(py, hook)?;
+        }
+        Ok(app)
+    });
+    let app = match started {
+        Ok(app) => LoadedApp::Wsgi(app),
         Err(error) => {
             complain(args.watching.writes_json(), &error);
-            return Ok(CANNOT_START);
+            if !args.workers.shows_errors {
+                return Ok(CANNOT_START);
+            }
+            LoadedApp::Failed(error.to_string())
         }
     };
+    if line.is_none() {
+        signals::leave_interrupt_to_server(py)?;
+    }
+    let handlers = PythonHandlers::watch(py);
     let binds = places(args, inherited);
     let served = py.detach(|| {
         let (before, after) = (outbox.clone(), outbox.clone());
@@ -48,19 +70,44 @@ pub(crate) fn run(py: Python<'_>, args: &Args) -> Result<u8, Mistake> {
             .on_thread_unpark(move || after.after_sleep())
             .build()?;
         runtime.spawn(async move { outbox.serve().await });
-        runtime.block_on(serve(args, app.clone(), binds, line))?;
-        Ok::<_, io::Error>(app.close(LAST_CALLS))
+        runtime.block_on(serve(args, app.clone(), binds, line, handlers))?;
+        Ok::<_, io::Error>(match app {
+            LoadedApp::Wsgi(app) => app.close(LAST_CALLS),
+            LoadedApp::Failed(_) => true,
+        })
     })?;
     if !served {
         // A thread that is stuck would hold Python's own way out.
         tracing::warn!(target: "vestibule::wsgi", "ends with Python at work");
+        py.detach(|| end_python(LAST_WORDS));
         std::process::exit(0);
     }
     Ok(0)
 }
 
+/// Does what Python does at its end, except for threads: runs `atexit`, and writes what `print` has
+/// buffered. Waits at most for `limit`, since a thread that is stuck may hold the interpreter or a lock.
+fn end_python(limit: Duration) {
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        Python::attach(|py| {
+            let flush = |name: &str| py.import("sys")?.getattr(name)?.call_method0("flush");
+            // What was printed comes first: a function of `atexit` may wait for the stuck thread.
+            let _ = (flush("stdout"), flush("stderr"));
+            let exits = py
+                .import("atexit")
+                .and_then(|it| it.call_method0("_run_exitfuncs"));
+            let _ = (exits, flush("stdout"), flush("stderr"));
+        });
+        drop(done);
+    };
+    if std::thread::Builder::new().spawn(work).is_ok() {
+        let _ = ended.recv_timeout(limit);
+    }
+}
+
 /// As gunicorn's users expect: the directory itself comes first.
-fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
+pub(crate) fn find_modules(py: Python<'_>, args: &Args) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?;
     for directory in args.python.pythonpath.iter().rev() {
         path.call_method1("insert", (0, directory.as_os_str()))?;
@@ -97,9 +144,10 @@ fn options(args: &Args) -> WsgiOptions {
 
 async fn serve(
     args: &Args,
-    app: WsgiApp,
+    app: LoadedApp,
     places: Vec<Bind>,
     line: Option<UnixStream>,
+    mut handlers: PythonHandlers,
 ) -> io::Result<()> {
     let log = sink(&args.watching)?;
     let registry = registry(&args.watching, &log, false);
@@ -126,33 +174,93 @@ async fn serve(
     let Some(line) = line else {
         let addresses = shown(args, server.addresses());
         if !args.watching.writes_json() {
-            let text = supervisor::welcome(args, &addresses, &outline.to_string());
+            let text = welcome(args, &addresses, &outline.to_string());
             eprint!("{text}");
         }
-        server.run().await?;
+        tokio::spawn(service_manager::ping());
+        tokio::select! {
+            ended = server.run() => drop(ended?),
+            () = handlers.asked_to_end() => {}
+        }
         return Ok(());
     };
-    let (mut speaker, listener) = line::split(line)?;
-    speaker.say(&Word::Ready).await;
-    let watch = tokio::spawn(watch(app, limits(args), speaker));
-    server.run_until(stop(listener)?).await;
-    watch.abort();
+    let (reporter, orders) = line::split(line)?;
+    let (app, ready) = match app {
+        LoadedApp::Wsgi(app) => (Some(app), Report::Ready),
+        LoadedApp::Failed(_) => (None, Report::ReadyWithoutApp),
+    };
+    let must_end = Arc::new(Notify::new());
+    let reports = Reports {
+        reporter,
+        app,
+        limits: limits(args),
+        terminate: signal(SignalKind::terminate())?,
+        must_end: must_end.clone(),
+        imported: args.python.reload.then(ImportedFiles::default),
+    };
+    let reports = tokio::spawn(reports.send(ready, handlers));
+    server.run_until(stop(orders, &must_end)).await;
+    reports.abort();
     Ok(())
 }
 
-/// Ready when the supervisor or a person says so, or the supervisor is gone.
-fn stop(mut line: Listener) -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = line.lost() => {
-                tracing::warn!(target: "vestibule::wsgi", "the supervisor is gone");
+/// Resolves when the supervisor says so or is gone, or at the second SIGTERM.
+async fn stop(mut orders: Orders, must_end: &Notify) {
+    tokio::select! {
+        is_ordered = orders.drain() => if !is_ordered {
+            tracing::warn!(target: "vestibule::wsgi", "the supervisor is gone");
+        },
+        () = must_end.notified() => {}
+    }
+}
+
+/// Tells the supervisor about this worker, until the worker ends.
+struct Reports {
+    reporter: Reporter,
+    app: Option<WsgiApp>,
+    limits: Limits,
+    terminate: Signal,
+    must_end: Arc<Notify>,
+    imported: Option<ImportedFiles>,
+}
+
+impl Reports {
+    async fn send(mut self, ready: Report, mut handlers: PythonHandlers) {
+        self.reporter.send(&ready).await;
+        let has_watchdog = std::env::var_os("WATCHDOG_USEC").is_some();
+        let mut has_asked = false;
+        let mut terminations = 0;
+        let mut interval = tokio::time::interval(INTERVAL);
+        for beat in 0_u64.. {
+            // A service manager may send SIGTERM to all processes of the service. So a worker that is
+            // sent it asks for a replacement, and goes on: if the supervisor ends too, it says when
+            // the worker stops accepting.
+            let why = tokio::select! {
+                _ = interval.tick() => self.app.as_ref().and_then(|app| reason(app, &self.limits)),
+                _ = self.terminate.recv() => {
+                    terminations += 1;
+                    if terminations == 2 {
+                        self.must_end.notify_one();
+                    }
+                    Some("it was sent SIGTERM".to_owned())
+                }
+                () = handlers.asked_to_end() => Some("a signal handler of the app asked for its end".to_owned()),
+            };
+            if let Some(why) = why.filter(|_| !has_asked) {
+                has_asked = true;
+                self.reporter.send(&Report::Replace(why)).await;
+            }
+            if beat % BEATS == 0 {
+                if has_watchdog {
+                    self.reporter.send(&Report::Alive).await;
+                }
+                let new = self.imported.as_mut().map(ImportedFiles::find_new);
+                for path in new.unwrap_or_default() {
+                    self.reporter.send(&Report::Imported(path)).await;
+                }
             }
         }
-    })
+    }
 }
 
 /// When a worker should be replaced.
@@ -174,17 +282,6 @@ fn limits(args: &Args) -> Limits {
         requests: args.workers.max_requests.map(|count| spread(count).max(1)),
         memory: args.workers.max_memory.map(|mebibytes| mebibytes << 20),
         timeout: args.timeout(),
-    }
-}
-
-/// Looks at the worker from time to time, and asks for another when it is time.
-async fn watch(app: WsgiApp, limits: Limits, mut line: Speaker) {
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        if let Some(why) = reason(&app, &limits) {
-            line.say(&Word::Replace(why)).await;
-            pending::<()>().await;
-        }
     }
 }
 
@@ -213,5 +310,11 @@ fn memory() -> Option<u64> {
 /// How often a worker looks at itself.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// At every fourth look it tells that it lives, and looks for new modules.
+const BEATS: u64 = 4;
+
 /// How long Python may take with what it is at, once all connections have ended.
 const LAST_CALLS: Duration = Duration::from_secs(3);
+
+/// How long `atexit` and the last output may take while a thread is stuck.
+const LAST_WORDS: Duration = Duration::from_secs(2);

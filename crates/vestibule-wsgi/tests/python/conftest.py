@@ -20,7 +20,7 @@ PATIENCE = 30
 class Server:
     """`python -m vestibule_wsgi`, with what it writes to its log in `log()`."""
 
-    def __init__(self, target, *options, python=(), cwd=HERE, env=None, ready=True):
+    def __init__(self, target, *options, python=(), cwd=HERE, env=None, ready=True, group=False):
         self.errors = tempfile.TemporaryFile("w+b")
         self.lines = tempfile.TemporaryFile("w+b")
         self.process = subprocess.Popen(
@@ -30,6 +30,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self.lines,
             stderr=self.errors,
+            start_new_session=group,
         )
         self.port = None
         if ready:
