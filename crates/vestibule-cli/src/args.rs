@@ -11,7 +11,7 @@ use vestibule::logging::Format;
 use crate::cors::origin;
 use crate::events::filter;
 use crate::values::{
-    Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
+    Certificate, Proxy, ProxyField, Secret, certificate, count, duration, encoded_glob, error_page, glob,
     glob_rule, header_bytes, index, mode, page, place, prefix, small_p, type_rule,
 };
 
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Wsgi(Wsgi),
 }
 
-/// Print the configuration of a web server in front of `vestibule serve`
+/// Print the configuration of a web server in front of `vestibule serve` or `vestibule wsgi`
 ///
 /// It goes to standard output, to be pasted into the site's own; what to start beside it is in its
 /// comment.
@@ -43,11 +43,16 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   vestibule config nginx
+  vestibule config nginx --wsgi mysite.wsgi    for a Python app
   vestibule config apache --by fastcgi --prefix /app --socket /run/app.sock")]
 pub(crate) struct Config {
     /// The web server
     #[arg(value_parser = ["nginx", "apache"])]
     pub(crate) server: String,
+
+    /// The Python app that is served: for `vestibule wsgi`, with limits that fit it
+    #[arg(long, value_name = "MODULE:CALLABLE")]
+    pub(crate) wsgi: Option<String>,
 
     /// The protocol between the two
     #[arg(long, value_name = "PROTOCOL", value_parser = ["http", "fastcgi", "scgi", "uwsgi", "cgi"], default_value = "http")]
@@ -250,6 +255,12 @@ pub(crate) struct Gateway {
     /// unix socket; may be repeated
     #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
     pub(crate) trust_proxy: Vec<Proxy>,
+
+    /// Believe further headers of these proxies, which have to set or remove each: host, port and prefix
+    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded in place of X-Forwarded-For and
+    /// -Proto; as in host,port
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', requires = "trust_proxy")]
+    pub(crate) trust_fields: Vec<ProxyField>,
 
     /// Who may open the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
     #[arg(long, hide = cfg!(not(unix)), value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use vestibule_cli::common::{
-    Certificate, Connections, Https, Listening, Proxy, Watching, duration, pair,
+    Certificate, Connections, Https, Listening, Proxy, ProxyField, Watching, duration, mode, pair, prefix,
 };
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
@@ -51,6 +51,21 @@ pub(crate) struct Args {
     /// comes by a unix socket: unix; may be repeated
     #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse)]
     pub(crate) trust_proxy: Vec<Proxy>,
+
+    /// Believe further headers of these proxies, which have to set or remove each: host, port and prefix
+    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded instead of X-Forwarded-For and
+    /// -Proto; as in host,port
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', requires = "trust_proxy")]
+    pub(crate) trust_fields: Vec<ProxyField>,
+
+    /// Mount the app below this path, as in /app: SCRIPT_NAME is /app then, and PATH_INFO the rest;
+    /// other paths are answered 404
+    #[arg(long, value_name = "PATH", value_parser = prefix)]
+    pub(crate) mount: Option<String>,
+
+    /// Permissions of the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(crate) socket_mode: Option<u32>,
 
     #[command(flatten)]
     pub(crate) https: Https,

@@ -7,6 +7,7 @@
 mod args;
 mod inside;
 mod line;
+mod mounted;
 mod places;
 mod reload;
 mod stack;
