@@ -8,6 +8,7 @@ mod hostile;
 mod matrix;
 mod modwsgi;
 mod order;
+mod other_protocols;
 mod probe;
 #[allow(
     dead_code,
