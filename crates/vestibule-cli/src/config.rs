@@ -204,7 +204,10 @@ mod tests {
             let start = "#   vestibule wsgi mysite.wsgi --listen unix:/run/x.sock --trust-proxy unix \
                          --mount /app --socket-mode 660\n";
             assert!(printed.contains(start), "{printed}");
-            assert!(printed.contains("75") && printed.contains("/run/x.sock|http") == (server == "apache"));
+            assert!(
+                printed.contains("75")
+                    && printed.contains("/run/x.sock|http") == (server == "apache")
+            );
             config.by = "uwsgi".to_owned();
             assert!(text(&config).unwrap_err().contains("HTTP only"));
         }

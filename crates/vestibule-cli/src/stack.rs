@@ -181,11 +181,7 @@ pub(crate) fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
 }
 
 /// The app with the client that one of these proxies tells of.
-pub fn behind_proxies<A: App>(
-    app: A,
-    proxies: &[Proxy],
-    fields: &[ProxyField],
-) -> ProxyHeaders<A> {
+pub fn behind_proxies<A: App>(app: A, proxies: &[Proxy], fields: &[ProxyField]) -> ProxyHeaders<A> {
     let trust = |outer: ProxyHeaders<A>, proxy: &Proxy| match proxy {
         Proxy::Unix => outer.trust_unix(true),
         Proxy::Network(network) => outer.trust(*network),
