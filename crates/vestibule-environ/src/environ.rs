@@ -669,7 +669,11 @@ mod tests {
         for (peer, local, host, address, port, server) in cases {
             let want = [address, port, server].map(|it| Some(it).filter(|it| *it != "-"));
             let got = made(peer, local, host);
-            assert_eq!(got.each_ref().map(Option::as_deref), want, "{peer} {local} {host}");
+            assert_eq!(
+                got.each_ref().map(Option::as_deref),
+                want,
+                "{peer} {local} {host}"
+            );
         }
     }
 

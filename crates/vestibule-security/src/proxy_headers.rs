@@ -406,7 +406,7 @@ fn port(text: &[u8]) -> Option<u16> {
 fn set_port(request: &mut Request, peer: &Peer, port: u16) {
     let is_default = port == Scheme::of(request).default_port();
     let headers = request.headers_mut();
-    if let Some(own) = headers.get(HOST).filter(|host| Host::is_valid(host)) {
+    if let Some(own) = headers.get(HOST).filter(Host::is_valid) {
         let text = own.to_str().unwrap_or_default();
         // The colons of an IPv6 address are inside of brackets.
         let name = match text.rsplit_once(':') {
