@@ -84,8 +84,15 @@ const PYTHON: &[(&str, &str)] = &[
 
 /// Python packages of the Python host's tests, in an environment of their own, and why each.
 const WSGI: &[(&str, &str)] = &[
+    (
+        "a2wsgi",
+        "an ASGI app as a WSGI app, which works after its last byte",
+    ),
+    ("bottle", "an app that needs the length of an upload"),
     ("django", "an app that is hosted"),
+    ("fastapi", "background tasks, below a2wsgi"),
     ("flask", "an app that is hosted"),
+    ("gevent", "replaces Python's threads"),
     ("maturin", "builds the wheel"),
     ("pytest", "runs the tests of the wheel"),
 ];

@@ -91,6 +91,12 @@ impl About {
         tracing::info!(target: "vestibule::wsgi", id, %method, uri, "{text}");
     }
 
+    /// Logs text of the app's own, from `wsgi.errors`.
+    pub(crate) fn said(&self, text: &str) {
+        let (method, uri, id) = (&self.method, self.uri.path(), self.id.as_ref().map(debug));
+        tracing::info!(target: "vestibule::wsgi::errors", id, %method, uri, "{text}");
+    }
+
     /// The request finds the queue full.
     pub(crate) fn refused(&self) {
         tracing::warn!(
@@ -135,7 +141,10 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
     let body = environ.take_input();
     let call = || -> PyResult<Call<'_>> {
         let input = Bound::new(py, Input::new(body, progress.clone(), runtime))?;
-        let errors = Bound::new(py, Errors::new(about.clone()))?;
+        let errors = Bound::new(
+            py,
+            Errors::new(about.clone(), shared.settings.errors_to_stderr),
+        )?;
         let environ = base.dict(py, &environ)?;
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
@@ -283,12 +292,16 @@ impl Call<'_> {
     /// Logs what went wrong and ends the response.
     fn fail(&self, py: Python<'_>, error: &PyErr) {
         let (reply, about) = (self.reply.get(), self.about());
-        if error.is_instance_of::<PyBrokenPipeError>(py) && reply.is_lost() {
+        if error.is_instance_of::<PyBrokenPipeError>(py) && reply.is_gone() {
             return tracing::debug!(target: "vestibule::wsgi", "the client went away: {error}");
         }
         let text = traceback(py, error);
-        about.error(&text);
         let cause = self.broken_body(py, error);
+        match &cause {
+            // It is the client's doing, and the app let the exception through.
+            Some(cause) => about.info(&format!("the upload broke off: {cause}")),
+            None => about.error(&text),
+        }
         let kind = match cause {
             Some(_) => FailureKind::Request,
             None => FailureKind::App,

@@ -44,11 +44,11 @@ impl Base {
         py: Python<'_>,
         is_multithread: bool,
         is_multiprocess: bool,
-        extra: &[(String, String)],
+        extra: &[(String, Vec<u8>)],
     ) -> PyResult<Self> {
         let dict = PyDict::new(py);
         for (name, value) in extra {
-            dict.set_item(name, value)?;
+            dict.set_item(name, latin1(py, value))?;
         }
         dict.set_item("wsgi.version", (1, 0))?;
         dict.set_item("wsgi.multithread", is_multithread)?;

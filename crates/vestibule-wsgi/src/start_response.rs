@@ -131,12 +131,13 @@ impl Reply {
     /// The callable that `start_response` returns.
     #[pyo3(signature = (data, /))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        match self.send(py, piece(data)?)? {
-            Flow::More | Flow::Complete | Flow::Beyond => Ok(()),
-            Flow::Gone => Err(pyo3::exceptions::PyBrokenPipeError::new_err(
+        let flow = self.send(py, piece(data)?)?;
+        if flow == Flow::Gone || (flow == Flow::More && self.is_gone()) {
+            return Err(pyo3::exceptions::PyBrokenPipeError::new_err(
                 "the client went away",
-            )),
+            ));
         }
+        Ok(())
     }
 }
 
@@ -195,11 +196,6 @@ impl Reply {
             Stage::Started(head) => head.length,
             _ => None,
         }
-    }
-
-    /// Whether the client went away while the body was sent.
-    pub(crate) fn is_lost(&self) -> bool {
-        matches!(self.lock().stage, Stage::Lost)
     }
 
     pub(crate) const fn about(&self) -> &Arc<About> {

@@ -5,6 +5,7 @@
 //! to be replaced.
 
 mod args;
+mod buffer_chunked;
 mod inside;
 mod line;
 mod mounted;

@@ -63,7 +63,9 @@ fn decoded(segment: &str) -> Cow<'_, [u8]> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        let pair = after
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
         let is_hex = |pair: &&str| pair.bytes().all(|byte| byte.is_ascii_hexdigit());
         let escape = pair
             .filter(|_| *first == b'%')

@@ -11,6 +11,7 @@ use vestibule::{App, BoxApp, Mounts, Stack};
 use vestibule_cli::common::{Proxy, behind_proxies, users, watched};
 
 use super::args::Args;
+use super::buffer_chunked::BufferChunked;
 use super::mounted::Mounted;
 use super::places::https_port;
 
@@ -30,9 +31,13 @@ pub(crate) fn around(
     let inner = Stack::new()
         .when(!is_behind_proxy, SetRequestId::new)
         .when(!args.no_compression, Compression::new);
+    let app = match args.python.buffer_chunked {
+        Some(mebibytes) => BufferChunked::new(app, mebibytes << 20).boxed(),
+        None => app.boxed(),
+    };
     // Without directories nothing looks at the path, and the app gets it however odd it is.
     let app = if args.files.is_empty() {
-        app.boxed()
+        app
     } else {
         beside(args, app)?.boxed()
     };

@@ -81,6 +81,20 @@ def for_ever(name, start_response, length, first):
     return Closing(name, steps())
 
 
+def written_for_ever(name, start_response):
+    """Blocks of nothing by `write`, which raises when the client is gone."""
+    write = start_response("200 OK", [PLAIN])
+    write(b"first")
+    try:
+        while True:
+            note(name, "step")
+            write(b"")
+            time.sleep(0.02)
+    except BrokenPipeError:
+        note(name, "closed")
+        raise
+
+
 def written(name, start_response):
     write = start_response("200 OK", [PLAIN, ("Content-Length", "3")])
     write(b"abc")
@@ -95,6 +109,8 @@ def app(environ, start_response):
             return case(name.removesuffix("HEAD"), start_response)
         case "written":
             return written("written", start_response)
+        case "write":
+            return written_for_ever(name, start_response)
         case "chunked":
             return for_ever(name, start_response, None, b"first")
         case "length":

@@ -73,7 +73,7 @@ def test_after_the_last_byte_by_write(server):
 
 
 @pytest.mark.parametrize("how", ["FIN", "RST"])
-@pytest.mark.parametrize("kind", ["chunked", "length", "no-bytes"])
+@pytest.mark.parametrize("kind", ["chunked", "length", "no-bytes", "write"])
 def test_a_client_that_leaves_ends_blocks_of_nothing(server, kind, how):
     name = f"{kind}-{how}"
     with server.connect() as client:
