@@ -42,6 +42,8 @@ def main(lines, form):
         script.write(SCRIPT % ", ".join(map(str, SIZES)))
         script.flush()
         wrk = subprocess.Popen(["wrk", "-t1", "-c32", "-d3600s", "-s", script.name, f"http://127.0.0.1:{port}/"], stdout=subprocess.DEVNULL)
+        # Without wrk there are no more lines, and the pipe has to end.
+        threading.Thread(target=lambda: (wrk.wait(), server.send_signal(signal.SIGTERM)), daemon=True).start()
         count, torn = 0, 0
         check = FORMATS[form]
         with os.fdopen(read, "rb", 1 << 20) as pipe:
@@ -52,13 +54,12 @@ def main(lines, form):
                 if count == lines:
                     break
             wrk.terminate()
-            server.send_signal(signal.SIGTERM)
             while pipe.read(1 << 20):
                 pass
         wrk.wait()
         server.wait()
-    print(f"{form}: {count} lines, {torn} torn")
-    return torn
+    print(f"{form}: {count} of {lines} lines, {torn} torn")
+    return torn or count < lines
 
 
 if __name__ == "__main__":
