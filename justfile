@@ -79,6 +79,10 @@ wsgi-drain runs="50":
 wsgi-deploy requests="10000":
     target/wsgi-venv/bin/python crates/vestibule-wsgi/tests/python/under_load.py deploy {{requests}}
 
+# Lines of the access log, by two processes into one pipe: counts those that are torn (after `just wsgi`; minutes).
+wsgi-log lines="1000000" format="combined":
+    target/wsgi-venv/bin/python crates/vestibule-wsgi/tests/python/log_storm.py {{lines}} "{{format}}"
+
 # Hosts of Python apps beside each other, in an environment of their own (a release build; minutes).
 wsgi-bench *cases:
     python3 -m venv target/wsgi-bench

@@ -157,6 +157,8 @@ fn wsgi() -> Result<(), String> {
         "doc --package vestibule-wsgi --all-features --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    // The tests behind nginx print its configuration.
+    cargo("build --package vestibule-cli --locked", &[])?;
     let environment = packages::environment()?;
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/vestibule-wsgi");
     let mut build = Command::new(environment.join("bin/maturin"));

@@ -96,8 +96,15 @@ const PYTHON: &[(&str, &str)] = &[
 /// Python packages for the tests of the Python host, in a separate virtual environment, each with
 /// its reason.
 const WSGI: &[(&str, &str)] = &[
+    (
+        "a2wsgi",
+        "an ASGI app as a WSGI app, which works on after its last byte",
+    ),
+    ("bottle", "an app that needs the length of an upload"),
     ("django", "an app to host"),
+    ("fastapi", "background tasks, below a2wsgi"),
     ("flask", "an app to host"),
+    ("gevent", "replaces Python's threads"),
     ("maturin", "builds the wheel"),
     ("pytest", "runs the tests of the wheel"),
 ];

@@ -11,8 +11,8 @@ use vestibule::logging::{Format, Zone};
 use crate::cors::origin;
 use crate::events::filter;
 use crate::values::{
-    Certificate, Proxy, Secret, certificate, count, duration, encoded_glob, error_page, glob,
-    glob_rule, header_bytes, index, mode, page, place, prefix, small_p, type_rule,
+    Certificate, Proxy, ProxyField, Secret, certificate, count, duration, encoded_glob, error_page,
+    glob, glob_rule, header_bytes, index, mode, page, place, prefix, small_p, type_rule,
 };
 
 /// Serves a directory over HTTP, through a stack of middleware that prints itself.
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Wsgi(Wsgi),
 }
 
-/// Print the configuration of a web server in front of `vestibule serve`
+/// Print the configuration of a web server in front of `vestibule serve` or `vestibule wsgi`
 ///
 /// It goes to standard output, to be pasted into the site's own; what to start beside it is in its
 /// comment.
@@ -43,11 +43,16 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   vestibule config nginx
+  vestibule config nginx --wsgi mysite.wsgi    for a Python app
   vestibule config apache --by fastcgi --prefix /app --socket /run/app.sock")]
 pub(crate) struct Config {
     /// The web server
     #[arg(value_parser = ["nginx", "apache"])]
     pub(crate) server: String,
+
+    /// The Python app that is served: for `vestibule wsgi`, with limits that fit it
+    #[arg(long, value_name = "MODULE:CALLABLE")]
+    pub(crate) wsgi: Option<String>,
 
     /// The protocol between the two
     #[arg(long, value_name = "PROTOCOL", value_parser = ["http", "fastcgi", "scgi", "uwsgi", "cgi"], default_value = "http")]
@@ -174,6 +179,7 @@ impl Connections {
             ("--idle-timeout", self.idle_timeout.is_some()),
             ("--write-timeout", self.write_timeout.is_some()),
             ("--body-timeout", self.body_timeout.is_some()),
+            ("--min-body-rate", self.min_body_rate.is_some()),
             (
                 "--max-requests-per-connection",
                 self.max_requests_per_connection.is_some(),
@@ -263,6 +269,17 @@ pub(crate) struct Gateway {
     /// unix socket; may be repeated
     #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse, conflicts_with_all = ["fastcgi", "scgi", "uwsgi", "cgi"])]
     pub(crate) trust_proxy: Vec<Proxy>,
+
+    /// Believe further headers of these proxies, which have to set or remove each: host, port and prefix
+    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded in place of X-Forwarded-For and
+    /// -Proto; as in host,port
+    #[arg(
+        long,
+        value_name = "FIELDS",
+        value_delimiter = ',',
+        requires = "trust_proxy"
+    )]
+    pub(crate) trust_fields: Vec<ProxyField>,
 
     /// Who may open the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
     #[arg(long, hide = cfg!(not(unix)), value_name = "MODE", value_parser = mode, conflicts_with = "cgi")]
@@ -411,9 +428,13 @@ pub struct Connections {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub write_timeout: Option<Duration>,
 
-    /// How long a pause in an upload may be that an app reads; files read none [default: 30s]
+    /// How long a pause in an upload may be that an app reads; files read none. `--min-body-rate` ends slow uploads as well [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) body_timeout: Option<Duration>,
+
+    /// The least rate of an upload that an app reads, in bytes a second: after 10 s of waiting, slower ones are ended; 0 for no such limit [default: 500; 1024 with `--strict`]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) min_body_rate: Option<u64>,
 
     /// Maximum number of requests on one connection, which is closed then [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = count)]
@@ -452,7 +473,7 @@ pub struct Watching {
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<Format>,
 
-    /// Append the log to a file, in place of standard output; it is opened anew on SIGHUP and when it was renamed
+    /// Append the log to a file, in place of standard output, which is also `-`; it is opened anew on SIGHUP and when it was renamed
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 

@@ -10,10 +10,14 @@ use crate::args::Config;
 pub(crate) fn text(config: &Config) -> Result<String, &'static str> {
     let Config {
         server,
+        wsgi,
         by,
         prefix,
         socket,
     } = config;
+    if wsgi.is_some() && by != "http" {
+        return Err("`vestibule wsgi` speaks HTTP only: leave `--by` out");
+    }
     let listen = match &**by {
         "cgi" => return cgi(config),
         "http" => format!("--listen unix:{socket} --trust-proxy unix"),
@@ -24,6 +28,8 @@ pub(crate) fn text(config: &Config) -> Result<String, &'static str> {
         prefix => format!(" --mount {prefix}"),
     };
     let (template, scheme) = match (&**server, &**by) {
+        ("nginx", "http") if wsgi.is_some() => (NGINX_WSGI, "http"),
+        ("apache", "http") if wsgi.is_some() => (APACHE_WSGI, "http"),
         ("nginx", "http") => (NGINX_HTTP, "http"),
         ("nginx", by) => (NGINX, by),
         (_, "http") => (APACHE_HTTP, "http"),
@@ -36,7 +42,13 @@ pub(crate) fn text(config: &Config) -> Result<String, &'static str> {
         ("nginx", prefix) => format!("{prefix}/"),
         (_, prefix) => prefix.to_owned(),
     };
-    let start = START.replace("OPTIONS", &format!("{listen}{mount} --socket-mode 660"));
+    let what = match wsgi {
+        Some(app) => format!("wsgi {app}"),
+        None => "serve DIR".to_owned(),
+    };
+    let start = START
+        .replace("WHAT", &what)
+        .replace("OPTIONS", &format!("{listen}{mount} --socket-mode 660"));
     let place = template.replace("PLACE", &place).replace("SOCKET", socket);
     Ok(start + &place.replace("PROTOCOL", scheme))
 }
@@ -52,7 +64,7 @@ fn cgi(config: &Config) -> Result<String, &'static str> {
 /// Without the group, the web server answers 502 or 503, and says in its log that it may not connect.
 const START: &str = "\
 # Start, in the group of the web server (www-data on Debian), which opens the socket:
-#   vestibule serve DIR OPTIONS
+#   vestibule WHAT OPTIONS
 ";
 
 const NGINX_HTTP: &str = "\
@@ -63,6 +75,24 @@ location PLACE {
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header Proxy \"\";
+}
+";
+
+/// The longest pause of the app that nginx bears is longer than `--timeout`, so that visitors get the 504
+/// of the host, which is in its log. nginx's own limit on uploads is 1 MiB.
+const NGINX_WSGI: &str = "\
+location PLACE {
+    client_max_body_size 100m;
+    proxy_read_timeout 75s;
+    proxy_send_timeout 75s;
+    proxy_pass http://unix:SOCKET;
+    proxy_http_version 1.1;
+    proxy_set_header Connection \"\";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Request-ID $request_id;
     proxy_set_header Proxy \"\";
 }
 ";
@@ -82,6 +112,19 @@ AllowEncodedSlashes NoDecode
     ProxyPass unix:SOCKET|http://vestibulePLACE nocanon
     ProxyPreserveHost On
     RequestHeader unset Proxy
+    RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
+</Location>
+";
+
+const APACHE_WSGI: &str = "\
+# a2enmod proxy proxy_http headers
+AllowEncodedSlashes NoDecode
+<Location PLACE>
+    LimitRequestBody 104857600
+    ProxyPass unix:SOCKET|http://vestibulePLACE nocanon timeout=75
+    ProxyPreserveHost On
+    RequestHeader unset Proxy
+    RequestHeader unset X-Request-ID
     RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
 </Location>
 ";
@@ -126,6 +169,7 @@ mod tests {
             for by in ["http", "fastcgi", "scgi", "uwsgi"] {
                 let text = text(&Config {
                     server: server.to_owned(),
+                    wsgi: None,
                     by: by.to_owned(),
                     prefix: "/app".to_owned(),
                     socket: "/run/x.sock".to_owned(),
@@ -133,7 +177,7 @@ mod tests {
                 .unwrap();
                 let is_open = |word: &str| text.contains(word);
                 assert!(
-                    !["OPTIONS", "PLACE", "SOCKET", "PROTOCOL"]
+                    !["WHAT", "OPTIONS", "PLACE", "SOCKET", "PROTOCOL"]
                         .into_iter()
                         .any(is_open),
                     "{text}"
@@ -147,9 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn a_python_app_is_reached_by_http() {
+        for server in ["nginx", "apache"] {
+            let mut config = Config {
+                server: server.to_owned(),
+                wsgi: Some("mysite.wsgi".to_owned()),
+                by: "http".to_owned(),
+                prefix: "/app".to_owned(),
+                socket: "/run/x.sock".to_owned(),
+            };
+            let printed = text(&config).unwrap();
+            let start = "#   vestibule wsgi mysite.wsgi --listen unix:/run/x.sock --trust-proxy unix \
+                         --mount /app --socket-mode 660\n";
+            assert!(printed.contains(start), "{printed}");
+            assert!(
+                printed.contains("75")
+                    && printed.contains("/run/x.sock|http") == (server == "apache")
+            );
+            config.by = "uwsgi".to_owned();
+            assert!(text(&config).unwrap_err().contains("HTTP only"));
+        }
+    }
+
+    #[test]
     fn nginx_by_fastcgi() {
         let config = Config {
             server: "nginx".to_owned(),
+            wsgi: None,
             by: "fastcgi".to_owned(),
             prefix: String::new(),
             socket: "/run/x.sock".to_owned(),

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use vestibule::logging::{EventLimit, Zone};
+use vestibule::logging::{EventLimit, WholeLines, Zone};
 
 use crate::args::Watching;
 use crate::wants_colour;
@@ -31,12 +31,13 @@ pub fn events_to_stderr(options: &Watching) {
             Err(reason) => (usual(), Some(reason)),
         },
     };
+    let targets = with_the_apps_own(targets);
     let events = tracing_subscriber::registry()
         .with(targets)
         .with(EventLimit::new());
     let clock = Clock(options.log_time.clone().unwrap_or_default());
     let lines = layer()
-        .with_writer(std::io::stderr)
+        .with_writer(WholeLines::stderr)
         .with_timer(clock.clone());
     if options.writes_json() {
         events.with(lines.event_format(Json(clock))).init();
@@ -66,6 +67,19 @@ pub fn complain(as_json: bool, error: &(impl fmt::Display + ?Sized)) {
         eprintln!("vestibule: {error}");
     }
 }
+
+/// The filter with what a Python app writes to `wsgi.errors`: its level is not known, so a filter of levels
+/// does not hold it back. One that turns the errors of the host off does.
+fn with_the_apps_own(targets: Targets) -> Targets {
+    if targets.would_enable(APP, &tracing::Level::ERROR) {
+        targets.with_target(APP, LevelFilter::INFO)
+    } else {
+        targets
+    }
+}
+
+/// The target of text from a Python app.
+const APP: &str = "vestibule::wsgi::errors";
 
 /// The filter when none is given.
 fn usual() -> Targets {
@@ -224,6 +238,22 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[test]
+    fn the_text_of_an_app_is_held_back_only_where_everything_is() {
+        for (text, is_shown) in [
+            ("", true),
+            ("error", true),
+            ("vestibule=error", true),
+            ("off", false),
+            ("vestibule::wsgi=off", false),
+            ("off,vestibule::wsgi=error", true),
+        ] {
+            let targets = with_the_apps_own(filter(text).unwrap());
+            let shows = targets.would_enable(APP, &tracing::Level::INFO);
+            assert_eq!(shows, is_shown, "{text}");
+        }
+    }
 
     #[test]
     fn filters() {

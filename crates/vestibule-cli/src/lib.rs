@@ -51,7 +51,7 @@ pub mod common {
     pub use crate::signals::reopen_on_hangup;
     pub use crate::stack::{behind_proxies, users, watched};
     pub use crate::tls::tls;
-    pub use crate::values::{Certificate, Proxy, duration, pair};
+    pub use crate::values::{Certificate, Proxy, ProxyField, duration, mode, pair, prefix};
     pub use crate::wants_colour;
     pub use crate::welcome::{Ink, interfaces, web_addresses};
 }

@@ -28,6 +28,9 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     if let Some(time) = options.body_timeout {
         server = server.body_timeout(time);
     }
+    if let Some(rate) = options.min_body_rate {
+        server = server.min_body_rate(rate);
+    }
     if let Some(count) = options.max_requests_per_connection {
         server = server.max_requests(count);
     }

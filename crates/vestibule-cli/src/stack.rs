@@ -21,7 +21,7 @@ use crate::log::format;
 use crate::password;
 use crate::reload::{self, Reload};
 use crate::tree::Tree;
-use crate::values::Proxy;
+use crate::values::{Proxy, ProxyField};
 
 /// What the program serves a directory with.
 pub(crate) struct Served {
@@ -176,17 +176,22 @@ pub(crate) fn behind(options: &Gateway, app: BoxApp) -> BoxApp {
     };
     match options.trust_proxy.is_empty() {
         true => app,
-        false => behind_proxies(app, &options.trust_proxy).boxed(),
+        false => behind_proxies(app, &options.trust_proxy, &options.trust_fields).boxed(),
     }
 }
 
 /// The app with the client that one of these proxies tells of.
-pub fn behind_proxies<A: App>(app: A, proxies: &[Proxy]) -> ProxyHeaders<A> {
+pub fn behind_proxies<A: App>(app: A, proxies: &[Proxy], fields: &[ProxyField]) -> ProxyHeaders<A> {
     let trust = |outer: ProxyHeaders<A>, proxy: &Proxy| match proxy {
         Proxy::Unix => outer.trust_unix(true),
         Proxy::Network(network) => outer.trust(*network),
     };
-    proxies.iter().fold(ProxyHeaders::new(app), trust)
+    let app = ProxyHeaders::new(app)
+        .host(fields.contains(&ProxyField::Host))
+        .port(fields.contains(&ProxyField::Port))
+        .prefix(fields.contains(&ProxyField::Prefix))
+        .forwarded(fields.contains(&ProxyField::Forwarded));
+    proxies.iter().fold(app, trust)
 }
 
 /// The users of a file, which must not be among the files that are served; hidden ones are not.

@@ -64,6 +64,20 @@ impl Proxy {
     }
 }
 
+/// A forwarding header that is believed only where it is named: a web server that does not set it passes
+/// on what a client wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProxyField {
+    /// `X-Forwarded-Host`, or `host` of `Forwarded`.
+    Host,
+    /// `X-Forwarded-Port`.
+    Port,
+    /// `X-Forwarded-Prefix`.
+    Prefix,
+    /// `Forwarded` instead of `X-Forwarded-For` and `X-Forwarded-Proto`.
+    Forwarded,
+}
+
 /// A value that is never shown: in no message, and not in the debug form of the arguments.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
@@ -197,7 +211,11 @@ pub(crate) fn error_page(text: &str) -> Result<(u16, String), String> {
 }
 
 /// `/app`: what a web server's configuration can say without quotes, without a slash at its end.
-pub(crate) fn prefix(text: &str) -> Result<String, String> {
+///
+/// # Errors
+///
+/// When it is not such a path.
+pub fn prefix(text: &str) -> Result<String, String> {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~/".contains(it);
     match text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//") {
         true => Ok(text.trim_end_matches('/').to_owned()),
@@ -206,7 +224,11 @@ pub(crate) fn prefix(text: &str) -> Result<String, String> {
 }
 
 /// `660`.
-pub(crate) fn mode(text: &str) -> Result<u32, String> {
+///
+/// # Errors
+///
+/// When it is not a mode.
+pub fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok();
     mode.filter(|mode| *mode <= 0o777)
         .ok_or("three octal digits, as in 660".to_owned())

@@ -744,13 +744,49 @@ fn a_python_without_the_host_is_told_what_to_install() {
         said.contains("cannot start `/no/such/place/bin/python`"),
         "{said}"
     );
+    // Pythons that import `vestibule_wsgi` in other ways: how they end, and what they say.
+    for (script, want) in [
+        ("exit 41", "-m pip install vestibule-wsgi` installs it"),
+        (
+            "echo 'Traceback (most recent call last):' >&2; echo 'ImportError: libssl.so.3: no such file' >&2; exit 1",
+            "cannot import its package vestibule-wsgi: ImportError: libssl.so.3: no such file",
+        ),
+        (
+            "exit 1",
+            "cannot import its package vestibule-wsgi: it says nothing",
+        ),
+        (
+            "kill -9 $$",
+            "cannot import its package vestibule-wsgi: it says nothing",
+        ),
+    ] {
+        let said = wsgi(python(script).path());
+        assert!(said.contains(want), "{script}: {said}");
+    }
+}
+
+/// A virtual environment whose Python is a script.
+#[cfg(unix)]
+fn python(script: &str) -> Scratch {
+    use std::os::unix::fs::PermissionsExt;
     let folder = Scratch::new("wsgi");
+    let python = format!("{}/bin/python", folder.path());
     std::fs::create_dir(format!("{}/bin", folder.path())).unwrap();
-    // A Python of which `import vestibule_wsgi` fails.
-    std::os::unix::fs::symlink("/bin/false", format!("{}/bin/python", folder.path())).unwrap();
-    let said = wsgi(folder.path());
-    assert!(
-        said.contains("-m pip install vestibule-wsgi` installs it"),
-        "{said}"
-    );
+    std::fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[cfg(unix)]
+#[test]
+fn the_help_about_python_apps_needs_no_python_package() {
+    let folder = python("exit 41");
+    for option in ["--help", "-h"] {
+        let mut command = vestibule(&["wsgi", option]);
+        let output = command.env("VIRTUAL_ENV", folder.path()).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{option}");
+        assert!(shown.contains("Usage: vestibule wsgi"), "{shown}");
+        assert!(shown.contains("pip install vestibule-wsgi"), "{shown}");
+    }
 }

@@ -296,7 +296,7 @@ impl From<Request> for Environ {
         if scheme == Scheme::Https {
             environ.push("HTTPS", "on");
         }
-        environ.push_addresses(Peer::of(&request), scheme);
+        environ.push_addresses(Peer::of(&request), scheme, request.headers());
         if let Some(user) = RemoteUser::of(&request) {
             environ.push("REMOTE_USER", user.name());
             environ.push("AUTH_TYPE", user.auth_type());
@@ -320,7 +320,7 @@ impl Environ {
         }
     }
 
-    fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme) {
+    fn push_addresses(&mut self, peer: Option<&Peer>, scheme: Scheme, headers: &http::HeaderMap) {
         match peer.map(Peer::local) {
             Some(Address::Tcp(local)) => {
                 let name = local.ip().to_string();
@@ -329,14 +329,19 @@ impl Environ {
                 self.push_shown("SERVER_PORT", local.port());
             }
             _ => {
+                // A unix socket has no port; that of the web server in front is in `Host`.
+                let port = headers.get(header::HOST).and_then(port_of_host);
                 self.push("SERVER_NAME", "localhost");
-                self.push_shown("SERVER_PORT", scheme.default_port());
+                self.push_shown("SERVER_PORT", port.unwrap_or(scheme.default_port()));
             }
         }
         match peer.map(Peer::address) {
             Some(Address::Tcp(remote)) => {
                 self.push_shown("REMOTE_ADDR", remote.ip());
-                self.push_shown("REMOTE_PORT", remote.port());
+                // 0 is the port of a client that a proxy names by its address alone.
+                if remote.port() != 0 {
+                    self.push_shown("REMOTE_PORT", remote.port());
+                }
             }
             // RFC 3875, section 4.1.8 requires the variable, but there is no address.
             _ => self.push("REMOTE_ADDR", ""),
@@ -379,6 +384,14 @@ impl Environ {
             );
         }
     }
+}
+
+/// Returns the port in `Host`, if it has one.
+fn port_of_host(host: &http::HeaderValue) -> Option<u16> {
+    let (_, digits) = host.to_str().ok()?.rsplit_once(':')?;
+    let is_number = digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|_| is_number);
+    port.filter(|port| *port > 0)
 }
 
 /// Writes the prefix and the name, with `-` as `_`.
@@ -625,6 +638,48 @@ mod tests {
         ];
         for (name, value) in cases {
             assert_eq!(environ.latin1(name).as_deref(), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn ports_that_are_not_known_are_left_out() {
+        let made = |peer: &str, local: &str, host: &str| {
+            let address = |text: &str| match text.parse() {
+                Ok(address) => Address::Tcp(address),
+                Err(_) => Address::Unix(None),
+            };
+            let mut request = Request::default();
+            let peer = Peer::new(address(peer), address(local));
+            request.extensions_mut().insert(peer);
+            if !host.is_empty() {
+                let host = host.parse().unwrap();
+                request.headers_mut().insert(header::HOST, host);
+            }
+            let environ = Environ::from(request);
+            ["REMOTE_ADDR", "REMOTE_PORT", "SERVER_PORT"].map(|name| environ.latin1(name))
+        };
+        let cases = [
+            ("192.0.2.1:7", "127.0.0.1:80", "a:9", "192.0.2.1", "7", "80"),
+            ("192.0.2.1:0", "127.0.0.1:80", "a:9", "192.0.2.1", "-", "80"),
+            ("[::1]:0", "[::1]:80", "a", "::1", "-", "80"),
+            ("192.0.2.1:0", "unix", "a:9", "192.0.2.1", "-", "9"),
+            ("unix", "unix", "a:9", "", "-", "9"),
+            ("unix", "unix", "a", "", "-", "80"),
+            ("unix", "unix", "[::1]", "", "-", "80"),
+            ("unix", "unix", "[::1]:9", "", "-", "9"),
+            ("unix", "unix", "a:", "", "-", "80"),
+            ("unix", "unix", "a:0", "", "-", "80"),
+            ("unix", "unix", "a:99999", "", "-", "80"),
+            ("unix", "unix", "", "", "-", "80"),
+        ];
+        for (peer, local, host, address, port, server) in cases {
+            let want = [address, port, server].map(|it| Some(it).filter(|it| *it != "-"));
+            let got = made(peer, local, host);
+            assert_eq!(
+                got.each_ref().map(Option::as_deref),
+                want,
+                "{peer} {local} {host}"
+            );
         }
     }
 

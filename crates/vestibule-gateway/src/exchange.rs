@@ -78,6 +78,65 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+/// A connection that does not speak the protocol of the server: the first bytes that came.
+#[derive(Debug)]
+pub(crate) struct OtherProtocol {
+    why: Malformed,
+    first: Vec<u8>,
+}
+
+impl OtherProtocol {
+    /// Adds the first bytes to an error about them; other errors stay as they are.
+    pub(crate) fn explain(error: BoxError, received: &[u8]) -> BoxError {
+        match error.downcast_ref() {
+            Some(Malformed::Protocol(why)) => Self {
+                why: Malformed::Protocol(why),
+                first: received.iter().take(SHOWN).copied().collect(),
+            }
+            .into(),
+            _ => error,
+        }
+    }
+
+    /// The first bytes, printable.
+    pub(crate) fn first(&self) -> String {
+        format!("\"{}\"", self.first.escape_ascii())
+    }
+
+    /// The likely mistake in the web server's configuration.
+    pub(crate) fn hint(&self) -> &'static str {
+        let is_method = |byte: &u8| byte.is_ascii_uppercase();
+        let letters = self.first.iter().take_while(|byte| is_method(byte)).count();
+        let is_http = letters >= 3 && self.first.get(letters).is_none_or(|byte| *byte == b' ');
+        match self.first.first() {
+            _ if is_http => {
+                "it speaks HTTP; nginx reaches this server by uwsgi_pass, fastcgi_pass or scgi_pass, \
+                 not by proxy_pass"
+            }
+            Some(0x16) => "it speaks TLS",
+            Some(0) => "it speaks uwsgi",
+            Some(1) => "it speaks FastCGI",
+            Some(b'0'..=b'9') => "it speaks SCGI",
+            _ => "it speaks something else",
+        }
+    }
+}
+
+impl fmt::Display for OtherProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.why, self.hint(), self.first())
+    }
+}
+
+impl std::error::Error for OtherProtocol {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+/// How many of the first bytes the log shows.
+const SHOWN: usize = 32;
+
 impl Limits {
     /// Adds a parameter if it is within the limits.
     pub(crate) fn push(

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use vestibule_core::{App, Body, BodySender, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
 
-use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, too_large};
+use crate::exchange::{Incoming, Limits, Malformed, OtherProtocol, Outgoing, Service, too_large};
 use crate::io::Io;
 
 /// One record.
@@ -306,7 +306,12 @@ async fn begin<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     outgoing: &mut Outgoing<W>,
     limits: &Limits,
 ) -> Result<Option<Begun>, BoxError> {
-    while let Some(record) = next(incoming).await? {
+    loop {
+        let record = match next(incoming).await {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            Err(error) => return Err(OtherProtocol::explain(error, &incoming.buffer)),
+        };
         match (record.kind, record.id) {
             (BEGIN_REQUEST, 0) => {
                 return Err(Malformed::Protocol("a request has the id 0").into());

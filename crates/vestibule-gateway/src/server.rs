@@ -15,7 +15,7 @@ use vestibule_core::{Address, App, BoxError, CatchPanic, Outline, Peer};
 use vestibule_environ::{HeadForm, Mapping};
 use vestibule_socket::{Backoff, Bind, BindError, Listener, Rarely, Socket, log_order};
 
-use crate::exchange::{Limits, Service};
+use crate::exchange::{Limits, OtherProtocol, Service};
 use crate::io::{Io, open};
 use crate::{fastcgi, scgi, simple, uwsgi};
 
@@ -172,6 +172,7 @@ impl<A: App> Server<A> {
             allowed: self.allowed.clone(),
             service: Arc::new(self.into_service()),
             listeners: vec![listener],
+            misdirected: Arc::default(),
         })
     }
 
@@ -234,6 +235,8 @@ pub struct Bound<A> {
     protocol: Protocol,
     allowed: Vec<IpAddr>,
     listeners: Vec<Listener>,
+    /// Lines of the log about connections that speak another protocol.
+    misdirected: Arc<Rarely>,
 }
 
 /// The result of a graceful end.
@@ -377,17 +380,29 @@ impl<A: App> Bound<A> {
         watch: &watch::Receiver<bool>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let peer = peer.address();
-        if !self.allows(peer) {
+        let peer = peer.address().clone();
+        if !self.allows(&peer) {
             if let Some(silent) = refusals.line() {
                 tracing::warn!(target: "vestibule", %peer, silent, "refused a connection");
             }
             return;
         }
-        let (service, watch) = (self.service.clone(), watch.clone());
+        let (service, watch, protocol) = (self.service.clone(), watch.clone(), self.protocol);
+        let misdirected = self.misdirected.clone();
         let served = serve(socket.into(), self.protocol, service, watch);
         connections.spawn(async move {
-            if let Err(error) = served.await {
+            let Err(error) = served.await else {
+                drop(place);
+                return;
+            };
+            if let Some(other) = error.downcast_ref::<OtherProtocol>() {
+                if let Some(silent) = misdirected.line() {
+                    tracing::warn!(
+                        target: "vestibule", %peer, ?protocol, first_bytes = %other.first(), silent,
+                        "a connection speaks another protocol: {}", other.hint()
+                    );
+                }
+            } else {
                 tracing::debug!(target: "vestibule", error = &*error, "a connection ended early");
             }
             drop(place);

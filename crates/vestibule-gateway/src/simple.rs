@@ -5,7 +5,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_core::{App, Body, BoxError, IntoResponse};
 use vestibule_environ::{Environ, HeadForm};
 
-use crate::exchange::{Incoming, Limits, Malformed, Outgoing, Service, pump, too_large};
+use crate::exchange::{
+    Incoming, Limits, Malformed, OtherProtocol, Outgoing, Service, pump, too_large,
+};
 use crate::io::Io;
 
 /// Reads a head from the input so far; `None` when more bytes are needed.
@@ -42,6 +44,7 @@ pub(crate) async fn serve<A: App, I: Io>(
         // A web server checks whether this server is up.
         Ok(None) => return Ok(()),
         Err(error) => {
+            let error = OtherProtocol::explain(error, &incoming.buffer);
             if let Some(Malformed::TooLarge) = error.downcast_ref() {
                 outgoing.respond(&Method::GET, form, too_large()).await?;
                 outgoing.flush().await?;

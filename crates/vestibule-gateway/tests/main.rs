@@ -8,6 +8,7 @@ mod malformed_input;
 mod matrix;
 mod modwsgi;
 mod order;
+mod other_protocols;
 mod probe;
 #[allow(dead_code, reason = "the HTTP server has its own tests")]
 #[path = "../../vestibule-hyper/tests/requests.rs"]

@@ -71,6 +71,9 @@
 //! age. Two limits: a copy that takes longer than 3 seconds may lose what is written after that,
 //! and whoever opens the file to read along (`tail -f`) holds it up for as long, once.
 //!
+//! Several processes may write to the same pipe: a line is written in one piece, however long it is
+//! (Linux; see [`WholeLines`], which a program can use for its own lines, too).
+//!
 //! # What it does not know
 //!
 //! `%I`, `%O` and `%S` of Apache (bytes with their heads) are `-`: heads are the server's. The
@@ -95,6 +98,7 @@ mod sink;
 mod trace;
 mod tried_user;
 mod uuid;
+mod whole_lines;
 
 pub use access_log::AccessLog;
 #[cfg(feature = "event-limit")]
@@ -108,3 +112,4 @@ pub use server_timing::ServerTiming;
 pub use sink::{Lines, LogFile, Sink};
 pub use trace::{Trace, TraceContext};
 pub use vestibule_fields::trace_context::{SpanId, TraceId, TraceParent};
+pub use whole_lines::WholeLines;

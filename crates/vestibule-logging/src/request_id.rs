@@ -27,7 +27,8 @@ use crate::uuid::Uuid;
 /// UUID of version 7, which sorts by time.
 ///
 /// The id is an extension of the request ([`RequestId`]) and of the response, replaces the request's
-/// `x-request-id` (so that what is forwarded has it), and is echoed in the response's. A safe id has
+/// `x-request-id` (so that what is forwarded has it), and is echoed in the response's, unless the app
+/// has set that field itself. A safe id has
 /// 1 to 128 of the characters `A-Z a-z 0-9 - _ . : + / = @`: it can stand in a log, a URL or a page.
 ///
 /// Costs three allocations a request.
@@ -115,7 +116,10 @@ impl<A: App> App for SetRequestId<A> {
         request.headers_mut().insert(&self.header, id.0.clone());
         request.extensions_mut().insert(id.clone());
         let mut response = self.app.call(request).await;
-        response.headers_mut().insert(&self.header, id.0.clone());
+        response
+            .headers_mut()
+            .entry(&self.header)
+            .or_insert_with(|| id.0.clone());
         response.extensions_mut().insert(id);
         response
     }
@@ -221,6 +225,25 @@ mod tests {
             "", " ", "a b", "<b>", "a\"", "\u{e9}", "a\x1b", "a%0d", &too_long,
         ] {
             assert!(!is_safe(id.as_bytes()), "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_that_the_app_sets_is_kept() {
+        for own in [None, Some("from-the-app")] {
+            let app = SetRequestId::new(move |_: Request| async move {
+                let mut response = Response::default();
+                if let Some(own) = own {
+                    let own = HeaderValue::from_static(own);
+                    response.headers_mut().insert(X_REQUEST_ID, own);
+                }
+                response
+            });
+            let response = app.call(Request::default()).await;
+            let id = RequestId::of(&response).unwrap().as_str().to_owned();
+            let ids = response.headers().get_all(X_REQUEST_ID);
+            assert!(ids.iter().eq([own.unwrap_or(&id)]), "{own:?}");
+            assert_eq!(id.len(), 36, "the log has the server's own");
         }
     }
 

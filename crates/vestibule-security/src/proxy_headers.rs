@@ -1,6 +1,6 @@
 //! The client behind trusted proxies.
 //!
-//! Source: RFC 7239. `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` have no standard.
+//! Source: RFC 7239. `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `-Prefix` have no standard.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -65,6 +65,7 @@ pub struct ProxyHeaders<A> {
     trust: Trust,
     reads_forwarded: bool,
     reads_host: bool,
+    reads_port: bool,
     reads_prefix: bool,
     passed: Vec<HeaderName>,
 }
@@ -84,6 +85,7 @@ impl<A: App> ProxyHeaders<A> {
             trust: Trust::default(),
             reads_forwarded: false,
             reads_host: false,
+            reads_port: false,
             reads_prefix: false,
             passed: Vec::new(),
         }
@@ -125,6 +127,31 @@ impl<A: App> ProxyHeaders<A> {
     #[must_use]
     pub fn host(mut self, reads: bool) -> Self {
         self.reads_host = reads;
+        self
+    }
+
+    /// Sets whether `X-Forwarded-Port` is the port that the client connected to. Defaults to `false`.
+    /// It replaces the port of `Host`, which is omitted if it is the default of the scheme, and the
+    /// port in [`Peer::local`]. `Forwarded` has no port.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use vestibule_core::{Address, App, Peer, Request};
+    /// use vestibule_security::ProxyHeaders;
+    ///
+    /// let app = |request: Request| async move { request.headers()["host"].to_str().unwrap().to_owned() };
+    /// let app = ProxyHeaders::new(app).trust_unix(true).port(true);
+    ///
+    /// let mut request = Request::default();
+    /// request.extensions_mut().insert(Peer::new(Address::Unix(None), Address::Unix(None)));
+    /// request.headers_mut().insert("host", "site.test".parse().unwrap());
+    /// request.headers_mut().insert("x-forwarded-port", "8443".parse().unwrap());
+    /// assert_eq!(app.call(request).await.into_body().as_bytes().unwrap(), "site.test:8443");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn port(mut self, reads: bool) -> Self {
+        self.reads_port = reads;
         self
     }
 
@@ -202,6 +229,9 @@ impl<A: App> ProxyHeaders<A> {
         }
         if let Some(host) = reported.host.filter(|_| self.reads_host) {
             request.headers_mut().insert(HOST, host);
+        }
+        if let Some(port) = reported.port.filter(|_| self.reads_port) {
+            set_port(request, &peer, port);
         }
         self.set_accepted_fields(request, &peer);
         if let Some(prefix) = prefix {
@@ -309,6 +339,7 @@ struct ReportedClient {
     client: Option<SocketAddr>,
     scheme: Option<Scheme>,
     host: Option<HeaderValue>,
+    port: Option<u16>,
 }
 
 fn from_x_forwarded(headers: &HeaderMap, trust: &Trust) -> ReportedClient {
@@ -319,6 +350,7 @@ fn from_x_forwarded(headers: &HeaderMap, trust: &Trust) -> ReportedClient {
         client,
         scheme: element_at(headers, &PROTO, at).and_then(scheme),
         host: element_at(headers, &FORWARDED_HOST, at).and_then(host),
+        port: element_at(headers, &FORWARDED_PORT, at).and_then(port),
     }
 }
 
@@ -333,6 +365,7 @@ fn from_forwarded(headers: &HeaderMap, trust: &Trust) -> Option<ReportedClient> 
         client,
         scheme: hop.proto.and_then(|text| scheme(text.as_bytes())),
         host: hop.host.and_then(|text| host(text.as_bytes())),
+        port: None,
     })
 }
 
@@ -367,6 +400,42 @@ fn host(text: &[u8]) -> Option<HeaderValue> {
     Host::parse(text).map(|host| host.to_header_value())
 }
 
+/// Parses a port from 1 to 65535.
+fn port(text: &[u8]) -> Option<u16> {
+    let is_number = text.len() <= 5 && text.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(text).ok().filter(|_| is_number)?;
+    digits.parse().ok().filter(|port| *port > 0)
+}
+
+/// Sets the port that the client connected to, in `Host` and in the local address.
+fn set_port(request: &mut Request, peer: &Peer, port: u16) {
+    let is_default = port == Scheme::of(request).default_port();
+    let headers = request.headers_mut();
+    if let Some(own) = headers.get(HOST).filter(Host::is_valid) {
+        let text = own.to_str().unwrap_or_default();
+        // The colons of an IPv6 address are inside of brackets.
+        let name = match text.rsplit_once(':') {
+            Some((name, digits)) if !digits.ends_with(']') => name,
+            _ => text,
+        };
+        let host = if is_default {
+            name.to_owned()
+        } else {
+            format!("{name}:{port}")
+        };
+        if let Ok(host) = HeaderValue::try_from(host) {
+            headers.insert(HOST, host);
+        }
+    }
+    if let Address::Tcp(local) = peer.local() {
+        let local = Address::Tcp(SocketAddr::new(local.ip(), port));
+        let peer = Peer::new(peer.address().clone(), local)
+            .with_connection(peer.connection().clone())
+            .proxied(true);
+        request.extensions_mut().insert(peer);
+    }
+}
+
 /// Adds the prefix before the path. A prefix that is not a valid path is ignored.
 fn mount(request: &mut Request, prefix: &[u8]) {
     let is_path = |byte: &u8| byte.is_ascii_graphic() && !b"?#\"<>`\\".contains(byte);
@@ -397,6 +466,7 @@ fn mount(request: &mut Request, prefix: &[u8]) {
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -629,6 +699,48 @@ mod tests {
             };
             let (client, scheme, host, _) = app_sees(options, "10.0.0.1", headers);
             assert_eq!(format!("{client} {scheme} {host}"), want, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        let cases: [(&str, &'static str, &'static str, &str); 12] = [
+            ("8443", "https", "own.test", "own.test:8443"),
+            ("443", "https", "own.test:9", "own.test"),
+            ("80", "https", "own.test", "own.test:80"),
+            ("80", "http", "own.test:8080", "own.test"),
+            ("1, 8443", "https", "own.test", "own.test:8443"),
+            ("8443", "https", "[::1]", "[::1]:8443"),
+            ("8443", "https", "[::1]:9", "[::1]:8443"),
+            ("443", "https", "[::1]:9", "[::1]"),
+            ("0", "https", "own.test:9", "own.test:9"),
+            ("65536", "https", "own.test:9", "own.test:9"),
+            ("+80", "https", "own.test:9", "own.test:9"),
+            ("", "https", "own.test:9", "own.test:9"),
+        ];
+        for (port, scheme, host, want) in cases {
+            let mut request = Request::default();
+            let local = Address::Tcp("10.0.0.9:8080".parse().unwrap());
+            let proxy = Address::Tcp("10.0.0.1:5000".parse().unwrap());
+            request
+                .extensions_mut()
+                .insert(Peer::new(proxy, local.clone()));
+            let headers = request.headers_mut();
+            headers.insert(HOST, host.parse().unwrap());
+            headers.insert(FORWARDED_PORT, port.parse().unwrap());
+            headers.insert(PROTO, scheme.parse().unwrap());
+            let app: Plain = |_| std::future::ready(());
+            let proxies = ProxyHeaders::new(app).trust("10.0.0.0/8".parse().unwrap());
+            let mut off = Request::default();
+            *off.headers_mut() = request.headers().clone();
+            *off.extensions_mut() = request.extensions().clone();
+            proxies.apply(&mut off);
+            assert_eq!(off.headers()[HOST], host, "not asked for");
+            proxies.port(true).apply(&mut request);
+            assert_eq!(request.headers()[HOST], want, "{port} {scheme} {host}");
+            let moved = Peer::of(&request).unwrap().local() != &local;
+            assert_eq!(moved, host != want || port == "8443", "{port}");
+            assert!(Peer::of(&request).unwrap().is_proxied());
         }
     }
 

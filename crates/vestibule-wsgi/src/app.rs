@@ -18,6 +18,8 @@ use crate::load::load;
 use crate::outbox::Outbox;
 use crate::pool::{Settings, Shared, Task};
 use crate::progress::Progress;
+use crate::threads::are_replaced;
+use crate::variables::fault;
 
 /// A WSGI app, as [`App`]: Flask, Django, or any callable of an environ and `start_response`.
 ///
@@ -193,6 +195,7 @@ impl WsgiOptions {
                 is_multiprocess: false,
                 environ: Vec::new(),
                 debug: false,
+                errors_to_stderr: false,
             },
             #[cfg(feature = "embed")]
             interpreter: crate::interpreter::Interpreter::default(),
@@ -231,9 +234,22 @@ impl WsgiOptions {
         self
     }
 
-    /// Adds a variable to every environ.
-    pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.settings.environ.push((name.into(), value.into()));
+    /// Adds a variable to every environ. The app sees the value's bytes in UTF-8, each as the character of
+    /// that number, as PEP 3333 wants all strings ("Unicode Issues"). Variables that the server sets for
+    /// each request are refused when the app is loaded.
+    pub fn environ(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environ_bytes(name.into(), value.into().into_bytes())
+    }
+
+    pub(crate) fn environ_bytes(mut self, name: String, value: Vec<u8>) -> Self {
+        self.settings.environ.push((name, value));
+        self
+    }
+
+    /// Sends `wsgi.errors` to standard error as it is, in place of events.
+    #[cfg(feature = "wheel")]
+    pub(crate) const fn errors_to_stderr(mut self, enabled: bool) -> Self {
+        self.settings.errors_to_stderr = enabled;
         self
     }
 
@@ -267,7 +283,15 @@ impl WsgiOptions {
         target: &str,
         outbox: Option<Arc<Outbox>>,
     ) -> Result<WsgiApp, LoadError> {
+        let names = self.settings.environ.iter().map(|(name, _)| &**name);
+        let faults: Vec<String> = names.filter_map(fault).collect();
+        if !faults.is_empty() {
+            return Err(LoadError::Environ(faults));
+        }
         let app = load(py, target)?;
+        if are_replaced(py).unwrap_or(false) {
+            return Err(LoadError::Threads);
+        }
         self.host(py, target, app, outbox)
             .map_err(|error| LoadError::failed(py, "start threads of Python", &error))
     }

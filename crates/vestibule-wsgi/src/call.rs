@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Uri};
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::field::debug;
 use vestibule_core::{
     Body, BodyError, Failure, FailureKind, IntoResponse, Peer, QueueTime, Request, Response,
 };
@@ -73,14 +75,26 @@ impl About {
         }
     }
 
+    /// Logs a failure of the app.
     pub(crate) fn error(&self, text: &str) {
-        let (method, uri) = (&self.method, self.uri.path());
-        match &self.id {
-            Some(id) => {
-                tracing::error!(target: "vestibule::wsgi", ?id, %method, uri, "{text}");
-            }
-            None => tracing::error!(target: "vestibule::wsgi", %method, uri, "{text}"),
-        }
+        let (method, uri, id) = (&self.method, self.uri.path(), self.id.as_ref().map(debug));
+        tracing::error!(target: "vestibule::wsgi", id, %method, uri, "{text}");
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        let (method, uri, id) = (&self.method, self.uri.path(), self.id.as_ref().map(debug));
+        tracing::warn!(target: "vestibule::wsgi", id, %method, uri, "{text}");
+    }
+
+    pub(crate) fn info(&self, text: &str) {
+        let (method, uri, id) = (&self.method, self.uri.path(), self.id.as_ref().map(debug));
+        tracing::info!(target: "vestibule::wsgi", id, %method, uri, "{text}");
+    }
+
+    /// Logs text of the app's own, from `wsgi.errors`.
+    pub(crate) fn said(&self, text: &str) {
+        let (method, uri, id) = (&self.method, self.uri.path(), self.id.as_ref().map(debug));
+        tracing::info!(target: "vestibule::wsgi::errors", id, %method, uri, "{text}");
     }
 
     /// The request finds the queue full.
@@ -127,7 +141,10 @@ pub(crate) fn run(py: Python<'_>, shared: &Arc<Shared>, base: &mut Base, job: Jo
     let body = environ.take_input();
     let call = || -> PyResult<Call<'_>> {
         let input = Bound::new(py, Input::new(body, progress.clone(), runtime))?;
-        let errors = Bound::new(py, Errors::new(about.clone()))?;
+        let errors = Bound::new(
+            py,
+            Errors::new(about.clone(), shared.settings.errors_to_stderr),
+        )?;
         let environ = base.dict(py, &environ)?;
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "wsgi.errors"), &errors)?;
@@ -174,7 +191,9 @@ impl Call<'_> {
         {
             return reply.send_whole(body);
         }
-        let sent = self.respond(py, &result).and_then(|()| reply.finish());
+        let sent = self
+            .respond(py, &result, shared.settings.timeout)
+            .and_then(|()| reply.finish());
         leave_if_forked(shared, sent.is_err());
         if let Err(error) = sent {
             self.fail(py, &error);
@@ -186,8 +205,18 @@ impl Call<'_> {
         self.reply.get().about()
     }
 
-    /// Sends what the app has returned.
-    fn respond(&self, py: Python<'_>, result: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Sends the blocks of the iterable, and runs it to its end.
+    ///
+    /// A response may be complete before that, by its `Content-Length`: libraries run work after the
+    /// last byte, and every other server lets them. The loop ends early when the client went away
+    /// before the response was complete, at the first bytes beyond `Content-Length`, or when the app
+    /// goes on for longer than `limit` after the response.
+    fn respond(
+        &self,
+        py: Python<'_>,
+        result: &Bound<'_, PyAny>,
+        limit: Option<Duration>,
+    ) -> PyResult<()> {
         let reply = self.reply.get();
         if let Some(only) = only_item(result) {
             let data = piece(&only)?;
@@ -200,15 +229,36 @@ impl Call<'_> {
         check_iterable(result)?;
         reply.progress().mark();
         let mut is_only = result.len().is_ok_and(|length| length == 1);
+        let mut complete_at = None;
         for item in result.try_iter()? {
             reply.progress().mark();
             let data = piece(&item?)?;
-            if std::mem::take(&mut is_only) && reply.is_started() {
+            let flow = if std::mem::take(&mut is_only) && reply.is_started() {
                 reply.send_whole(data);
-                break;
-            }
-            if reply.send(py, data)? != Flow::More || reply.is_gone() {
-                break;
+                Flow::Complete
+            } else if complete_at.is_some() && reply.is_over() {
+                // `send_whole` has sent the one item that there was.
+                if data.is_empty() {
+                    Flow::Complete
+                } else {
+                    Flow::Beyond
+                }
+            } else {
+                reply.send(py, data)?
+            };
+            match flow {
+                Flow::More if !reply.is_gone() => {}
+                Flow::Complete => {
+                    let complete_at = complete_at.get_or_insert_with(Instant::now);
+                    if let Some(limit) = limit.filter(|limit| complete_at.elapsed() > *limit) {
+                        self.about().warn(&format!(
+                            "the app went on for more than {limit:?} after its response was complete; \
+                             it is closed"
+                        ));
+                        break;
+                    }
+                }
+                Flow::More | Flow::Beyond | Flow::Gone => break,
             }
         }
         Ok(())
@@ -242,12 +292,16 @@ impl Call<'_> {
     /// Logs what went wrong and ends the response.
     fn fail(&self, py: Python<'_>, error: &PyErr) {
         let (reply, about) = (self.reply.get(), self.about());
-        if error.is_instance_of::<PyBrokenPipeError>(py) && reply.is_lost() {
+        if error.is_instance_of::<PyBrokenPipeError>(py) && reply.is_gone() {
             return tracing::debug!(target: "vestibule::wsgi", "the client went away: {error}");
         }
         let text = traceback(py, error);
-        about.error(&text);
         let cause = self.broken_body(py, error);
+        match &cause {
+            // It is the client's doing, and the app let the exception through.
+            Some(cause) => about.info(&format!("the upload broke off: {cause}")),
+            None => about.error(&text),
+        }
         let kind = match cause {
             Some(_) => FailureKind::Request,
             None => FailureKind::App,

@@ -44,11 +44,11 @@ impl Base {
         py: Python<'_>,
         is_multithread: bool,
         is_multiprocess: bool,
-        extra: &[(String, String)],
+        extra: &[(String, Vec<u8>)],
     ) -> PyResult<Self> {
         let dict = PyDict::new(py);
         for (name, value) in extra {
-            dict.set_item(name, value)?;
+            dict.set_item(name, latin1(py, value))?;
         }
         dict.set_item("wsgi.version", (1, 0))?;
         dict.set_item("wsgi.multithread", is_multithread)?;
@@ -62,8 +62,9 @@ impl Base {
         })
     }
 
-    /// A new dict for one request. What has no value is left out, but for the two that PEP 3333 lets
-    /// be empty and the path.
+    /// A new dict for one request. Variables without a value are left out, except for the path and the
+    /// query, and `REMOTE_ADDR`: frameworks read it without asking whether it is there, and RFC 3875,
+    /// section 4.1.8, wants it. It is empty for the client of a unix socket.
     pub(crate) fn dict<'py>(
         &mut self,
         py: Python<'py>,
@@ -71,8 +72,10 @@ impl Base {
     ) -> PyResult<Bound<'py, PyDict>> {
         let dict = self.dict.bind(py).copy()?;
         for (name, value) in environ.iter() {
-            let may_be_empty = matches!(name, b"SCRIPT_NAME" | b"PATH_INFO" | b"QUERY_STRING")
-                || name.starts_with(b"HTTP_");
+            let may_be_empty = matches!(
+                name,
+                b"SCRIPT_NAME" | b"PATH_INFO" | b"QUERY_STRING" | b"REMOTE_ADDR"
+            ) || name.starts_with(b"HTTP_");
             if !value.is_empty() || may_be_empty {
                 dict.set_item(self.name(py, name), latin1(py, value))?;
             }

@@ -27,6 +27,10 @@ pub enum LoadError {
         /// The class of what is there.
         class: String,
     },
+    /// The app, or what it imports, has replaced Python's threads.
+    Threads,
+    /// Variables for every environ that cannot be added: each with its fix.
+    Environ(Vec<String>),
 }
 
 impl LoadError {
@@ -47,6 +51,13 @@ impl fmt::Display for LoadError {
                 f,
                 "`{target}` is no app: an object of class `{class}` cannot be called"
             ),
+            Self::Threads => f.write_str(
+                "the app replaces Python's threads, as gevent's or eventlet's `monkey.patch_all()` does, and \
+                 the host needs them: remove the call, or leave threads out of it (gevent: \
+                 `monkey.patch_all(thread=False)`). Each request has a thread of its own here, and slow \
+                 clients hold none",
+            ),
+            Self::Environ(faults) => f.write_str(&faults.join("; ")),
         }
     }
 }

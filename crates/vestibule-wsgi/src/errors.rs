@@ -1,5 +1,6 @@
 //! `wsgi.errors`: text for the log.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -8,18 +9,21 @@ use pyo3::{intern, types::PyBytes};
 
 use crate::call::About;
 
-/// The object in the environ. Each line becomes an event of level error, with the request's id.
+/// The object in the environ. Each write that ends a line goes to standard error as it is, or becomes an
+/// event of level info with the request's id: the level of the text is known to the app alone.
 #[pyclass(frozen, module = "vestibule_wsgi")]
 pub(crate) struct Errors {
     about: Arc<About>,
     /// The line that has no end yet.
     line: Mutex<String>,
+    to_stderr: bool,
 }
 
 impl Errors {
-    pub(crate) const fn new(about: Arc<About>) -> Self {
+    pub(crate) const fn new(about: Arc<About>, to_stderr: bool) -> Self {
         Self {
             about,
+            to_stderr,
             line: Mutex::new(String::new()),
         }
     }
@@ -29,9 +33,16 @@ impl Errors {
         line.push_str(text);
         let is_whole = ends || text.ends_with('\n') || line.len() > MAX_LINE;
         if is_whole && !line.is_empty() {
-            let whole = std::mem::take(&mut *line);
+            let mut whole = std::mem::take(&mut *line);
             drop(line);
-            self.about.error(whole.trim_end_matches('\n'));
+            if self.to_stderr {
+                if !whole.ends_with('\n') {
+                    whole.push('\n');
+                }
+                write(&whole);
+            } else {
+                self.about.said(whole.trim_end_matches('\n'));
+            }
         }
     }
 
@@ -39,6 +50,14 @@ impl Errors {
     pub(crate) fn end(&self) {
         self.take("", true);
     }
+}
+
+/// Writes to standard error. There is nobody to tell that it cannot be written to.
+fn write(text: &str) {
+    #[cfg(feature = "wheel")]
+    let _ = vestibule::logging::WholeLines::stderr().write_all(text.as_bytes());
+    #[cfg(not(feature = "wheel"))]
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 #[pymethods]

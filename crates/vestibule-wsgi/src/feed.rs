@@ -53,6 +53,8 @@ pub(crate) enum Taken {
     End,
     /// The body has broken off, and why.
     Broken(Cause),
+    /// The feed was closed.
+    Closed,
 }
 
 /// Why a body has broken off.
@@ -141,11 +143,13 @@ impl Feed {
     /// Takes the next piece.
     pub(crate) fn take(&self) -> Taken {
         let mut state = self.lock();
+        if state.is_closed {
+            return Taken::Closed;
+        }
         let Some(piece) = state.pieces.pop_front() else {
             return match &state.end {
                 Some(Ok(())) => Taken::End,
                 Some(Err(why)) => Taken::Broken(why.clone()),
-                None if state.is_closed => Taken::End,
                 None => Taken::Later,
             };
         };
@@ -190,7 +194,7 @@ impl Feed {
         state.wanted = 0;
     }
 
-    /// Nobody reads any more: the server gets the body back.
+    /// Ends reading: the server gets the body back, and a thread that still reads is woken.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
@@ -198,6 +202,7 @@ impl Feed {
         state.bytes = 0;
         let waker = state.server.take();
         drop(state);
+        self.bell.notify_all();
         waker.inspect(Waker::wake_by_ref);
     }
 }
@@ -246,6 +251,7 @@ mod tests {
             Taken::Later => Err("later"),
             Taken::End => Err("end"),
             Taken::Broken(_) => Err("broken"),
+            Taken::Closed => Err("closed"),
         }
     }
 
@@ -320,6 +326,21 @@ mod tests {
         assert!(!fill());
         feed.close();
         assert!(fill());
-        assert_eq!(taken(&feed), Err("end"));
+        assert_eq!(taken(&feed), Err("closed"));
+    }
+
+    #[test]
+    fn a_thread_that_reads_when_the_feed_is_closed_is_woken() {
+        let (feed, _fill, _sender) = feed();
+        let reader = {
+            let feed = feed.clone();
+            thread::spawn(move || feed.wait(1))
+        };
+        while feed.lock().wanted == 0 {
+            thread::yield_now();
+        }
+        feed.close();
+        reader.join().unwrap();
+        assert_eq!(taken(&feed), Err("closed"));
     }
 }

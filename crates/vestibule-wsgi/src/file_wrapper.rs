@@ -47,10 +47,13 @@ impl FileWrapper {
         }
     }
 
-    /// It has `close` if the file has (PEP 3333, "Optional Platform-Specific File Handling").
+    /// It has `close` if the file has (PEP 3333, "Optional Platform-Specific File Handling"), and so for the
+    /// methods by which libraries find a range of a file without reading all before it.
     fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         match name {
-            "close" => self.file.bind(py).getattr(intern!(py, "close")),
+            "close" | "fileno" | "read" | "readable" | "seek" | "seekable" | "tell" => {
+                self.file.bind(py).getattr(name)
+            }
             _ => Err(pyo3::exceptions::PyAttributeError::new_err(name.to_owned())),
         }
     }
@@ -109,14 +112,14 @@ fn is_plain(file: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Reads a piece each time that it is asked for one, on a thread that may wait for a disk.
-struct FileBody {
+pub(crate) struct FileBody {
     file: Arc<File>,
     left: u64,
     reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
 }
 
 impl FileBody {
-    fn new(mut file: File, start: u64, length: u64) -> io::Result<Self> {
+    pub(crate) fn new(mut file: File, start: u64, length: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(start))?;
         Ok(Self {
             file: Arc::new(file),

@@ -1,15 +1,17 @@
 //! `wsgi.input`: the request's body as a file of Python's.
 //!
 //! It ends where the body ends, and says `b""` from there on (`wsgi.input_terminated`). A body that
-//! breaks off raises `OSError`, at every read from there on: it never looks like the end.
+//! breaks off raises `OSError`, at every read from there on: it never looks like the end. After the call of
+//! the app it is closed and raises `ValueError`, as Python's own files do.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body::Body as _;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tokio::runtime::Handle;
@@ -25,6 +27,9 @@ pub(crate) struct Input {
     /// Taken out by the thread that reads: it may have to wait, and another must not wait for it with
     /// the interpreter in its hands.
     source: Mutex<Option<Box<Source>>>,
+    /// By which the body is let go of while another thread has the source.
+    feed: Arc<Feed>,
+    is_closed: AtomicBool,
 }
 
 struct Source {
@@ -41,7 +46,7 @@ struct Source {
 /// Where the bytes come from.
 enum Inlet {
     /// Nobody has read yet.
-    Unread(Body),
+    Unread(Body, Arc<Feed>),
     Feed {
         feed: Arc<Feed>,
         /// What fills it, when there is no runtime that does.
@@ -52,11 +57,15 @@ enum Inlet {
 
 impl Input {
     pub(crate) fn new(body: Body, progress: Arc<Progress>, runtime: Option<Handle>) -> Self {
-        let inlet = match body.is_end_stream() {
-            true => Inlet::Ended,
-            false => Inlet::Unread(body),
+        let feed = Arc::new(Feed::default());
+        let inlet = if body.is_end_stream() {
+            Inlet::Ended
+        } else {
+            Inlet::Unread(body, feed.clone())
         };
         Self {
+            feed,
+            is_closed: AtomicBool::new(false),
             source: Mutex::new(Some(Box::new(Source {
                 inlet,
                 buffer: Bytes::new(),
@@ -67,14 +76,14 @@ impl Input {
         }
     }
 
-    /// Lets go of the body, so that the server can look after its rest.
+    /// The call has ended: lets go of the body, so that the server can look after its rest. A thread
+    /// of the app's that reads on gets an exception.
     pub(crate) fn end(&self) {
+        self.is_closed.store(true, SeqCst);
+        self.feed.close();
         let mut slot = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = slot.as_mut() {
-            let inlet = std::mem::replace(&mut source.inlet, Inlet::Ended);
-            if let Inlet::Feed { feed, .. } = inlet {
-                feed.close();
-            }
+            source.inlet = Inlet::Ended;
             source.buffer = Bytes::new();
         }
     }
@@ -86,6 +95,9 @@ impl Input {
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut Source) -> PyResult<T>) -> PyResult<T> {
+        if self.is_closed.load(SeqCst) {
+            return Err(closed());
+        }
         let lock = || self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = lock().take();
         let Some(mut source) = taken else {
@@ -187,6 +199,7 @@ impl Source {
                     self.progress.mark();
                 }
                 Taken::End => return Ok(false),
+                Taken::Closed => return Err(closed()),
                 Taken::Broken(why) => {
                     let error = PyOSError::new_err(why.to_string());
                     self.broke = Some(why);
@@ -201,8 +214,8 @@ impl Source {
 impl Inlet {
     /// The feed; it begins to be filled.
     fn open(&mut self, runtime: Option<&Handle>) -> Option<(&Feed, Option<&mut Filling>)> {
-        if let Self::Unread(body) = self {
-            let feed = Arc::new(Feed::default());
+        if let Self::Unread(body, feed) = self {
+            let feed = feed.clone();
             let filling = feed.clone().fill(std::mem::take(body));
             let filling = match runtime {
                 Some(runtime) => {
@@ -215,9 +228,13 @@ impl Inlet {
         }
         match self {
             Self::Feed { feed, filling } => Some((feed, filling.as_mut())),
-            Self::Unread(_) | Self::Ended => None,
+            Self::Unread(..) | Self::Ended => None,
         }
     }
+}
+
+fn closed() -> PyErr {
+    PyValueError::new_err("wsgi.input is closed: the call of the app has ended")
 }
 
 type Filling = Pin<Box<dyn Future<Output = ()> + Send>>;

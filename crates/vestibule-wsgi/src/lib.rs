@@ -82,22 +82,26 @@
 //! | `--max-requests`, `--max-requests-jitter` | `--max-requests`, the spread is built in |
 //! | `--backlog` | the kernel's queue is 1024; `--queue` is the one in front of the threads, beyond it 503 with `Retry-After` |
 //! | `--chdir`, `--pythonpath` | the same; the directory itself is first on `sys.path`, and all paths are meant from there |
-//! | `-e, --env` | set it in the environment; `--environ NAME=VALUE` is for the environ of WSGI |
+//! | `-e, --env` | set it in the environment; `--environ NAME=VALUE` is for the environ of WSGI, and refuses variables that the server sets |
 //! | `--reload` | `--reload` |
 //! | `--access-logfile`, `--access-logformat` | `--log FILE`, `--log-format`: common, combined, json, logfmt, or Apache's `LogFormat`, where `%{queue_time}n` is how long the request waited for a thread, in microseconds (`vestibule.queue_time` in JSON) |
-//! | `--error-logfile`, `--capture-output` | standard error; `wsgi.errors` and tracebacks are events there, with the request's id |
-//! | `--forwarded-allow-ips` | `--trust-proxy NETWORK`, or `unix`; `x-request-id` is taken from the same |
+//! | `--error-logfile`, `--capture-output` | standard error; `wsgi.errors` is written there as it is, and tracebacks are events with the request's id; with `--events json` both are events |
+//! | `--access-logfile -` | standard output, where the log goes without `--log`; lines of several processes do not mix in a pipe, however long they are |
+//! | `--forwarded-allow-ips` | `--trust-proxy NETWORK`, or `unix`: for `X-Forwarded-For`, `X-Forwarded-Proto` and `x-request-id`. `--trust-fields host,port,prefix` adds `X-Forwarded-Host`, `-Port` and `-Prefix`; `forwarded` reads `Forwarded` |
+//! | `SCRIPT_NAME` in the environment | `--mount /app`: the app is below that path |
 //! | `--certfile`, `--keyfile`, `--ca-certs` | `--tls CHAIN,KEY`, `--client-ca`, `--client-crl`, `--tls-min`, with HTTP/2; SIGHUP reads them again; `--tls dev` makes one, for one process |
 //! | `wsgi.early_hints` | none: the server below cannot send 103, nor any other 1xx of an app's. A `Link` header with `rel=preload` on the response itself is what is left; the `100 Continue` that a client waits for is sent at the first read |
 //! | `--statsd-host` | `--metrics` answers for the worker that is asked, and so does `--inspect`; in the access log there is all of them |
 //! | `--limit-request-line`, `--limit-request-fields` | 8 KiB and 100 fields; 32 KiB in all |
+//! | `-k gevent` | refused: an app that replaces Python's threads (`monkey.patch_all()`) cannot be loaded; `patch_all(thread=False)` can |
 //! | `--preload` | there is none: processes are started anew, not forked |
 //! | SIGHUP, SIGTERM, SIGINT | the same; SIGUSR1 does no harm and is not needed, the log's file is opened anew when it was renamed |
 //! | SIGTTIN, SIGTTOU, SIGUSR2 | they do no harm and have no effect |
 //! | `when_ready`, `post_worker_init`, `child_exit` | `Type=notify`; `--on-worker-start MODULE:CALLABLE` in the worker and `--on-worker-exit MODULE:CALLABLE` in the supervisor, each called with the worker's process number |
 //! | `--worker-connections` | `--max-connections`, for each process |
 //! | `--proxy-protocol` | `--proxy-protocol NETWORK` |
-//! | `--daemon`, `--pid`, `--user`, `--group`, `--umask` | none: a service manager does that |
+//! | `--umask` | `--socket-mode` for unix sockets |
+//! | `--daemon`, `--pid`, `--user`, `--group` | none: a service manager does that |
 //! | `--log-level` | none: what an operator should know is logged |
 //! | `--config FILE`, other hooks | none |
 //!
@@ -135,18 +139,32 @@
 //! What is worth knowing:
 //!
 //! - `wsgi.input` streams. It ends where the body ends (`wsgi.input_terminated`), chunked or not; a
-//!   body that breaks off raises `OSError`, and never looks like the end.
+//!   body that breaks off raises `OSError`, and never looks like the end; an app that lets the exception
+//!   through gets one line at INFO, without a traceback. After the call it is closed: reading raises
+//!   `ValueError`.
+//! - A chunked body has no `CONTENT_LENGTH`. Flask reads it; Django and Bottle take it for empty.
+//!   `--buffer-chunked MIB` receives such bodies before the app is called, in memory up to 1 MiB and then
+//!   in a file, and gives them a length. A web server in front that buffers does the same.
 //! - The head is sent with the first byte, so an error before it is a 500 however late it comes. An
 //!   error after it cuts the response, so that the client can tell.
+//! - The iterable is run to its end, also when its `Content-Length` is reached and for HEAD: libraries
+//!   work after the last byte, as background tasks of an ASGI app do. It ends early at the first bytes
+//!   beyond `Content-Length`, when the client leaves before the response is complete, and when it goes
+//!   on for longer than `--timeout` after that.
 //! - `close()` is called once, always: at the end, after an error, when the client has gone, for
-//!   HEAD.
+//!   HEAD. A client that leaves is noticed at the next block, also at an empty one.
+//! - `X-Request-ID` of the app's own is kept. The log has the server's id.
+//! - `REMOTE_ADDR` is `''` for a client of a unix socket, and `REMOTE_PORT` is absent where it is not
+//!   known.
 //! - `SystemExit`, `KeyboardInterrupt` and all else is a 500 with its traceback in the log, and the
 //!   server lives.
 //! - `wsgi.file_wrapper` hands a regular file to the server, from its position on; no thread of
-//!   Python waits for the client.
+//!   Python waits for the client. The wrapper has `seek`, `tell`, `seekable` and `readable` if the file has
+//!   them, so that libraries find a range without reading all before it.
 //! - The server reads up to 512 KiB ahead of an app that reads its input, and nothing before the
 //!   first read. From there on, and while there is room, a client that pauses for longer than
-//!   `--body-timeout` is cut, also if the app is busy meanwhile.
+//!   `--body-timeout` is cut, also if the app is busy meanwhile, and so is one that is slower than
+//!   `--min-body-rate` after 10 s.
 //! - Blocks are sent as they come, those that have come meanwhile together. A client that is slow
 //!   holds a thread of Python only while the app is further ahead of it than 512 KiB that wait and
 //!   as much that is being written.
@@ -248,6 +266,10 @@ mod queue;
 mod server;
 #[cfg(feature = "python")]
 mod start_response;
+#[cfg(feature = "python")]
+mod threads;
+#[cfg(feature = "python")]
+mod variables;
 #[cfg(feature = "python")]
 mod wait;
 

@@ -48,8 +48,11 @@ pub(crate) struct Settings {
     pub(crate) queue: usize,
     pub(crate) timeout: Option<Duration>,
     pub(crate) is_multiprocess: bool,
-    pub(crate) environ: Vec<(String, String)>,
+    /// Names, and the bytes of their values.
+    pub(crate) environ: Vec<(String, Vec<u8>)>,
     pub(crate) debug: bool,
+    /// `wsgi.errors` is text on standard error, not events.
+    pub(crate) errors_to_stderr: bool,
 }
 
 /// What the server and the threads have in common.

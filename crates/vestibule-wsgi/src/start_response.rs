@@ -4,11 +4,17 @@
 //!   Fresh --start_response--> Started --first byte--> Sending --end--> Over
 //!                              |   ^
 //!                              +---+  start_response(.., exc_info) replaces
+//!
+//! In `Sending`, the pipe to the client closes when the response is complete. The app may go on after
+//! that: see `Flow::Complete`.
 //! ```
 //!
 //! Source: PEP 3333, "The start_response() Callable" and "Handling the Content-Length Header".
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
@@ -48,14 +54,22 @@ enum Stage {
     Fresh,
     Started(Head),
     Sending {
-        /// `None` when the response has no bytes, and while a thread waits for the client.
-        sender: Option<BodySender>,
-        /// What is left of `Content-Length`.
+        pipe: Pipe,
+        /// The rest of `Content-Length`. It is counted for HEAD as well, where no byte is sent.
         left: Option<u64>,
     },
     Over,
     /// The client is gone.
     Lost,
+}
+
+/// The way to the client.
+enum Pipe {
+    Open(BodySender),
+    /// A thread is writing, and waits for the client.
+    Busy,
+    /// The response is complete, or has no bytes.
+    Closed,
 }
 
 struct Head {
@@ -69,8 +83,10 @@ struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     More,
-    /// The response is whole, by its `Content-Length` or because it has no bytes.
-    Enough,
+    /// The response is complete, by its `Content-Length` or because it has no bytes.
+    Complete,
+    /// The data was longer than `Content-Length` allows.
+    Beyond,
     /// The client went away.
     Gone,
 }
@@ -115,12 +131,13 @@ impl Reply {
     /// The callable that `start_response` returns.
     #[pyo3(signature = (data, /))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        match self.send(py, piece(data)?)? {
-            Flow::More | Flow::Enough => Ok(()),
-            Flow::Gone => Err(pyo3::exceptions::PyBrokenPipeError::new_err(
+        let flow = self.send(py, piece(data)?)?;
+        if flow == Flow::Gone || (flow == Flow::More && self.is_gone()) {
+            return Err(pyo3::exceptions::PyBrokenPipeError::new_err(
                 "the client went away",
-            )),
+            ));
         }
+        Ok(())
     }
 }
 
@@ -150,10 +167,27 @@ impl Reply {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing can be sent any more, or nobody wants it.
+    /// Whether the client went away before the response was complete: before its head or after it.
     pub(crate) fn is_gone(&self) -> bool {
-        let state = self.lock();
-        state.to.as_ref().is_some_and(oneshot::Sender::is_closed)
+        let mut state = self.lock();
+        if let Some(to) = &state.to {
+            return to.is_closed();
+        }
+        match &mut state.stage {
+            Stage::Sending {
+                pipe: Pipe::Open(sender),
+                ..
+            } => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let is_lost = pin!(sender.closed()).poll(&mut cx).is_ready();
+                if is_lost {
+                    state.stage = Stage::Lost;
+                }
+                is_lost
+            }
+            Stage::Lost => true,
+            _ => false,
+        }
     }
 
     /// The length that the app has announced.
@@ -164,17 +198,17 @@ impl Reply {
         }
     }
 
-    /// Whether the client went away while the body was sent.
-    pub(crate) fn is_lost(&self) -> bool {
-        matches!(self.lock().stage, Stage::Lost)
-    }
-
     pub(crate) const fn about(&self) -> &Arc<About> {
         &self.about
     }
 
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Whether the response was sent in one piece.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.lock().stage, Stage::Over)
     }
 
     /// Whether `start_response` was called and nothing was sent.
@@ -185,6 +219,7 @@ impl Reply {
     /// Sends a piece of the body, after the head if that has not been sent. It returns when the piece
     /// is on its way, and waits while the client is behind.
     pub(crate) fn send(&self, py: Python<'_>, mut data: Bytes) -> PyResult<Flow> {
+        let mut is_beyond = false;
         let mut sender = {
             let mut state = self.lock();
             // Nothing is no reason to send the head: an error may still replace it.
@@ -196,34 +231,37 @@ impl Reply {
             {
                 return Ok(Flow::Gone);
             }
-            match &mut state.stage {
-                Stage::Sending { sender, left } => {
-                    if let Some(left) = left {
-                        data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                        *left -= data.len() as u64;
-                    }
-                    match sender.take() {
-                        Some(sender) => sender,
-                        None if left.is_none() || data.is_empty() => return Ok(Flow::Enough),
-                        None => {
-                            return Err(PyRuntimeError::new_err(
-                                "two threads write the response at the same time",
-                            ));
-                        }
-                    }
-                }
+            let (pipe, left) = match &mut state.stage {
+                Stage::Sending { pipe, left } => (pipe, left),
                 Stage::Fresh => return Err(not_started()),
-                _ => return Ok(Flow::Gone),
+                Stage::Started(_) | Stage::Over | Stage::Lost => return Ok(Flow::Gone),
+            };
+            if let Pipe::Busy = pipe {
+                return Err(PyRuntimeError::new_err(
+                    "two threads write the response at the same time",
+                ));
+            }
+            if let Some(left) = left {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                is_beyond = data.len() > most;
+                data.truncate(most);
+                *left -= data.len() as u64;
+            }
+            match std::mem::replace(pipe, Pipe::Busy) {
+                Pipe::Open(sender) => sender,
+                Pipe::Busy | Pipe::Closed => {
+                    *pipe = Pipe::Closed;
+                    return Ok(complete(is_beyond));
+                }
             }
         };
-        let sent = match data.is_empty() {
-            true => Ok(()),
-            false => {
-                self.progress.waits();
-                let sent = wait(py, sender.send(data));
-                self.progress.mark();
-                sent
-            }
+        let sent = if data.is_empty() {
+            Ok(())
+        } else {
+            self.progress.waits();
+            let sent = wait(py, sender.send(data));
+            self.progress.mark();
+            sent
         };
         let mut state = self.lock();
         if sent.is_err() {
@@ -231,12 +269,13 @@ impl Reply {
             return Ok(Flow::Gone);
         }
         match &mut state.stage {
-            Stage::Sending { sender: slot, left } => {
+            Stage::Sending { pipe, left } => {
                 if *left == Some(0) {
+                    *pipe = Pipe::Closed;
                     sender.finish();
-                    return Ok(Flow::Enough);
+                    return Ok(complete(is_beyond));
                 }
-                *slot = Some(sender);
+                *pipe = Pipe::Open(sender);
                 Ok(Flow::More)
             }
             _ => Ok(Flow::Gone),
@@ -250,23 +289,22 @@ impl Reply {
         };
         let has_bytes =
             !self.about.is_head && may_have_bytes(head.status) && head.length != Some(0);
-        let left = head.length.filter(|_| has_bytes);
-        let (sender, body) = match has_bytes {
-            true => {
-                let (sender, body) = Body::channel();
-                let body = match left {
-                    Some(length) => body.with_length(length),
-                    None => body,
-                };
-                (Some(sender.with_room(ROOM)), body)
-            }
-            false => (None, Body::empty()),
+        let left = head.length;
+        let (pipe, body) = if has_bytes {
+            let (sender, body) = Body::channel();
+            let body = match left {
+                Some(length) => body.with_length(length),
+                None => body,
+            };
+            (Pipe::Open(sender.with_room(ROOM)), body)
+        } else {
+            (Pipe::Closed, Body::empty())
         };
         if !self.deliver(state, head.into_response(body)) {
             state.stage = Stage::Lost;
             return Flow::Gone;
         }
-        state.stage = Stage::Sending { sender, left };
+        state.stage = Stage::Sending { pipe, left };
         Flow::More
     }
 
@@ -306,7 +344,7 @@ impl Reply {
                 Ok(())
             }
             Stage::Sending {
-                sender: Some(sender),
+                pipe: Pipe::Open(sender),
                 left,
             } => {
                 // A sender that is dropped cuts the response.
@@ -335,12 +373,21 @@ impl Reply {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Over) {
             Stage::Sending {
-                sender: Some(mut sender),
+                pipe: Pipe::Open(mut sender),
                 ..
             } => sender.abort(error),
             Stage::Fresh | Stage::Started(_) => drop(self.deliver(&mut state, instead())),
             _ => {}
         }
+    }
+}
+
+/// The flow of a response that is complete.
+const fn complete(is_beyond: bool) -> Flow {
+    if is_beyond {
+        Flow::Beyond
+    } else {
+        Flow::Complete
     }
 }
 

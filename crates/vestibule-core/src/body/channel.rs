@@ -298,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_waits_for_its_reader() {
         let (mut sender, mut body) = Body::channel();
-        sender.send(vec![0; DEFAULT_ROOM]).await.unwrap();
+        sender.send(vec![0; MAX_ROOM]).await.unwrap();
         let writer = tokio::spawn(async move {
             sender.send("more").await.unwrap();
             sender.finish();
@@ -313,7 +313,7 @@ mod tests {
                 .into_data()
                 .unwrap()
                 .len(),
-            DEFAULT_ROOM
+            MAX_ROOM
         );
         writer.await.unwrap();
         assert_eq!(body.collect(10).await.unwrap(), "more");
@@ -338,7 +338,10 @@ mod tests {
         }
         assert_eq!(room_after(usize::MAX), MAX_ROOM);
         for read in (0..4 * 1024 * 1024).step_by(1_000) {
-            assert!((LEAST_ROOM..=MAX_ROOM).contains(&room_after(read)), "{read}");
+            assert!(
+                (LEAST_ROOM..=MAX_ROOM).contains(&room_after(read)),
+                "{read}"
+            );
         }
     }
 

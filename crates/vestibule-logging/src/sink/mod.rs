@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::{Format, Record};
+use crate::{Format, Record, WholeLines};
 use queue::{Out, Queue};
 #[cfg(unix)]
 use syslog::Syslog;
@@ -41,18 +41,18 @@ enum Kind {
 type Call = dyn Fn(&Record, &Format) + Send + Sync;
 
 impl Sink {
-    /// Lines to standard output. There is one such sink in a program.
+    /// Lines to standard output, written as by [`WholeLines`]. There is one such sink in a program.
     #[must_use]
     pub fn stdout() -> Self {
         static SHARED: Mutex<Weak<Queue>> = Mutex::new(Weak::new());
-        Self::shared(&SHARED, "stdout", || Box::new(io::stdout()))
+        Self::shared(&SHARED, "stdout", || Box::new(WholeLines::stdout()))
     }
 
-    /// Lines to standard error. There is one such sink in a program.
+    /// Lines to standard error, written as by [`WholeLines`]. There is one such sink in a program.
     #[must_use]
     pub fn stderr() -> Self {
         static SHARED: Mutex<Weak<Queue>> = Mutex::new(Weak::new());
-        Self::shared(&SHARED, "stderr", || Box::new(io::stderr()))
+        Self::shared(&SHARED, "stderr", || Box::new(WholeLines::stderr()))
     }
 
     /// Lines to any writer.

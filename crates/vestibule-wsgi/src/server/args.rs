@@ -1,17 +1,21 @@
 //! What the server can be asked for. These comments are its manual.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use vestibule_cli::common::{
-    Certificate, Connections, Https, Listening, Proxy, Watching, duration, pair,
+    Certificate, Connections, Https, Listening, Proxy, ProxyField, Watching, duration, mode, pair,
+    prefix,
 };
 
 use super::defaults;
+use crate::variables::fault;
 
 /// Serve a Python app: Flask, Django, or any other WSGI app
 ///
@@ -56,6 +60,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NETWORK|unix", value_parser = Proxy::parse)]
     pub(crate) trust_proxy: Vec<Proxy>,
 
+    /// Believe further headers of these proxies, which have to set or remove each: host, port and prefix
+    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded instead of X-Forwarded-For and
+    /// -Proto; as in host,port
+    #[arg(
+        long,
+        value_name = "FIELDS",
+        value_delimiter = ',',
+        requires = "trust_proxy"
+    )]
+    pub(crate) trust_fields: Vec<ProxyField>,
+
+    /// Mount the app below this path, as in /app: SCRIPT_NAME is /app then, and PATH_INFO the rest;
+    /// other paths are answered 404
+    #[arg(long, value_name = "PATH", value_parser = prefix)]
+    pub(crate) mount: Option<String>,
+
+    /// Permissions of the unix sockets, as in chmod: 660 for this user and group [default: by the umask]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(crate) socket_mode: Option<u32>,
+
     #[command(flatten)]
     pub(crate) https: Https,
 
@@ -84,9 +108,16 @@ pub(crate) struct Python {
     #[arg(long, value_name = "DIR")]
     pub(crate) pythonpath: Vec<PathBuf>,
 
-    /// Add a variable to every environ, as in DEPLOYMENT=blue; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) environ: Vec<(String, String)>,
+    /// Add a variable to every environ, as in DEPLOYMENT=blue; may be repeated. Variables that the server sets
+    /// itself are refused
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable())]
+    pub(crate) environ: Vec<(String, Vec<u8>)>,
+
+    /// Receive chunked uploads before the app is called, up to this size in MiB, and give them a
+    /// CONTENT_LENGTH, which Django and Bottle need; larger ones are answered 413 [default: the app reads
+    /// them as they come]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) buffer_chunked: Option<u64>,
 
     /// Show tracebacks as pages, to this machine only
     #[arg(long)]
@@ -141,6 +172,10 @@ pub(crate) struct Workers {
     #[arg(long, value_name = "MODULE:CALLABLE")]
     pub(crate) on_worker_exit: Option<String>,
 
+    /// Refused, with what there is in its place.
+    #[arg(long, hide = true)]
+    pub(crate) preload: bool,
+
     /// Started by the supervisor, as this worker.
     #[arg(long, hide = true)]
     pub(crate) as_worker: Option<usize>,
@@ -171,6 +206,13 @@ impl Args {
             });
         let matches = command.try_get_matches_from(arguments)?;
         let mut args = Self::from_arg_matches(&matches)?;
+        if args.workers.preload {
+            return Err(clap::Error::raw(ErrorKind::UnknownArgument, PRELOAD));
+        }
+        let is_unix = |place: &String| place.starts_with("unix:");
+        if args.socket_mode.is_some() && !args.listening.places().iter().any(is_unix) {
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, NO_SOCKET));
+        }
         let processes = args.connections.workers.take();
         args.workers.processes = args.workers.processes.or(processes);
         let is_placed = matches.value_source("listen") == Some(ValueSource::CommandLine)
@@ -234,6 +276,29 @@ impl Args {
 
 /// Apps that load a large model take minutes.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// `NAME=VALUE`, of any bytes: a variable of the environ.
+fn variable() -> impl TypedValueParser<Value = (String, Vec<u8>)> {
+    OsStringValueParser::new().try_map(|text| {
+        let bytes = text.as_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'=');
+        let (name, value) = at
+            .and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?)))
+            .ok_or("a name, `=`, and a value")?;
+        let name = String::from_utf8_lossy(name).into_owned();
+        match fault(&name) {
+            Some(fault) => Err(fault),
+            None => Ok((name, value.to_vec())),
+        }
+    })
+}
+
+/// What is said to users of gunicorn.
+const PRELOAD: &str = "there is no `--preload`: each worker imports the app for itself, and none is forked \
+                       from another; leave the option out\n";
+
+/// What is said where an option would have no effect.
+const NO_SOCKET: &str =
+    "--socket-mode has no effect here: no unix socket is made; add `--listen unix:PATH`\n";
 
 #[cfg(test)]
 mod tests {

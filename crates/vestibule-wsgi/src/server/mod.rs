@@ -5,6 +5,7 @@
 //! to be replaced.
 
 mod args;
+mod buffer_chunked;
 mod checks;
 mod defaults;
 mod failed_app;
@@ -13,6 +14,7 @@ mod imported;
 mod inside;
 mod lifecycle;
 mod line;
+mod mounted;
 mod orphans;
 mod own_modules;
 mod places;

@@ -15,7 +15,11 @@ pub(crate) fn places(args: &Args, inherited: Vec<(String, Bind)>) -> Vec<Bind> {
         return places;
     }
     if places.is_empty() {
-        places.extend(args.listening.places().into_iter().map(Bind::from));
+        let bind = |place: String| match args.socket_mode {
+            Some(mode) => Bind::from(place).mode(mode),
+            None => Bind::from(place),
+        };
+        places.extend(args.listening.places().into_iter().map(bind));
     }
     let redirects = args.https.redirect_https.iter();
     places.extend(redirects.map(|place| Bind::from(&**place)));

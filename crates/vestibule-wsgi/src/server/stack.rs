@@ -11,6 +11,8 @@ use vestibule::{App, BoxApp, Mounts, Stack};
 use vestibule_cli::common::{Proxy, behind_proxies, users, watched};
 
 use super::args::Args;
+use super::buffer_chunked::BufferChunked;
+use super::mounted::Mounted;
 use super::places::https_port;
 
 /// The app in its stack, with the directories beside it.
@@ -29,40 +31,34 @@ pub(crate) fn around(
     let inner = Stack::new()
         .when(!is_behind_proxy, SetRequestId::new)
         .when(!args.no_compression, Compression::new);
-    // Without directories nothing looks at the path, and the app gets it however odd it is.
-    let app = match args.files.is_empty() {
-        true => watched(
-            inner,
-            app,
-            &args.watching,
-            users,
-            https,
-            None,
-            log,
-            registry,
-        ),
-        false => watched(
-            inner,
-            beside(args, app)?,
-            &args.watching,
-            users,
-            https,
-            None,
-            log,
-            registry,
-        ),
+    let app = match args.python.buffer_chunked {
+        Some(mebibytes) => BufferChunked::new(app, mebibytes << 20).boxed(),
+        None => app.boxed(),
     };
-    match is_behind_proxy {
-        true => Ok(behind(&args.trust_proxy, app)),
-        false => Ok(app),
+    // Without directories nothing looks at the path, and the app gets it however odd it is.
+    let app = if args.files.is_empty() {
+        app
+    } else {
+        beside(args, app)?.boxed()
+    };
+    let app = match args.mount.as_deref() {
+        Some(prefix) if !prefix.is_empty() => Mounted::new(prefix, app).boxed(),
+        _ => app,
+    };
+    let watching = &args.watching;
+    let app = watched(inner, app, watching, users, https, None, log, registry);
+    if is_behind_proxy {
+        Ok(behind(args, app))
+    } else {
+        Ok(app)
     }
 }
 
 /// The app with the client that a proxy tells of, and the id that it gave the request. Both are taken
 /// from whoever has opened the connection, so nothing comes before.
-fn behind(proxies: &[Proxy], app: BoxApp) -> BoxApp {
-    let mut id = SetRequestId::new(behind_proxies(app, proxies));
-    for proxy in proxies {
+fn behind(args: &Args, app: BoxApp) -> BoxApp {
+    let mut id = SetRequestId::new(behind_proxies(app, &args.trust_proxy, &args.trust_fields));
+    for proxy in &args.trust_proxy {
         id = match proxy {
             Proxy::Network(network) => id.trust(*network),
             Proxy::Unix => id.trust_unix(),

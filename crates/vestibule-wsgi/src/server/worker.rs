@@ -132,12 +132,13 @@ fn options(args: &Args) -> WsgiOptions {
         .queue(args.workers.queue)
         .timeout(args.timeout())
         .multiprocess(args.processes() > 1)
-        .debug(args.python.debug);
+        .debug(args.python.debug)
+        .errors_to_stderr(!args.watching.writes_json());
     if let Some(threads) = args.workers.threads {
         options = options.threads(threads.into());
     }
     for (name, value) in &args.python.environ {
-        options = options.environ(name, value);
+        options = options.environ_bytes(name.clone(), value.clone());
     }
     options
 }

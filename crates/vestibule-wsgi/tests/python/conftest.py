@@ -20,22 +20,35 @@ PATIENCE = 30
 class Server:
     """`python -m vestibule_wsgi`, with what it writes to its log in `log()`."""
 
-    def __init__(self, target, *options, python=(), cwd=HERE, env=None, ready=True, group=False):
+    def __init__(
+        self,
+        target,
+        *options,
+        python=(),
+        cwd=HERE,
+        env=None,
+        ready=True,
+        group=False,
+        where="127.0.0.1:0",
+        umask=None,
+    ):
         self.errors = tempfile.TemporaryFile("w+b")
         self.lines = tempfile.TemporaryFile("w+b")
         self.process = subprocess.Popen(
-            [sys.executable, *python, "-m", "vestibule_wsgi", target, "--listen", "127.0.0.1:0", *options],
+            [sys.executable, *python, "-m", "vestibule_wsgi", target, "--listen", where, *options],
             cwd=cwd,
             env={**os.environ, "NO_COLOR": "1", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=self.lines,
             stderr=self.errors,
             start_new_session=group,
+            umask=-1 if umask is None else umask,
         )
         self.port = None
         if ready:
             self.wait_for(r"vestibule: listening")
-            self.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", self.log()).group(1))
+            port = re.search(r"at https?://127\.0\.0\.1:(\d+)/", self.log())
+            self.port = int(port.group(1)) if port else None
 
     def log(self):
         """What went to standard error."""
