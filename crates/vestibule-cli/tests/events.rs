@@ -77,7 +77,8 @@ fn floods() -> Vec<Flood> {
     });
     let get = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
     let post = [0x83, 0x86, 0x84, 0x41, 1, b'a'];
-    let others: [(&str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8>>); 6] = [
+    type Next = Box<dyn Fn(u32) -> Vec<u8>>;
+    let others: [(&str, Vec<u8>, Next); 6] = [
         (
             "requests that are reset at once",
             Vec::new(),
