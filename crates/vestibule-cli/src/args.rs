@@ -179,6 +179,7 @@ impl Connections {
                 self.max_requests_per_connection.is_some(),
             ),
             ("--max-connection-age", self.max_connection_age.is_some()),
+            ("--tcp-keep-alive", self.tcp_keep_alive.is_some()),
             ("--max-header-bytes", self.max_header_bytes.is_some()),
             ("--workers", self.workers.is_some()),
             ("--proxy-protocol", !self.proxy_protocol.is_empty()),
@@ -410,6 +411,10 @@ pub struct Connections {
     /// Close a connection at this age, up to a tenth less or more: on HTTP/1 after its next response, on HTTP/2 when its open requests are answered; for clients of HTTP/2 and gRPC behind a balancer of TCP [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_connection_age: Option<Duration>,
+
+    /// Ask a client for a sign of life when its TCP connection is silent for this time; one that gives none is gone after twice the time, WebSockets included; 0s turns it off [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) tcp_keep_alive: Option<Duration>,
 
     /// How large the head of a request may be [default: 32768]
     #[arg(long, value_name = "BYTES", value_parser = header_bytes)]

@@ -181,6 +181,11 @@ fn by_place(serve: &Serve) -> Option<String> {
             "clients of a unix socket have no address",
         ),
         (
+            "--tcp-keep-alive",
+            serve.connections.tcp_keep_alive.is_some() && no_tcp,
+            "the kernel knows when the client of a unix socket ends",
+        ),
+        (
             "--open",
             serve.open && no_tcp,
             "a browser opens no unix socket",
@@ -335,6 +340,11 @@ mod tests {
                 "--listen unix:/x --proxy-protocol 10.0.0.0/8",
                 "--proxy-protocol",
                 "no address",
+            ),
+            (
+                "--listen unix:/x --tcp-keep-alive 5s",
+                "--tcp-keep-alive",
+                "unix socket",
             ),
             ("--listen unix:/x --open", "--open", "unix socket"),
             ("--qr", "--qr", "--listen :8080"),

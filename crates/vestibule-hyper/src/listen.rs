@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use vestibule_core::{Address, Peer};
 pub use vestibule_socket::BindError;
@@ -206,6 +207,13 @@ impl Listener {
                 None => error,
             }
         })
+    }
+
+    /// Asks clients for signs of life. It is no reason not to serve when the system cannot.
+    pub(crate) fn keep_alive(&self, interval: Option<Duration>) {
+        if let Err(error) = self.socket.set_keep_alive(interval) {
+            tracing::debug!(target: "vestibule", "clients that vanish may not be found: {error}");
+        }
     }
 
     fn ip_and_port(&self) -> Option<SocketAddr> {

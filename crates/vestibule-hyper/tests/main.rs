@@ -26,3 +26,5 @@ mod support;
 #[cfg(feature = "tls-self-signed")]
 mod tls;
 mod upgrades;
+#[cfg(target_os = "linux")]
+mod vanished;
