@@ -39,8 +39,8 @@
 //!
 //! # Listening
 //!
-//! An address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`, or a
-//! listener that is there already. [`Bind`] has what can be said of a socket: its backlog, a shared
+//! An address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `unix:/run/app.sock` or, on Linux,
+//! `unix:@name` for an abstract socket; or it is a listener that is there already. [`Bind`] has what can be said of a socket: its backlog, a shared
 //! port, the mode of a unix socket. A stale unix socket is replaced, and the file goes when the
 //! server does. HTTP/2 without TLS is for clients that know it beforehand. Over TLS it is what was
 //! agreed on that counts, not what the first bytes look like.

@@ -85,6 +85,7 @@ pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) max_header_bytes: usize,
+    pub(crate) title_case_headers: bool,
     pub(crate) max_headers: usize,
     pub(crate) max_streams: u32,
     pub(crate) ping_interval: Option<Duration>,
@@ -134,6 +135,7 @@ impl Default for Limits {
             first_byte_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 32 * 1024,
+            title_case_headers: false,
             max_headers: Self::MAX_HEADERS,
             max_streams: 100,
             ping_interval: Some(Duration::from_secs(60)),
@@ -294,6 +296,14 @@ impl<A: App> Server<A> {
     /// bytes for each of [`max_headers`](Self::max_headers).
     pub const fn max_header_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_header_bytes = bytes;
+        self
+    }
+
+    /// Writes the names of header fields as in `Content-Type` on HTTP/1. Defaults to `false`: they are in lower case.
+    ///
+    /// Names are case-insensitive (RFC 9110, section 5.1). It is for old clients that find no others.
+    pub const fn title_case_headers(mut self, enabled: bool) -> Self {
+        self.limits.title_case_headers = enabled;
         self
     }
 
