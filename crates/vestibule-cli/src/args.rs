@@ -159,7 +159,7 @@ Certificates are read again within a minute after their files have changed.";
 #[derive(Debug, Default, Group)]
 #[group(multiple = true)]
 pub struct Listening {
-    /// Where to listen: an address and a port, a port as in :8080 for all interfaces, unix: and a path, or `inherited` for the sockets of a service manager; port 0 takes a free one; may be repeated
+    /// Where to listen: an address and a port, a port as in :8080 for all interfaces, unix: and a path, unix:@ and a name for an abstract socket of Linux, `inherited` for the sockets of a service manager, or `inherited:NAME` for those of a name; port 0 takes a free one; may be repeated
     #[arg(long, short, default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = place)]
     pub listen: Vec<String>,
 
@@ -185,6 +185,8 @@ impl Connections {
                 self.max_requests_per_connection.is_some(),
             ),
             ("--max-connection-age", self.max_connection_age.is_some()),
+            ("--title-case-headers", self.title_case_headers),
+            ("--tcp-keep-alive", self.tcp_keep_alive.is_some()),
             ("--max-header-bytes", self.max_header_bytes.is_some()),
             ("--workers", self.workers.is_some()),
             ("--proxy-protocol", !self.proxy_protocol.is_empty()),
@@ -221,6 +223,10 @@ pub struct Https {
     /// Listen here, too, without TLS, and send visitors on to https
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "ADDR", requires = "tls")]
     pub redirect_https: Option<String>,
+
+    /// The port of https that visitors are sent on to, when a balancer or a container has another one than --listen [default: the one of --listen, or 443]
+    #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "PORT", requires = "redirect_https")]
+    pub https_port: Option<u16>,
 
     /// Take only clients with a certificate that one of this PEM file has signed
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "tls")]
@@ -443,6 +449,14 @@ pub struct Connections {
     /// Close a connection at this age, up to a tenth less or more: on HTTP/1 after its next response, on HTTP/2 when its open requests are answered; for clients of HTTP/2 and gRPC behind a balancer of TCP [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_connection_age: Option<Duration>,
+
+    /// Write the names of header fields as in Content-Type, for old clients of HTTP/1 that find no others
+    #[arg(long)]
+    pub(crate) title_case_headers: bool,
+
+    /// Ask a client for a sign of life when its TCP connection is silent for this time; one that gives none is gone after twice the time, WebSockets included; 0s turns it off [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) tcp_keep_alive: Option<Duration>,
 
     /// How large the head of a request may be [default: 32768]
     #[arg(long, value_name = "BYTES", value_parser = header_bytes)]

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use crate::args::{Command, Serve};
+use crate::inherited::is_inherited;
 use crate::password;
-use crate::serve::INHERITED;
 
 /// Fails when an option of `command` would be ignored.
 pub(crate) fn check(command: &Command) -> Result<(), Box<dyn Error>> {
@@ -148,7 +148,7 @@ fn by_place(serve: &Serve) -> Option<String> {
     }
     let is_unix = |place: &&String| place.starts_with("unix:");
     // Inherited sockets may be of both kinds.
-    let is_known = !places.iter().any(|place| place == INHERITED);
+    let is_known = !places.iter().any(|place| is_inherited(place));
     let no_unix = is_known && !places.iter().any(|place| is_unix(&place));
     let no_tcp = is_known && places.iter().all(|place| is_unix(&place));
     let is_local = |place: &String| {
@@ -179,6 +179,11 @@ fn by_place(serve: &Serve) -> Option<String> {
             "--proxy-protocol",
             !serve.connections.proxy_protocol.is_empty() && no_tcp,
             "clients of a unix socket have no address",
+        ),
+        (
+            "--tcp-keep-alive",
+            serve.connections.tcp_keep_alive.is_some() && no_tcp,
+            "the kernel knows when the client of a unix socket ends",
         ),
         (
             "--open",
@@ -336,6 +341,11 @@ mod tests {
                 "--proxy-protocol",
                 "no address",
             ),
+            (
+                "--listen unix:/x --tcp-keep-alive 5s",
+                "--tcp-keep-alive",
+                "unix socket",
+            ),
             ("--listen unix:/x --open", "--open", "unix socket"),
             ("--qr", "--qr", "--listen :8080"),
             ("-P 80 --qr", "--qr", "--listen :8080"),
@@ -398,6 +408,8 @@ mod tests {
             "--listen 0.0.0.0:80 --listen [::1]:80",
             "--listen :80 --listen 0.0.0.0:81 --listen unix:/x",
             "--listen unix:/x --listen :80 --socket-mode 660 --trust-proxy unix --max-per-address 3",
+            "--listen inherited:web --listen inherited --socket-mode 660",
+            "--listen inherited:tls --tls dev --redirect-https inherited:plain --https-port 8443",
             "--listen inherited --socket-mode 660 --trust-proxy unix --open --qr",
             "--listen :80 --qr --auth a:b",
             "--listen localhost:80 --listen 192.0.2.1:80 --qr",

@@ -12,6 +12,7 @@ mod files;
 #[cfg(unix)]
 mod gateway;
 mod idle_options;
+mod inherited;
 mod limits;
 mod log;
 mod metrics;

@@ -37,6 +37,12 @@ pub fn limited<A: App>(mut server: Server<A>, options: &Connections) -> Server<A
     if let Some(age) = options.max_connection_age {
         server = server.max_connection_age(age);
     }
+    if options.title_case_headers {
+        server = server.title_case_headers(true);
+    }
+    if let Some(time) = options.tcp_keep_alive {
+        server = server.tcp_keep_alive(Some(time).filter(|time| !time.is_zero()));
+    }
     if let Some(bytes) = options.max_header_bytes {
         server = server.max_header_bytes(bytes);
     }

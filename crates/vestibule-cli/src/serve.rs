@@ -8,6 +8,7 @@ use vestibule::App;
 use vestibule::hyper::{Bind, BindError, Server};
 
 use crate::args::Serve;
+use crate::inherited::{Inherited, is_inherited};
 use crate::limits::limited;
 use crate::log::sink;
 use crate::metrics::{MetricsListener, count_connections, refusals, registry};
@@ -23,12 +24,9 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let log = sink(&serve.watching)?;
     let registry = registry(&serve.watching, &log, serve.metrics_listen.is_some());
     // Before there are threads: this reads the environment, and takes from it.
-    let inherited = match serve
-        .listening
-        .listen
-        .iter()
-        .any(|place| place == INHERITED)
-    {
+    let all = serve.listening.listen.iter();
+    let mut all = all.chain(&serve.https.redirect_https);
+    let inherited = match all.any(|place| is_inherited(place)) {
         true => Bind::inherited()?,
         false => Vec::new(),
     };
@@ -37,12 +35,12 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         .build()?;
     runtime.block_on(async {
         let tls = tls(&serve.https)?;
-        let (places, https) = places(serve, inherited, tls.as_ref())?;
+        let places = places(serve, inherited, tls.as_ref())?;
         let Served {
             app,
             index,
             changes,
-        } = app(serve, https, &log, registry.as_ref())?;
+        } = app(serve, places.https_port, &log, registry.as_ref())?;
         let app = behind(&serve.gateway, app);
         let outline = app.outline();
         let metrics_at = Arc::new(OnceLock::new());
@@ -59,17 +57,16 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         }
         #[cfg(unix)]
         let server = server.handover();
-        let plain = serve.https.redirect_https.iter();
-        let redirects = plain.clone().map(|place| Bind::from(&**place));
-        let places = Bind::beside_each_other(places.into_iter().chain(redirects));
-        let mut places = places.into_iter();
-        let first = places.next().ok_or(NOTHING_INHERITED)?;
+        let Places {
+            all: places, count, ..
+        } = places;
+        let mut places = Bind::beside_each_other(places).into_iter();
+        let first = places.next().ok_or("there is no place to listen at")?;
         let explained = |error| in_use(error, serve);
         let mut server = server.bind(first).await.map_err(explained)?;
         for place in places {
             server = server.bind(place).await.map_err(explained)?;
         }
-        let count = server.addresses().count() - plain.len();
         let bound: Vec<_> = server.addresses().collect();
         let addresses = all_web_addresses(&bound, |at| tls.is_some() && at < count, &interfaces());
         warn_of_passwords(serve, &addresses);
@@ -186,18 +183,28 @@ fn place(text: &str, mode: Option<u32>) -> Bind {
     }
 }
 
-/// Where to listen; and the port that https has there, when visitors are to be sent on to it.
+/// Where to listen.
+struct Places {
+    /// Behind the others those from which visitors are sent on to https.
+    all: Vec<Bind>,
+    /// How many the others are.
+    count: usize,
+    /// The port to which visitors are sent on, when they are to be.
+    https_port: Option<u16>,
+}
+
 fn places(
     serve: &Serve,
     inherited: Vec<(String, Bind)>,
     tls: Option<&Tls>,
-) -> io::Result<(Vec<Bind>, Option<u16>)> {
-    let (mut places, mut port) = (Vec::new(), None);
-    let mut inherited = Some(inherited.into_iter().map(|(_, socket)| socket));
-    for text in &serve.listening.places() {
-        if text == INHERITED {
-            places.extend(inherited.take().into_iter().flatten());
-        } else if text.ends_with(":0") && port.is_none() && serve.https.redirect_https.is_some() {
+) -> Result<Places, Box<dyn Error>> {
+    let (mut all, mut port) = (Vec::new(), None);
+    let (texts, redirects) = (serve.listening.places(), &serve.https.redirect_https);
+    let mut inherited = Inherited::new(inherited, texts.iter().chain(redirects));
+    for text in &texts {
+        if let Some(sockets) = inherited.take(text) {
+            all.extend(sockets?);
+        } else if text.ends_with(":0") && port.is_none() && redirects.is_some() {
             // Which port it is has to be known before visitors come.
             let socket = match &**text {
                 // All interfaces; a machine without IPv6 has those of IPv4.
@@ -206,27 +213,36 @@ fn places(
                 text => std::net::TcpListener::bind(text)?,
             };
             port = Some(socket.local_addr()?.port());
-            places.push(socket.into());
+            all.push(socket.into());
         } else {
             let number = text
                 .rsplit_once(':')
                 .and_then(|(_, port)| port.parse().ok());
             port = port.or(number);
-            places.push(place(text, serve.gateway.socket_mode));
+            all.push(place(text, serve.gateway.socket_mode));
         }
     }
     if let Some(tls) = tls {
-        places = places.into_iter().map(|it| with_tls(it, tls)).collect();
+        all = all.into_iter().map(|it| with_tls(it, tls)).collect();
     }
-    let redirects = serve.https.redirect_https.is_some();
-    Ok((places, redirects.then_some(port.unwrap_or(443))))
+    let count = all.len();
+    if let Some(text) = redirects {
+        match inherited.take(text) {
+            Some(sockets) => all.extend(sockets?),
+            None => all.push(Bind::from(&**text)),
+        }
+    }
+    let left = inherited.names();
+    if !left.is_empty() {
+        tracing::warn!(target: "vestibule", "inherited sockets that no --listen takes: {left}");
+    }
+    let port = serve.https.https_port.or(port).unwrap_or(443);
+    Ok(Places {
+        all,
+        count,
+        https_port: redirects.is_some().then_some(port),
+    })
 }
 
 /// Where to listen when nothing is said.
 const DEFAULT: &str = "127.0.0.1:8080";
-
-/// What `--listen` calls the sockets of a service manager.
-pub(crate) const INHERITED: &str = "inherited";
-
-/// When there is nothing else to listen at.
-const NOTHING_INHERITED: &str = "no sockets are inherited: a service manager has to start this process, with LISTEN_FDS and LISTEN_PID";

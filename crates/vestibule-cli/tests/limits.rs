@@ -149,6 +149,40 @@ fn drain_delay_is_a_time_in_which_all_are_served() {
     assert!(begun.elapsed() < PATIENCE);
 }
 
+#[test]
+fn header_names_are_written_for_old_clients() {
+    for (options, want) in [
+        (&[][..], "content-type: "),
+        (&["--title-case-headers"], "Content-Type: "),
+    ] {
+        let site = Running::serve(&[options, &[SITE]].concat());
+        let answer = site.curl(&["--http1.1"], "style.css");
+        assert!(answer.contains(want), "{answer}");
+        // The parser's answers too, with the status that is right.
+        let mut stream = site.connect();
+        stream.write_all(b"GET / HTTP/2.0\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 505 "), "{said}");
+        let length = want
+            .replace("ype", "ength")
+            .replace("t-t", "t-l")
+            .replace("t-T", "t-L");
+        assert!(said.contains(&format!("{length}0")), "{said}");
+        site.interrupt();
+    }
+}
+
+#[test]
+fn an_old_connection_ends_with_its_response() {
+    let site = Running::serve(&["--max-connection-age", "0s", SITE]);
+    let answer = site.curl(&["--http1.1"], "style.css");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    let answer = site.curl(&["--http2-prior-knowledge"], "style.css");
+    assert!(answer.starts_with("HTTP/2 200"), "{answer}");
+    site.interrupt();
+}
+
 /// What nobody implements, and what is too long, by both versions and in the log.
 #[test]
 fn methods_and_targets_that_cannot_be_served() {

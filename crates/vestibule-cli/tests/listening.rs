@@ -120,6 +120,81 @@ fn https_redirects_know_the_port_of_all_interfaces() {
 }
 
 #[test]
+fn https_redirects_go_to_the_port_that_the_world_sees() {
+    let site = Running::serve_at(
+        &["--listen", ":0", "--redirect-https", "127.0.0.1:0"],
+        &["--tls", "dev", "--https-port", "8443", SITE],
+    );
+    let answer = curl(&[], site.addresses.last().unwrap()).unwrap();
+    let location = "location: https://127.0.0.1:8443/\r\n";
+    assert!(answer.contains(location), "{answer}");
+    site.interrupt();
+    let said = refusal(&["--https-port", "8443"]);
+    assert!(said.contains("--redirect-https"), "{said}");
+}
+
+#[test]
+fn an_abstract_socket_has_a_name_and_no_mode() {
+    let name = format!("vestibule-test-{}", std::process::id());
+    let place = format!("unix:@{name}");
+    let site = Running::serve_at(&["--listen", &place], &["--trust-proxy", "unix", SITE]);
+    assert_eq!(site.address, place);
+    let ask = ["--abstract-unix-socket", &*name];
+    let answer = curl(&ask, "http://a/").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let said = refusal(&["--listen", &place]);
+    assert!(said.contains("another process has this name"), "{said}");
+    site.interrupt();
+    let said = refusal(&["--listen", &place, "--socket-mode", "660"]);
+    assert!(said.contains("has no mode"), "{said}");
+    let said = refusal(&["--listen", "unix:@"]);
+    assert!(said.contains("a name follows"), "{said}");
+}
+
+/// Two sockets of a service manager, as descriptors 3 and 4, with their names.
+#[test]
+fn inherited_sockets_are_taken_by_their_names() {
+    let sockets = [0, 1].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let [web, plain] = sockets.each_ref().map(|it| it.local_addr().unwrap());
+    let [web_socket, plain_socket] = sockets.map(std::os::fd::OwnedFd::from);
+    let script = "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=plain:web exec \"$0\" serve \"$@\" 3<&1 4<&0 </dev/null >/dev/null";
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_vestibule")])
+        .args([
+            "--listen",
+            "inherited:web",
+            "--redirect-https",
+            "inherited:plain",
+        ])
+        .args(["--tls", "dev", "--https-port", "8443", SITE])
+        .stdin(web_socket)
+        .stdout(plain_socket)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // They wait in the queues until the program is there.
+    let secure = curl(&["-k"], &format!("https://{web}/"));
+    let sent_on = curl(&[], &format!("http://{plain}/"));
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(child.wait().unwrap().success());
+    assert!(secure.unwrap().starts_with("HTTP/"));
+    let sent_on = sent_on.unwrap();
+    assert!(
+        sent_on.contains("location: https://127.0.0.1:8443/"),
+        "{sent_on}"
+    );
+    let said = refusal(&["--listen", "inherited:web"]);
+    assert!(said.contains("no sockets are inherited"), "{said}");
+}
+
+#[test]
 fn a_port_that_is_taken_names_the_option_that_helps() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -46,11 +46,13 @@ impl Bind {
     #[doc(alias("systemd", "socket activation", "LISTEN_FDS"))]
     pub fn inherited() -> io::Result<Vec<(String, Self)>> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':').filter(|name| !name.is_empty());
+        // An empty one keeps its place, so that the others keep theirs.
+        let mut names = names.split(':');
         let mut sockets = ListenFd::from_env();
         let mut inherited = Vec::with_capacity(sockets.len());
         for at in 0..sockets.len() {
-            let name = names.next().unwrap_or("unknown").to_owned();
+            let name = names.next().filter(|name| !name.is_empty());
+            let name = name.unwrap_or("unknown").to_owned();
             inherited.extend(take(&mut sockets, at)?.map(|bind| (name, bind)));
         }
         Ok(inherited)

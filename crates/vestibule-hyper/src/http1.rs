@@ -201,6 +201,7 @@ pub(crate) fn builder(limits: &Limits) -> http1::Builder {
         // The watchdog has the clock: it can tell a slow head from an idle connection.
         .header_read_timeout(None)
         .max_header_size(limits.max_header_bytes)
+        .title_case_headers(limits.title_case_headers)
         .max_buf_size(MIN_BUFFER.max(limits.max_header_bytes));
     // hyper's default number is the one that needs no allocation.
     if limits.max_headers != Limits::MAX_HEADERS {

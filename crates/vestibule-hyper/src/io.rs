@@ -568,7 +568,8 @@ fn is_of_parser(data: &[u8]) -> bool {
     is_short && data.starts_with(b"HTTP/1.1 4") && {
         let fields = data.iter().position(|byte| *byte == b'\n');
         let fields = fields.map_or(&[][..], |end| &data[end + 1..]);
-        fields.starts_with(PARSERS_FIELDS) && fields.ends_with(b" GMT\r\n\r\n")
+        let begin = fields.get(..PARSERS_FIELDS.len()).unwrap_or_default();
+        begin.eq_ignore_ascii_case(PARSERS_FIELDS) && fields.ends_with(b" GMT\r\n\r\n")
     }
 }
 

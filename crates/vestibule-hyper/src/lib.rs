@@ -39,8 +39,8 @@
 //!
 //! # Listening
 //!
-//! An address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`, or a
-//! listener that is there already. [`Bind`] has what can be said of a socket: its backlog, a shared
+//! An address is `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `unix:/run/app.sock` or, on Linux,
+//! `unix:@name` for an abstract socket; or it is a listener that is there already. [`Bind`] has what can be said of a socket: its backlog, a shared
 //! port, the mode of a unix socket. A stale unix socket is replaced, and the file goes when the
 //! server does. HTTP/2 without TLS is for clients that know it beforehand. Over TLS it is what was
 //! agreed on that counts, not what the first bytes look like.
@@ -75,6 +75,7 @@
 //! | header list of an HTTP/2 request | 32 KiB, and 32 bytes for each of 100 fields | 431, or the stream is reset | the two above |
 //! | open streams of an HTTP/2 connection | 100 | refused | [`max_streams`](Server::max_streams) |
 //! | sign of life on HTTP/2 | every 60 s, within 20 s | closed | [`ping_interval`](Server::ping_interval), [`ping_timeout`](Server::ping_timeout) |
+//! | sign of life on TCP | after 60 s of silence, within 60 s (Linux) | reset | [`tcp_keep_alive`](Server::tcp_keep_alive) |
 //! | idleness between requests | 75 s | closed | [`idle_timeout`](Server::idle_timeout) |
 //! | age of a connection | none | closed after the next answer; on HTTP/2 after the open streams | [`max_connection_age`](Server::max_connection_age) |
 //! | requests of a connection | none | closed after the answer | [`max_requests`](Server::max_requests) |
@@ -93,8 +94,8 @@
 //! | in it, kept HTTP/1 connections are still read | 1 s | closed | [`lame_duck`](Server::lame_duck) |
 //!
 //! [`strict`](Server::strict) is a tighter set. How long an app takes to answer is not limited
-//! here: that is for a middleware, which can answer for it. An upgraded connection has no limits
-//! any more.
+//! here: that is for a middleware, which can answer for it. An upgraded connection has no limit but
+//! the signs of life: a WebSocket whose client has vanished ends with an error.
 //!
 //! # Behind a load balancer
 //!

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use vestibule_core::{Address, Peer};
 pub use vestibule_socket::BindError;
@@ -18,6 +19,7 @@ use crate::io::Socket;
 /// let _ = Bind::from(":8080"); // all interfaces, by IPv4 and IPv6
 /// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
 /// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
+/// let _ = Bind::from("unix:@app"); // an abstract socket of Linux, which everyone on this machine may open
 /// ```
 #[derive(Debug)]
 pub struct Bind {
@@ -206,6 +208,13 @@ impl Listener {
                 None => error,
             }
         })
+    }
+
+    /// Asks clients for signs of life. It is no reason not to serve when the system cannot.
+    pub(crate) fn keep_alive(&self, interval: Option<Duration>) {
+        if let Err(error) = self.socket.set_keep_alive(interval) {
+            tracing::debug!(target: "vestibule", "clients that vanish may not be found: {error}");
+        }
     }
 
     fn ip_and_port(&self) -> Option<SocketAddr> {

@@ -85,6 +85,7 @@ pub(crate) struct Limits {
     pub(crate) first_byte_timeout: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) max_header_bytes: usize,
+    pub(crate) title_case_headers: bool,
     pub(crate) max_headers: usize,
     pub(crate) max_streams: u32,
     pub(crate) ping_interval: Option<Duration>,
@@ -98,6 +99,7 @@ pub(crate) struct Limits {
     pub(crate) write_timeout: Duration,
     pub(crate) max_requests: Option<usize>,
     pub(crate) max_connection_age: Option<Duration>,
+    pub(crate) tcp_keep_alive: Option<Duration>,
     pub(crate) lame_duck: Duration,
     pub(crate) max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -133,6 +135,7 @@ impl Default for Limits {
             first_byte_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 32 * 1024,
+            title_case_headers: false,
             max_headers: Self::MAX_HEADERS,
             max_streams: 100,
             ping_interval: Some(Duration::from_secs(60)),
@@ -145,6 +148,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             max_requests: None,
             max_connection_age: None,
+            tcp_keep_alive: Some(Duration::from_secs(60)),
             lame_duck: Duration::from_secs(1),
             max_connections: max_connections(),
             max_per_address: None,
@@ -295,6 +299,14 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Writes the names of header fields as in `Content-Type` on HTTP/1. Defaults to `false`: they are in lower case.
+    ///
+    /// Names are case-insensitive (RFC 9110, section 5.1). It is for old clients that find no others.
+    pub const fn title_case_headers(mut self, enabled: bool) -> Self {
+        self.limits.title_case_headers = enabled;
+        self
+    }
+
     /// How many fields the head of an HTTP/1 request may have: 100. More is a 431.
     pub const fn max_headers(mut self, count: usize) -> Self {
         self.limits.max_headers = count;
@@ -307,10 +319,30 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// How often an HTTP/2 connection is asked for a sign of life: every 60 s. `None` turns it off,
-    /// and then a client that vanished is held for ever.
+    /// Sets how often an HTTP/2 connection is asked for a sign of life by a PING (RFC 9113, section 6.7). Defaults to 60 s;
+    /// `None` turns it off.
+    ///
+    /// A connection that only has a tunnel is asked too. Without it, [`tcp_keep_alive`](Self::tcp_keep_alive) finds a
+    /// client that has vanished.
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.limits.ping_interval = interval.into();
+        self
+    }
+
+    /// Sets how long a TCP connection may be silent before the kernel asks the client for a sign of life. Defaults to 60 s;
+    /// `None` turns it off.
+    ///
+    /// On Linux a client that acknowledges nothing for twice this time is gone: reads and writes fail. It is for
+    /// connections that have no other limit: a WebSocket, or a client that waits for an app that takes long. A client
+    /// that is there and reads nothing of what a WebSocket sends is also gone after that time. The probes also keep
+    /// balancers and NAT from forgetting a connection; the shortest idle time-out of the
+    /// [table](crate#behind-a-load-balancer) that is of TCP is four minutes. The client's program sees nothing of them.
+    ///
+    /// The sockets are asked to do so when they are bound, those of a service manager too. Connections by unix sockets
+    /// need none.
+    #[doc(alias("SO_KEEPALIVE", "TCP_USER_TIMEOUT"))]
+    pub fn tcp_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.limits.tcp_keep_alive = interval.into();
         self
     }
 
@@ -466,6 +498,7 @@ impl<A: App> Server<A> {
     /// [`BindError`], which says what to do.
     pub async fn bind(self, bind: impl Into<Bind>) -> Result<Bound<A>, BindError> {
         let listener = Listener::bind(bind.into()).await?;
+        listener.keep_alive(self.limits.tcp_keep_alive);
         Ok(Bound {
             service: Arc::new(Service::new(
                 self.app,
@@ -500,6 +533,7 @@ impl<A: App> Bound<A> {
     /// As [`Server::bind`].
     pub async fn bind(mut self, bind: impl Into<Bind>) -> Result<Self, BindError> {
         let listener = Listener::bind_beside(bind.into(), &self.listeners).await?;
+        listener.keep_alive(self.service.limits().tcp_keep_alive);
         self.listeners.push(listener);
         Ok(self)
     }

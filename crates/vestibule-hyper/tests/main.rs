@@ -31,3 +31,5 @@ mod tls_files;
 #[cfg(feature = "tls-self-signed")]
 mod tls_programs;
 mod upgrades;
+#[cfg(target_os = "linux")]
+mod vanished;

@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 /// let _ = Bind::from(":8080"); // all interfaces, by IPv4 and IPv6
 /// let _ = Bind::from("localhost:8080"); // the first address of the name that can be had
 /// let _ = Bind::from("unix:/run/app.sock").mode(0o660);
+/// let _ = Bind::from("unix:@app"); // an abstract socket of Linux, which everyone on this machine may open
 /// ```
 #[derive(Debug)]
 pub struct Bind {

@@ -40,6 +40,7 @@ mod closing;
 #[cfg(unix)]
 mod file;
 mod gate;
+mod keep_alive;
 mod listener;
 mod order;
 mod rarely;

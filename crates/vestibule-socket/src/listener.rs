@@ -112,6 +112,8 @@ impl Listener {
     #[cfg(unix)]
     pub fn adopt(text: &str, socket: OwnedFd) -> Result<Self, BindError> {
         let adopted = match text.strip_prefix("unix:") {
+            // An abstract socket has no file.
+            Some(name) if name.starts_with('@') => Self::std_unix(socket.into(), None),
             Some(path) => SocketFile::new(Path::new(path)).and_then(|file| {
                 file.set_ours(false);
                 Self::std_unix(socket.into(), Some(file))
@@ -192,8 +194,11 @@ impl Listener {
         if !text.contains(':') || text == "unix:" {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "an address is `127.0.0.1:8080`, `:8080` for all interfaces, `[::1]:8080`, `localhost:8080` or `unix:/run/app.sock`",
+                "an address is `127.0.0.1:8080`, `:8080` for all interfaces, `[::1]:8080`, `localhost:8080`, `unix:/run/app.sock` or, on Linux, `unix:@name`",
             ));
+        }
+        if let Some(name) = text.strip_prefix("unix:@") {
+            return Self::open_abstract(name, options);
         }
         if let Some(path) = text.strip_prefix("unix:") {
             #[cfg(unix)]
@@ -224,6 +229,41 @@ impl Listener {
         }
         Err(refused
             .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    /// A unix socket by a name that is in no file system; unix(7), "Abstract sockets".
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    fn open_abstract(name: &str, options: Options) -> io::Result<Self> {
+        let error = |kind, text: &str| io::Error::new(kind, text);
+        if name.is_empty() {
+            let text = "a name follows the `@`, as in `unix:@app`";
+            return Err(error(io::ErrorKind::InvalidInput, text));
+        }
+        if options.mode.is_some() {
+            return Err(error(
+                io::ErrorKind::InvalidInput,
+                "an abstract socket has no mode: everyone in this network namespace may connect; use a path, as in \
+                 `unix:/run/app.sock`",
+            ));
+        }
+        let socket = UnixSocket::new_stream()?;
+        socket
+            .bind(format!("\0{name}"))
+            .map_err(|it| match it.kind() {
+                io::ErrorKind::AddrInUse => error(it.kind(), "another process has this name"),
+                _ => it,
+            })?;
+        let listener = Self::unix(socket.listen(options.backlog)?, None)?;
+        listener.ownership.set_ours(true);
+        Ok(listener)
+    }
+
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    fn open_abstract(_: &str, _: Options) -> io::Result<Self> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "only Linux has abstract unix sockets: use a path, as in `unix:/run/app.sock`, or `unix:./@name`",
+        ))
     }
 
     fn tcp(listener: TcpListener) -> io::Result<Self> {
@@ -274,9 +314,10 @@ impl Listener {
     }
 
     fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
-        let path = listener.local_addr()?.as_pathname().map(Into::into);
+        let address = listener.local_addr()?;
+        let path = address.as_pathname().map(Into::into);
         Ok(Self {
-            address: Address::Unix(path),
+            address: Address::Unix(path.or_else(|| abstract_name(&address))),
             socket: Listening::Unix(listener),
             text: None,
             ownership: Ownership::new(file.is_some()),
@@ -414,6 +455,23 @@ fn unix(stream: UnixStream, path: Option<Arc<Path>>, address: &Address) -> (Sock
         Err(_) => peer,
     };
     (Socket::Unix(stream), peer)
+}
+
+/// The name of an abstract socket behind an `@`, as it is written and shown everywhere.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn abstract_name(address: &tokio::net::unix::SocketAddr) -> Option<Arc<Path>> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from(address.clone());
+    let name = String::from_utf8_lossy(address.as_abstract_name()?).into_owned();
+    Some(Path::new(&format!("@{name}")).into())
+}
+
+#[cfg(all(unix, not(any(target_os = "android", target_os = "linux"))))]
+fn abstract_name(_: &tokio::net::unix::SocketAddr) -> Option<Arc<Path>> {
+    None
 }
 
 /// Listens at a port of all interfaces: by IPv6 and IPv4 with one socket, or by IPv4 on a machine without IPv6.

@@ -54,7 +54,8 @@ pub(crate) fn https_port(args: &Args) -> Option<u16> {
     let port = |place: &String| place.rsplit_once(':')?.1.parse().ok();
     let places = args.listening.places();
     let mut ports = places.iter().filter_map(port);
-    Some(ports.find(|port| *port > 0).unwrap_or(443))
+    let port = ports.find(|port| *port > 0).unwrap_or(443);
+    Some(args.https.https_port.unwrap_or(port))
 }
 
 /// Of so many places, the first ones are https.
