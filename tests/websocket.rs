@@ -20,6 +20,8 @@ use vestibule::logging::{AccessLog, ServerTiming, SetRequestId, Sink};
 use vestibule::prelude::*;
 use vestibule::tower::from_layer;
 
+use crate::peers::{Peer, Serving};
+
 /// Responds to a WebSocket handshake (RFC 6455, section 4.2.2) and returns every message.
 pub(crate) async fn echo(mut request: Request) -> Response {
     let mut response = Response::default();
