@@ -38,7 +38,7 @@ async fn text(body: String) -> String {
     body
 }
 
-/// What a router is: the layer stands around all, in the nested router, or around one route.
+/// Four routers, with the layer around all routes, in the nested router, or around one route.
 fn places(apply: impl Fn(Router) -> Router) -> [(&'static str, Router); 4] {
     let routes = || {
         Router::new()
@@ -157,7 +157,7 @@ async fn webhooks_at_every_place() {
     }
 }
 
-/// The server that is asked is told of the whole path, also where axum has removed a prefix.
+/// The judging server gets the whole path, even if axum has removed a prefix.
 #[tokio::test]
 async fn forward_auth_at_every_place() {
     async fn judge(request: Request) -> Response {

@@ -142,7 +142,7 @@ async fn calls(
     })
 }
 
-/// The lines that the log has by now, and those that come until there are so many.
+/// Waits until the log has `count` lines, and returns them.
 async fn wait_for(lines: &Lines, count: usize) -> String {
     let mut text = lines.take();
     for _ in 0..400 {

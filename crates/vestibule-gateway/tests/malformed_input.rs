@@ -811,13 +811,13 @@ fn changed_or_cut_requests_end() {
 #[test]
 fn silence_ends() {
     let cases: [(&str, Server<BoxApp>, Vec<u8>, u64); 7] = [
-        ("FastCGI, nothing", fastcgi(), vec![], 60),
-        ("FastCGI, kept", fastcgi(), good(1), 60),
+        ("FastCGI, nothing", fastcgi(), vec![], 75),
+        ("FastCGI, kept", fastcgi(), good(1), 75),
         (
             "FastCGI, half a begin",
             fastcgi(),
             begin(1, 0)[..5].to_vec(),
-            60,
+            75,
         ),
         ("FastCGI, parameters", fastcgi(), begin(1, 0), 30),
         ("SCGI", scgi(), b"10".to_vec(), 30),

@@ -84,7 +84,7 @@ async fn the_first_bytes_are_said_once() {
             for _ in 0..10 {
                 send(address, bytes).await;
             }
-            // A web server that looks whether somebody is there.
+            // A web server that checks whether the socket is served.
             send(address, b"").await;
         };
         server.run_until(stop).await;

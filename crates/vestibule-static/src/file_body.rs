@@ -190,8 +190,8 @@ fn read_and_wait(
 /// Reads exactly `size` bytes. Waits for the disk if that is allowed, otherwise fails with
 /// `WouldBlock` when a byte is not in memory.
 ///
-/// None of these bytes has been sent yet. When the file has grown meanwhile, it reads them a second
-/// time: equal bytes were not overwritten.
+/// None of these bytes has been sent yet. When the file has grown or was renamed meanwhile, it reads
+/// them a second time: equal bytes were not overwritten.
 pub(crate) fn read_whole(
     file: &OpenFile,
     start: u64,
@@ -202,7 +202,7 @@ pub(crate) fn read_whole(
     fill(file, start, buffer.as_mut(), wait)?;
     match file.stamp().compare(&file.stamp_now()?) {
         Change::Same => Ok(buffer.freeze(size)),
-        Change::Grown => {
+        Change::Grown | Change::Touched => {
             let mut again = Buffer::new(size);
             fill(file, start, again.as_mut(), wait)?;
             if again.as_mut() == buffer.as_mut() {
@@ -211,7 +211,7 @@ pub(crate) fn read_whole(
                 Err(file.changed())
             }
         }
-        Change::Written | Change::Touched | Change::Shrunk => Err(file.changed()),
+        Change::Written | Change::Shrunk => Err(file.changed()),
     }
 }
 

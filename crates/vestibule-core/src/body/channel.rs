@@ -43,8 +43,8 @@ impl BodySender {
     /// wake-up is expensive.
     ///
     /// Defaults to a limit that grows with the reader. It is 16 KiB for the first bytes of a body, then
-    /// 8 KiB, and 1 KiB more for each 32 KiB that were read, up to 64 KiB. So a client that reads nothing
-    /// holds little memory.
+    /// 8 KiB. When 4 MiB were read, it grows by 1 KiB for each 32 KiB, up to 64 KiB. So a client that
+    /// reads nothing holds little memory.
     ///
     /// A body is not read before the app has returned its response. An app that writes more than the limit
     /// before that waits for ever; it must write from a task.
@@ -269,7 +269,7 @@ fn lock(shared: &Mutex<ChannelState>) -> MutexGuard<'_, ChannelState> {
 /// client that goes on reading gets a larger limit.
 fn room_after(read: usize) -> usize {
     let start = START.saturating_sub(read);
-    let earned = LEAST_ROOM.saturating_add(read / READ_FOR_ROOM);
+    let earned = LEAST_ROOM.saturating_add(read.saturating_sub(READ_BEFORE_GROWTH) / READ_FOR_ROOM);
     start.max(earned).min(MAX_ROOM)
 }
 
@@ -283,7 +283,11 @@ const START: usize = 16 * 1024;
 /// The smallest limit, in bytes.
 const LEAST_ROOM: usize = 8 * 1024;
 
-/// The limit grows by one byte for this many bytes read.
+/// The limit does not grow before this many bytes were read. An encoder reads several times the bytes that
+/// the kernel accepts for a client that reads nothing.
+const READ_BEFORE_GROWTH: usize = 4 * 1024 * 1024;
+
+/// Then the limit grows by one byte for this many bytes read.
 const READ_FOR_ROOM: usize = 32;
 
 #[cfg(test)]
@@ -325,19 +329,18 @@ mod tests {
             (0, 16),
             (1, 15),
             (8, 8),
-            (32, 9),
-            (64, 10),
-            (128, 12),
-            (256, 16),
-            (1_024, 40),
-            (1_792, 64),
+            (4_096, 8),
+            (4_128, 9),
+            (4_352, 16),
+            (5_120, 40),
+            (5_888, 64),
             (100_000, 64),
         ];
         for (read, room) in cases {
             assert_eq!(room_after(read * 1024) / 1024, room, "{read} KiB");
         }
         assert_eq!(room_after(usize::MAX), MAX_ROOM);
-        for read in (0..4 * 1024 * 1024).step_by(1_000) {
+        for read in (0..8 * 1024 * 1024).step_by(1_000) {
             assert!(
                 (LEAST_ROOM..=MAX_ROOM).contains(&room_after(read)),
                 "{read}"
