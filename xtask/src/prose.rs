@@ -167,7 +167,7 @@ fn prose(text: &str, is_rust: bool) -> Vec<(usize, String)> {
             continue;
         }
         let line = without_quotes(line);
-        if !in_fence && !line.trim().is_empty() {
+        if !in_fence && line.contains(char::is_alphabetic) {
             lines.push((number, line.trim().to_owned()));
         }
     }
