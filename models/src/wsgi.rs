@@ -431,6 +431,7 @@ fn all_of_a_body_is_read() {
                 Taken::Later => feed.wait(1),
                 Taken::End => break,
                 Taken::Broken(why) => panic!("{why}"),
+                Taken::Closed => unreachable!("the call has not ended"),
             }
         }
         assert_eq!(read, [large, Bytes::from_static(b"end")]);

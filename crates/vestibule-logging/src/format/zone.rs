@@ -78,7 +78,14 @@ impl Zone {
         matches!(self.0, Kind::Utc)
     }
 
-    /// Seconds east of Greenwich, at this second since 1970.
+    /// Returns the seconds east of Greenwich, at this second since 1970.
+    #[cfg_attr(
+        not(feature = "local-time"),
+        expect(
+            unused_variables,
+            reason = "only the rules of a zone depend on the time"
+        )
+    )]
     pub(super) fn offset(&self, unix: u64) -> i32 {
         match &self.0 {
             Kind::Utc => 0,
@@ -88,7 +95,14 @@ impl Zone {
         }
     }
 
-    /// Writes the abbreviation, as `CEST`, or the offset where the zone has none.
+    /// Writes the abbreviation, such as `CEST`, or the offset of a zone without one.
+    #[cfg_attr(
+        not(feature = "local-time"),
+        expect(
+            unused_variables,
+            reason = "only the rules of a zone depend on the time"
+        )
+    )]
     pub(super) fn write_name(&self, unix: u64, line: &mut Vec<u8>) {
         match &self.0 {
             Kind::Utc => line.extend_from_slice(b"UTC"),
