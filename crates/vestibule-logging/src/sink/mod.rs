@@ -8,7 +8,7 @@ mod queue;
 mod syslog;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::mem;
 #[cfg(unix)]
 use std::path::Path;
@@ -74,7 +74,7 @@ impl Sink {
     ///
     /// When nobody listens there. Once it is made it connects again whenever it has to.
     #[cfg(unix)]
-    pub fn syslog(socket: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn syslog(socket: impl AsRef<Path>) -> std::io::Result<Self> {
         let socket = socket.as_ref();
         let name = format!("syslog at {}", socket.display());
         Ok(Self::queue(name, Out::Syslog(Syslog::connect(socket)?)))
