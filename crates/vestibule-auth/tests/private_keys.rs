@@ -17,7 +17,7 @@ fn with(jwk: &str, more: &Value) -> String {
     Value::from(jwk).to_string()
 }
 
-/// What the key signs is read with its public half, which holds nothing that is private.
+/// Checks each signature with the public half of the key, which has no private member.
 fn check(key: &Key, name: &str) {
     let claims = json!({ "sub": "alice", "exp": 4_000_000_000_u64 });
     let token = key

@@ -240,7 +240,9 @@ pub struct Https {
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "VERSION", requires = "tls", value_parser = ["1.2", "1.3"], hide_possible_values = true)]
     pub(crate) tls_min: Option<String>,
 
-    /// Append the secrets of ALL connections to this file, for Wireshark: whoever has the file reads everything; to find faults only. The variable SSLKEYLOGFILE is not read
+    /// Append the secrets of ALL connections to this file, so that Wireshark can decrypt them. A
+    /// reader of the file can read all traffic: use it only for debugging. The variable
+    /// SSLKEYLOGFILE is not read
     #[arg(long, hide = cfg!(not(feature = "tls")), value_name = "FILE", requires = "tls")]
     pub(crate) tls_keylog: Option<PathBuf>,
 }
@@ -277,7 +279,7 @@ pub(crate) struct Gateway {
     pub(crate) trust_proxy: Vec<Proxy>,
 
     /// Believe further headers of these proxies, which have to set or remove each: host, port and prefix
-    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded in place of X-Forwarded-For and
+    /// for X-Forwarded-Host, -Port and -Prefix, forwarded for Forwarded instead of X-Forwarded-For and
     /// -Proto; as in host,port
     #[arg(
         long,
@@ -487,7 +489,8 @@ pub struct Watching {
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<Format>,
 
-    /// Append the log to a file, in place of standard output, which is also `-`; it is opened anew on SIGHUP and when it was renamed
+    /// Append the log to a file instead of standard output (`-`). The file is reopened on SIGHUP and
+    /// after it was renamed
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 

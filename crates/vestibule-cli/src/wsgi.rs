@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit(41)";
 
-/// The status that says that there is no such package; 1 is an exception.
+/// The exit status for a missing package; 1 is an exception.
 const MISSING: i32 = 41;
 
 /// The help without the package, which has the options.

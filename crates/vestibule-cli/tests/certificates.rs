@@ -27,7 +27,7 @@ fn pair(scratch: &Scratch, name: &str) -> String {
     format!("{},{}", path("pem"), path("key"))
 }
 
-/// What a program that does not start says.
+/// Returns the error of a program that does not start.
 fn refused(options: &[&str]) -> String {
     let output = vestibule(&[&["serve", "-P", "0"], options, &[SITE]].concat())
         .output()

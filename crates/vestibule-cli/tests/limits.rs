@@ -183,7 +183,7 @@ fn an_old_connection_ends_with_its_response() {
     site.interrupt();
 }
 
-/// What nobody implements, and what is too long, by both versions and in the log.
+/// Unknown methods and overlong targets, over both versions and in the log.
 #[test]
 fn methods_and_targets_that_cannot_be_served() {
     let long = "x".repeat(9000);
@@ -270,7 +270,7 @@ fn a_wrong_value_says_what_is_right() {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 enum Answer {
     /// The connection goes on.
     Kept,

@@ -47,7 +47,7 @@ fn promtool_finds_nothing_to_say_of_any_labels() {
     }
 }
 
-/// The filters of the README find the guesser by either log, and nobody else.
+/// The filters of the README find the guesser, and no other client, in both logs.
 #[test]
 fn fail2ban_finds_guessers_in_the_log_and_in_the_events() {
     let scratch = Scratch::new("fail2ban");

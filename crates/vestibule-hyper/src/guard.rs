@@ -19,8 +19,8 @@
 //! Several `Cookie` fields, which HTTP/2 allows for the sake of compression, become one with `; ` in between (RFC 9113,
 //! section 8.2.3). HTTP/1 clients send one; a proxy that has forwarded the fields of HTTP/2 one by one is read the same way.
 //!
-//! What the parser itself refuses is a 400, or by `unparsed.rs`: 414 for a head that is too large because of its target,
-//! 431 for one that is else, 501 for a last coding that is not `chunked`, and 505 for another major version. A later minor
+//! A request that the parser refuses gets a 400, or a status from `unparsed.rs`: 414 for a target that is too long,
+//! 431 for another head that is too large, 501 for a last coding other than `chunked`, 505 for another major version. A later minor
 //! version is served as HTTP/1.1 (RFC 9110, section 2.5).
 //!
 //! An empty `Host` is in the grammar, for targets that have no authority; `http` has none such, so

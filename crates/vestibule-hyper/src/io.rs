@@ -89,7 +89,7 @@ pub(crate) struct Io {
     permit: Option<Box<ConnectionPermit>>,
     /// Wakes the tasks that read or write an upgraded connection when it is cut. Made at the first wait.
     cut: Option<Box<Cut>>,
-    /// What hyper's parser has answered by itself. It is sent when it is known whether that is the right answer.
+    /// The response of hyper's parser to a refused request. It is held back until `Http1` has chosen the status.
     withheld: Bytes,
 }
 
@@ -266,8 +266,8 @@ impl Io {
         Poll::Ready(())
     }
 
-    /// Whether `data` is an answer of hyper's parser, which is kept back. What an app answers is not: an answer of the
-    /// service comes in the write before it at the latest, and of its rest none is spelt like this by chance.
+    /// Holds `data` back if it is a response of hyper's parser, and returns whether it is. The first write of an
+    /// app's response is never held back. A later write that looks the same is only sent later.
     fn withholds(&mut self, data: &[u8]) -> bool {
         let vitals = &self.link.vitals;
         if vitals.takes_answer() || !is_of_parser(data) || !vitals.is_http1() || vitals.is_tunnel()
@@ -400,7 +400,7 @@ impl AsyncWrite for Io {
         let this = &mut *self;
         if !this.withheld.is_empty() {
             if this.link.vitals.withholds() {
-                // Whoever looks at it shuts down again.
+                // `Http1` looks at the response first, and then shuts down again.
                 return Poll::Ready(Ok(()));
             }
             ready!(this.poll_withheld(cx))?;

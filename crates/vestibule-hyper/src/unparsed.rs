@@ -26,7 +26,7 @@ pub(crate) fn request(head: &[u8], refused: Refused) -> Request<Body> {
     request
 }
 
-/// What becomes of a request that the parser has refused.
+/// The decision about a request that the parser has refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It is parsed again, from these bytes on.

@@ -265,7 +265,7 @@ impl Vitals {
         expires != NEVER && expires <= self.now()
     }
 
-    /// When an HTTP/2 connection has to be told that it is too old. On HTTP/1 a response says it.
+    /// Returns when an HTTP/2 connection gets its GOAWAY for its age. On HTTP/1 a response says `Connection: close`.
     fn expires(&self) -> u64 {
         match self.is_http1() || self.is_last() {
             true => NEVER,

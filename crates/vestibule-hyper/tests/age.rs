@@ -38,7 +38,7 @@ async fn start(opens: Arc<Notify>) -> Running {
     Running::with(server).await
 }
 
-/// Echoes what an upgraded connection sends; `/slow` is answered when it is told to.
+/// Echoes the bytes of an upgraded connection; `/slow` responds after `opens`.
 async fn app(mut request: Request, opens: Arc<Notify>) -> Response {
     match request.uri().path() {
         "/slow" => opens.notified().await,

@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 9113, sections 3.4 and 4.1.
 
-/// What a client sends first.
+/// The first bytes of a client.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame of this type, with its flags, its stream and its payload.

@@ -1,4 +1,4 @@
-//! What a client is told when the parser refuses its request, and a later minor version, which is not refused.
+//! The statuses of requests that the parser refuses, and a later minor version, which is served.
 
 use std::sync::Arc;
 

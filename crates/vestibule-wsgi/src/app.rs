@@ -246,7 +246,7 @@ impl WsgiOptions {
         self
     }
 
-    /// Sends `wsgi.errors` to standard error as it is, in place of events.
+    /// Sends `wsgi.errors` to standard error unchanged, instead of as events.
     #[cfg(feature = "wheel")]
     pub(crate) const fn errors_to_stderr(mut self, enabled: bool) -> Self {
         self.settings.errors_to_stderr = enabled;

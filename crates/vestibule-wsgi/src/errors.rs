@@ -52,7 +52,7 @@ impl Errors {
     }
 }
 
-/// Writes to standard error. There is nobody to tell that it cannot be written to.
+/// Writes to standard error. A failure cannot be reported anywhere.
 fn write(text: &str) {
     #[cfg(feature = "wheel")]
     let _ = vestibule::logging::WholeLines::stderr().write_all(text.as_bytes());

@@ -58,9 +58,9 @@
 //!   all copies of the listening sockets are closed. That holds when all processes are sent SIGTERM at
 //!   once, as systemd does it, but not for connections of a socket that systemd itself holds: these
 //!   wait for the next start.
-//! - systemd's `Type=notify` and `Type=notify-reload` are told when the first worker serves, when a
-//!   reload begins and ends, when the end begins, and how many workers serve. `WatchdogSec=` is told
-//!   while the main loop of a worker runs.
+//! - With `Type=notify` or `Type=notify-reload` systemd is notified when the first worker serves, when a
+//!   reload begins and ends, when the shutdown begins, and of the number of workers. The watchdog
+//!   (`WatchdogSec=`) is notified while the main loop of a worker runs.
 //! - As the first process of a container it waits for orphans (not with `--processes 0`).
 //! - SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN and SIGTTOU do no harm to any of the processes. Handlers that the app
 //!   sets with `signal.signal` run in the main thread of its worker.
@@ -72,7 +72,7 @@
 //! |---|---|
 //! | `module:app`, `'module:create_app()'` | the same; without a name `application`, or else `app` |
 //! | `-b, --bind` | the same, or `-l, --listen`: `:8000` for all interfaces, `127.0.0.1:8000`, `8000` for this machine, `unix:/run/app.sock`; or sockets of systemd. `-P, --port` is a port of 127.0.0.1 |
-//! | `-w, --workers` | the same, or `-p, --processes`; one a core when it is not said; 0 is one process without a supervisor |
+//! | `-w, --workers` | the same, or `-p, --processes`; defaults to one for each core; 0 is one process without a supervisor |
 //! | `PORT`, `WEB_CONCURRENCY` | the same: `:PORT` and the number of processes, where the command line does not say them |
 //! | `--threads` | `--threads`, twice the cores and one when it is not said |
 //! | `-k, --worker-class` | there is one; slow clients and idle connections never hold a thread |

@@ -15,7 +15,7 @@ pub enum Crypto {
     /// ring: small, and quick to build.
     #[default]
     Ring,
-    /// AWS-LC, by the crate aws-lc-rs: for those who are told to use it. Its C takes a minute to build.
+    /// AWS-LC, by the crate aws-lc-rs, for projects that require it. Its C code takes a minute to build.
     #[cfg(feature = "tls-aws-lc-rs")]
     AwsLcRs,
 }

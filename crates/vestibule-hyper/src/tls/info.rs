@@ -1,4 +1,4 @@
-//! What a handshake agreed on.
+//! The result of a TLS handshake.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::x509::{Certificate, name_text};
 use crate::io::Socket;
 use crate::link::Linked;
 
-/// What a TLS handshake agreed on; an extension of requests that came by HTTPS.
+/// The result of a TLS handshake: an extension of requests that came by HTTPS.
 ///
 /// ```
 /// use vestibule_core::Request;

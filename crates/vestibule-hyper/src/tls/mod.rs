@@ -133,12 +133,12 @@ impl Tls {
         Self::of(None, Loaded::given(Arc::new(config)), Hashes::new())
     }
 
-    /// A certificate for development, for these names and addresses, made now and signed by itself.
-    /// Clients have to be told to take it.
+    /// Creates a self-signed certificate for development, for these names and addresses. Clients must be
+    /// configured to accept it.
     ///
     /// # Errors
     ///
-    /// When a name cannot stand in a certificate.
+    /// Fails when a certificate cannot contain a name.
     #[cfg(feature = "tls-self-signed")]
     pub fn self_signed(
         names: impl IntoIterator<Item = impl Into<String>>,
@@ -260,8 +260,8 @@ impl Tls {
     /// Appends the secrets of all connections to a file, in the format of `SSLKEYLOGFILE`. Wireshark decrypts with it
     /// what it has recorded. The environment variable of that name is never read.
     ///
-    /// **Whoever has the file reads everything.** It is for finding faults; each start and [`warnings`](Self::warnings)
-    /// say so. A new file is for its owner alone (mode 600).
+    /// **A reader of the file can read all traffic.** Use it only for debugging; each start and
+    /// [`warnings`](Self::warnings) report it. A new file has mode 600.
     ///
     /// # Errors
     ///
@@ -277,7 +277,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// As [`Tls::pem`]: the files are read anew, and a library may not know a kind of key.
+    /// As [`Tls::pem`]: the files are read again, and a library may not support a kind of key.
     pub fn crypto(self, crypto: Crypto) -> Result<Self, TlsError> {
         self.with(|sources| {
             sources.crypto = crypto;
@@ -421,7 +421,7 @@ impl Bind {
     }
 }
 
-/// What this server speaks, in the order of its preference.
+/// The protocols of this server, the preferred one first.
 fn alpn_protocols() -> Vec<Vec<u8>> {
     vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }

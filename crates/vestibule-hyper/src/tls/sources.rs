@@ -20,7 +20,7 @@ use super::pem_files::{self, Chain, PemFile};
 use super::warning::{self, TlsWarning};
 use super::x509::Certificate;
 
-/// What a TLS listener is made of.
+/// The configuration of a TLS listener.
 #[derive(Clone)]
 pub(super) struct Sources {
     /// For names that no site has, and for clients that name none.
@@ -43,7 +43,7 @@ pub(super) enum Pair {
     Memory(Arc<CertifiedKey>),
 }
 
-/// What is asked of clients.
+/// The certificates that clients must or may send.
 #[derive(Clone)]
 pub(super) struct Clients {
     pub(super) authorities: PathBuf,
@@ -54,7 +54,7 @@ pub(super) struct Clients {
 /// The hash of each file; `None` for one that cannot be read.
 pub(super) type Hashes = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// What was read at one time.
+/// The result of one load of all files.
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     /// The chains that have files, each with the name of its site.
@@ -203,7 +203,7 @@ impl Loaded {
         }
     }
 
-    /// What visitors refuse at the time `now`.
+    /// Returns the certificates that visitors refuse at the time `now`.
     pub(super) fn warnings(&self, now: SystemTime) -> Vec<TlsWarning> {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! What visitors will refuse, although the server can start with it.
+//! Warnings about certificates that the server can use and visitors will refuse.
 
 use std::fmt;
 use std::path::Path;
@@ -29,7 +29,8 @@ impl TlsWarning {
     }
 }
 
-/// What is wrong with a chain for visitors of `site`, with the index of the certificate. `now` is in seconds since 1970.
+/// Returns the faults of a chain for visitors of `site`, each with the index of its certificate. `now` is in seconds
+/// since 1970.
 pub(super) fn of_chain(
     chain: &[Certificate<'_>],
     site: Option<&str>,
@@ -71,7 +72,7 @@ pub(super) fn of_chain(
     all
 }
 
-/// What is wrong with a revocation list, of which the next is due at `next_update`.
+/// Returns the fault of a revocation list whose successor is due at `next_update`.
 pub(super) fn of_revocation_list(next_update: Option<i64>, now: i64) -> Option<String> {
     let next_update = next_update.filter(|due| *due < now)?;
     Some(format!(

@@ -221,7 +221,7 @@ impl Args {
         Ok(args)
     }
 
-    /// What the command line does not say.
+    /// Reads options that the command line lacks from the environment.
     fn ask_environment(
         &mut self,
         is_placed: bool,
@@ -292,11 +292,11 @@ fn variable() -> impl TypedValueParser<Value = (String, Vec<u8>)> {
     })
 }
 
-/// What is said to users of gunicorn.
+/// The message for users of gunicorn.
 const PRELOAD: &str = "there is no `--preload`: each worker imports the app for itself, and none is forked \
                        from another; leave the option out\n";
 
-/// What is said where an option would have no effect.
+/// The message for an option that would have no effect.
 const NO_SOCKET: &str =
     "--socket-mode has no effect here: no unix socket is made; add `--listen unix:PATH`\n";
 

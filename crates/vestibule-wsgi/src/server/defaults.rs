@@ -1,5 +1,5 @@
-//! What the environment says where the command line says nothing, as platforms and other servers have
-//! it: `PORT` and `WEB_CONCURRENCY`.
+//! Defaults from the environment, as on hosting platforms and in other servers: `PORT` and
+//! `WEB_CONCURRENCY`. The command line takes precedence.
 
 /// An address to listen at. A port alone is one of this machine, as for Django's `runserver`.
 pub(crate) fn place(text: &str) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! What is served with `--reload` when the app cannot be imported at the first start.
+//! The page that is served with `--reload` when the app cannot be imported at the first start.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};

@@ -108,7 +108,7 @@ enum Phase {
     Draining,
 }
 
-/// What the supervisor reports.
+/// An event that the supervisor reports to the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// Time has passed, or the supervisor has just begun.
@@ -127,7 +127,7 @@ pub(crate) enum Event {
     NewRefused,
 }
 
-/// What the supervisor has to do.
+/// An action for the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Starts a process; with `shows_errors` it serves a page when the app cannot be loaded.
@@ -159,7 +159,7 @@ pub(crate) enum Level {
     Error,
 }
 
-/// What the service manager is told.
+/// A notification of the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     Ready,
@@ -261,7 +261,7 @@ impl Fleet {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        // One that was told to end meanwhile ends, and may have taken requests.
+        // A worker that got the order to end meanwhile ends, and may have taken requests.
         if let WorkerState::Retiring { kill_at } = &mut worker.state {
             *kill_at = kill_at.map(|_| now + self.limits.patience);
         }
@@ -641,7 +641,7 @@ mod tests {
             self.check();
         }
 
-        /// What holds in every state.
+        /// Checks the invariants of every state.
         fn check(&self) {
             let fleet = self.fleet();
             for (at, slot) in fleet.slots.iter().enumerate() {
@@ -934,7 +934,7 @@ mod tests {
         assert!(fleet.step(Event::NewRefused, world.now).1.len() <= 2);
     }
 
-    /// What may happen next; the number chooses among the workers.
+    /// The events that may come next; the number chooses a worker.
     #[derive(Clone, Debug)]
     enum Move {
         Ready(usize),

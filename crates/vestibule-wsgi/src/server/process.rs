@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::line::{Report, SupervisorEnd};
 
-/// What the supervisor does to a worker.
+/// The operations of the supervisor on a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
     Drain,
@@ -16,7 +16,7 @@ pub(crate) enum Command {
     Kill,
 }
 
-/// What happens to a worker.
+/// The events of a worker.
 #[derive(Debug)]
 pub(crate) enum ProcessEvent {
     Reported(Report),

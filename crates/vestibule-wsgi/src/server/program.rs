@@ -135,7 +135,7 @@ before = [path for path in paths[:at] if path]
 after = [path for path, own in zip(paths[at:], is_own[at:]) if path and not own]
 ";
 
-/// What a worker's interpreter runs. `-m` would put the directory of the app on `sys.path` before the
+/// Returns the code that a worker's interpreter runs. `-m` would put the directory of the app on `sys.path` before the
 /// host's own imports.
 fn bootstrap(before: &str, after: &str, name: &str) -> String {
     format!(

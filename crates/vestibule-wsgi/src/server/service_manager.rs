@@ -1,4 +1,4 @@
-//! What systemd is told about the supervisor: `Type=notify`, `Type=notify-reload` and `WatchdogSec=`.
+//! Notifications to systemd about the supervisor: `Type=notify`, `Type=notify-reload` and `WatchdogSec=`.
 //!
 //! Source: sd_notify(3), sd_watchdog_enabled(3).
 
@@ -59,7 +59,7 @@ pub(crate) async fn ping() {
     }
 }
 
-/// How often the watchdog wants to be told, when it is on for this process: half of its limit.
+/// Returns the interval of watchdog notifications, half of its limit, if the watchdog is on for this process.
 pub(crate) fn watchdog_interval() -> Option<Duration> {
     let variable = |name| std::env::var(name).ok();
     interval(

@@ -163,7 +163,7 @@ impl Interrupted {
     }
 }
 
-/// What log rotation, terminals and habits of other servers send. Their default ends a process.
+/// Signals of log rotation, of terminals, and of scripts for other servers. Their default action ends a process.
 const LOG_SIGNALS: &[&str] = &["SIGUSR1", "SIGUSR2", "SIGWINCH"];
 
 /// gunicorn's for more and fewer workers. Their default stops a process.

@@ -233,7 +233,7 @@ impl Supervisor {
     }
 
     /// The workers take the connections that wait after this. The supervisor keeps its inheritable
-    /// copies until they are told.
+    /// copies until the workers have their order.
     fn refuse_new(&mut self) {
         let events = self.events.clone();
         let refused = Occurred::InFleet(Event::NewRefused);
@@ -273,7 +273,7 @@ fn limits(args: &Args) -> Limits {
     }
 }
 
-/// When the service manager's watchdog is told that the server lives.
+/// The time of the next watchdog notification.
 struct Watchdog {
     interval: Option<tokio::time::Interval>,
     last_sign: Instant,
@@ -337,7 +337,7 @@ async fn bind(
     Ok((server.into_sockets()?, addresses))
 }
 
-/// What is looked at for changes.
+/// The files that are watched for changes.
 fn roots(args: &Args) -> Vec<PathBuf> {
     let mut roots = vec![".".into()];
     roots.extend(args.python.pythonpath.iter().cloned());
@@ -357,7 +357,7 @@ impl App for Hosted {
     }
 }
 
-/// What a person, a service manager or the kernel tells the supervisor.
+/// Signals of an operator, of a service manager or of the kernel.
 enum Told {
     Reload,
     Stop,

@@ -1,4 +1,4 @@
-//! What the user sees first.
+//! The lines that a user sees first.
 
 use pyo3::prelude::*;
 use vestibule_cli::common::Ink;

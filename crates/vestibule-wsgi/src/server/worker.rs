@@ -92,7 +92,7 @@ fn end_python(limit: Duration) {
     let work = move || {
         Python::attach(|py| {
             let flush = |name: &str| py.import("sys")?.getattr(name)?.call_method0("flush");
-            // What was printed comes first: a function of `atexit` may wait for the stuck thread.
+            // The buffered output comes first: a function of `atexit` may wait for the stuck thread.
             let _ = (flush("stdout"), flush("stderr"));
             let exits = py
                 .import("atexit")
