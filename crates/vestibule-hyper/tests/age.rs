@@ -78,6 +78,12 @@ fn get(uri: &str) -> http::Request<Full<Bytes>> {
     request
 }
 
+/// Sends a request over HTTP/2, which must get a 200.
+async fn assert_served(client: &mut SendRequest<Full<Bytes>>) {
+    let response = client.send_request(get("http://a/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_old_connection_of_http1_ends_with_its_next_response() {
     let server = start(Arc::default()).await;
@@ -114,24 +120,10 @@ async fn an_old_connection_of_http2_lets_its_streams_end() {
     let opens = Arc::new(Notify::new());
     let server = start(opens.clone()).await;
     let (mut client, _) = http2(&server).await;
-    assert_eq!(
-        client
-            .send_request(get("http://a/"))
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_served(&mut client).await;
     let slow = tokio::spawn(client.send_request(get("http://a/slow")));
     sleep(YOUNG).await;
-    assert_eq!(
-        client
-            .send_request(get("http://a/"))
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_served(&mut client).await;
     sleep(OLD - YOUNG).await;
     // The client has its GOAWAY.
     client.send_request(get("http://a/")).await.unwrap_err();
@@ -149,14 +141,7 @@ async fn an_old_connection_of_http2_lets_its_streams_end() {
 async fn an_idle_connection_of_http2_ends_at_its_age() {
     let server = start(Arc::default()).await;
     let (mut client, ended) = http2(&server).await;
-    assert_eq!(
-        client
-            .send_request(get("http://a/"))
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_served(&mut client).await;
     sleep(YOUNG).await;
     assert!(!ended.is_finished());
     tokio::time::timeout(OLD, ended)
@@ -186,14 +171,7 @@ async fn an_upgraded_connection_of_http1_stays() {
 async fn a_tunnel_in_a_stream_of_http2_stays() {
     let server = start(Arc::default()).await;
     let (mut client, ended) = http2(&server).await;
-    assert_eq!(
-        client
-            .send_request(get("http://a/"))
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_served(&mut client).await;
     let mut chat = get("http://a/chat");
     *chat.method_mut() = Method::CONNECT;
     chat.extensions_mut().insert(Protocol::from_static("chat"));

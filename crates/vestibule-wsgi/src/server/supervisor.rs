@@ -94,15 +94,15 @@ async fn supervise(
         }
         event = tokio::select! {
             told = signals.next() => match told {
-                Told::Reload => {
+                ReceivedSignal::Reload => {
                     tracing::info!(target: "vestibule::wsgi", "replacing the workers, one by one");
                     Some(Event::Reload)
                 }
-                Told::Stop => {
+                ReceivedSignal::Stop => {
                     tracing::info!(target: "vestibule::wsgi", "draining; a second signal ends at once");
                     Some(Event::Stop)
                 }
-                Told::ChildEnded => {
+                ReceivedSignal::ChildEnded => {
                     if orphans::are_ours() {
                         orphans::reap(&supervisor.pids.values().copied().collect());
                     }
@@ -358,7 +358,7 @@ impl App for Hosted {
 }
 
 /// Signals of an operator, of a service manager or of the kernel.
-enum Told {
+enum ReceivedSignal {
     Reload,
     Stop,
     ChildEnded,
@@ -381,12 +381,12 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> ReceivedSignal {
         tokio::select! {
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.child.recv() => Told::ChildEnded,
+            _ = self.hangup.recv() => ReceivedSignal::Reload,
+            _ = self.terminate.recv() => ReceivedSignal::Stop,
+            _ = self.interrupt.recv() => ReceivedSignal::Stop,
+            _ = self.child.recv() => ReceivedSignal::ChildEnded,
         }
     }
 }

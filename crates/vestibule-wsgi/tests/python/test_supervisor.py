@@ -36,6 +36,15 @@ def write(site, started, before=""):
     (site / "site_app.py").write_text(before + APP.format(started=started))
 
 
+def serving(process, log):
+    """The server of a process that writes to the file `log`, once it listens."""
+    until(lambda: "vestibule: listening" in log.read_text() or process.poll() is not None)
+    assert process.poll() is None, log.read_text()
+    server = Server.__new__(Server)
+    server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", log.read_text()).group(1))
+    return server
+
+
 def until(condition, server=None, patience=2 * PATIENCE):
     end = time.monotonic() + patience
     while not condition():
@@ -479,11 +488,7 @@ def test_process_1_waits_for_orphans(site):
     command = ["unshare", namespaces, "--kill-child", "--mount-proc", sys.executable, "-m", "vestibule_wsgi", "orphans_app:app"]
     process = subprocess.Popen([*command, "--processes", "1", "--listen", "127.0.0.1:0"], cwd=site, stderr=log, stdout=log)
     try:
-        text = lambda: (site / "log").read_text()
-        until(lambda: "vestibule: listening" in text() or process.poll() is not None)
-        assert process.poll() is None, text()
-        server = Server.__new__(Server)
-        server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", text()).group(1))
+        server = serving(process, site / "log")
         for _ in range(5):
             assert server.get("/make").status == 200
         time.sleep(1)
@@ -537,11 +542,7 @@ def test_workers_have_the_paths_of_a_launcher(site, tmp_path):
     log = open(tmp_path / "log", "w+b")
     process = subprocess.Popen(command, cwd=site, stderr=log, stdout=log)
     try:
-        text = lambda: (tmp_path / "log").read_text()
-        until(lambda: "vestibule: listening" in text() or process.poll() is not None)
-        assert process.poll() is None, text()
-        server = Server.__new__(Server)
-        server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", text()).group(1))
+        server = serving(process, tmp_path / "log")
         assert server.get("/").text.startswith("handed over")
     finally:
         process.terminate()
@@ -559,14 +560,10 @@ def test_modules_of_the_project_are_not_taken_for_the_hosts(site, processes):
     log = open(site / "log", "w+b")
     process = subprocess.Popen(command, cwd=site, stderr=log, stdout=log)
     try:
-        text = lambda: (site / "log").read_text()
-        until(lambda: "vestibule: listening" in text() or process.poll() is not None)
-        assert process.poll() is None, text()
-        server = Server.__new__(Server)
-        server.port = int(re.search(r"at http://127\.0\.0\.1:(\d+)/", text()).group(1))
+        server = serving(process, site / "log")
         for _ in range(40):
             assert server.get("/").status == 200
-        assert "the project's" not in text()
+        assert "the project's" not in (site / "log").read_text()
     finally:
         process.terminate()
         process.wait(PATIENCE)
